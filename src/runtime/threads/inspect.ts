@@ -1,0 +1,35 @@
+/**
+ * Questions about another thread's processes: what `processInfo`, `processes`, `top` and `tree` say over there. The
+ * answer is given between two bursts of that thread, by no process, so a stuck one cannot hold it up.
+ */
+import { context } from "../context.js";
+import { ExitSignal } from "../errors.js";
+import type { RuntimeNode } from "../node.js";
+import { Request } from "../request.js";
+import { ThreadRoad } from "./road.js";
+import { THREAD_ROOT } from "./thread-main.js";
+
+export type Question =
+  | readonly ["tree"]
+  | readonly ["processes"]
+  | readonly ["top", n: number, by: "queue" | "turns" | "time"]
+  | readonly ["info", id: number];
+
+const DEADLINE_MS = 1000;
+
+/** Asks thread `index`. Rejects with an `ExitSignal` when it is not there or does not answer within a second. */
+export async function inspectThread<R>(node: RuntimeNode, index: number, question: Question): Promise<R> {
+  const caller = context.getStore();
+  const road = node.road(index);
+  if (caller === undefined || !(road instanceof ThreadRoad)) throw new ExitSignal(["nodedown", index]);
+  return (await Request.sendVia(
+    caller,
+    (ref, watcher) => {
+      road.monitorNamed(THREAD_ROOT, ref, watcher);
+      return road;
+    },
+    DEADLINE_MS,
+    (reason) => (reason === "timeout" ? reason : ["nodedown", index]),
+    (from) => road.control(["inspect", from.tag, question]),
+  )) as R;
+}

@@ -1,0 +1,123 @@
+import fc from "fast-check";
+import { createNode, Pid, Ref } from "simurgh/runtime";
+import { afterAll, describe, expect, test } from "vitest";
+import { unpackAll } from "../../../src/runtime/threads/codec.js";
+import { openOutbox } from "../../../src/runtime/threads/outbox.js";
+import { fromClone } from "../../../src/runtime/threads/wire-clone.js";
+import { DataCloneError, toWire } from "../../../src/runtime/threads/wire-data.js";
+
+const node = createNode({ index: 3, creation: 2, onReport() {} });
+afterAll(() => node.stop());
+
+describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s", (encoding) => {
+  /** Through the outbox, a port's own copying, and back. */
+  function roundTrip(value: unknown): unknown {
+    const outbox = openOutbox(encoding);
+    outbox.add([toWire(value)]);
+    const { payload } = outbox.take();
+    const arrived = structuredClone(payload);
+    if (!(arrived instanceof Uint8Array)) return (fromClone(node, arrived[0]) as readonly unknown[])[0];
+    const out: unknown[] = [];
+    unpackAll(node, arrived, (signal) => out.push(signal[0]));
+    return out[0];
+  }
+
+  test("R-461 undefined, NaN, -0, bigint, Date, Map, Set, RegExp and typed arrays arrive as what they were", () => {
+    const value = {
+      nothing: undefined,
+      nan: Number.NaN,
+      minusZero: -0,
+      big: 2n ** 80n,
+      when: new Date(86_400_000),
+      map: new Map<unknown, unknown>([[{ k: 1 }, new Map([["inner", -0]])]]),
+      set: new Set(["a", 1]),
+      pattern: /a.b/gi,
+      floats: new Float64Array([1.5, -2]),
+      bytes: new Uint8Array([0, 255]),
+    };
+    expect(roundTrip(value)).toEqual(value);
+    expect(Object.is((roundTrip({ z: -0 }) as { z: number }).z, -0)).toBe(true);
+  });
+
+  test("R-461 lone surrogates and keys such as __proto__ survive", () => {
+    const value = JSON.parse('{"__proto__":{"x":1},"constructor":2,"s":"\\ud800!"}');
+    const back = roundTrip(value) as Record<string, unknown>;
+    expect(Object.keys(back)).toEqual(["__proto__", "constructor", "s"]);
+    expect(Object.getOwnPropertyDescriptor(back, "__proto__")?.value).toEqual({ x: 1 });
+    expect(back.s).toBe("\ud800!");
+  });
+
+  test("R-460 errors keep name, message, stack, cause and code", () => {
+    const error = Object.assign(new TypeError("outer", { cause: new RangeError("inner") }), { code: "E_X" });
+    const back = roundTrip(error) as TypeError & { code: string };
+    expect(back).toBeInstanceOf(TypeError);
+    expect([back.name, back.message, back.stack, back.code]).toEqual([
+      "TypeError",
+      "outer",
+      error.stack,
+      "E_X",
+    ]);
+    expect(back.cause).toBeInstanceOf(RangeError);
+    expect((back.cause as Error).message).toBe("inner");
+  });
+
+  test.each([
+    ["a function", { a: [{ b: () => 1 }] }, "message.a[0].b is a function"],
+    ["a symbol", [Symbol("s")], "message[0] is a symbol"],
+    ["a promise", { later: Promise.resolve() }, "message.later is a Promise"],
+  ])("R-460 %s is refused at the send with the place it stands", (_what, value, text) => {
+    expect(() => toWire(value)).toThrow(DataCloneError);
+    expect(() => toWire(value)).toThrow(text);
+  });
+
+  test("R-461 a value that contains itself is refused", () => {
+    const loop: Record<string, unknown> = {};
+    loop.self = loop;
+    expect(() => toWire(loop)).toThrow("contains itself");
+  });
+
+  test("R-460 instances of classes lose their prototype", () => {
+    class Point {
+      x = 1;
+      method(): number {
+        return this.x;
+      }
+    }
+    const back = roundTrip(new Point());
+    expect(back).toEqual({ x: 1 });
+    expect(Object.getPrototypeOf(back)).toBe(Object.prototype);
+  });
+
+  test("X-199 R-004 pids and refs come back equal and printable, inside maps and arrays too", () => {
+    const pid = node.spawn(() => new Promise(() => {}));
+    const ref = node.newRef();
+    const back = roundTrip({ list: [pid], map: new Map([[ref, pid]]) }) as {
+      list: Pid[];
+      map: Map<Ref, Pid>;
+    };
+    expect(back.list[0]).toBeInstanceOf(Pid);
+    expect(pid.equals(back.list[0])).toBe(true);
+    expect(String(back.list[0])).toBe(`<3.${pid.id}.2>`);
+    const [[key, value]] = [...back.map] as [[Ref, Pid]];
+    expect(key).toBeInstanceOf(Ref);
+    expect(ref.equals(key)).toBe(true);
+    expect(pid.equals(value)).toBe(true);
+  });
+
+  test("R-461 any JSON-like or cloneable data round-trips unchanged", () => {
+    const anything = fc.anything({
+      withBigInt: true,
+      withDate: true,
+      withMap: true,
+      withSet: true,
+      withTypedArray: true,
+      withNullPrototype: false,
+    });
+    fc.assert(
+      fc.property(anything, (value) => {
+        expect(roundTrip(value)).toEqual(structuredClone(value));
+      }),
+      { numRuns: 500 },
+    );
+  });
+});

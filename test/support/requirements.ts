@@ -1,0 +1,67 @@
+/**
+ * What a suite needs of the machine besides Node. A suite whose need is not met is skipped and says so in its title, with
+ * what to install; where everything must run (`SIMURGH_REQUIRE_ALL=1`, set by `npm run verify`), it fails instead.
+ */
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { describe, test } from "vitest";
+
+/** `SIMURGH_WITHOUT=Chromium,MariaDB` pretends that the machine lacks them. */
+const without = new Set((process.env.SIMURGH_WITHOUT ?? "").split(","));
+
+function findProgram(names: readonly string[]): string | undefined {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/usr/bin"];
+  for (const name of names) {
+    for (const folder of folders) {
+      const path = name.startsWith("/") ? name : join(folder, name);
+      try {
+        accessSync(path, constants.X_OK);
+        return path;
+      } catch {
+        // Not here.
+      }
+    }
+  }
+  return undefined;
+}
+
+export const programs = {
+  mariadbd: findProgram(["mariadbd", "mysqld"]),
+  mariadbInstall: findProgram(["mariadb-install-db", "mysql_install_db"]),
+  chromium: findProgram([
+    process.env.CHROMIUM_PATH ?? "chromium",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+  ]),
+};
+
+const needs = {
+  MariaDB: {
+    met: !without.has("MariaDB") && programs.mariadbd !== undefined && programs.mariadbInstall !== undefined,
+    remedy: "install mariadb-server",
+  },
+  Chromium: {
+    met: !without.has("Chromium") && programs.chromium !== undefined,
+    remedy: "install chromium, or set CHROMIUM_PATH",
+  },
+} as const;
+
+export type Need = keyof typeof needs;
+
+/** As `describe`, for a suite that needs something of the machine. */
+export function describeWith(need: Need | undefined, title: string, body: () => void): void {
+  if (need === undefined || needs[need].met) {
+    describe(title, body);
+  } else if (process.env.SIMURGH_REQUIRE_ALL === "1") {
+    describe(title, () => {
+      test(`needs ${need}`, () => {
+        throw new Error(`${need} is missing: ${needs[need].remedy}`);
+      });
+    });
+  } else {
+    console.warn(`skipped: ${title} (needs ${need}: ${needs[need].remedy})`);
+    describe.skip(`${title} (needs ${need}: ${needs[need].remedy})`, body);
+  }
+}
