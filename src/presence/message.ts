@@ -1,0 +1,255 @@
+/**
+ * What replicas say to each other, and its form on the wire.
+ *
+ * The form is plain arrays, so that any adapter can carry it, opened by what both sides must agree on: protocol version,
+ * number of slots, hash of topics, name of the tracker. How many threads a node has is said nowhere (P-711).
+ */
+import { SLOTS } from "simurgh/pubsub";
+import type { ReplicaRef } from "./clock.js";
+import { type Change, type Delta, isRow, type Meta } from "./delta.js";
+
+export const PROTOCOL = 1;
+export const HASH = "fnv1a32";
+
+/** I start. Who else has my name says so; who knows me not says what there is. */
+export interface Hello {
+  readonly kind: "hello";
+  readonly ref: ReplicaRef;
+}
+
+/** The name `against` uses is mine, and has been for `age` ms (P-034). */
+export interface Taken {
+  readonly kind: "taken";
+  readonly ref: ReplicaRef;
+  readonly against: string;
+  readonly age: number;
+}
+
+/** I am here, at change `clock`; these are my news, this is what I have seen of the others. */
+export interface Heartbeat {
+  readonly kind: "heartbeat";
+  readonly ref: ReplicaRef;
+  readonly clock: number;
+  readonly delta: Delta | undefined;
+  readonly seen: readonly (readonly [ref: ReplicaRef, clock: number])[];
+  /** Sums over the entries at `clock` by slot; now and then. */
+  readonly digest: readonly (readonly [slot: number, sum: number])[] | undefined;
+}
+
+/** Tell me what you did after change `since`; all of it when `full`. */
+export interface Request {
+  readonly kind: "request";
+  readonly ref: ReplicaRef;
+  readonly to: ReplicaRef;
+  readonly id: number;
+  readonly since: number;
+  readonly full: boolean;
+}
+
+/** A part of the answer: of a delta after `since`, or of everything when that is undefined. */
+export interface Answer {
+  readonly kind: "answer";
+  readonly ref: ReplicaRef;
+  readonly to: ReplicaRef;
+  readonly id: number;
+  readonly part: number;
+  readonly parts: number;
+  readonly since: number | undefined;
+  readonly version: number;
+  readonly changes: readonly Change[];
+}
+
+/** `ref` is gone for good; in favour of the incarnation `restores` when two had one name. */
+export interface Goodbye {
+  readonly kind: "goodbye";
+  readonly ref: ReplicaRef;
+  readonly restores: string | undefined;
+}
+
+export type Message = Hello | Taken | Heartbeat | Request | Answer | Goodbye;
+
+/** A message that cannot be taken. `code` says what is wrong with it. */
+export class MessageError extends Error {
+  override readonly name = "MessageError";
+  readonly code: "malformed" | "protocol" | "slots" | "tracker";
+
+  constructor(code: MessageError["code"], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const KINDS = ["hello", "taken", "heartbeat", "request", "answer", "goodbye"] as const;
+
+// ------------------------------------------------------------------ to the wire
+
+const changeToWire = (change: Change): unknown[] => {
+  const { topic, pid, key, version } = change;
+  return isRow(change)
+    ? [topic, pid, key, version, change.joined, change.first, change.meta]
+    : [topic, pid, key, version];
+};
+
+const deltaToWire = ({ from, to, changes }: Delta): unknown[] => [from, to, changes.map(changeToWire)];
+
+const refToWire = ({ name, incarnation }: ReplicaRef): unknown[] => [name, incarnation];
+
+export function encode(tracker: string, message: Message): unknown[] {
+  const head = [PROTOCOL, SLOTS, HASH, tracker, KINDS.indexOf(message.kind), refToWire(message.ref)];
+  switch (message.kind) {
+    case "hello":
+      return head;
+    case "taken":
+      return [...head, message.against, message.age];
+    case "heartbeat":
+      return [
+        ...head,
+        message.clock,
+        message.delta === undefined ? null : deltaToWire(message.delta),
+        message.seen.map(([ref, clock]) => [...refToWire(ref), clock]),
+        message.digest ?? null,
+      ];
+    case "request":
+      return [...head, refToWire(message.to), message.id, message.since, message.full];
+    case "answer":
+      return [
+        ...head,
+        refToWire(message.to),
+        message.id,
+        message.part,
+        message.parts,
+        message.since ?? null,
+        message.version,
+        message.changes.map(changeToWire),
+      ];
+    case "goodbye":
+      return [...head, message.restores ?? null];
+  }
+}
+
+// ------------------------------------------------------------------ from the wire
+
+/** Reads a message. Further fields, of later versions, are ignored. Throws `MessageError` for all that is not one. */
+export function decode(tracker: string, wire: unknown): Message {
+  const fields = list(wire, "the message");
+  const [protocol, slots, hash, name, kind, ref] = fields;
+  if (protocol !== PROTOCOL)
+    throw new MessageError(
+      "protocol",
+      `protocol version ${shown(protocol)} is not ${PROTOCOL}, which this node speaks`,
+    );
+  if (slots !== SLOTS || hash !== HASH)
+    throw new MessageError(
+      "slots",
+      `another node has ${shown(slots)} slots by ${shown(hash)}, this one ${SLOTS} by ${HASH}: their presences stay apart`,
+    );
+  if (name !== tracker)
+    throw new MessageError("tracker", `a message of the tracker ${shown(name)}, not of ${tracker}`);
+  const from = refOf(ref);
+  const rest = fields.slice(6);
+  switch (KINDS[kind as number]) {
+    case "hello":
+      return { kind: "hello", ref: from };
+    case "taken":
+      return { kind: "taken", ref: from, against: text(rest[0]), age: number(rest[1]) };
+    case "heartbeat":
+      return {
+        kind: "heartbeat",
+        ref: from,
+        clock: whole(rest[0]),
+        delta: rest[1] === null ? undefined : deltaOf(rest[1]),
+        seen: list(rest[2], "what was seen").map((item) => {
+          const [seenName, incarnation, clock] = list(item, "a clock");
+          return [refOf([seenName, incarnation]), whole(clock)] as const;
+        }),
+        digest:
+          rest[3] === null
+            ? undefined
+            : list(rest[3], "the digest").map((item) => {
+                const [slot, sum] = list(item, "a sum");
+                return [whole(slot), number(sum)] as const;
+              }),
+      };
+    case "request":
+      return {
+        kind: "request",
+        ref: from,
+        to: refOf(rest[0]),
+        id: whole(rest[1]),
+        since: whole(rest[2]),
+        full: rest[3] === true,
+      };
+    case "answer": {
+      const version = whole(rest[5]);
+      const since = rest[4] === null ? undefined : whole(rest[4]);
+      const parts = whole(rest[3]);
+      const part = whole(rest[2]);
+      if (part >= parts || (since !== undefined && since > version)) throw malformed("an answer");
+      const changes = list(rest[6], "changes").map(changeOf);
+      if (changes.some((change) => change.version > version)) throw malformed("an answer's changes");
+      return {
+        kind: "answer",
+        ref: from,
+        to: refOf(rest[0]),
+        id: whole(rest[1]),
+        part,
+        parts,
+        since,
+        version,
+        changes,
+      };
+    }
+    case "goodbye":
+      return { kind: "goodbye", ref: from, restores: rest[0] === null ? undefined : text(rest[0]) };
+    default:
+      throw malformed("the kind of message");
+  }
+}
+
+/** For an error's text: whatever it is, it must not throw. */
+const shown = (value: unknown): string =>
+  typeof value === "string" || typeof value === "number" ? String(value).slice(0, 100) : typeof value;
+
+const malformed = (what: string): MessageError => new MessageError("malformed", `${what} is malformed`);
+
+function list(value: unknown, what: string): readonly unknown[] {
+  if (!Array.isArray(value)) throw malformed(what);
+  return value;
+}
+
+function text(value: unknown): string {
+  if (typeof value !== "string") throw malformed("a text");
+  return value;
+}
+
+function number(value: unknown): number {
+  if (typeof value !== "number" || !Number.isFinite(value)) throw malformed("a number");
+  return value;
+}
+
+function whole(value: unknown): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw malformed("a count");
+  return value as number;
+}
+
+function refOf(value: unknown): ReplicaRef {
+  const [name, incarnation] = list(value, "a replica");
+  return { name: text(name), incarnation: text(incarnation) };
+}
+
+function changeOf(value: unknown): Change {
+  const [topic, pid, key, version, joined, first, meta] = list(value, "a change");
+  const removal = { topic: text(topic), pid: text(pid), key: text(key), version: whole(version) };
+  if (meta === undefined) return removal;
+  if (typeof meta !== "object" || meta === null || typeof (meta as Meta).phx_ref !== "string")
+    throw malformed("a meta");
+  return { ...removal, joined: number(joined), first: text(first), meta: meta as Meta };
+}
+
+function deltaOf(value: unknown): Delta {
+  const [from, to, changes] = list(value, "a delta");
+  const delta: Delta = { from: whole(from), to: whole(to), changes: list(changes, "changes").map(changeOf) };
+  const inside = delta.changes.every(({ version }) => version > delta.from && version <= delta.to);
+  if (delta.from > delta.to || !inside) throw malformed("a delta");
+  return delta;
+}

@@ -1,0 +1,87 @@
+/** Options of a tracker, their defaults, and what is wrong with them. Times in ms. */
+
+export interface ReplicationOptions {
+  /** How often a replica looks around and, with something to say, speaks. Default 1,500. */
+  readonly broadcastPeriod?: number;
+  /** Idle periods between two heartbeats; they are never further apart than a quarter of `downPeriod`. Default 10. */
+  readonly maxSilentPeriods?: number;
+  /** Silence after which a replica counts as down and its entries are hidden. Default `broadcastPeriod × maxSilentPeriods × 2`. */
+  readonly downPeriod?: number;
+  /** Silence after which it is forgotten. Default 1,200,000. */
+  readonly permdownPeriod?: number;
+  /** Every how many periods a replica asks again for what it lacks. Default 2. */
+  readonly clockSamplePeriods?: number;
+  /** Phoenix's generation sizes. Only the last one counts here: how many changes are kept to be told again. Default [100, 1000, 10000]. */
+  readonly maxDeltaSizes?: readonly number[];
+  /** How long a change may wait for others before it is told. Default 20. */
+  readonly flushAfter?: number;
+  /** Entries may leave for good when the tracker stops, instead of after `downPeriod`. Default false. */
+  readonly permdownOnShutdown?: boolean;
+}
+
+export interface Settings {
+  readonly broadcastPeriod: number;
+  readonly downPeriod: number;
+  readonly permdownPeriod: number;
+  readonly clockSamplePeriods: number;
+  readonly flushAfter: number;
+  readonly permdownOnShutdown: boolean;
+  /** Between two heartbeats of a replica with nothing to say. */
+  readonly idleInterval: number;
+  /** Between two looks for what is missing. */
+  readonly samplePeriod: number;
+  readonly maxKept: number;
+}
+
+/** The settings, or `["error", why]`. The order of the checks is Phoenix's (P-042). */
+export function settingsOf(options: ReplicationOptions = {}): Settings | readonly ["error", string] {
+  const {
+    broadcastPeriod = 1500,
+    maxSilentPeriods = 10,
+    permdownPeriod = 1_200_000,
+    clockSamplePeriods = 2,
+    maxDeltaSizes = [100, 1000, 10_000],
+    flushAfter = 20,
+    permdownOnShutdown = false,
+  } = options;
+  if (!isWhole(broadcastPeriod, 1))
+    return ["error", `broadcast_period must be a whole number of ms of at least 1, got ${broadcastPeriod}`];
+  if (!isWhole(maxSilentPeriods, 0))
+    return [
+      "error",
+      `max_silent_periods must be a whole number and must not be negative, got ${maxSilentPeriods}`,
+    ];
+  const downPeriod = options.downPeriod ?? Math.max(1, maxSilentPeriods) * broadcastPeriod * 2;
+  if (!(downPeriod >= 2 * broadcastPeriod))
+    return ["error", "down_period must be at least twice as large as the broadcast_period"];
+  if (!(permdownPeriod > downPeriod))
+    return ["error", "permdown_period must be at least larger than the down_period"];
+  if (!isWhole(clockSamplePeriods, 1))
+    return [
+      "error",
+      `clock_sample_periods must be a whole number of at least 1, or nothing missing is ever asked for; got ${clockSamplePeriods}`,
+    ];
+  const ascending = maxDeltaSizes.every(
+    (size, index) => isWhole(size, 1) && size > (maxDeltaSizes[index - 1] ?? 0),
+  );
+  if (maxDeltaSizes.length === 0 || !ascending)
+    return [
+      "error",
+      `max_delta_sizes must be whole numbers, each larger than the one before, got [${maxDeltaSizes}]`,
+    ];
+  if (!(flushAfter >= 0)) return ["error", `flush_after must not be negative, got ${flushAfter}`];
+  return {
+    broadcastPeriod,
+    downPeriod,
+    permdownPeriod,
+    clockSamplePeriods,
+    flushAfter,
+    permdownOnShutdown,
+    // One lost heartbeat must not make anybody look dead: three in a row may be lost (P-103).
+    idleInterval: Math.min((maxSilentPeriods + 1) * broadcastPeriod, downPeriod / 4),
+    samplePeriod: clockSamplePeriods * broadcastPeriod,
+    maxKept: maxDeltaSizes.at(-1) as number,
+  };
+}
+
+const isWhole = (value: number, least: number): boolean => Number.isInteger(value) && value >= least;

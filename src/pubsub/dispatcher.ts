@@ -1,0 +1,55 @@
+/**
+ * A dispatcher delivers a broadcast to the subscribers of a topic in one thread.
+ *
+ * The default one sends the bare message to each subscriber. Another layer can bring its own, such as the fastlane of
+ * channels, which sends one frame per group of sockets instead of one message per subscriber. To keep such groups up to
+ * date without looking at every subscriber on every broadcast, a dispatcher may hold a state per topic and is told
+ * of each subscription that comes and goes.
+ *
+ * Dispatchers travel between threads and nodes by name; only registered names are accepted.
+ */
+import { type Pid, send } from "simurgh/runtime";
+
+/** One subscription of one process. A process that subscribes twice has two. */
+export interface Subscription {
+  readonly pid: Pid;
+  readonly metadata: unknown;
+}
+
+/** The subscribers of one topic in this thread. */
+export interface TopicView {
+  readonly topic: string;
+  readonly size: number;
+  subscriptions(): Iterable<Subscription>;
+  subscriptionsOf(pid: Pid): readonly Subscription[];
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the state belongs to the dispatcher alone
+export interface Dispatcher<State = any> {
+  readonly name: string;
+  /** Makes the state kept for a topic. It is then told of all subscriptions by `added`. */
+  open?(topic: TopicView): State;
+  added?(state: State, subscription: Subscription): void;
+  removed?(state: State, subscription: Subscription): void;
+  /** Delivers `message` to everybody but `from`. */
+  dispatch(topic: TopicView, from: Pid | undefined, message: unknown, state: State): void;
+}
+
+/** Sends the bare message to each subscriber; metadata is ignored. */
+export const bareDispatcher: Dispatcher<undefined> = {
+  name: "bare",
+  dispatch(topic, from, message) {
+    for (const { pid } of topic.subscriptions()) {
+      if (from === undefined || !pid.equals(from)) send(pid, message);
+    }
+  },
+};
+
+const registered = new Map<string, Dispatcher>([[bareDispatcher.name, bareDispatcher]]);
+
+/** Makes a dispatcher known to broadcasts that come from other threads and nodes. */
+export function registerDispatcher(dispatcher: Dispatcher): void {
+  registered.set(dispatcher.name, dispatcher);
+}
+
+export const dispatcherNamed = (name: string): Dispatcher | undefined => registered.get(name);

@@ -1,0 +1,180 @@
+import fc from "fast-check";
+import { type Envelope, localAdapter, MemoryNetwork, PubSub, Receiver, Sender } from "simurgh/pubsub";
+import { createNode, type RuntimeNode, receive } from "simurgh/runtime";
+import { afterEach, describe, expect, test } from "vitest";
+import { adapterContract } from "./adapter-contract.js";
+
+const LIMIT = 983_040;
+
+adapterContract("local", { joins: false, open: () => ({ adapter: localAdapter, limit: LIMIT }) });
+adapterContract("memory", {
+  open: () => {
+    const network = new MemoryNetwork();
+    return {
+      adapter: (name) => network.adapter(name),
+      limit: LIMIT,
+      stop() {
+        network.up = false;
+      },
+      start() {
+        network.up = true;
+      },
+    };
+  },
+});
+adapterContract("memory with echo and repetition", {
+  open: () => {
+    const network = new MemoryNetwork({ echo: true });
+    network.repeats = 2;
+    return { adapter: (name) => network.adapter(name), limit: LIMIT };
+  },
+});
+
+const nodes: RuntimeNode[] = [];
+afterEach(async () => {
+  for (const node of nodes.splice(0)) await node.stop();
+});
+
+async function start(network: MemoryNetwork, name: string): Promise<RuntimeNode> {
+  const node = createNode({ onReport() {} });
+  nodes.push(node);
+  await node.run(() => PubSub.startLink({ name: "p", adapter: network.adapter(name) }));
+  return node;
+}
+
+async function listen(node: RuntimeNode, topic: string): Promise<unknown[]> {
+  const got: unknown[] = [];
+  await new Promise<void>((ready) => {
+    node.spawn(async () => {
+      await PubSub.subscribe("p", topic);
+      ready();
+      for (;;) got.push((await receive((message) => ({ message }))).message);
+    });
+  });
+  return got;
+}
+
+describe("the road between nodes", () => {
+  test("P-026 a message is encoded once whatever the number of nodes, and not sent where nobody subscribes in its slot", async () => {
+    const network = new MemoryNetwork();
+    const names = ["a", "b", "c", "d", "e"];
+    const [a, ...others] = await Promise.all(names.map((name) => start(network, name)));
+    const got = [await listen(others[0] as RuntimeNode, "t"), await listen(others[1] as RuntimeNode, "t")];
+    await (a as RuntimeNode).run(() => PubSub.broadcast("p", "t", "hello"));
+    await expect.poll(() => got.flat()).toEqual(["hello", "hello"]);
+    expect([network.encoded, network.carried]).toEqual([1, 2]);
+  });
+
+  test("P-026 who has unsubscribed is sent nothing any more, and misses nothing that would be a gap", async () => {
+    const network = new MemoryNetwork();
+    const [a, b] = [await start(network, "a"), await start(network, "b")];
+    const events = await listen(b, PubSub.EVENTS);
+    const got: unknown[] = [];
+    await b.run(async () => {
+      const next = async (): Promise<void> => {
+        got.push(await receive((message) => message as unknown));
+      };
+      await PubSub.subscribe("p", "t");
+      await a.run(() => PubSub.broadcast("p", "t", 1));
+      await next();
+      await PubSub.unsubscribe("p", "t");
+      await a.run(() => PubSub.broadcast("p", "t", 2));
+      await PubSub.subscribe("p", "t");
+      await a.run(() => PubSub.broadcast("p", "t", 3));
+      await next();
+    });
+    expect([got, events]).toEqual([[1, 3], []]);
+    expect(network.carried).toBe(2);
+  });
+
+  test("P-022 P-113 what is lost on the way is told as a gap to whoever wants to know", async () => {
+    const network = new MemoryNetwork();
+    const [a, b] = [await start(network, "a"), await start(network, "b")];
+    const [got, events] = [await listen(b, "t"), await listen(b, PubSub.EVENTS)];
+    let sent = 0;
+    network.loses = () => {
+      sent += 1;
+      return sent === 2 || sent === 3;
+    };
+    for (let n = 1; n <= 4; n += 1) await a.run(() => PubSub.broadcast("p", "t", n));
+    await expect.poll(() => got).toEqual([1, 4]);
+    await expect.poll(() => events).toEqual([["adapter", ["gap", "a", 2, 3]]]);
+  });
+
+  test("P-036 P-062 the state of the engine is told when it changes", async () => {
+    const network = new MemoryNetwork();
+    const a = await start(network, "a");
+    const events = await listen(a, PubSub.EVENTS);
+    network.up = false;
+    network.up = false;
+    network.up = true;
+    await expect.poll(() => events.length).toBe(2);
+    expect(events).toEqual([
+      ["adapter", ["status", "down"]],
+      ["adapter", ["status", "up"]],
+    ]);
+  });
+
+  test("P-034 P-645 P-710 two nodes by one name hear each other well enough to notice, and say so", async () => {
+    const network = new MemoryNetwork();
+    const [a, namesake, b] = [
+      await start(network, "a"),
+      await start(network, "a"),
+      await start(network, "b"),
+    ];
+    const [atA, atB] = [await listen(a, PubSub.EVENTS), await listen(b, PubSub.EVENTS)];
+    const got = await listen(a, "t");
+    await listen(b, "t");
+    await namesake.run(() => PubSub.broadcast("p", "t", "from the namesake"));
+    await expect.poll(() => got).toEqual(["from the namesake"]);
+    await expect.poll(() => atA).toEqual([["adapter", ["twin", "a"]]]);
+    await a.run(() => PubSub.broadcast("p", "t", "from a"));
+    await namesake.run(() => PubSub.broadcast("p", "t", "again"));
+    await expect.poll(() => atB).toEqual([["adapter", ["twin", "a"]]]);
+  });
+
+  test("P-025 P-639 ten thousand random frames on the subject end nothing; what is no envelope is dropped", async () => {
+    const network = new MemoryNetwork();
+    const a = await start(network, "a");
+    const got = await listen(a, "t");
+    const random = fc.sample(fc.uint8Array({ maxLength: 60 }), { numRuns: 10_000, seed: 1 });
+    for (const bytes of random) network.inject("a", bytes);
+    const sealed = new Sender("x").seal("b.1", "t", "real", "bare", LIMIT) as Uint8Array;
+    for (let cut = 0; cut < sealed.length; cut += 1) network.inject("a", sealed.subarray(0, cut));
+    network.inject("a", sealed);
+    await expect.poll(() => got).toEqual(["real"]);
+  });
+
+  test("P-025 P-112 an envelope is opened as it was sealed; another version, or less than one, is counted", () => {
+    const sender = new Sender("a");
+    const receiver = new Receiver(new Sender("b"), () => {});
+    fc.assert(
+      fc.property(fc.string(), fc.jsonValue(), fc.uint8Array(), (topic, value, bytes) => {
+        const sealed = sender.seal("s", topic, [value, bytes], "d", LIMIT) as Uint8Array;
+        const envelope = receiver.open(sealed);
+        expect(envelope).toMatchObject({ node: "a", stream: "s", topic, dispatcher: "d" });
+        const [, got] = (envelope as Envelope).message as [unknown, Uint8Array];
+        expect([...got]).toEqual([...bytes]);
+      }),
+    );
+    expect(receiver.unreadable).toBe(0);
+    expect(receiver.open(Uint8Array.of(0x92, 0x02, 0x01))).toBeUndefined();
+    expect(receiver.open(Uint8Array.of(0x91, 0x01))).toBeUndefined();
+    expect(receiver.open(new Uint8Array(0))).toBeUndefined();
+    expect(receiver.unreadable).toBe(3);
+  });
+
+  test("P-022 P-637 P-650 what comes twice, late or back is not delivered again", () => {
+    const [own, other] = [new Sender("me"), new Sender("other")];
+    const events: unknown[] = [];
+    const receiver = new Receiver(own, (event) => void events.push(event));
+    const envelopes = [1, 2, 3].map((n) => receiver.open(other.seal("s", "t", n, "d", LIMIT) as Uint8Array));
+    const verdicts = [0, 0, 2, 1, 2].map((n) => receiver.judge(envelopes[n] as never));
+    expect(verdicts).toEqual(["deliver", "duplicate", "deliver", "duplicate", "duplicate"]);
+    expect(events).toEqual([["gap", "other", 2, 2]]);
+    expect(receiver.duplicates).toBe(3);
+    expect(receiver.judge(receiver.open(own.seal("s", "t", 1, "d", LIMIT) as Uint8Array) as never)).toBe(
+      "echo",
+    );
+  });
+});
