@@ -1,0 +1,360 @@
+/**
+ * The process behind one joined topic of one connection (Phoenix.Channel.Server).
+ *
+ *   joining ──join returns joined──▶ joined ──leave, stop, throw, connection gone──▶ ended
+ *      │ refused, thrown
+ *      └──▶ ended
+ *
+ * What it sends to its client goes straight to the gateway's writer. Its socket process hears of three things only:
+ * that the join succeeded or failed, and that the channel closes as planned; anything else it learns from the monitor,
+ * and tells the client that the channel crashed.
+ */
+
+import { PubSub } from "simurgh/pubsub";
+import {
+  DynamicSupervisor,
+  type ExitReason,
+  type From,
+  GenServer,
+  type GenServerModule,
+  isNormalClass,
+  monitor,
+  type Pid,
+  self,
+  send,
+  thisNode,
+} from "simurgh/runtime";
+import type { Channel } from "./channel.js";
+import type { FastlaneMetadata } from "./fastlane.js";
+import { decodePayload, InvalidFrame, type RawPayload } from "./frame-scanner.js";
+import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./logging.js";
+import { type Frame, isBroadcast, type WireRef } from "./message.js";
+import { badReturn, type InfoResult, type InResult, isResult, type JoinResult } from "./results.js";
+import { validate } from "./schema.js";
+import { type Serializer, serializerFor } from "./serializers/index.js";
+import { type ChannelSocket, channelSocket, joinedSocket, type PushCell, write } from "./socket.js";
+
+/** What the socket process sends a channel for each event of its client. */
+export type Incoming = readonly ["in", event: string, ref: WireRef, payload: RawPayload];
+export type Leave = readonly ["leave", ref: WireRef, joinRef: WireRef];
+
+/** What a channel tells its socket process. */
+export type ChannelNews =
+  | readonly ["channel started", topic: string, token: number, pid: Pid]
+  | readonly ["channel joined", topic: string, pid: Pid]
+  | readonly ["channel refused", topic: string, pid: Pid]
+  | readonly ["channel closes", topic: string, pid: Pid]
+  | readonly ["invalid frame", topic: string, ref: WireRef, pid: Pid];
+
+export interface ChannelStart {
+  /** Tells the socket process which of its joins this is. */
+  readonly token: number;
+  readonly socket: ChannelSocket;
+  /** Of the join. */
+  readonly ref: WireRef;
+  /** The join_ref as sent: what the join is answered and its end is told with (C-040). */
+  readonly wireJoinRef: WireRef;
+  readonly payload: RawPayload;
+  /** Frames owed for the channel this one replaces: they follow the join reply (C-109). */
+  readonly after: readonly Frame[];
+}
+
+/** Changed in place, and only once a callback has returned: it is handled far too often to be copied each time. */
+interface ChannelState {
+  channel: Channel;
+  start: ChannelStart | undefined;
+  socket: ChannelSocket;
+  readonly push: PushCell;
+  readonly serializer: Serializer;
+  readonly wireJoinRef: WireRef;
+  /** The close has been announced: nothing more is said at the end. */
+  closed: boolean;
+}
+
+type Next =
+  | readonly ["noreply", ChannelState]
+  | readonly ["noreply", ChannelState, number | "hibernate"]
+  | readonly ["stop", ExitReason, ChannelState];
+
+const JOIN_FORMS = ["joined(socket)", "joined(socket, reply)", "refused(reply)"];
+const IN_FORMS = [
+  "noreply(socket)",
+  "noreply(socket, timeout)",
+  "reply(status, socket)",
+  "reply(status, response, socket)",
+  "stop(reason, socket)",
+  "stop(reason, [status, response], socket)",
+];
+const INFO_FORMS = ["noreply(socket)", "noreply(socket, timeout)", "stop(reason, socket)"];
+
+/** Asks a channel for its socket, whatever its own `handleCall` does. */
+export const SHOW_SOCKET = "$simurgh.channel.socket";
+
+const tellSocket = (socket: ChannelSocket, news: ChannelNews): void => void send(socket.transportPid, news);
+
+const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelStart }> = {
+  name: "Channel",
+
+  init({ channel, start }) {
+    const push: PushCell = { ref: null };
+    const assigns = { ...start.socket.assigns, ...channel.callbacks.assigns };
+    const socket = channelSocket({ ...start.socket, channelPid: self(), assigns }, push);
+    // The end of the connection is the end of the channel.
+    monitor(socket.transportPid);
+    // Said by the channel itself, so that it comes before anything else the socket hears of it.
+    tellSocket(socket, ["channel started", socket.topic, start.token, self()]);
+    const serializer = serializerFor(socket.serializer);
+    const { wireJoinRef } = start;
+    return [
+      "ok",
+      { channel, start, socket, push, serializer, wireJoinRef, closed: false },
+      ["continue", "join"],
+    ];
+  },
+
+  async handleContinue(_join, state) {
+    const start = state.start as ChannelStart;
+    const answer = (status: string, response: unknown): Frame =>
+      state.serializer.encodeReply(start.wireJoinRef, start.ref, state.socket.topic, status, response);
+    const refuse = (response: unknown): Next => {
+      write(state.socket, answer("error", response));
+      for (const frame of start.after) write(state.socket, frame);
+      tellSocket(state.socket, ["channel refused", state.socket.topic, self()]);
+      state.start = undefined;
+      state.closed = true;
+      return ["stop", "shutdown", state];
+    };
+    let result: JoinResult;
+    let params: unknown;
+    const startedAt = performance.now();
+    const { callbacks } = state.channel;
+    try {
+      const checked = await validate(callbacks.params, decodePayload(start.payload));
+      if (!checked.ok) return refuse({ reason: "invalid_payload", issues: checked.issues });
+      params = checked.value;
+      result = await callbacks.join(state.socket.topic, checked.value, state.socket);
+      if (!isResult(result, ["joined", "refused"])) throw badReturn("join", result, JOIN_FORMS);
+    } catch (error) {
+      if (error instanceof InvalidFrame) {
+        tellSocket(state.socket, ["invalid frame", state.socket.topic, start.ref, self()]);
+        state.closed = true;
+        return ["stop", "shutdown", state];
+      }
+      thisNode().report({
+        kind: "notice",
+        level: "error",
+        text: `join of ${state.socket.topic} crashed`,
+        pid: self(),
+        metadata: { error },
+      });
+      // `terminate` is not invoked for a join that crashed (C-102).
+      state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
+      return refuse({ reason: "join crashed" });
+    }
+    const answered = result.type === "refused" ? "error" : "ok";
+    joinAnswered(state.socket, params, answered, performance.now() - startedAt, callbacks.logJoin ?? "info");
+    if (result.type === "refused") return refuse(result.reply);
+    const socket = joinedSocket(result.socket);
+    const metadata: FastlaneMetadata = {
+      fastlane: true,
+      writer: socket.writer,
+      connection: socket.connection,
+      serializer: socket.serializer,
+      intercepts: state.channel.callbacks.intercept ?? [],
+    };
+    const reply = answer("ok", result.reply);
+    // No await when it is done at once: nothing may be broadcast between the subscription and the reply (C-106).
+    const subscribed = PubSub.subscribe(socket.pubsub, socket.topic, { metadata });
+    if (subscribed !== "ok") await subscribed;
+    write(socket, reply);
+    for (const frame of start.after) write(socket, frame);
+    tellSocket(socket, ["channel joined", socket.topic, self()]);
+    state.start = undefined;
+    state.socket = socket;
+    return ["noreply", state];
+  },
+
+  handleInfo(message, state) {
+    if (Array.isArray(message)) {
+      if (message[0] === "in" && message.length === 4) return handleIn(message as unknown as Incoming, state);
+      if (message[0] === "leave" && message.length === 3) return leave(message as unknown as Leave, state);
+      if (message[0] === "DOWN" && state.socket.transportPid.equals(message[3])) {
+        const reason = message[4] === "normal" ? ["shutdown", "closed"] : message[4];
+        state.closed = true;
+        return ["stop", reason, state];
+      }
+    }
+    const { callbacks } = state.channel;
+    if (
+      isBroadcast(message) &&
+      message.topic === state.socket.topic &&
+      callbacks.intercept?.includes(message.event)
+    ) {
+      const handler = callbacks.handleOut?.[message.event];
+      if (handler === undefined)
+        throw new Error(`${state.channel.pattern} has no handleOut for ${message.event}`);
+      return act(`handleOut ${message.event}`, handler(message.payload, state.socket), state, INFO_FORMS);
+    }
+    if (callbacks.handleInfo === undefined) {
+      thisNode().report({
+        kind: "notice",
+        level: "warning",
+        text: `${state.channel.pattern} received an unexpected message; it has no handleInfo`,
+        pid: self(),
+        metadata: { message },
+      });
+      return ["noreply", state];
+    }
+    return act("handleInfo", callbacks.handleInfo(message, state.socket), state, INFO_FORMS);
+  },
+
+  handleCall(request, from: From, state) {
+    if (Array.isArray(request) && request[0] === SHOW_SOCKET)
+      return ["reply", { ...state.socket, ref: null }, state];
+    const { callbacks } = state.channel;
+    if (callbacks.handleCall === undefined) throw new Error(`${state.channel.pattern} has no handleCall`);
+    return act("handleCall", callbacks.handleCall(request, from, state.socket), state, IN_FORMS, from);
+  },
+
+  handleCast(request, state) {
+    const { callbacks } = state.channel;
+    if (callbacks.handleCast === undefined) throw new Error(`${state.channel.pattern} has no handleCast`);
+    return act("handleCast", callbacks.handleCast(request, state.socket), state, INFO_FORMS);
+  },
+
+  terminate(reason, state) {
+    channelEnded(state.socket, reason);
+    if (!state.closed && isNormalClass(reason)) announceClose(state);
+    return state.channel.callbacks.terminate?.(reason, state.socket);
+  },
+
+  formatStatus: ({ state }) => ({
+    topic: state.socket.topic,
+    joinRef: state.socket.joinRef,
+    connection: state.socket.connection,
+  }),
+};
+
+function handleIn([, event, ref, payload]: Incoming, state: ChannelState): Next | Promise<Next> {
+  let value: unknown;
+  try {
+    value = decodePayload(payload);
+  } catch {
+    tellSocket(state.socket, ["invalid frame", state.socket.topic, ref, self()]);
+    return ["noreply", state];
+  }
+  const schema = state.channel.callbacks.incoming?.[event]?.payload;
+  state.push.ref = ref;
+  if (schema === undefined) return runHandler(event, value, state);
+  const checked = validate(schema, value);
+  return checked instanceof Promise
+    ? checked.then((result) => afterCheck(event, result, state))
+    : afterCheck(event, checked, state);
+}
+
+function afterCheck(
+  event: string,
+  checked: Awaited<ReturnType<typeof validate>>,
+  state: ChannelState,
+): Next | Promise<Next> {
+  if (checked.ok) return runHandler(event, checked.value, state);
+  answerPush(state, "error", { reason: "invalid_payload", issues: checked.issues });
+  state.push.ref = null;
+  return ["noreply", state];
+}
+
+function runHandler(event: string, payload: unknown, state: ChannelState): Next | Promise<Next> {
+  const { logHandleIn = "debug" } = state.channel.callbacks;
+  if (!handledInIsWatched(logHandleIn))
+    return act(`handleIn ${event}`, callHandler(event, payload, state), state, IN_FORMS);
+  const startedAt = performance.now();
+  const done = <T>(result: T): T => {
+    const { pattern } = state.channel;
+    handledIn(state.socket, pattern, event, payload, performance.now() - startedAt, logHandleIn);
+    return result;
+  };
+  const result = callHandler(event, payload, state);
+  const told = result instanceof Promise ? result.then(done) : done(result);
+  return act(`handleIn ${event}`, told, state, IN_FORMS);
+}
+
+function callHandler(event: string, payload: unknown, state: ChannelState): InResult | Promise<InResult> {
+  const { handleIn } = state.channel.callbacks;
+  if (typeof handleIn === "function") return handleIn(event, payload, state.socket);
+  // Own properties only: an event named "constructor" is not a handler.
+  const handler = handleIn !== undefined && Object.hasOwn(handleIn, event) ? handleIn[event] : undefined;
+  if (handler === undefined)
+    throw new Error(`${state.channel.pattern} has no handler for the event ${JSON.stringify(event)}`);
+  return handler(payload, state.socket);
+}
+
+function answerPush({ serializer, socket }: ChannelState, status: string, response: unknown): void {
+  write(socket, serializer.encodeReply(socket.joinRef, socket.ref, socket.topic, status, response));
+}
+
+/** Carries out what a callback returned; synchronously when it did. */
+function act(
+  callback: string,
+  result: InResult | InfoResult | Promise<InResult | InfoResult>,
+  state: ChannelState,
+  forms: readonly string[],
+  from?: From,
+): Next | Promise<Next> {
+  if (result instanceof Promise) return result.then((value) => carryOut(callback, value, state, forms, from));
+  return carryOut(callback, result, state, forms, from);
+}
+
+function carryOut(
+  callback: string,
+  result: InResult | InfoResult,
+  state: ChannelState,
+  forms: readonly string[],
+  from: From | undefined,
+): Next {
+  const allowed = forms === INFO_FORMS ? ["noreply", "stop"] : ["noreply", "reply", "stop"];
+  if (!isResult(result, allowed) || !("socket" in result) || result.socket === undefined)
+    throw badReturn(callback, result, forms);
+  const answer = (status: string, response: unknown): void => {
+    if (from === undefined) answerPush(state, status, response);
+    else GenServer.reply(from, response);
+  };
+  if (result.type === "reply") {
+    if (typeof result.status !== "string") throw badReturn(callback, result, forms);
+    answer(result.status, result.response);
+  } else if (result.type === "stop" && result.reply !== undefined) {
+    answer(result.reply.status, result.reply.response);
+  }
+  // The ref belongs to the push, which has been handled (C-120).
+  state.push.ref = null;
+  state.socket = result.socket;
+  if (result.type === "stop") return ["stop", result.reason, state];
+  const idle = result.type === "noreply" ? result.idle : undefined;
+  return idle === undefined ? ["noreply", state] : ["noreply", state, idle];
+}
+
+/** The client leaves: its reply, then the close, then `terminate` (C-119). */
+function leave([, ref, joinRef]: Leave, state: ChannelState): Next {
+  write(state.socket, state.serializer.encodeReply(joinRef, ref, state.socket.topic, "ok", {}));
+  announceClose(state);
+  state.closed = true;
+  return ["stop", ["shutdown", "left"], state];
+}
+
+function announceClose({ socket, serializer, wireJoinRef }: ChannelState): void {
+  write(socket, serializer.encodeControl(wireJoinRef, socket.topic, "phx_close", {}));
+  tellSocket(socket, ["channel closes", socket.topic, self()]);
+}
+
+/** Starts a channel under the shard's ChannelSupervisor. It joins by itself. */
+export function startChannel(
+  supervisor: string,
+  channel: Channel,
+  start: ChannelStart,
+): ReturnType<typeof DynamicSupervisor.startChild> {
+  return DynamicSupervisor.startChild(supervisor, {
+    id: start.socket.topic,
+    start: [GenServer.startLink, [server, { channel, start }, { label: start.socket.topic }]],
+    restart: "temporary",
+    shutdown: 5000,
+  });
+}

@@ -1,0 +1,33 @@
+/** What every thread that has a part of an endpoint knows of it. */
+
+import { BadArg, inProcess, type RuntimeNode, thisNode } from "simurgh/runtime";
+import type { ParamFilter } from "./param-filter.js";
+
+export interface EndpointFacts {
+  readonly pubsub: string;
+  /** Signs tokens and long-poll sessions. */
+  readonly secret: string;
+  readonly filterParameters: ParamFilter;
+}
+
+const endpoints = new WeakMap<RuntimeNode, Map<string, EndpointFacts>>();
+
+export function rememberEndpoint(name: string, facts: EndpointFacts): void {
+  const node = thisNode();
+  let known = endpoints.get(node);
+  if (known === undefined) {
+    known = new Map();
+    endpoints.set(node, known);
+  }
+  known.set(name, facts);
+}
+
+export function endpointFacts(name: string): EndpointFacts {
+  const facts = endpoints.get(thisNode())?.get(name);
+  if (facts === undefined) throw new BadArg(`badarg: no endpoint named ${name} runs in this thread`);
+  return facts;
+}
+
+/** The secret of an endpoint of this thread; undefined when there is none of that name, or outside of any process. */
+export const endpointSecret = (name: string): string | undefined =>
+  inProcess() ? endpoints.get(thisNode())?.get(name)?.secret : undefined;

@@ -1,0 +1,250 @@
+/**
+ * An endpoint: sockets on an HTTP server, and the threads their channels run in (Phoenix.Endpoint).
+ *
+ *   Endpoint  rest_for_one
+ *   ├ PubSub            of this thread: owns no slots when there are shards, and forwards
+ *   ├ Shards            one_for_one: a ThreadServer per shard; without shards, the shard's own children
+ *   ├ SocketSupervisor  one process per connection
+ *   └ Gateway           accepts connections last and drains them first
+ */
+import { randomBytes } from "node:crypto";
+import type { Server as HttpServer } from "node:http";
+import { availableParallelism } from "node:os";
+import { extname } from "node:path";
+import { type PublishResult, PubSub, SLOTS } from "simurgh/pubsub";
+import {
+  BadArg,
+  type ChildSpec,
+  DynamicSupervisor,
+  GenServer,
+  type Pid,
+  type StartResult,
+  Supervisor,
+  thisNode,
+  threadSpec,
+} from "simurgh/runtime";
+import { endpointFacts } from "./endpoint-registry.js";
+import { fastlane } from "./fastlane.js";
+import { gatewayName, startGateway } from "./gateway.js";
+import { checkPayload } from "./message.js";
+import type { DrainOptions, GatewayOptions, Mount } from "./mount.js";
+import { checkMount } from "./mount-options.js";
+import { type CheckOrigin, checkOriginOption } from "./origin.js";
+import { DEFAULT_FILTER, type ParamFilter } from "./param-filter.js";
+import { type ShardArgs, shardChildren } from "./shard.js";
+
+export interface EndpointOptions {
+  /** Names the endpoint's processes. Required. */
+  readonly name: string;
+  /** The HTTP server to take WebSocket handshakes from. */
+  readonly server: HttpServer;
+  /** Sockets by mount path: `{ "/socket": { module: new URL("./user-socket.js", import.meta.url) } }`. */
+  readonly sockets: Readonly<Record<string, Mount>>;
+  /** Shard threads; 0 runs everything in this thread. Default: cores − 1, at least 1. */
+  readonly shards?: number;
+  /** The application's children of every shard: the export of a module, `(args, context) => ChildSpec[]`. */
+  readonly shardTree?: { readonly module: URL | string; readonly export?: string; readonly args?: unknown };
+  /** Name of the PubSub. Default: the endpoint's name with ".pubsub". */
+  readonly pubsub?: string;
+  /** Which pages may connect. Default true: only pages of `host`. */
+  readonly checkOrigin?: CheckOrigin;
+  /** The endpoint's own host, for `checkOrigin: true`. Default "localhost". */
+  readonly host?: string | null;
+  /** Believe `x-forwarded-proto` and `x-forwarded-host`. Default false. */
+  readonly trustProxy?: boolean;
+  /**
+   * Signs `Token`s and long-poll sessions: 20 bytes or more, the same on all nodes of a cluster. Default: random, so that
+   * neither outlives the server.
+   */
+  readonly secret?: string;
+  /** What is left out of logged params. Default: keys that contain "password" or "token". */
+  readonly filterParameters?: ParamFilter;
+  /** How connections are sent away when the endpoint stops; false cuts them off at once. */
+  readonly drainer?: Partial<DrainOptions> | false | (() => Partial<DrainOptions>);
+  /** Heap of each shard thread in MiB; over it the thread dies, alone. Default: Node's. */
+  readonly shardHeapMb?: number;
+  /** Milliseconds a shard may go without a sign of life before it is terminated. Default 10,000. */
+  readonly stallMs?: number;
+}
+
+const SHARD_MODULE = new URL(`./shard${extname(import.meta.url)}`, import.meta.url);
+
+function check(options: EndpointOptions): void {
+  if (typeof options?.name !== "string") throw new BadArg("badarg: an endpoint needs a name");
+  if (Object.keys(options.sockets ?? {}).length === 0)
+    throw new BadArg("badarg: an endpoint needs at least one socket");
+  const { shards } = options;
+  if (shards !== undefined && (!Number.isInteger(shards) || shards < 0 || shards > 64)) {
+    throw new BadArg(`badarg: shards must be a whole number from 0 to 64, got ${String(shards)}`);
+  }
+  if (options.checkOrigin !== undefined) checkOriginOption(options.checkOrigin);
+  for (const [path, mount] of Object.entries(options.sockets)) {
+    if (mount.module === undefined)
+      throw new BadArg(
+        `badarg: the socket ${path} needs a module: new URL("./user-socket.js", import.meta.url)`,
+      );
+    checkMount(path, mount);
+  }
+}
+
+function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
+  const options = typeof given === "function" ? given() : given;
+  const defaults = { batchSize: 10_000, batchIntervalMs: 2000, shutdownMs: 30_000 };
+  if (options === false) return { ...defaults, shutdownMs: 0 };
+  const all = { ...defaults, ...options };
+  for (const [key, value] of Object.entries(all)) {
+    if (!Number.isInteger(value) || value < (key === "batchSize" ? 1 : 0))
+      throw new BadArg(
+        `badarg: drainer.${key} must be a whole number of ${key === "batchSize" ? "at least 1" : "ms"}, got ${String(value)}`,
+      );
+  }
+  return all;
+}
+
+async function startLink(options: EndpointOptions): Promise<StartResult> {
+  check(options);
+  const { name } = options;
+  const shards = options.shards ?? Math.max(1, availableParallelism() - 1);
+  const here = thisNode().index;
+  const pubsub = options.pubsub ?? `${name}.pubsub`;
+  const owners = Array.from({ length: SLOTS }, (_, index) => (shards === 0 ? here : 1 + (index % shards)));
+  const secret = options.secret ?? randomBytes(32).toString("base64url");
+  const drainer = drainOptions(options.drainer);
+  const filterParameters = options.filterParameters ?? DEFAULT_FILTER;
+  const args: ShardArgs = {
+    endpoint: name,
+    pubsub,
+    secret,
+    filterParameters,
+    owners: shards === 0 ? undefined : owners,
+    sockets: Object.fromEntries(
+      Object.entries(options.sockets).map(([path, { module }]) => [path, String(module)]),
+    ),
+    shardTree:
+      options.shardTree === undefined
+        ? undefined
+        : {
+            module: String(options.shardTree.module),
+            export: options.shardTree.export ?? "shardTree",
+            args: options.shardTree.args,
+          },
+  };
+  const gateway: GatewayOptions = {
+    endpoint: name,
+    server: options.server,
+    sockets: options.sockets,
+    pubsub,
+    checkOrigin: options.checkOrigin ?? true,
+    host: options.host === undefined ? "localhost" : options.host,
+    trustProxy: options.trustProxy ?? false,
+    owners,
+    socketsSupervisor: `${name}.sockets`,
+    secret,
+    filterParameters,
+    drainer,
+  };
+  const children: ChildSpec[] = [
+    ...(shards === 0 ? [] : [PubSub.childSpec({ name: pubsub, owners })]),
+    { id: "shards", start: [startShards, [shards, args, options]], type: "supervisor" },
+    DynamicSupervisor.childSpec({ id: "sockets", name: gateway.socketsSupervisor }),
+    { id: "gateway", start: [startGateway, [gateway]], shutdown: drainer.shutdownMs + 2000 },
+  ];
+  return Supervisor.startLink(children, { strategy: "rest_for_one", name });
+}
+
+/** The shards' supervisor. Shards fail alone, and often is not a reason to take the connections down. */
+async function startShards(shards: number, args: ShardArgs, options: EndpointOptions): Promise<StartResult> {
+  const name = `${args.endpoint}.shards`;
+  if (shards === 0) {
+    const { index, creation } = thisNode();
+    const children = await shardChildren(args, { node: index, creation });
+    return Supervisor.startLink(children, { strategy: "rest_for_one", intensity: 10, period: 5, name });
+  }
+  const threads = Array.from({ length: shards }, (_, k) =>
+    threadSpec({
+      index: k + 1,
+      module: SHARD_MODULE,
+      args,
+      ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
+      ...(options.shardHeapMb === undefined
+        ? {}
+        : { resourceLimits: { maxOldGenerationSizeMb: options.shardHeapMb } }),
+    }),
+  );
+  return Supervisor.startLink(threads, { strategy: "one_for_one", intensity: 100, period: 10, name });
+}
+
+const publish = (endpoint: string, topic: string, event: string, payload: unknown) => {
+  checkPayload(event, payload);
+  return [endpointFacts(endpoint).pubsub, topic, { topic, event, payload }] as const;
+};
+
+export const Endpoint = {
+  /** Starts an endpoint under the calling supervisor; resolves once it accepts connections. */
+  startLink,
+
+  childSpec: (options: EndpointOptions): ChildSpec => ({
+    id: options.name,
+    start: [startLink, [options]],
+    type: "supervisor",
+  }),
+
+  /** Sends an event to everybody on a topic. Works in every thread of the endpoint, with no joined socket. */
+  broadcast(endpoint: string, topic: string, event: string, payload: unknown): PublishResult {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub.broadcast(pubsub, to, message, fastlane);
+  },
+
+  /** As `broadcast`, but leaves out the channel or process `from`. */
+  broadcastFrom(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): PublishResult {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub.broadcastFrom(pubsub, from, to, message, fastlane);
+  },
+
+  localBroadcast(endpoint: string, topic: string, event: string, payload: unknown): PublishResult {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub.localBroadcast(pubsub, to, message, fastlane);
+  },
+
+  /** As `broadcastFrom`, on this node only. */
+  localBroadcastFrom(
+    endpoint: string,
+    from: Pid,
+    topic: string,
+    event: string,
+    payload: unknown,
+  ): PublishResult {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub.localBroadcastFrom(pubsub, from, to, message, fastlane);
+  },
+
+  /** As `broadcast`; throws `BroadcastError` instead of returning an error. */
+  "broadcast!"(endpoint: string, topic: string, event: string, payload: unknown): "ok" {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub["broadcast!"](pubsub, to, message, fastlane);
+  },
+
+  /** As `broadcastFrom`; throws `BroadcastError` instead of returning an error. */
+  "broadcastFrom!"(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): "ok" {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub["broadcastFrom!"](pubsub, from, to, message, fastlane);
+  },
+
+  /** Subscribes the calling process to a topic; it gets each broadcast as `{ topic, event, payload }`. */
+  subscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
+    PubSub.subscribe(endpointFacts(endpoint).pubsub, topic),
+  unsubscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
+    PubSub.unsubscribe(endpointFacts(endpoint).pubsub, topic),
+
+  /** Closes every connection whose socket has this id, with code 1001. */
+  disconnect: (endpoint: string, id: string): PublishResult =>
+    Endpoint.broadcast(endpoint, id, "disconnect", {}),
+
+  /** Accepts no more connections and sends those there are away with 1012. Resolves with their number. */
+  drain: (endpoint: string, options: Partial<DrainOptions> = {}): Promise<number> =>
+    GenServer.call(gatewayName(endpoint), ["drain", options], Number.POSITIVE_INFINITY),
+
+  /** Counts of the gateway: connections, lanes, whether it drains. */
+  info: (endpoint: string): Promise<{ connections: number; lanes: number; draining: boolean }> =>
+    GenServer.call(gatewayName(endpoint), "info"),
+};

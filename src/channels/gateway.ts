@@ -1,0 +1,206 @@
+/**
+ * The gateway: the process that accepts connections for the sockets of one endpoint, and owns the writer that everything
+ * leaves through. How connections come in is the transports' business; the gateway starts their processes, looks after
+ * silent ones, and sends all of them away when it ends.
+ */
+import { slot } from "simurgh/pubsub";
+import {
+  DynamicSupervisor,
+  type From,
+  GenServer,
+  type GenServerModule,
+  onExit,
+  type Pid,
+  type RuntimeNode,
+  self,
+  send,
+  sendAfter,
+  thisNode,
+  trapExit,
+} from "simurgh/runtime";
+import { rememberEndpoint } from "./endpoint-registry.js";
+import { requestAddress } from "./handshake.js";
+import { drained, endpointStarted, type Limit, limitHit } from "./logging.js";
+import type { DrainOptions, GatewayHost, GatewayOptions, Live, MountedSocket } from "./mount.js";
+import type { ConnectSocket } from "./socket.js";
+import { loadSocket } from "./socket-definition.js";
+import { type SocketStart, startSocket, type Transport } from "./socket-server.js";
+import type { Rate } from "./token-bucket.js";
+import { interceptRequests } from "./transports/intercept.js";
+import { LongPollListener, shortestSilence } from "./transports/long-poll.js";
+import { shortestTimeout, WebSocketListener } from "./transports/websocket-listener.js";
+import { Writer } from "./writer.js";
+
+const DEFAULT_MESSAGE_RATE: Rate = { perSecond: 2000, burst: 4000 };
+const DEFAULT_JOIN_RATE: Rate = { perSecond: 100, burst: 500 };
+
+/** The part of the gateway that is not a process: what the callbacks of the HTTP server need. */
+class Gateway implements GatewayHost {
+  readonly options: GatewayOptions;
+  readonly node: RuntimeNode = thisNode();
+  readonly writer = new Writer(this.node);
+  readonly live = new Map<number, Live>();
+  readonly sweepEvery: number;
+  draining = false;
+  /** Connections whose limit has been logged. */
+  readonly #limited = new Set<number>();
+  readonly #detach: (() => void)[] = [];
+
+  constructor(options: GatewayOptions, mounted: readonly MountedSocket[]) {
+    this.options = options;
+    this.sweepEvery = Math.max(
+      20,
+      Math.min(5000, Math.floor(Math.min(shortestTimeout(mounted), shortestSilence(mounted)) / 4)),
+    );
+    const websockets = new WebSocketListener(this, mounted);
+    options.server.on("upgrade", websockets.onUpgrade);
+    this.#detach.push(() => options.server.off("upgrade", websockets.onUpgrade));
+    const longPolls = new LongPollListener(this, mounted);
+    this.#detach.push(
+      interceptRequests(options.server, (request, response) => {
+        const url = requestAddress(request, options.trustProxy);
+        if (url === undefined) return false;
+        return longPolls.take(request, response, url) || websockets.take(request, response, url);
+      }),
+    );
+    this.#detach.push(
+      this.node.onRoadDown(({ index, creation }) => this.writer.dropLanesOf(index, creation)),
+    );
+  }
+
+  async startSocket(
+    { mount, path, definition }: MountedSocket,
+    socket: ConnectSocket,
+    { serializer, expiresAt }: { readonly serializer: string; readonly expiresAt: number | undefined },
+    connection: number,
+    transport: Transport,
+  ): Promise<Pid> {
+    const { options, writer } = this;
+    const start: SocketStart = {
+      definition,
+      mount: path,
+      socket,
+      serializerName: serializer,
+      expiresAt,
+      pubsub: options.pubsub,
+      writer,
+      connection,
+      transport,
+      maxChannels: mount.maxChannelsPerTransport ?? 100,
+      messageRate: mount.messageRate ?? DEFAULT_MESSAGE_RATE,
+      joinRate: mount.joinRate ?? DEFAULT_JOIN_RATE,
+      invalidFrames: mount.invalidFrames ?? "close",
+      shardOf: (topic) => options.owners[slot(topic)] as number,
+    };
+    const started = await DynamicSupervisor.startChild(options.socketsSupervisor, {
+      id: connection,
+      start: [startSocket, [start]],
+      restart: "temporary",
+      shutdown: 5000,
+    });
+    if (Array.isArray(started) && started[0] === "ok") return started[1] as Pid;
+    throw new Error("the process of a connection did not start", { cause: started });
+  }
+
+  notice(level: "info" | "warning" | "error", text: string, error?: unknown): void {
+    const metadata = { endpoint: this.options.endpoint, ...(error === undefined ? {} : { error }) };
+    this.node.report({ kind: "notice", level, text, pid: undefined, metadata });
+  }
+
+  limit(connection: number | undefined, limit: Limit): void {
+    limitHit(this.options.endpoint, limit);
+    if (connection !== undefined && this.#limited.has(connection)) return;
+    if (connection !== undefined) this.#limited.add(connection);
+    this.notice("warning", `a client ran into the limit ${limit} of its mount`);
+  }
+
+  /** Ends connections that have been silent for too long. */
+  sweep(): void {
+    for (const connection of this.#limited) if (!this.live.has(connection)) this.#limited.delete(connection);
+    const now = performance.now();
+    for (const live of [...this.live.values()]) live.sweep(now);
+  }
+
+  /**
+   * Accepts nobody any more and sends every connection away with 1012, in rounds, and within a round spread over time, so
+   * that their clients do not all come back at once. Resolves with their number once they are gone, or after `shutdownMs`.
+   */
+  async drain({ batchSize, batchIntervalMs, shutdownMs }: DrainOptions): Promise<number> {
+    this.draining = true;
+    const until = performance.now() + shutdownMs;
+    const all = [...this.live.values()];
+    const rounds = Math.floor(all.length / batchSize) + 1;
+    for (let round = 1; round <= rounds && performance.now() < until; round += 1) {
+      const batch = all.slice((round - 1) * batchSize, round * batchSize);
+      drained(this, { count: batch.length, total: all.length, index: round, rounds }, batchIntervalMs);
+      const spread = Math.min(batchIntervalMs, batch.length);
+      for (const { pid } of batch) setTimeout(() => send(pid, ["drain"]), Math.random() * spread);
+      if (round < rounds) await pause(Math.min(batchIntervalMs, until - performance.now()));
+    }
+    while (this.live.size > 0 && performance.now() < until) await pause(5);
+    for (const live of [...this.live.values()]) live.terminate();
+    return all.length;
+  }
+
+  detach(): void {
+    for (const undo of this.#detach.splice(0)) undo();
+  }
+}
+
+const server: GenServerModule<Gateway, GatewayOptions> = {
+  name: "Gateway",
+
+  async init(options) {
+    rememberEndpoint(options.endpoint, {
+      pubsub: options.pubsub,
+      secret: options.secret,
+      filterParameters: options.filterParameters,
+    });
+    const { endpoint, sockets, checkOrigin, drainer } = options;
+    endpointStarted(endpoint, { sockets: Object.keys(sockets), checkOrigin, drainer });
+    const mounted: MountedSocket[] = [];
+    for (const [path, mount] of Object.entries(options.sockets)) {
+      mounted.push({ path, mount, definition: await loadSocket(String(mount.module)) });
+    }
+    const gateway = new Gateway(options, mounted);
+    onExit(self(), () => gateway.detach());
+    sendAfter(self(), "sweep", gateway.sweepEvery);
+    // A shutdown by the supervisor comes to `terminate`, which drains.
+    trapExit(true);
+    return ["ok", gateway];
+  },
+
+  handleCall(request, from: From, gateway) {
+    if (request === "info") {
+      const { live, writer, draining } = gateway;
+      return ["reply", { connections: live.size, lanes: writer.laneCount, draining }, gateway];
+    }
+    if (Array.isArray(request) && request[0] === "drain") {
+      const options = { ...gateway.options.drainer, ...(request[1] as Partial<DrainOptions>) };
+      void gateway.drain(options).then((count) => GenServer.reply(from, count));
+      return ["noreply", gateway];
+    }
+    return ["reply", ["error", "unknown request"], gateway];
+  },
+
+  handleInfo(message, gateway) {
+    if (message === "sweep") {
+      gateway.sweep();
+      sendAfter(self(), "sweep", gateway.sweepEvery);
+    }
+    return ["noreply", gateway];
+  },
+
+  async terminate(_reason, gateway) {
+    await gateway.drain(gateway.options.drainer);
+  },
+
+  formatStatus: ({ state }) => ({ endpoint: state.options.endpoint, connections: state.live.size }),
+};
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
+
+export const startGateway = (options: GatewayOptions): ReturnType<typeof GenServer.startLink> =>
+  GenServer.startLink(server, options, { name: gatewayName(options.endpoint) });
+
+export const gatewayName = (endpoint: string): string => `${endpoint}.gateway`;

@@ -1,0 +1,181 @@
+/**
+ * Whether a client may connect: the checks that every transport makes, in Phoenix's order (C-054): origin, token, version,
+ * `connect`, `id`. The first that fails answers.
+ */
+import type { IncomingMessage } from "node:http";
+import qs from "qs";
+import { connectInfo } from "./connect-info.js";
+import { connected } from "./logging.js";
+import type { GatewayHost, MountedSocket } from "./mount.js";
+import type { ResolvedTransport } from "./mount-options.js";
+import { originAllowed } from "./origin.js";
+import { badReturn } from "./results.js";
+import { isVersion, negotiate } from "./serializers/index.js";
+import type { ConnectSocket } from "./socket.js";
+
+export type Handshake =
+  | {
+      readonly ok: true;
+      readonly socket: ConnectSocket;
+      readonly serializer: string;
+      /** When the connection must end, in ms since the epoch. */
+      readonly expiresAt: number | undefined;
+    }
+  | { readonly ok: false; readonly status: number; readonly body: string; readonly reason?: unknown };
+
+const refused = (status: number, body = ""): Handshake => ({ ok: false, status, body });
+
+/** A transport of a mounted socket, as the checks need it. */
+export interface Target extends MountedSocket {
+  readonly resolved: ResolvedTransport;
+}
+
+/** Whether the page that makes the request may; says in the log what to change when it may not. */
+export function checkRequestOrigin(
+  host: GatewayHost,
+  { resolved }: Target,
+  request: IncomingMessage,
+  url: URL,
+): boolean {
+  const scheme = url.protocol === "https:" ? "https" : "http";
+  const port = url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port);
+  const own = { scheme, host: url.hostname, port } as const;
+  if (originAllowed(resolved.checkOrigin, request.headers.origin, own, host.options.host)) return true;
+  host.notice(
+    "error",
+    `a socket was refused: its origin ${request.headers.origin} is not allowed; the request was for ${url.origin}. Set checkOrigin to allow it`,
+  );
+  return false;
+}
+
+/**
+ * Runs the checks after the origin's and the sub-protocol's. `token` is null when the client sent none, undefined when it
+ * cannot be read.
+ */
+export async function handshake(
+  host: GatewayHost,
+  { definition, resolved, path }: Target,
+  request: IncomingMessage,
+  url: URL,
+  pathParams: Readonly<Record<string, string>>,
+  transport: "websocket" | "longpoll",
+  token: string | null | undefined,
+): Promise<Handshake> {
+  if (token === undefined) return refused(403);
+  const { endpoint } = host.options;
+  const params = { ...connectParams(url.search.slice(1)), ...pathParams };
+  const listed = connectInfo(resolved.connectInfo, request, url, { endpoint, csrf: resolved.checkCsrf });
+  const info = resolved.authToken ? { ...listed, authToken: token } : listed;
+  const vsn = params.vsn ?? "1.0.0";
+  const serializer = negotiate(resolved.serializers, vsn);
+  if (serializer === undefined) {
+    const requirements = resolved.serializers.map(([, requirement]) => requirement).join(", ");
+    const why = isVersion(vsn)
+      ? `the requested transport version ${JSON.stringify(vsn)} does not match the server's version requirements (${requirements})`
+      : `Client sent invalid transport version ${JSON.stringify(vsn)}; it must be one such as "2.0.0"`;
+    host.notice("warning", `a socket was refused: ${why}`);
+    return refused(403);
+  }
+  const bare: ConnectSocket = { assigns: {}, endpoint, transport, id: null };
+  const startedAt = performance.now();
+  const result = await definition.connect(params, bare, info);
+  if (result?.type !== "ok" && result?.type !== "error") {
+    host.notice("error", badReturn("connect", result, ["ok(socket)", "error()", "error(reason)"]).message);
+    return refused(403);
+  }
+  connected({
+    endpoint,
+    path,
+    transport,
+    params,
+    info,
+    vsn: String(vsn),
+    serializer: serializer.name,
+    result: result.type,
+    log: resolved.log,
+    durationMs: performance.now() - startedAt,
+  });
+  if (result.type === "error") {
+    const answer = result.reason === undefined ? undefined : resolved.errorHandler?.(result.reason);
+    return { ok: false, status: answer?.status ?? 403, body: answer?.body ?? "", reason: result.reason };
+  }
+  const id = definition.id?.(result.socket) ?? null;
+  if (id !== null && typeof id !== "string") {
+    host.notice("warning", `id must return a string or null, it returned ${String(id)}`);
+    return refused(403);
+  }
+  return {
+    ok: true,
+    socket: { ...result.socket, id },
+    serializer: serializer.name,
+    expiresAt: result.expiresAt,
+  };
+}
+
+/** The URL the client asked for, as it saw it. Undefined when it is not one. */
+export function requestAddress(request: IncomingMessage, trustProxy: boolean): URL | undefined {
+  const forwarded = (name: string): string | undefined => {
+    const value = trustProxy ? request.headers[name] : undefined;
+    return typeof value === "string" ? value.split(",")[0]?.trim() : undefined;
+  };
+  const encrypted = (request.socket as { encrypted?: boolean }).encrypted === true;
+  const scheme = forwarded("x-forwarded-proto") ?? (encrypted ? "https" : "http");
+  const host = forwarded("x-forwarded-host") ?? request.headers.host ?? "localhost";
+  try {
+    return new URL(
+      `${scheme === "https" || scheme === "wss" ? "https" : "http"}://${host}${request.url?.startsWith("/") ? request.url : `/${request.url ?? ""}`}`,
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+/** A query without brackets. */
+function flatParams(query: string): Record<string, unknown> {
+  const params = Object.create(null) as Record<string, unknown>;
+  let left = MAX_PARAMS;
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (left === 0) break;
+    left -= 1;
+    params[name] = value;
+  }
+  return params;
+}
+
+/** Params of one query that are read; the rest is ignored. */
+const MAX_PARAMS = 200;
+
+/**
+ * The query as the official client writes it: nested as `a[b]=c`, lists as `a[]=c` or `a[0]=c` (C-055). Of a name that comes
+ * several times the last counts.
+ */
+export function connectParams(query: string): Record<string, unknown> {
+  // Most queries are flat, and most of the cost of a nested one is in looking for brackets.
+  if (!/\[|%5B/i.test(query)) return flatParams(query);
+  const options = { depth: 8, parameterLimit: MAX_PARAMS, arrayLimit: 100, plainObjects: true } as const;
+  return qs.parse(query, { ...options, duplicates: "last" }) as Record<string, unknown>;
+}
+
+const TOKEN_PREFIX = "base64url.bearer.phx.";
+
+const allProtocols = (request: IncomingMessage): string[] =>
+  (request.headers["sec-websocket-protocol"] ?? "")
+    .split(",")
+    .map((protocol) => protocol.trim())
+    .filter(Boolean);
+
+/** The sub-protocols a client offers, its token aside: when there is exactly one. */
+export function offeredProtocols(request: IncomingMessage): string[] {
+  const all = allProtocols(request);
+  const others = all.filter((protocol) => !protocol.startsWith(TOKEN_PREFIX));
+  return others.length === all.length - 1 ? others : all;
+}
+
+/** The token among the sub-protocols: null when there is none, undefined when it cannot be read (C-072 to C-074). */
+export function authToken(request: IncomingMessage): string | null | undefined {
+  const tokens = allProtocols(request).filter((protocol) => protocol.startsWith(TOKEN_PREFIX));
+  if (tokens.length !== 1) return null;
+  const encoded = (tokens[0] as string).slice(TOKEN_PREFIX.length);
+  if (!/^[A-Za-z0-9+/_-]+=*$/.test(encoded)) return undefined;
+  return Buffer.from(encoded, "base64").toString("utf8");
+}

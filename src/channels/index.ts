@@ -1,0 +1,65 @@
+/** simurgh/channels: Phoenix Channels, their sockets and endpoints. */
+export {
+  type Channel,
+  type ChannelCallbacks,
+  type ChannelTypes,
+  defineChannel,
+  type EventTypes,
+  type Payload,
+  payload,
+} from "./channel.js";
+export type { ChannelNews } from "./channel-server.js";
+export type { ConnectInfo, ConnectInfoEntry, SessionOptions } from "./connect-info.js";
+export { type ChannelEntry, Debug, type SocketEntry } from "./debug.js";
+export { Endpoint, type EndpointOptions } from "./endpoint.js";
+export { ChannelHarness, type HarnessFrame, type JoinOutcome } from "./harness.js";
+export { type Broadcast, isBroadcast, type Message, type WireRef } from "./message.js";
+export type { DrainOptions, LongPollOptions, Mount, TransportOptions, WebSocketOptions } from "./mount.js";
+export type { LogLevel } from "./mount-options.js";
+export type { CheckOrigin, ParsedOrigin } from "./origin.js";
+export { filterParams, type ParamFilter } from "./param-filter.js";
+export {
+  type InfoResult,
+  type InResult,
+  type JoinResult,
+  joined,
+  noreply,
+  refused,
+  reply,
+  stop,
+} from "./results.js";
+export type { Serializer, SerializerEntry } from "./serializers/index.js";
+export { v1Json } from "./serializers/v1-json.js";
+export { v2Json } from "./serializers/v2-json.js";
+export type { ShardTree, ShardTreeContext } from "./shard.js";
+export {
+  type Assigns,
+  assign,
+  broadcast,
+  broadcastFrom,
+  type ChannelSocket,
+  type ConnectSocket,
+  expireAt,
+  push,
+  replyTo,
+  type SocketRef,
+  socketRef,
+} from "./socket.js";
+export {
+  type ConnectOptions,
+  type ConnectParams,
+  type ConnectResult,
+  defineSocket,
+  error,
+  ok,
+  routeOf,
+  type SocketDefinition,
+} from "./socket-definition.js";
+export {
+  type KeyOptions,
+  type SignOptions,
+  Token,
+  type TokenContext,
+  type TokenResult,
+  type VerifyOptions,
+} from "./token.js";

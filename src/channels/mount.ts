@@ -1,0 +1,162 @@
+/**
+ * How a socket is mounted on an endpoint, and what the endpoint tells its transports.
+ */
+import type { Server as HttpServer } from "node:http";
+import type { Pid, RuntimeNode } from "simurgh/runtime";
+import type { ConnectInfoEntry } from "./connect-info.js";
+import type { Limit } from "./logging.js";
+import type { LogLevel } from "./mount-options.js";
+import type { CheckOrigin } from "./origin.js";
+import type { ParamFilter } from "./param-filter.js";
+import type { SerializerEntry } from "./serializers/index.js";
+import type { ConnectSocket } from "./socket.js";
+import type { SocketDefinition } from "./socket-definition.js";
+import type { Transport } from "./socket-server.js";
+import type { Rate } from "./token-bucket.js";
+import type { WebSocketLimits } from "./transports/websocket.js";
+import type { Writer } from "./writer.js";
+
+/** What may be said of a socket in its definition, where it is mounted, and of one transport; the latter wins (C-051). */
+export interface TransportOptions {
+  /** Serializers by name with the versions they stand for; the first that fits is taken. Default: V1 and V2. */
+  readonly serializers?: readonly SerializerEntry[];
+  /** Overrides the endpoint's. */
+  readonly checkOrigin?: CheckOrigin;
+  /** Whether a session is given only to who shows its CSRF token. Default true. */
+  readonly checkCsrf?: boolean;
+  /** What `connect` is told of the request. Default nothing. */
+  readonly connectInfo?: readonly ConnectInfoEntry[];
+  /** Whether a token is taken from the sub-protocol `base64url.bearer.phx.<base64>`, or on long-poll from the header
+   * `x-phoenix-authtoken`, and told as `authToken`. Default false. */
+  readonly authToken?: boolean;
+  /** Level at which connects are logged. Default "info". */
+  readonly log?: LogLevel | false;
+  /** Level at which the raw request is logged. Default false. */
+  readonly transportLog?: LogLevel | false;
+  /** Makes the HTTP answer for `error(reason)`. Default: 403 without a body. */
+  readonly errorHandler?: (reason: unknown) => { readonly status: number; readonly body?: string };
+}
+
+export interface WebSocketOptions extends TransportOptions, Partial<WebSocketLimits> {
+  /** Path below the socket's mount. Default "/websocket". */
+  readonly path?: string;
+  /** Milliseconds without a byte from the client after which the connection is closed. Default 60,000. */
+  readonly timeout?: number;
+  /** Bytes of one incoming message; more closes with 1009. Default 1 MiB. */
+  readonly maxFrameSize?: number;
+  /** Whether clients may compress what they send. What is sent to them never is. Default false. */
+  readonly compress?: boolean;
+  /** Milliseconds a handshake may take, `connect` included; after that it is answered 408. Default 10,000. */
+  readonly handshakeMs?: number;
+  /** Sub-protocols this socket speaks; a client that offers others is refused. Default: whatever is offered is ignored. */
+  readonly subprotocols?: readonly string[];
+  /** Whether text that is not UTF-8 closes with 1007. Default true; without, it is read with replacement characters. */
+  readonly validateUtf8?: boolean;
+  /**
+   * Lets a browser see why it was refused: accepts the WebSocket and closes it at once with 4403 and the reason of
+   * `error(reason)`, instead of an HTTP status that no page can read. Default false.
+   */
+  readonly refuseByClose?: boolean;
+}
+
+export interface LongPollOptions extends TransportOptions {
+  /** Path below the socket's mount. Default "/longpoll". */
+  readonly path?: string;
+  /** Milliseconds a poll waits for a message. A session without a poll for one and a half times as long ends. Default 10,000. */
+  readonly windowMs?: number;
+  /** Bytes that may wait between two polls; more ends the session. Default 4 MiB. */
+  readonly maxBufferedBytes?: number;
+  /** Bytes of one request's body. Default 8,000,000. */
+  readonly maxBodySize?: number;
+  /** Milliseconds one request's body may take to come in. Default 10,000. */
+  readonly bodyMs?: number;
+  /** Seconds a session token is good for. Default 1,209,600, two weeks. */
+  readonly maxAge?: number;
+}
+
+/** What a client is told that sends a frame that is none. */
+export type InvalidFrames = "close" | "reply" | "ignore";
+
+export interface Mount extends TransportOptions {
+  /** URL of the module that exports the socket definition by default. */
+  readonly module: URL | string;
+  /** Default on. */
+  readonly websocket?: WebSocketOptions | false;
+  /** Default off. */
+  readonly longpoll?: LongPollOptions | boolean;
+  /** Topics one connection may join. Default 100. */
+  readonly maxChannelsPerTransport?: number;
+  /** Messages one connection may send, heartbeats and joins aside. Default 2,000 a second, 4,000 at once; false for no limit. */
+  readonly messageRate?: Rate | false;
+  /** Joins one connection may ask for. Default 100 a second, 500 at once; false for no limit. */
+  readonly joinRate?: Rate | false;
+  /**
+   * What happens over a frame that is none: the connection closes with 1011, as with Phoenix; or the frame alone is answered
+   * with the error `{ reason: "invalid frame" }`, or ignored. Default "close".
+   */
+  readonly invalidFrames?: InvalidFrames;
+}
+
+/** How connections are sent away when the endpoint stops (Phoenix.Socket's drainer). */
+export interface DrainOptions {
+  /** Connections sent away in one round. Default 10,000. */
+  readonly batchSize: number;
+  /** Milliseconds from one round to the next. Default 2,000. */
+  readonly batchIntervalMs: number;
+  /** Milliseconds all of it may take; who is still there is cut off. Default 30,000. */
+  readonly shutdownMs: number;
+}
+
+export interface GatewayOptions {
+  readonly endpoint: string;
+  readonly server: HttpServer;
+  readonly sockets: Readonly<Record<string, Mount>>;
+  readonly pubsub: string;
+  readonly checkOrigin: CheckOrigin;
+  /** This endpoint's own host, for `checkOrigin: true`; null lets every origin pass. */
+  readonly host: string | null;
+  /** Whether `x-forwarded-proto` and `x-forwarded-host` tell the address clients used. */
+  readonly trustProxy: boolean;
+  /** The thread of each slot. */
+  readonly owners: readonly number[];
+  readonly socketsSupervisor: string;
+  /** Signs long-poll session tokens. */
+  readonly secret: string;
+  readonly filterParameters: ParamFilter;
+  readonly drainer: DrainOptions;
+}
+
+/** One connection, whatever its transport. */
+export interface Live {
+  readonly pid: Pid;
+  /** Ends the connection if its client has been silent for too long. */
+  sweep(now: number): void;
+  terminate(): void;
+}
+
+/** One mounted socket. */
+export interface MountedSocket {
+  readonly path: string;
+  readonly mount: Mount;
+  readonly definition: SocketDefinition;
+}
+
+/** What the gateway offers its transports. */
+export interface GatewayHost {
+  readonly options: GatewayOptions;
+  readonly node: RuntimeNode;
+  readonly writer: Writer;
+  readonly live: Map<number, Live>;
+  readonly draining: boolean;
+  /** Starts the process of a connection. Rejects when it does not start. */
+  startSocket(
+    mounted: MountedSocket,
+    socket: ConnectSocket,
+    handshake: { readonly serializer: string; readonly expiresAt: number | undefined },
+    connection: number,
+    transport: Transport,
+  ): Promise<Pid>;
+  notice(level: "info" | "warning" | "error", text: string, error?: unknown): void;
+  /** A client has run into a limit: counted, and logged once a connection. */
+  limit(connection: number | undefined, limit: Limit): void;
+}

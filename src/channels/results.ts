@@ -1,0 +1,99 @@
+/**
+ * What channel and socket callbacks return: one member of a small union, made by these helpers. Anything else fails with a
+ * text that lists the allowed forms.
+ */
+import type { ExitReason } from "simurgh/runtime";
+import type { ChannelSocket } from "./socket.js";
+
+export type JoinedResult<Reply = unknown> = {
+  readonly type: "joined";
+  readonly socket: ChannelSocket;
+  readonly reply: Reply;
+};
+export type RefusedResult = { readonly type: "refused"; readonly reply: unknown };
+export type JoinResult<Reply = unknown> = JoinedResult<Reply> | RefusedResult;
+
+export type NoReplyResult = {
+  readonly type: "noreply";
+  readonly socket: ChannelSocket;
+  readonly idle: number | "hibernate" | undefined;
+};
+export type ReplyResult<Status extends string = string, Response = unknown> = {
+  readonly type: "reply";
+  readonly socket: ChannelSocket;
+  readonly status: Status;
+  readonly response: Response;
+};
+export type StopResult = {
+  readonly type: "stop";
+  readonly socket: ChannelSocket;
+  readonly reason: ExitReason;
+  readonly reply: { readonly status: string; readonly response: unknown } | undefined;
+};
+
+export type InResult = NoReplyResult | ReplyResult | StopResult;
+export type InfoResult = NoReplyResult | StopResult;
+
+/** The client may join; `reply` is the response of the join, `{}` by default. */
+export function joined(socket: ChannelSocket): JoinedResult<Record<string, never>>;
+export function joined<const Reply>(socket: ChannelSocket, reply: Reply): JoinedResult<Reply>;
+export function joined(socket: ChannelSocket, reply: unknown = {}): JoinedResult {
+  return { type: "joined", socket, reply };
+}
+
+/** The client may not join; `reply` says why, such as `{ reason: "unauthorized" }`. */
+export const refused = (reply: unknown = {}): RefusedResult => ({ type: "refused", reply });
+
+/**
+ * Nothing is answered now. With a number of ms, `handleInfo` gets `"timeout"` if no message comes within that time; "hibernate"
+ * gives back what memory an idle channel can (C-115).
+ */
+export const noreply = (socket: ChannelSocket, idle?: number | "hibernate"): NoReplyResult => ({
+  type: "noreply",
+  socket,
+  idle,
+});
+
+/** Answers the push: `reply("ok", socket)` or `reply("ok", { id: 1 }, socket)`. */
+export function reply<Status extends string>(
+  status: Status,
+  socket: ChannelSocket,
+): ReplyResult<Status, Record<string, never>>;
+export function reply<Status extends string, Response>(
+  status: Status,
+  response: Response,
+  socket: ChannelSocket,
+): ReplyResult<Status, Response>;
+export function reply(status: string, second: unknown, third?: ChannelSocket): ReplyResult {
+  if (third === undefined) return { type: "reply", socket: second as ChannelSocket, status, response: {} };
+  return { type: "reply", socket: third, status, response: second };
+}
+
+/** Ends the channel; with a reply, that is sent first: `stop("normal", ["ok", {}], socket)`. */
+export function stop(reason: ExitReason, socket: ChannelSocket): StopResult;
+export function stop(
+  reason: ExitReason,
+  reply: readonly [status: string, response: unknown],
+  socket: ChannelSocket,
+): StopResult;
+export function stop(reason: ExitReason, second: unknown, third?: ChannelSocket): StopResult {
+  if (third === undefined) return { type: "stop", reason, reply: undefined, socket: second as ChannelSocket };
+  const [status, response] = second as readonly [string, unknown];
+  return { type: "stop", reason, reply: { status, response }, socket: third };
+}
+
+export const isResult = (value: unknown, types: readonly string[]): boolean =>
+  typeof value === "object" && value !== null && types.includes((value as { type?: string }).type ?? "");
+
+/** The error for a callback that returned something else. */
+export function badReturn(callback: string, value: unknown, allowed: readonly string[]): TypeError {
+  let shown: string | undefined;
+  try {
+    shown = JSON.stringify(value)?.slice(0, 200);
+  } catch {
+    shown = undefined;
+  }
+  return new TypeError(
+    `${callback} must return one of ${allowed.join(", ")}; it returned ${shown ?? String(value)}`,
+  );
+}

@@ -1,0 +1,120 @@
+/**
+ * Phoenix's protocol 2.0.0: `[join_ref, ref, topic, event, payload]` as JSON text, and binary frames for binary payloads.
+ */
+import { sharedJson } from "simurgh/pubsub";
+import { scanBinary, scanText } from "../frame-scanner.js";
+import {
+  type Broadcast,
+  bytesOf,
+  checkedResponse,
+  checkPayload,
+  type Frame,
+  type WireRef,
+} from "../message.js";
+import type { Serializer } from "./serializer.js";
+
+const PUSH = 0;
+const REPLY = 1;
+const BROADCAST = 2;
+
+const encoder = new TextEncoder();
+
+/** Lays out a binary frame: kind, one length byte per field, the fields, the payload (C-020). */
+function binary(
+  kind: number,
+  fields: readonly (readonly [name: string, value: string])[],
+  payload: Uint8Array,
+): Uint8Array {
+  const encoded = fields.map(([name, value]) => {
+    const bytes = encoder.encode(value);
+    if (bytes.length > 255) {
+      throw new RangeError(
+        `unable to convert ${name} to binary: it must be less than or equal to 255 bytes, but is ${bytes.length} bytes`,
+      );
+    }
+    return bytes;
+  });
+  const size = encoded.reduce((sum, bytes) => sum + bytes.length, 1 + encoded.length + payload.length);
+  const frame = new Uint8Array(size);
+  frame[0] = kind;
+  let offset = 1;
+  for (const bytes of encoded) {
+    frame[offset] = bytes.length;
+    offset += 1;
+  }
+  for (const bytes of encoded) {
+    frame.set(bytes, offset);
+    offset += bytes.length;
+  }
+  frame.set(payload, offset);
+  return frame;
+}
+
+/** A binary frame has only texts for refs. */
+const refText = (ref: WireRef): string =>
+  ref === null ? "" : typeof ref === "object" ? JSON.stringify(ref) : String(ref);
+
+export const v2Json: Serializer = {
+  name: "v2_json",
+
+  scan: (data) => (typeof data === "string" ? scanText(data) : scanBinary(data)),
+
+  encodePush(joinRef, topic, event, payload): Frame {
+    const bytes = bytesOf(payload);
+    if (bytes !== undefined)
+      return binary(
+        PUSH,
+        [
+          ["join_ref", refText(joinRef)],
+          ["topic", topic],
+          ["event", event],
+        ],
+        bytes,
+      );
+    checkPayload(event, payload);
+    const shared = sharedJson(payload);
+    if (shared === undefined) return JSON.stringify([joinRef, null, topic, event, payload]);
+    return `${JSON.stringify([joinRef, null, topic, event]).slice(0, -1)},${shared}]`;
+  },
+
+  encodeReply(joinRef, ref, topic, status, response): Frame {
+    const bytes = bytesOf(response);
+    if (bytes !== undefined) {
+      return binary(
+        REPLY,
+        [
+          ["join_ref", refText(joinRef)],
+          ["ref", refText(ref)],
+          ["topic", topic],
+          ["status", status],
+        ],
+        bytes,
+      );
+    }
+    return JSON.stringify([
+      joinRef,
+      ref,
+      topic,
+      "phx_reply",
+      { status, response: checkedResponse(status, response) },
+    ]);
+  },
+
+  encodeBroadcast({ topic, event, payload }: Broadcast): Frame {
+    const bytes = bytesOf(payload);
+    if (bytes !== undefined)
+      return binary(
+        BROADCAST,
+        [
+          ["topic", topic],
+          ["event", event],
+        ],
+        bytes,
+      );
+    checkPayload(event, payload);
+    return JSON.stringify([null, null, topic, event, payload]);
+  },
+
+  encodeControl: (joinRef, topic, event, payload): Frame =>
+    JSON.stringify([joinRef, joinRef, topic, event, payload]),
+};

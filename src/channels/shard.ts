@@ -1,0 +1,106 @@
+/**
+ * What runs where channels run: in each shard thread, or in the main thread when there are no shards.
+ *
+ * Root supervisor: PubSub of the thread's slots, the application's own children (its Presence, say), the
+ * ChannelSupervisor, and the ShardServer, which starts a channel for each join it is sent.
+ */
+
+import { PubSub } from "simurgh/pubsub";
+import {
+  type ChildSpec,
+  DynamicSupervisor,
+  GenServer,
+  type GenServerModule,
+  send,
+  type ThreadContext,
+  type ThreadTree,
+} from "simurgh/runtime";
+import { type ChannelStart, startChannel } from "./channel-server.js";
+import { rememberEndpoint } from "./endpoint-registry.js";
+import type { ParamFilter } from "./param-filter.js";
+import { loadSocket, type SocketDefinition } from "./socket-definition.js";
+
+/** Plain data: it crosses to the thread. */
+export interface ShardArgs {
+  readonly endpoint: string;
+  readonly pubsub: string;
+  readonly secret: string;
+  readonly filterParameters: ParamFilter;
+  /** Index of the thread that owns each slot; undefined when this thread owns all. */
+  readonly owners: readonly number[] | undefined;
+  /** URLs of the socket modules, by mount path. */
+  readonly sockets: Readonly<Record<string, string>>;
+  readonly shardTree:
+    | { readonly module: string; readonly export: string; readonly args: unknown }
+    | undefined;
+}
+
+export interface ShardTreeContext extends ThreadContext {
+  readonly endpoint: string;
+  readonly pubsub: string;
+}
+
+/** An application's children of every shard. */
+export type ShardTree = (
+  // biome-ignore lint/suspicious/noExplicitAny: the arguments are the application's own
+  args: any,
+  context: ShardTreeContext,
+) => readonly ChildSpec[] | Promise<readonly ChildSpec[]>;
+
+export const shardName = (endpoint: string): string => `${endpoint}.shard`;
+const channelsName = (endpoint: string): string => `${endpoint}.channels`;
+
+/** Asks the shard to start a channel. The channel itself tells the socket process; the shard tells only of failure. */
+export type StartChannel = readonly ["start channel", mount: string, channel: number, start: ChannelStart];
+export type ChannelNotStarted = readonly ["channel not started", topic: string, token: number];
+
+const shardServer: GenServerModule<ReadonlyMap<string, SocketDefinition>, ShardArgs, never, StartChannel> = {
+  name: "ShardServer",
+
+  async init({ sockets, endpoint, pubsub, secret, filterParameters }) {
+    rememberEndpoint(endpoint, { pubsub, secret, filterParameters });
+    const definitions = new Map<string, SocketDefinition>();
+    for (const [path, module] of Object.entries(sockets)) definitions.set(path, await loadSocket(module));
+    return ["ok", definitions];
+  },
+
+  async handleCast([, mount, index, start], definitions) {
+    const channel = definitions.get(mount)?.channels[index];
+    const { socket, token } = start;
+    const started =
+      channel === undefined ? undefined : await startChannel(channelsName(socket.endpoint), channel, start);
+    if (!Array.isArray(started) || started[0] !== "ok") {
+      send(socket.transportPid, ["channel not started", socket.topic, token] satisfies ChannelNotStarted);
+    }
+    return ["noreply", definitions];
+  },
+};
+
+/** The children of a shard, in start order. */
+export async function shardChildren(args: ShardArgs, context: ThreadContext): Promise<ChildSpec[]> {
+  const { endpoint, pubsub, owners } = args;
+  return [
+    PubSub.childSpec(owners === undefined ? { name: pubsub } : { name: pubsub, owners }),
+    ...(await applicationChildren(args, context)),
+    DynamicSupervisor.childSpec({ id: "channels", name: channelsName(endpoint) }),
+    { id: "shard", start: [GenServer.startLink, [shardServer, args, { name: shardName(endpoint) }]] },
+  ];
+}
+
+async function applicationChildren(
+  { shardTree, endpoint, pubsub }: ShardArgs,
+  context: ThreadContext,
+): Promise<readonly ChildSpec[]> {
+  if (shardTree === undefined) return [];
+  const exports = (await import(shardTree.module)) as Record<string, unknown>;
+  const tree = exports[shardTree.export];
+  if (typeof tree !== "function")
+    throw new TypeError(`${shardTree.module} has no function named ${shardTree.export}`);
+  return (tree as ShardTree)(shardTree.args, { ...context, endpoint, pubsub });
+}
+
+/** The tree of a shard thread: called there by the runtime. */
+export async function start(args: ShardArgs, context: ThreadContext): Promise<ThreadTree> {
+  // What PubSub and the application's children know is lost with them, so what came after them starts afresh too.
+  return { children: await shardChildren(args, context), strategy: "rest_for_one", intensity: 10, period: 5 };
+}

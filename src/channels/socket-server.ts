@@ -1,0 +1,690 @@
+/**
+ * The process of one connection (Phoenix.Socket): it reads the routing fields of each frame, knows which channel serves
+ * which topic, and watches those channels. It never waits for a channel, so a slow join or a stuck handler of one topic
+ * holds up neither the heartbeat nor the other topics (C-104).
+ *
+ * Per topic:
+ *
+ *   (none) ──phx_join──▶ starting ──channel joined──▶ joined ──phx_leave──▶ leaving ──DOWN──▶ (none)
+ *                           │ refused, crashed              │ DOWN without a close: phx_error
+ *                           └──▶ (none)                     └──▶ (none)
+ *   joined, leaving ──phx_join──▶ replacing ──DOWN of the old one──▶ starting
+ *
+ * Messages for a topic whose channel is starting wait here, in order, and go to it once it has joined; when it has not,
+ * they are answered as for a topic nobody joined.
+ */
+
+import { PubSub } from "simurgh/pubsub";
+import {
+  cancelTimer,
+  exit,
+  GenServer,
+  type GenServerModule,
+  monitor,
+  type Pid,
+  type Ref,
+  self,
+  send,
+  sendAfter,
+  thisNode,
+} from "simurgh/runtime";
+import type { ChannelNews, ChannelStart, Incoming, Leave } from "./channel-server.js";
+import { decodePayload, type RawPayload, type ScannedFrame } from "./frame-scanner.js";
+import { limitHit, transportClosed } from "./logging.js";
+import { type Frame, isBroadcast, sameRef, type WireRef } from "./message.js";
+import type { InvalidFrames } from "./mount.js";
+import { type Serializer, serializerFor } from "./serializers/index.js";
+import { type ChannelNotStarted, type StartChannel, shardName } from "./shard.js";
+import type { ConnectSocket } from "./socket.js";
+import { routeOf, type SocketDefinition } from "./socket-definition.js";
+import { type Rate, TokenBucket } from "./token-bucket.js";
+import type { Writer } from "./writer.js";
+
+/** What a transport offers its socket process. */
+export interface Transport {
+  readonly name: "websocket" | "longpoll";
+  /** A frame that was handed over has been taken. */
+  handled(): void;
+  close(code: number, reason?: string): void;
+}
+
+export interface SocketStart {
+  readonly definition: SocketDefinition;
+  readonly mount: string;
+  readonly socket: ConnectSocket;
+  /** Name of the serializer. */
+  readonly serializerName: string;
+  /** When the connection must end, in ms since the epoch. */
+  readonly expiresAt: number | undefined;
+  readonly pubsub: string;
+  readonly writer: Writer;
+  readonly connection: number;
+  readonly transport: Transport;
+  /** Topics one connection may join. */
+  readonly maxChannels: number;
+  readonly messageRate: Rate | false;
+  readonly joinRate: Rate | false;
+  readonly invalidFrames: InvalidFrames;
+  /** The node index of the shard that owns a topic. */
+  readonly shardOf: (topic: string) => number;
+}
+
+interface Joining {
+  readonly joinRef: WireRef;
+  readonly ref: WireRef;
+  readonly payload: RawPayload;
+  readonly channel: number;
+}
+
+interface Joined {
+  /** As sent, which is what the end of the channel is told with (C-040, C-045). */
+  readonly joinRef: WireRef;
+  /** What the channel's own frames carry: the join's ref when there was no join_ref. */
+  readonly channelRef: WireRef;
+  readonly pid: Pid;
+}
+
+type Entry =
+  | {
+      readonly state: "starting";
+      readonly joining: Joining;
+      readonly token: number;
+      readonly node: number;
+      pid: Pid | undefined;
+      readonly queue: ScannedFrame[];
+      /** The client has left already: which of its leaves ends the join if it takes too long. */
+      givingUp?: number;
+    }
+  | ({ readonly state: "joined" } & Joined)
+  | ({ readonly state: "leaving"; readonly leave: ScannedFrame } & Joined)
+  | {
+      readonly state: "replacing";
+      readonly old: Pid;
+      readonly joining: Joining;
+      after: readonly Frame[];
+      readonly queue: ScannedFrame[];
+      givingUp?: number;
+    };
+
+interface SocketState extends SocketStart {
+  readonly messages: TokenBucket | undefined;
+  readonly joins: TokenBucket | undefined;
+  /** What the log has been told of this connection; each once. */
+  readonly told: Set<"rate" | "topics" | "invalid frame">;
+  /** The timer of its end, when it has one. */
+  expiry: Ref | undefined;
+  readonly serializer: Serializer;
+  readonly topics: Map<string, Entry>;
+  /** Which topic a watched channel serves. */
+  readonly monitors: Map<number, { readonly ref: Ref; readonly topic: string; readonly pid: Pid }>;
+  readonly shards: Map<number, Ref>;
+  nextToken: number;
+}
+
+/** How long a join may go on after its client has left. */
+const LEAVE_GRACE_MS = 500;
+
+type GiveUp = readonly ["give up", topic: string, token: number];
+
+/** How long a channel that is being replaced may take to end before it is killed. */
+const REPLACE_GRACE_MS = 5000;
+
+type Step = readonly ["noreply", SocketState] | readonly ["stop", unknown, SocketState];
+const go = (state: SocketState): Step => ["noreply", state];
+
+const server: GenServerModule<SocketState, SocketStart> = {
+  name: "Socket",
+
+  async init(start) {
+    const { id } = start.socket;
+    if (id !== null) await PubSub.subscribe(start.pubsub, id);
+    const expiry = start.expiresAt === undefined ? undefined : expireAt(start.expiresAt);
+    return [
+      "ok",
+      {
+        ...start,
+        messages: bucket(start.messageRate),
+        joins: bucket(start.joinRate),
+        told: new Set(),
+        expiry,
+        serializer: serializerFor(start.serializerName),
+        topics: new Map(),
+        monitors: new Map(),
+        shards: new Map(),
+        nextToken: 1,
+      },
+    ];
+  },
+
+  handleInfo(message, state): Step {
+    if (typeof message === "string" || message instanceof Uint8Array)
+      return inbound(state.serializer.scan(message), state);
+    if (Array.isArray(message)) return news(message as never, state);
+    if (isBroadcast(message) && message.topic === state.socket.id && message.event === "disconnect") {
+      state.transport.close(1001, "disconnected");
+      return ["stop", ["shutdown", "disconnected"], state];
+    }
+    return go(state);
+  },
+
+  /** A transport that acknowledges each frame asks instead of sending. */
+  handleCall([what, data]: readonly ["frame", string | Uint8Array] | readonly ["debug"], from, state) {
+    if (what === "debug") return ["reply", describe(state), state];
+    if (what !== "frame") return ["reply", ["error", "unknown request"], state];
+    const step = inbound(state.serializer.scan(data), state);
+    if (step[0] === "noreply") GenServer.reply(from, "ok");
+    return step;
+  },
+
+  terminate(reason, state) {
+    transportClosed(state.socket.endpoint, state.transport.name, state.socket.id, reason);
+    state.writer.close(state.connection);
+  },
+
+  formatStatus: ({ state }) => ({
+    id: state.socket.id,
+    connection: state.connection,
+    topics: [...state.topics.keys()],
+  }),
+};
+
+type News =
+  | ChannelNews
+  | ChannelNotStarted
+  | readonly ["DOWN", Ref, "process", unknown, unknown]
+  | readonly ["kill", Pid]
+  | readonly ["transport closed", reason: unknown]
+  | GiveUp
+  | readonly ["expired"]
+  | ExpireAt
+  | readonly ["drain"];
+
+/** Sent by a channel whose client has shown a fresh token; see `expireAt` in socket.ts. */
+export type ExpireAt = readonly ["expire at", epochMs: number];
+
+/** What a client is told whose right to be here has ended. */
+const EXPIRED = 4401;
+
+const expireAt = (epochMs: number): Ref =>
+  sendAfter(self(), ["expired"], Math.max(0, Math.ceil(epochMs - Date.now())));
+
+function news(message: News, state: SocketState): Step {
+  switch (message[0]) {
+    case "channel started":
+      return channelStarted(message[1], message[2], message[3], state);
+    case "channel not started":
+      return channelNotStarted(message, state);
+    case "channel joined":
+      return channelJoined(message[1], message[2], state);
+    case "channel refused":
+      return channelRefused(message[1], message[2], state);
+    case "channel closes":
+      return channelCloses(message[1], message[2], state);
+    case "invalid frame":
+      return invalidFromChannel(message, state);
+    case "DOWN":
+      return down(message[1], message[3], message[4], state);
+    case "kill":
+      exit(message[1], "kill");
+      return go(state);
+    case "transport closed":
+      return ["stop", message[1], state];
+    case "give up":
+      return giveUp(message, state);
+    case "expired":
+      state.transport.close(EXPIRED, "session expired");
+      return ["stop", ["shutdown", "expired"], state];
+    case "expire at":
+      if (state.expiry !== undefined) cancelTimer(state.expiry);
+      state.expiry = message[1] === Number.POSITIVE_INFINITY ? undefined : expireAt(message[1]);
+      return go(state);
+    case "drain":
+      state.transport.close(1012, "server restarting");
+      return ["stop", ["shutdown", "draining"], state];
+  }
+}
+
+// ------------------------------------------------------------------ frames of the client
+
+function inbound(frame: ScannedFrame | undefined, state: SocketState): Step {
+  state.transport.handled();
+  if (frame === undefined) return invalidFrame(undefined, state);
+  return route(frame, state);
+}
+
+function route(frame: ScannedFrame, state: SocketState): Step {
+  const { topic, event } = frame;
+  if (frame.wireTopic !== undefined) return unjoined(frame, state);
+  if (event === "heartbeat" && topic === "phoenix") {
+    if (!isSound(frame)) return invalidFrame(frame, state);
+    write(state, state.serializer.encodeReply(null, frame.ref, topic, "ok", {}));
+    return go(state);
+  }
+  const wait = (event === "phx_join" ? state.joins : state.messages)?.take(performance.now()) ?? 0;
+  if (wait > 0) return limited(frame, wait, state);
+  const entry = state.topics.get(topic);
+  if (event === "phx_join") return join(frame, entry, state);
+  if (entry === undefined) return unjoined(frame, state);
+  switch (entry.state) {
+    case "starting":
+    case "replacing":
+      if (isStale(frame, entry.joining.joinRef, entry.joining.ref)) return stale(frame, state);
+      if (event === "phx_leave") return leaveEarly(frame, entry, state);
+      entry.queue.push(frame);
+      return go(state);
+    case "joined":
+      if (isStale(frame, entry.joinRef, entry.channelRef)) return stale(frame, state);
+      if (event === "phx_leave") {
+        if (!isSound(frame)) return invalidFrame(frame, state);
+        state.topics.set(topic, { ...entry, state: "leaving", leave: frame });
+        send(entry.pid, ["leave", frame.ref, entry.channelRef] satisfies Leave);
+      } else {
+        send(entry.pid, ["in", event, frame.ref, frame.payload] satisfies Incoming);
+      }
+      return go(state);
+    case "leaving":
+      if (isStale(frame, entry.joinRef, entry.channelRef)) return stale(frame, state);
+      return unjoined(frame, state);
+  }
+}
+
+const bucket = (rate: Rate | false): TokenBucket | undefined =>
+  rate === false ? undefined : new TokenBucket(rate, performance.now());
+
+/** The client sends more than it may: this frame is refused, and the client told when to try again. */
+function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, state: SocketState): Step {
+  limitHit(state.socket.endpoint, event === "phx_join" ? "joins" : "messages");
+  noticeOnce(
+    state,
+    "rate",
+    "warning",
+    "a client sends faster than its mount allows; what is too much is refused",
+  );
+  const response = { reason: "rate_limited", code: "rate_limited", retry_after_ms: wait };
+  write(state, state.serializer.encodeReply(joinRef, ref, topic, "error", response));
+  return go(state);
+}
+
+/** A message of another join than the one that counts (C-041 to C-043). */
+const isStale = (frame: ScannedFrame, joinRef: WireRef, alsoRef: WireRef): boolean =>
+  frame.joinRef !== null && !sameRef(frame.joinRef, joinRef) && !sameRef(frame.joinRef, alsoRef);
+
+const stale = (frame: ScannedFrame, state: SocketState): Step =>
+  isSound(frame) ? go(state) : invalidFrame(frame, state);
+
+/** Whether the payload, which nobody needs, is one. */
+function isSound({ payload }: ScannedFrame): boolean {
+  try {
+    decodePayload(payload);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A message for a topic that this connection has not joined (C-037, C-039). */
+function unjoined(frame: ScannedFrame, state: SocketState): Step {
+  if (!isSound(frame)) return invalidFrame(frame, state);
+  const { joinRef, ref, event, wireTopic } = frame;
+  const topic = wireTopic === undefined ? frame.topic : (wireTopic as string);
+  write(
+    state,
+    event === "phx_leave"
+      ? state.serializer.encodeReply(joinRef, ref, topic, "ok", {})
+      : state.serializer.encodeReply(null, ref, topic, "error", { reason: "unmatched topic" }),
+  );
+  return go(state);
+}
+
+/** A frame that is none, as far as it can be read: the connection ends, unless its mount is patient (C-036). */
+function invalidFrame(
+  frame: { readonly ref: WireRef; readonly topic: string } | undefined,
+  state: SocketState,
+): Step {
+  noticeOnce(
+    state,
+    "invalid frame",
+    "info",
+    `a client sent a frame that is not one of ${state.serializerName}`,
+  );
+  switch (state.invalidFrames) {
+    case "close":
+      state.transport.close(1011, "invalid frame");
+      return ["stop", ["shutdown", "invalid_frame"], state];
+    case "reply": {
+      const { ref, topic } = frame ?? { ref: null, topic: "phoenix" };
+      write(state, state.serializer.encodeReply(null, ref, topic, "error", { reason: "invalid frame" }));
+      return go(state);
+    }
+    case "ignore":
+      return go(state);
+  }
+}
+
+/** A channel could not read a payload that was meant for it; if it was the join's, there is no channel. */
+function invalidFromChannel(
+  [, topic, ref, pid]: Extract<ChannelNews, readonly ["invalid frame", ...unknown[]]>,
+  state: SocketState,
+): Step {
+  const step = invalidFrame({ ref, topic }, state);
+  return step[0] === "stop" ? step : channelRefused(topic, pid, state);
+}
+
+// ------------------------------------------------------------------ joining
+
+function join(frame: ScannedFrame, entry: Entry | undefined, state: SocketState): Step {
+  const { topic, joinRef, ref, payload } = frame;
+  const channel = routeOf(state.definition, topic);
+  if (channel < 0) {
+    notice(state, "warning", `Ignoring unmatched topic ${JSON.stringify(topic)}`);
+    return unjoined(frame, state);
+  }
+  if (entry === undefined && state.topics.size >= state.maxChannels) {
+    limitHit(state.socket.endpoint, "topics");
+    noticeOnce(
+      state,
+      "topics",
+      "error",
+      `a connection may join ${state.maxChannels} topics; the join of ${JSON.stringify(topic)} is refused`,
+    );
+    write(
+      state,
+      state.serializer.encodeReply(joinRef, ref, topic, "error", { reason: "too many channels joined" }),
+    );
+    return go(state);
+  }
+  const joining: Joining = { joinRef, ref, payload, channel };
+  const queue: ScannedFrame[] = [];
+  if (entry === undefined) {
+    startChannel(topic, joining, queue, [], state);
+    return go(state);
+  }
+  switch (entry.state) {
+    case "starting":
+      // The former join has not been answered; a client that joins again no longer waits for that answer.
+      if (entry.pid === undefined) {
+        startChannel(topic, joining, queue, [], state);
+        return go(state);
+      }
+      return replace(topic, entry.pid, joining, [], state);
+    case "joined":
+      return replace(topic, entry.pid, joining, [closeFrame(state, topic, entry.joinRef)], state);
+    case "leaving": {
+      const { leave, joinRef: oldJoinRef, channelRef } = entry;
+      // Sent only if the old channel is ended before it comes to say so itself; see channelCloses.
+      const owed = [
+        state.serializer.encodeReply(channelRef, leave.ref, topic, "ok", {}),
+        closeFrame(state, topic, oldJoinRef),
+      ];
+      return replace(topic, entry.pid, joining, owed, state);
+    }
+    case "replacing":
+      state.topics.set(topic, { state: "replacing", old: entry.old, joining, after: entry.after, queue });
+      return go(state);
+  }
+}
+
+const closeFrame = (state: SocketState, topic: string, joinRef: WireRef): Frame =>
+  state.serializer.encodeControl(joinRef, topic, "phx_close", {});
+
+/** Ends the channel that serves the topic; the new one starts once it is gone (C-109). */
+function replace(
+  topic: string,
+  old: Pid,
+  joining: Joining,
+  after: readonly Frame[],
+  state: SocketState,
+): Step {
+  state.topics.set(topic, { state: "replacing", old, joining, after, queue: [] });
+  exit(old, ["shutdown", "duplicate_join"]);
+  sendAfter(self(), ["kill", old], REPLACE_GRACE_MS);
+  return go(state);
+}
+
+function startChannel(
+  topic: string,
+  joining: Joining,
+  queue: ScannedFrame[],
+  after: readonly Frame[],
+  state: SocketState,
+): void {
+  const node = state.shardOf(topic);
+  const token = state.nextToken;
+  state.nextToken += 1;
+  state.topics.set(topic, { state: "starting", joining, token, node, pid: undefined, queue });
+  // A shard that goes away before it has answered takes this join with it.
+  if (!state.shards.has(node))
+    state.shards.set(node, monitor({ name: shardName(state.socket.endpoint), node }));
+  const start: ChannelStart = {
+    token,
+    socket: {
+      ...state.socket,
+      topic,
+      joined: false,
+      joinRef: joining.joinRef ?? joining.ref,
+      ref: null,
+      channelPid: self(),
+      transportPid: self(),
+      transport: state.transport.name,
+      serializer: state.serializerName,
+      pubsub: state.pubsub,
+      writer: state.writer.pid,
+      connection: state.connection,
+    },
+    ref: joining.ref,
+    wireJoinRef: joining.joinRef,
+    payload: joining.payload,
+    after,
+  };
+  GenServer.cast({ name: shardName(state.socket.endpoint), node }, [
+    "start channel",
+    state.mount,
+    joining.channel,
+    start,
+  ] satisfies StartChannel);
+}
+
+function channelStarted(topic: string, token: number, pid: Pid, state: SocketState): Step {
+  const entry = state.topics.get(topic);
+  if (entry?.state !== "starting" || entry.token !== token) {
+    // Nobody waits for it any more: the client left or joined anew.
+    exit(pid, ["shutdown", "left"]);
+    return go(state);
+  }
+  entry.pid = pid;
+  watch(topic, pid, state);
+  return go(state);
+}
+
+function channelNotStarted([, topic, token]: ChannelNotStarted, state: SocketState): Step {
+  const entry = state.topics.get(topic);
+  if (entry?.state === "starting" && entry.token === token) {
+    joinFailed(topic, entry.joining, entry.queue, { reason: "unavailable" }, state);
+  }
+  return go(state);
+}
+
+function watch(topic: string, pid: Pid, state: SocketState): void {
+  const ref = monitor(pid);
+  state.monitors.set(ref.id, { ref, topic, pid });
+}
+
+function joinFailed(
+  topic: string,
+  joining: Joining,
+  queue: readonly ScannedFrame[],
+  response: unknown,
+  state: SocketState,
+): void {
+  state.topics.delete(topic);
+  write(state, state.serializer.encodeReply(joining.joinRef, joining.ref, topic, "error", response));
+  for (const frame of queue) route(frame, state);
+}
+
+function channelJoined(topic: string, pid: Pid, state: SocketState): Step {
+  const entry = state.topics.get(topic);
+  if (entry?.state !== "starting" || !pid.equals(entry.pid)) return go(state);
+  const { joinRef, ref } = entry.joining;
+  // Joined without a join_ref, a client may go on to use the ref its frames from us carry (C-043).
+  state.topics.set(topic, { state: "joined", joinRef, channelRef: joinRef ?? ref, pid });
+  for (const frame of entry.queue) route(frame, state);
+  return go(state);
+}
+
+function channelRefused(topic: string, pid: Pid, state: SocketState): Step {
+  const entry = state.topics.get(topic);
+  if (entry?.state !== "starting" || !pid.equals(entry.pid)) return go(state);
+  state.topics.delete(topic);
+  for (const frame of entry.queue) route(frame, state);
+  return go(state);
+}
+
+/**
+ * The client leaves before its join has been answered: it is answered first, then left, as everything is in order. A join that
+ * takes long is given up instead (C-105).
+ */
+function leaveEarly(
+  frame: ScannedFrame,
+  entry: Extract<Entry, { state: "starting" | "replacing" }>,
+  state: SocketState,
+): Step {
+  entry.queue.push(frame);
+  entry.givingUp = state.nextToken;
+  state.nextToken += 1;
+  sendAfter(self(), ["give up", frame.topic, entry.givingUp] satisfies GiveUp, LEAVE_GRACE_MS);
+  return go(state);
+}
+
+function giveUp([, topic, token]: GiveUp, state: SocketState): Step {
+  const entry = state.topics.get(topic);
+  if ((entry?.state !== "starting" && entry?.state !== "replacing") || entry.givingUp !== token)
+    return go(state);
+  if (entry.state === "starting" && entry.pid !== undefined) exit(entry.pid, ["shutdown", "left"]);
+  if (entry.state === "replacing") for (const owed of entry.after) write(state, owed);
+  state.topics.delete(topic);
+  for (const frame of entry.queue) route(frame, state);
+  return go(state);
+}
+
+// ------------------------------------------------------------------ the end of channels
+
+/** The channel has told its client that it closes, and will end. */
+function channelCloses(topic: string, pid: Pid, state: SocketState): Step {
+  const entry = state.topics.get(topic);
+  if (entry?.state === "replacing" && pid.equals(entry.old)) entry.after = [];
+  else if ((entry?.state === "joined" || entry?.state === "leaving") && pid.equals(entry.pid))
+    state.topics.delete(topic);
+  return go(state);
+}
+
+function down(ref: Ref, object: unknown, reason: unknown, state: SocketState): Step {
+  const watched = state.monitors.get(ref.id);
+  if (watched === undefined) return shardDown(ref, object, state);
+  state.monitors.delete(ref.id);
+  const { topic, pid } = watched;
+  const entry = state.topics.get(topic);
+  if (entry === undefined) return go(state);
+  switch (entry.state) {
+    case "starting":
+      if (!pid.equals(entry.pid)) break;
+      if (reason !== "noconnection") {
+        joinFailed(topic, entry.joining, entry.queue, { reason: "join crashed" }, state);
+        break;
+      }
+      // The thread may have answered the join just before it died: an error for it might not be looked at.
+      state.topics.delete(topic);
+      crashed(topic, entry.joining.joinRef, state);
+      for (const frame of entry.queue) route(frame, state);
+      break;
+    case "joined":
+    case "leaving":
+      if (pid.equals(entry.pid)) {
+        state.topics.delete(topic);
+        crashed(topic, entry.joinRef, state);
+      }
+      break;
+    case "replacing":
+      if (pid.equals(entry.old)) startChannel(topic, entry.joining, entry.queue, entry.after, state);
+      break;
+  }
+  return go(state);
+}
+
+/** A shard is gone: joins it had not answered fail, and their clients try again. */
+function shardDown(ref: Ref, object: unknown, state: SocketState): Step {
+  for (const [node, monitorRef] of state.shards) {
+    if (!monitorRef.equals(ref)) continue;
+    state.shards.delete(node);
+    for (const [topic, entry] of [...state.topics]) {
+      if (entry.state === "starting" && entry.node === node && entry.pid === undefined) {
+        joinFailed(
+          topic,
+          entry.joining,
+          entry.queue,
+          { reason: "unavailable", code: "shard_restarting" },
+          state,
+        );
+      }
+    }
+    return go(state);
+  }
+  notice(state, "debug", `a monitor nobody knows fired for ${String(object)}`);
+  return go(state);
+}
+
+function crashed(topic: string, joinRef: WireRef, state: SocketState): void {
+  write(state, state.serializer.encodeControl(joinRef, topic, "phx_error", { reason: "channel_crash" }));
+}
+
+// ------------------------------------------------------------------ helpers
+
+/** What `Debug` shows. */
+export interface SocketDescription {
+  readonly module: string;
+  readonly id: string | null;
+  readonly transport: string;
+  readonly channels: readonly {
+    readonly topic: string;
+    readonly status: "joined" | "leaving";
+    readonly pid: Pid;
+  }[];
+}
+
+function describe({ mount, socket, transport, topics }: SocketState): SocketDescription {
+  const channels: { topic: string; status: "joined" | "leaving"; pid: Pid }[] = [];
+  for (const [topic, entry] of topics) {
+    if (entry.state === "joined" || entry.state === "leaving")
+      channels.push({ topic, status: entry.state, pid: entry.pid });
+  }
+  return { module: mount, id: socket.id, transport: transport.name, channels };
+}
+
+function write(state: SocketState, frame: Frame): void {
+  state.writer.send(state.connection, frame);
+}
+
+/** Says it the first time it happens on this connection: a client can make it happen as often as it likes. */
+function noticeOnce(
+  state: SocketState,
+  what: "rate" | "topics" | "invalid frame",
+  level: "info" | "warning" | "error",
+  text: string,
+): void {
+  if (state.told.has(what)) return;
+  state.told.add(what);
+  notice(state, level, text);
+}
+
+function notice(state: SocketState, level: "debug" | "info" | "warning" | "error", text: string): void {
+  thisNode().report({
+    kind: "notice",
+    level,
+    text,
+    pid: self(),
+    metadata: { endpoint: state.socket.endpoint, id: state.socket.id },
+  });
+}
+
+/** Starts the process of a connection, linked to the caller. */
+export const startSocket = (start: SocketStart): ReturnType<typeof GenServer.startLink> =>
+  GenServer.startLink(server, start, { label: start.socket.id ?? `connection ${start.connection}` });

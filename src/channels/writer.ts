@@ -1,0 +1,122 @@
+/**
+ * The gateway's writer: the only one who writes to the connections of its thread.
+ *
+ * Channel pushes and replies, broadcasts and the socket's own frames all arrive here in signal order, so what a channel
+ * sends first is seen first, whichever way it goes. The writer is a sink: nothing waits in a mailbox.
+ */
+import type { Pid, RuntimeNode } from "simurgh/runtime";
+import type { Frame } from "./message.js";
+import { websocketFrame } from "./transports/websocket-frame.js";
+import type { WriterMessage } from "./writer-messages.js";
+
+/** A frame and, once a WebSocket needs it, its bytes: made once for all who get it. */
+export class Outgoing {
+  readonly frame: Frame;
+  #bytes: Buffer | undefined;
+
+  constructor(frame: Frame) {
+    this.frame = frame;
+  }
+
+  get bytes(): Buffer {
+    this.#bytes ??= websocketFrame(this.frame);
+    return this.#bytes;
+  }
+}
+
+/** One client's way out. */
+export interface Connection {
+  write(outgoing: Outgoing): void;
+}
+
+export class Writer {
+  /** Where the other processes, on any thread, send what is to be written. */
+  readonly pid: Pid;
+  readonly #connections = new Map<number, { readonly connection: Connection; readonly lanes: Set<string> }>();
+  readonly #lanes = new Map<string, Set<number>>();
+  #nextConnection = 1;
+
+  constructor(node: RuntimeNode) {
+    this.pid = node.openSink((message) => this.handle(message as WriterMessage));
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  get laneCount(): number {
+    return this.#lanes.size;
+  }
+
+  /** The number of a connection that is about to be opened. */
+  reserve(): number {
+    const id = this.#nextConnection;
+    this.#nextConnection += 1;
+    return id;
+  }
+
+  open(id: number, connection: Connection): void {
+    this.#connections.set(id, { connection, lanes: new Set() });
+  }
+
+  close(id: number): void {
+    const entry = this.#connections.get(id);
+    if (entry === undefined) return;
+    this.#connections.delete(id);
+    for (const lane of entry.lanes) this.#leave(lane, id);
+  }
+
+  /** A thread is gone, and with it everything it knew of its lanes. */
+  dropLanesOf(node: number, creation: number): void {
+    const prefix = `${node}.${creation}.`;
+    for (const [lane, members] of this.#lanes) {
+      if (!lane.startsWith(prefix)) continue;
+      this.#lanes.delete(lane);
+      for (const id of members) this.#connections.get(id)?.lanes.delete(lane);
+    }
+  }
+
+  handle(message: WriterMessage): void {
+    switch (message[0]) {
+      case "send":
+        this.send(message[1], message[2]);
+        break;
+      case "lane":
+        this.#fanOut(message[1], message[2], message[3]);
+        break;
+      case "lane+":
+        this.#join(message[1], message[2]);
+        break;
+      case "lane-":
+        this.#connections.get(message[2])?.lanes.delete(message[1]);
+        this.#leave(message[1], message[2]);
+        break;
+    }
+  }
+
+  /** Writes to one connection. One that is gone is no error. */
+  send(id: number, frame: Frame): void {
+    this.#connections.get(id)?.connection.write(new Outgoing(frame));
+  }
+
+  #fanOut(lane: string, frame: Frame, except: number): void {
+    const members = this.#lanes.get(lane);
+    if (members === undefined) return;
+    const outgoing = new Outgoing(frame);
+    for (const id of members) if (id !== except) this.#connections.get(id)?.connection.write(outgoing);
+  }
+
+  #join(lane: string, id: number): void {
+    const entry = this.#connections.get(id);
+    if (entry === undefined) return;
+    entry.lanes.add(lane);
+    const members = this.#lanes.get(lane);
+    if (members === undefined) this.#lanes.set(lane, new Set([id]));
+    else members.add(id);
+  }
+
+  #leave(lane: string, id: number): void {
+    const members = this.#lanes.get(lane);
+    if (members?.delete(id) && members.size === 0) this.#lanes.delete(lane);
+  }
+}

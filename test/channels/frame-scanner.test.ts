@@ -1,0 +1,70 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { decodePayload, InvalidFrame, scanText } from "../../src/channels/frame-scanner.js";
+
+const ref = fc.oneof(fc.string({ unit: "binary" }), fc.integer(), fc.constant(null), fc.boolean());
+const name = fc.string({ unit: "binary" });
+
+test("C-008 C-009 scanning and decoding a frame gives what JSON.parse gives, however it is spaced and escaped", () => {
+  fc.assert(
+    fc.property(
+      ref,
+      ref,
+      name,
+      name,
+      fc.jsonValue(),
+      fc.nat(3),
+      (joinRef, own, topic, event, payload, indent) => {
+        const text = JSON.stringify([joinRef, own, topic, event, payload], null, indent);
+        const scanned = scanText(text);
+        const parsed = JSON.parse(text);
+        expect([scanned?.joinRef, scanned?.ref, scanned?.topic, scanned?.event]).toEqual(parsed.slice(0, 4));
+        expect(decodePayload(scanned?.payload as string)).toEqual(parsed[4]);
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+test("C-007 elements after the fifth are ignored", () => {
+  const scanned = scanText('["1","2","t","e",{"a":1},{"more":[2]},3]');
+  expect(decodePayload(scanned?.payload as string)).toEqual({ a: 1 });
+});
+
+test("C-007 C-036 a text is a frame exactly when it is an array of five or more", () => {
+  const mutated = fc
+    .tuple(
+      fc.array(fc.jsonValue(), { maxLength: 7 }),
+      fc.nat(60),
+      fc.constantFrom("", "[", "]", '"', ",", "\\", "}", "1", "null"),
+    )
+    .map(([frame, at, junk]) => {
+      const text = JSON.stringify(frame);
+      return text.slice(0, at % (text.length + 1)) + junk + text.slice(at % (text.length + 1));
+    });
+  const accepted = (text: string): boolean => {
+    const scanned = scanText(text);
+    if (scanned === undefined) return false;
+    try {
+      decodePayload(scanned.payload);
+      return true;
+    } catch (error) {
+      expect(error).toBeInstanceOf(InvalidFrame);
+      return false;
+    }
+  };
+  const valid = (text: string): boolean => {
+    try {
+      const frame = JSON.parse(text);
+      return Array.isArray(frame) && frame.length >= 5;
+    } catch {
+      return false;
+    }
+  };
+  fc.assert(
+    fc.property(mutated, (text) => {
+      expect(accepted(text)).toBe(valid(text));
+    }),
+    { numRuns: 5000 },
+  );
+});

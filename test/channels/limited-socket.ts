@@ -1,0 +1,35 @@
+import {
+  type ChannelSocket,
+  defineChannel,
+  defineSocket,
+  joined,
+  noreply,
+  ok,
+  push,
+  reply,
+} from "simurgh/channels";
+import { sleep } from "simurgh/runtime";
+
+export default defineSocket({
+  async connect(params, socket) {
+    if (params.slow !== undefined) await sleep(500);
+    return ok(socket);
+  },
+  id: () => null,
+  channels: [
+    defineChannel("room:*", {
+      join: (_topic: string, _params: unknown, socket: ChannelSocket) => joined(socket),
+      handleIn: {
+        echo: (payload: unknown, socket: ChannelSocket) => reply("ok", payload, socket),
+        async flood(_payload: unknown, socket: ChannelSocket) {
+          const data = "x".repeat(50_000);
+          for (let n = 0; n < 400; n += 1) {
+            push(socket, "data", { data });
+            if (n % 10 === 0) await sleep(1);
+          }
+          return noreply(socket);
+        },
+      },
+    }),
+  ],
+});

@@ -1,0 +1,92 @@
+/** Every limit is on by default, an option of the mount, counted each time, and logged once a connection. */
+import { request } from "node:http";
+import { connect as netConnect } from "node:net";
+import type { Mount } from "simurgh/channels";
+import { telemetry } from "simurgh/runtime";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { RawClient, startServer, type TestServer } from "./support.js";
+
+const module = new URL("./limited-socket.ts", import.meta.url);
+let server: TestServer;
+let hits: string[];
+let detach: () => void;
+const start = async (mount: Partial<Mount>): Promise<void> => {
+  hits = [];
+  detach = telemetry.attach("phoenix.limit", ({ metadata }) => void hits.push(metadata.limit as string));
+  server = await startServer({ checkOrigin: false, sockets: { "/socket": { module, ...mount } } });
+};
+afterEach(async () => {
+  detach();
+  await server.stop();
+});
+const logged = (part: string): number =>
+  server.reports.filter((report) => report.kind === "notice" && report.text.includes(part)).length;
+
+describe("limits", () => {
+  test("the size of a frame: closed with 1009", async () => {
+    await start({ websocket: { maxFrameSize: 100 } });
+    const client = await RawClient.connect(server.url);
+    client.send("1", "1", "room:1", "phx_join", { long: "x".repeat(200) });
+    expect((await client.untilClosed()).code).toBe(1009);
+    expect(hits).toEqual(["frame_size"]);
+    expect(logged("frame_size")).toBe(1);
+  });
+
+  test("topics of a connection, joins and messages a second: refused, counted each time, logged once", async () => {
+    await start({
+      maxChannelsPerTransport: 2,
+      joinRate: { perSecond: 1, burst: 6 },
+      messageRate: { perSecond: 1, burst: 2 },
+    });
+    const client = await RawClient.connect(server.url);
+    for (let n = 0; n < 8; n += 1) client.send(`${n}`, `${n}`, `room:${n}`, "phx_join", {});
+    await client.until(8);
+    for (let n = 0; n < 4; n += 1) client.send("0", `m${n}`, "room:0", "echo", {});
+    await client.until(12);
+    expect(hits).toEqual([...new Array(4).fill("topics"), "joins", "joins", "messages", "messages"]);
+    expect(logged("may join 2 topics")).toBe(1);
+    expect(logged("sends faster than its mount allows")).toBe(1);
+  });
+
+  test("bytes that wait for a client who does not read: closed with 1013", async () => {
+    await start({ websocket: { maxBufferedBytes: 100_000 } });
+    const client = await RawClient.connect(server.url);
+    client.send("1", "1", "room:1", "phx_join", {});
+    await client.until(1);
+    client.ws.pause();
+    client.send("1", "2", "room:1", "flood", {});
+    await vi.waitFor(() => expect(hits).toContain("outbound_bytes"), 5000);
+    expect(logged("outbound_bytes")).toBe(1);
+    client.ws.terminate();
+  });
+
+  test("the time of a handshake, connect included: 408", async () => {
+    await start({ websocket: { handshakeMs: 50 } });
+    await expect(RawClient.connect(`${server.url}&slow=1`)).rejects.toThrow("408");
+    expect(hits).toEqual(["handshake_time"]);
+  });
+
+  test("the size and the time of a long-poll body: 400, or cut off", async () => {
+    await start({ longpoll: { maxBodySize: 100, bodyMs: 60 } });
+    const url = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0`;
+    const { token } = (await (await fetch(url)).json()) as { token: string };
+    const large = await fetch(`${url}&token=${token}`, { method: "POST", body: "x".repeat(200) });
+    expect(large.status).toBe(400);
+    const ended = new Promise<void>((resolve) => {
+      const sent = request(`${url}&token=${token}`, { method: "POST", headers: { "content-length": 50 } });
+      sent.on("error", () => resolve());
+      sent.on("response", () => resolve());
+      sent.write("half");
+    });
+    await ended;
+    expect(hits).toEqual(["body_size", "body_time"]);
+  });
+
+  test("a peer that opens a connection and says nothing is the HTTP server's to end, and holds up nobody", async () => {
+    await start({});
+    const silent = netConnect(server.port, "127.0.0.1");
+    const client = await RawClient.connect(server.url);
+    expect(await client.settle()).toEqual([]);
+    silent.destroy();
+  });
+});
