@@ -1,0 +1,56 @@
+/**
+ * PhoenixPair's supervision tree, top to bottom:
+ *
+ *     PhoenixPair  one_for_one
+ *     ├ Repository           owns the database; in a thread of its own when there are shards
+ *     └ Endpoint             sockets and shards
+ *         each shard:
+ *         └ ChallengePresence
+ *
+ * The repository comes first, since a room asks it when somebody joins, and stops last, so that nothing is lost.
+ */
+import type { Server as HttpServer } from "node:http";
+import { extname } from "node:path";
+import { Endpoint, type ShardTree } from "simurgh/channels";
+import { type ChildSpec, threadSpec } from "simurgh/runtime";
+import { type AppFacts, setAppFacts } from "./channels/app-facts.js";
+import { ChallengePresence } from "./channels/challenge-presence.js";
+import type { Config } from "./config.js";
+import { repositorySpec } from "./storage/repository.js";
+
+export const ENDPOINT = "phoenixpair";
+
+/** A module beside this one, built or source, whichever this one is. */
+const beside = (path: string): URL => new URL(`${path}${extname(import.meta.url)}`, import.meta.url);
+
+/** The thread of the repository: after the shards; the main thread when there are none. */
+export const storageNode = ({ shards }: Config): number => (shards === 0 ? 0 : shards + 1);
+
+/** The children of the main thread. */
+export function mainTree(config: Config, server: HttpServer): ChildSpec[] {
+  const facts: AppFacts = { jwtSecret: config.jwtSecret, storageNode: storageNode(config) };
+  setAppFacts(facts);
+  return [
+    config.shards === 0
+      ? repositorySpec(config.database)
+      : threadSpec({
+          index: facts.storageNode,
+          module: beside("./storage/repository"),
+          args: config.database,
+        }),
+    Endpoint.childSpec({
+      name: ENDPOINT,
+      server,
+      sockets: { "/socket": { module: beside("./channels/user-socket") } },
+      shards: config.shards,
+      shardTree: { module: new URL(import.meta.url), export: "shardTree", args: facts },
+      checkOrigin: config.allowedOrigins ?? "conn",
+    }),
+  ];
+}
+
+/** The children of each shard. */
+export const shardTree: ShardTree = (facts: AppFacts, { pubsub }) => {
+  setAppFacts(facts);
+  return [ChallengePresence.childSpec({ pubsub })];
+};

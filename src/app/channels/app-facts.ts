@@ -1,0 +1,18 @@
+/** What the channels of a thread need to know of the application. Set once, when the thread's tree starts. */
+
+export interface AppFacts {
+  readonly jwtSecret: string;
+  /** Node index of the thread where the repository runs. */
+  readonly storageNode: number;
+}
+
+let facts: AppFacts | undefined;
+
+export function setAppFacts(given: AppFacts): void {
+  facts = given;
+}
+
+export function appFacts(): AppFacts {
+  if (facts === undefined) throw new Error("the application has not been started in this thread");
+  return facts;
+}

@@ -1,0 +1,142 @@
+/**
+ * The environment as a typed object, read once. Every fault is one line that names the variable and the remedy.
+ */
+import { randomBytes } from "node:crypto";
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+
+export interface DatabaseConfig {
+  readonly kind: "sqlite" | "mysql";
+  /** The file of a SQLite database, or the URL of the server. */
+  readonly location: string;
+}
+
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly database: DatabaseConfig;
+  readonly jwtSecret: string;
+  readonly shards: number;
+  readonly logLevel: string;
+  /** Undefined: pages of this very server may connect. */
+  readonly allowedOrigins: readonly string[] | undefined;
+}
+
+/** A fault of the environment or the machine, told in one line: no stack trace helps here. */
+export class StartupError extends Error {
+  override readonly name = "StartupError";
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
+const MIN_SECRET_LENGTH = 32;
+
+export function readConfig(env: Environment): Config {
+  const dataDir = resolve(env.DATA_DIR ?? "./data");
+  prepareDataDir(dataDir);
+  return {
+    host: env.HOST ?? "127.0.0.1",
+    port: wholeNumber("PORT", env.PORT ?? "4000", 0, 65_535),
+    dataDir,
+    database: readDatabase(env.DATABASE_URL, dataDir),
+    jwtSecret: readSecret(env, dataDir),
+    shards: wholeNumber("SHARDS", env.SHARDS ?? String(Math.max(1, availableParallelism() - 1)), 0, 64),
+    logLevel: oneOf("LOG_LEVEL", env.LOG_LEVEL ?? "warn", LOG_LEVELS),
+    allowedOrigins: readOrigins(env.ALLOWED_ORIGINS),
+  };
+}
+
+function wholeNumber(name: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isInteger(value) || value < least || value > most) {
+    throw new StartupError(
+      `${name} must be a whole number from ${least} to ${most}, not ${JSON.stringify(text)}`,
+    );
+  }
+  return value;
+}
+
+function oneOf(name: string, value: string, allowed: readonly string[]): string {
+  if (!allowed.includes(value))
+    throw new StartupError(`${name} must be one of ${allowed.join(", ")}, not ${JSON.stringify(value)}`);
+  return value;
+}
+
+function prepareDataDir(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    accessSync(dataDir, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new StartupError(
+      `DATA_DIR ${dataDir} cannot be written to (${(error as NodeJS.ErrnoException).code}); set DATA_DIR to a folder that can`,
+    );
+  }
+}
+
+/** Database settings for tools that need nothing else, such as the TypeORM command line. */
+export function readDatabase(url: string | undefined, dataDir: string): DatabaseConfig {
+  if (url === undefined || url === "")
+    return { kind: "sqlite", location: join(dataDir, "phoenixpair.sqlite") };
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw new StartupError("DATABASE_URL is not a URL; write mysql://user:password@host:3306/database");
+  }
+  if (parsed.protocol !== "mysql:" && parsed.protocol !== "mariadb:") {
+    throw new StartupError(
+      `DATABASE_URL must start with mysql:// or mariadb://, not ${parsed.protocol}//; leave it out to use SQLite`,
+    );
+  }
+  if (parsed.pathname.length < 2)
+    throw new StartupError("DATABASE_URL names no database; write mysql://user:password@host:3306/database");
+  return { kind: "mysql", location: url };
+}
+
+function readSecret(env: Environment, dataDir: string): string {
+  const given = env.JWT_SECRET;
+  if (given !== undefined && given !== "") {
+    if (given.length < MIN_SECRET_LENGTH && env.NODE_ENV === "production") {
+      throw new StartupError(
+        `JWT_SECRET is too short: use at least ${MIN_SECRET_LENGTH} random characters, such as the output of: openssl rand -base64 32`,
+      );
+    }
+    return given;
+  }
+  if (env.NODE_ENV === "production") {
+    throw new StartupError(
+      "JWT_SECRET is required when NODE_ENV=production; set it to the output of: openssl rand -base64 32",
+    );
+  }
+  const file = join(dataDir, "jwt-secret");
+  try {
+    // Fails when the file is there: of two servers that start at once, one makes it and both read it.
+    writeFileSync(file, randomBytes(32).toString("base64url"), { flag: "wx", mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST")
+      throw new StartupError(`the secret ${file} cannot be written: ${(error as Error).message}`);
+  }
+  const secret = readFileSync(file, "utf8").trim();
+  if (secret.length < MIN_SECRET_LENGTH)
+    throw new StartupError(`the secret in ${file} is too short; delete the file to have a new one made`);
+  return secret;
+}
+
+function readOrigins(text: string | undefined): readonly string[] | undefined {
+  if (text === undefined || text.trim() === "") return undefined;
+  const origins = text
+    .split(",")
+    .map((origin) => origin.trim())
+    .filter(Boolean);
+  for (const origin of origins) {
+    if (!/^([a-z][a-z0-9+.-]*:)?\/\/[^/]+$/i.test(origin)) {
+      throw new StartupError(
+        `ALLOWED_ORIGINS has ${JSON.stringify(origin)}; write origins such as https://example.com, separated by commas`,
+      );
+    }
+  }
+  return origins;
+}

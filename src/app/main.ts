@@ -1,0 +1,39 @@
+/** Starts PhoenixPair from the environment, and ends it on SIGTERM or SIGINT. */
+import { readConfig, StartupError } from "./config.js";
+import { startServer } from "./server.js";
+
+/** Milliseconds an orderly end may take. */
+const STOP_DEADLINE_MS = 9000;
+
+async function main(): Promise<void> {
+  const server = await startServer(readConfig(process.env));
+  console.log(`PhoenixPair is listening on ${server.url}`);
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    setTimeout(() => {
+      console.error("the server did not stop in time");
+      process.exit(1);
+    }, STOP_DEADLINE_MS).unref();
+    server.stop().then(
+      () => process.exit(0),
+      (error: Error) => {
+        console.error(`the server did not stop cleanly: ${error.message}`);
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  const error = await server.failed;
+  console.error(error.message);
+  process.exit(1);
+}
+
+main().catch((error: unknown) => {
+  // What the person at the keyboard can do something about is said in one line.
+  if (error instanceof StartupError) console.error(error.message);
+  else console.error(error);
+  process.exit(1);
+});

@@ -1,0 +1,229 @@
+/**
+ * The running application: the HTTP server, the tree, and an orderly end of both.
+ */
+import { createServer, type Server as HttpServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import pino, { type Logger } from "pino";
+import {
+  createNode,
+  type Pid,
+  type Report,
+  type RuntimeNode,
+  reportLevel,
+  Supervisor,
+  trapExit,
+} from "simurgh/runtime";
+import { mainTree, storageNode } from "./application.js";
+import { type Config, StartupError } from "./config.js";
+import { createApi } from "./http/api.js";
+import { serveWeb } from "./http/web.js";
+import { type Repository, repositoryOn } from "./storage/repository.js";
+
+export interface RunningServer {
+  readonly url: string;
+  readonly node: RuntimeNode;
+  /** Stops accepting, sends sockets away with 1012, lets handlers finish, flushes. */
+  stop(): Promise<void>;
+  /** Settles when the tree has given up by itself. */
+  readonly failed: Promise<Error>;
+}
+
+/** Milliseconds that open HTTP requests have to finish at the end. */
+const HTTP_GRACE_MS = 2000;
+
+export async function startServer(config: Config): Promise<RunningServer> {
+  const logger = pino({ level: config.logLevel }, pino.destination(2));
+  // When the start fails for a reason that can be said in one line, that line is enough.
+  let held: Report[] | undefined = [];
+  const releaseReports = (): void => {
+    for (const report of held ?? []) logReport(logger, report);
+    held = undefined;
+  };
+  const node = createNode({
+    onReport: (report) => (held === undefined ? logReport(logger, report) : void held.push(report)),
+  });
+  let ready = false;
+  const api = createApi({
+    repository: throughProcess(node, storageNode(config)),
+    jwtSecret: config.jwtSecret,
+    ready: () => ready,
+    onError: (error) => logger.error({ err: error }, "a request failed"),
+  });
+  serveWeb(api);
+  const server = createServer(
+    { requestTimeout: 30_000, headersTimeout: 15_000 },
+    getRequestListener(api.fetch),
+  );
+
+  const tree = superviseTree(node, config, server);
+  try {
+    await tree.started;
+    await listen(server, config);
+  } catch (error) {
+    if (!(error instanceof StartupError)) releaseReports();
+    await tree.stop().catch(() => {});
+    await node.stop();
+    throw error;
+  }
+  releaseReports();
+  ready = true;
+  const { port } = server.address() as AddressInfo;
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  return {
+    url: `http://${host}:${port}`,
+    node,
+    failed: tree.failed,
+    async stop() {
+      ready = false;
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      await tree.stop();
+      const late = setTimeout(() => server.closeAllConnections(), HTTP_GRACE_MS);
+      await closed;
+      clearTimeout(late);
+      await node.stop();
+      logger.flush();
+    },
+  };
+}
+
+interface Tree {
+  readonly started: Promise<void>;
+  readonly failed: Promise<Error>;
+  stop(): Promise<void>;
+}
+
+/** Runs the application's supervisor under a process of its own that waits to be told to stop. */
+function superviseTree(node: RuntimeNode, config: Config, server: HttpServer): Tree {
+  let supervisor: Pid | undefined;
+  let fail!: (error: Error) => void;
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  let release!: () => void;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let begun!: () => void;
+  let notBegun!: (error: Error) => void;
+  const started = new Promise<void>((resolve, reject) => {
+    begun = resolve;
+    notBegun = reject;
+  });
+  let stopping = false;
+  const ended = node
+    .run(async () => {
+      trapExit(true);
+      const result = await Supervisor.startLink(mainTree(config, server), {
+        strategy: "one_for_one",
+        name: "phoenixpair.supervisor",
+      });
+      if (result[0] !== "ok" || result === "ignore") {
+        notBegun(startFailure(result === "ignore" ? "ignore" : result[1]));
+        return;
+      }
+      supervisor = result[1] as Pid;
+      node.process(supervisor)?.onExit(() => {
+        if (!stopping) fail(new Error("the supervision tree has given up; see the log"));
+      });
+      begun();
+      await released;
+      stopping = true;
+      await Supervisor.stop(supervisor, "shutdown").catch(() => {});
+    })
+    .catch((error: Error) => notBegun(error));
+  return {
+    started,
+    failed,
+    async stop() {
+      release();
+      await ended;
+    },
+  };
+}
+
+/** What a failed start comes down to, for somebody who has to do something about it. */
+function startFailure(reason: unknown): Error {
+  const database = findTagged(reason, "database_unavailable");
+  if (database !== undefined) {
+    const [, code, message] = database as [string, string, string];
+    return new StartupError(
+      `the database cannot be used (${[code, message].filter(Boolean).join(": ")}); check DATABASE_URL, or DATA_DIR for SQLite`,
+    );
+  }
+  const cause = findError(reason);
+  return cause ?? new Error(`the application did not start: ${JSON.stringify(reason)}`);
+}
+
+function findTagged(term: unknown, tag: string): readonly unknown[] | undefined {
+  if (term instanceof Error) {
+    const text = /database_unavailable","([^"]*)","((?:[^"\\]|\\.)*)"/.exec(term.message);
+    return text === null ? findTagged(term.cause, tag) : [tag, text[1], text[2]];
+  }
+  if (!Array.isArray(term)) return undefined;
+  if (term[0] === tag) return term;
+  for (const part of term) {
+    const found = findTagged(part, tag);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function findError(term: unknown): Error | undefined {
+  if (term instanceof Error) return term;
+  return Array.isArray(term) ? term.map(findError).find((error) => error !== undefined) : undefined;
+}
+
+function listen(server: HttpServer, { host, port }: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const why: Record<string, string> = {
+        EADDRINUSE: `PORT ${port} on ${host} is in use; stop what uses it or set PORT to another`,
+        EACCES: `PORT ${port} may not be used by this user; set PORT to one above 1023`,
+        EADDRNOTAVAIL: `HOST ${host} is not an address of this machine; set HOST to one that is`,
+      };
+      reject(new StartupError(why[error.code ?? ""] ?? `cannot listen on ${host}:${port}: ${error.message}`));
+    });
+    server.listen(port, host, resolve);
+  });
+}
+
+/** The repository for code outside of processes: each request runs as a process of its own. */
+function throughProcess(node: RuntimeNode, storage: number): Repository {
+  const repository = repositoryOn(storage);
+  return {
+    createUser: (user) => node.run(() => repository.createUser(user)),
+    userByEmail: (email) => node.run(() => repository.userByEmail(email)),
+    user: (id) => node.run(() => repository.user(id)),
+    listChallenges: () => node.run(() => repository.listChallenges()),
+    challenge: (id) => node.run(() => repository.challenge(id)),
+    createChallenge: (challenge) => node.run(() => repository.createChallenge(challenge)),
+    updateResponse: (id, response) => node.run(() => repository.updateResponse(id, response)),
+  };
+}
+
+const PINO_LEVELS = { debug: "debug", info: "info", warning: "warn", error: "error" } as const;
+
+function logReport(logger: Logger, report: Report): void {
+  const level = PINO_LEVELS[reportLevel(report)];
+  if (!logger.isLevelEnabled(level)) return;
+  const text = report.kind === "notice" ? report.text : report.kind.replace("_", " ");
+  logger[level]({ report: printable(report) }, text);
+}
+
+/** Reports may hold anything; a log line holds text. */
+function printable(value: unknown, depth = 0): unknown {
+  if (value instanceof Error) return { name: value.name, message: value.message, stack: value.stack };
+  if (typeof value !== "object" || value === null) return typeof value === "function" ? "[function]" : value;
+  if (depth > 5) return "…";
+  if (Array.isArray(value)) return value.slice(0, 50).map((item) => printable(item, depth + 1));
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function")
+    return (value as { toJSON(): unknown }).toJSON();
+  const secret = /password|token|secret/i;
+  return Object.fromEntries(
+    Object.entries(value)
+      .slice(0, 50)
+      .map(([key, item]) => [key, secret.test(key) ? "[FILTERED]" : printable(item, depth + 1)]),
+  );
+}

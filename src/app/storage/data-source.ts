@@ -1,0 +1,48 @@
+/**
+ * The DataSource for either database. The schema comes from migrations alone, never from `synchronize`.
+ */
+import { DataSource } from "typeorm";
+import type { DatabaseConfig } from "../config.js";
+import { entities } from "./entities.js";
+import { CreateTables1764000000000 } from "./migrations/1764000000000-create-tables.js";
+import { SeedChallenges1764000000001 } from "./migrations/1764000000001-seed-challenges.js";
+
+const migrations = [CreateTables1764000000000, SeedChallenges1764000000001];
+
+interface SqliteHandle {
+  pragma(text: string): unknown;
+}
+
+/** Milliseconds the database server may take to accept a connection. */
+const CONNECT_TIMEOUT_MS = 3000;
+
+export function createDataSource({ kind, location }: DatabaseConfig): DataSource {
+  if (kind === "sqlite") {
+    return new DataSource({
+      type: "better-sqlite3",
+      database: location,
+      entities: Object.values(entities("sqlite")),
+      migrations,
+      synchronize: false,
+      prepareDatabase: (handle: unknown) => {
+        const database = handle as SqliteHandle;
+        database.pragma("busy_timeout = 5000");
+        database.pragma("journal_mode = WAL");
+        // What was acknowledged must survive the power being cut, not only the process.
+        database.pragma("synchronous = FULL");
+        database.pragma("foreign_keys = ON");
+      },
+    });
+  }
+  return new DataSource({
+    type: "mysql",
+    url: location.replace(/^mariadb:/, "mysql:"),
+    charset: "utf8mb4_unicode_ci",
+    timezone: "Z",
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    entities: Object.values(entities("mysql")),
+    migrations,
+    synchronize: false,
+    extra: { connectionLimit: 10, enableKeepAlive: true },
+  });
+}

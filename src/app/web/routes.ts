@@ -1,0 +1,40 @@
+/**
+ * Which page an address means. Pure, so that what comes from the address bar is checked without a browser.
+ *
+ *     /            the challenges          /c/:id   a room
+ *     /sign-in     and /sign-up            /new     a challenge to write
+ *
+ * A page that needs a session sends to /sign-in?next=<where you were going>, so that a deep link survives signing in.
+ */
+export type Route =
+  | { readonly page: "challenges" }
+  | { readonly page: "new" }
+  | { readonly page: "room"; readonly id: string }
+  | { readonly page: "sign-in"; readonly next: string }
+  | { readonly page: "sign-up"; readonly next: string }
+  | { readonly page: "not-found" };
+
+export function parseRoute(pathname: string, search: string): Route {
+  const path = pathname.replace(/\/+$/, "") || "/";
+  const next = safeNext(new URLSearchParams(search).get("next"));
+  if (path === "/") return { page: "challenges" };
+  if (path === "/new") return { page: "new" };
+  if (path === "/sign-in") return { page: "sign-in", next };
+  if (path === "/sign-up") return { page: "sign-up", next };
+  const room = /^\/c\/([^/]+)$/.exec(path)?.[1];
+  if (room === undefined) return { page: "not-found" };
+  try {
+    return { page: "room", id: decodeURIComponent(room) };
+  } catch {
+    return { page: "not-found" };
+  }
+}
+
+/** `next` comes from the address bar, so it may only name a path of this origin. */
+function safeNext(next: string | null): string {
+  return next !== null && /^\/(?![/\\])/.test(next) ? next : "/";
+}
+
+export const roomPath = (id: string | number): string => `/c/${encodeURIComponent(String(id))}`;
+export const signInPath = (next: string): string =>
+  next === "/" ? "/sign-in" : `/sign-in?next=${encodeURIComponent(next)}`;

@@ -1,0 +1,9 @@
+const NAMES: Readonly<Record<string, string>> = {
+  javascript: "JavaScript",
+  typescript: "TypeScript",
+  python: "Python",
+};
+
+/** A language as people write it; an unknown one as the server sent it. */
+export const languageName = (language: string): string =>
+  Object.hasOwn(NAMES, language) ? NAMES[language]! : language;

@@ -1,0 +1,58 @@
+import { describe, expect, test } from "vitest";
+import { comingsAndGoings, peopleOf } from "../../src/app/web/room/presence-list.js";
+
+const meta = (first_name: string, typing = false) => ({ first_name, typing });
+
+describe("the people in a room", () => {
+  test("somebody with several tabs is listed once, and types when any tab does", () => {
+    expect(peopleOf([["2", [meta("Ada"), meta("Ada", true)]]], "1")).toEqual([
+      { id: "2", name: "Ada", you: false, typing: true },
+    ]);
+  });
+
+  test("oneself comes first, the others by name, namesakes in a steady order", () => {
+    const people = peopleOf(
+      [
+        ["9", [meta("Zoe")]],
+        ["4", [meta("Ben")]],
+        ["3", [meta("Ben")]],
+        ["7", [meta("You")]],
+      ],
+      "7",
+    );
+    expect(people.map((person) => person.id)).toEqual(["7", "3", "4", "9"]);
+    expect(people.map((person) => person.you)).toEqual([true, false, false, false]);
+  });
+
+  test("what is no name is not shown as one, and a key without tabs is nobody", () => {
+    expect(
+      peopleOf(
+        [
+          ["1", [{ first_name: 7, typing: "yes" }]],
+          ["2", []],
+        ],
+        "x",
+      ),
+    ).toEqual([{ id: "1", name: "Somebody", you: false, typing: false }]);
+  });
+
+  test("comings and goings name others only, and typing is not news", () => {
+    const before = peopleOf(
+      [
+        ["1", [meta("Me")]],
+        ["2", [meta("Ada")]],
+      ],
+      "1",
+    );
+    const after = peopleOf(
+      [
+        ["2", [meta("Ada", true)]],
+        ["3", [meta("Grace")]],
+      ],
+      "1",
+    );
+    expect(comingsAndGoings(before, after)).toBe("Grace joined");
+    expect(comingsAndGoings(after, before)).toBe("Grace left");
+    expect(comingsAndGoings(after, after)).toBe("");
+  });
+});

@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { hashPassword, Overloaded, verifyPassword } from "../../src/app/auth/passwords.js";
+
+test("a password is good for its own hash alone, and two hashes of it differ", async () => {
+  const [one, two] = await Promise.all([hashPassword("correct horse"), hashPassword("correct horse")]);
+  expect(one).toMatch(/^\$scrypt\$ln=15,r=8,p=3\$[^$]+\$[^$]+$/);
+  expect(one).not.toBe(two);
+  expect(await verifyPassword("correct horse", one)).toBe(true);
+  expect(await verifyPassword("correct horsf", one)).toBe(false);
+  expect(await verifyPassword("correct horse", "nonsense")).toBe(false);
+});
+
+test("an unknown user takes the same work and is refused", async () => {
+  const started = performance.now();
+  await verifyPassword("x", await hashPassword("x"));
+  const known = performance.now() - started;
+  const before = performance.now();
+  expect(await verifyPassword("x", undefined)).toBe(false);
+  expect(performance.now() - before).toBeGreaterThan(known / 8);
+});
+
+test("a flood is refused once the queue is full, and those in the queue are served", async () => {
+  const results = await Promise.allSettled(
+    Array.from({ length: 110 }, () => verifyPassword("x", "$scrypt$ln=10,r=8,p=1$AA$AA")),
+  );
+  const refused = results.filter(
+    (result) => result.status === "rejected" && result.reason instanceof Overloaded,
+  );
+  expect(refused).toHaveLength(8);
+  expect(results.filter((result) => result.status === "fulfilled")).toHaveLength(102);
+});

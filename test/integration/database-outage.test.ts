@@ -1,0 +1,114 @@
+/** The database dies, freezes or restarts under a running server: errors are told, the rest goes on, all heals by itself. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Account, AppServer } from "../support/app-server.js";
+import { type MariaDb, startMariaDb } from "../support/mariadb.js";
+import { answer, Participant, RefusedError } from "../support/phoenix-client.js";
+import { describeWith } from "../support/requirements.js";
+import { waitFor } from "../support/wait.js";
+
+describeWith("MariaDB", "an outage of MariaDB", () => {
+  let mariadb: MariaDb;
+  beforeAll(async () => {
+    mariadb = await startMariaDb();
+  });
+  afterAll(() => mariadb?.stop());
+
+  describe.each([0, 2])("with %i shards", (shards) => {
+    let server: AppServer;
+    let ann: Account;
+    let one: Participant;
+    let two: Participant;
+    beforeAll(async () => {
+      server = await AppServer.start({
+        SHARDS: String(shards),
+        DATABASE_URL: await mariadb.createDatabase(),
+      });
+      ann = await server.signUp("Ann");
+      const bob = await server.signUp("Bob");
+      [one, two] = [new Participant(server, ann.token, 1), new Participant(server, bob.token, 1)];
+      await Promise.all([one.join(), two.join()]);
+    });
+    afterAll(async () => {
+      one?.leave();
+      two?.leave();
+      await server?.stop();
+    });
+
+    const stored = async (): Promise<string> => {
+      const response = await server.request("GET", "/api/challenges/1", undefined, ann.token);
+      return ((await response.json()) as { response: string }).response;
+    };
+
+    /** With the database away: the tutorial's error, no broadcast, a presence that goes on, a 503, a refused join. */
+    async function refusesAndGoesOn(text: string): Promise<void> {
+      const before = two.updates.length;
+      await expect(
+        answer(one.channel.push("response:update", { response: text }, 20_000)),
+      ).rejects.toMatchObject({
+        response: { error: "Error updating challenge" },
+      });
+      one.channel.push("current_participant_typing:remove", {});
+      await waitFor("presence goes on", () => two.typing(ann.user.id) === false && two.names.length === 2);
+      expect(two.updates.length).toBe(before);
+      const response = await server.request("GET", "/api/challenges", undefined, ann.token);
+      expect(response.status).toBe(503);
+      expect(await response.json()).toEqual({
+        error: { code: expect.any(String), message: expect.stringMatching(/\S/) },
+      });
+      const late = one.socket.channel("challenges:2", {});
+      const refusal = await answer(late.join()).catch((error: unknown) => error);
+      expect(refusal).toBeInstanceOf(RefusedError);
+      expect((refusal as RefusedError).response).toMatchObject({ reason: "unavailable" });
+      late.leave();
+      expect((await server.request("GET", "/healthz")).status).toBe(200);
+    }
+
+    test("killed: updates are refused and told to nobody, and work again once it is back; what was told is there", async () => {
+      await one.type("stored before the kill");
+      await mariadb.end("SIGKILL");
+      await refusesAndGoesOn("never stored");
+      await mariadb.restart();
+      expect(await stored()).toBe("stored before the kill");
+      await one.type("stored after the kill");
+      expect(await stored()).toBe("stored after the kill");
+      expect([one.joins, two.joins]).toEqual([1, 1]);
+    });
+
+    test("frozen: an update is refused within its deadline instead of hanging, and all goes on once it thaws", async () => {
+      await one.type("stored before the frost");
+      mariadb.signal("SIGSTOP");
+      const from = performance.now();
+      await refusesAndGoesOn("too late");
+      expect(performance.now() - from).toBeLessThan(20_000);
+      mariadb.signal("SIGCONT");
+      await waitFor("it answers again", async () => (await stored()).length > 0, 15_000);
+      await one.type("stored after the frost");
+      expect(await stored()).toBe("stored after the frost");
+      expect([one.joins, two.joins]).toEqual([1, 1]);
+    });
+
+    test("restarted in good order while somebody types: updates work again, and what is told is what is stored", async () => {
+      let n = 0;
+      const told = (): number => two.updates.length;
+      const from = told();
+      const typing = setInterval(() => {
+        n += 1;
+        one.channel.push("response:update", { response: `text ${n}` });
+      }, 10);
+      await waitFor("some are stored", () => told() > from + 20);
+      await mariadb.end("SIGTERM");
+      await mariadb.restart();
+      const back = told();
+      await waitFor("more are stored after the restart", () => told() > back + 20);
+      clearInterval(typing);
+      await one.type("the end");
+      expect(await stored()).toBe("the end");
+      expect(two.updates.at(-1)?.response).toBe("the end");
+    });
+
+    test("the log says that the database failed, in lines without a password or a token", () => {
+      expect(server.errors).toMatch(/database failed/);
+      expect(server.errors).not.toMatch(/eyJ|pp:pw|scrypt|^\s+at /m);
+    });
+  });
+});

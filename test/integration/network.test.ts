@@ -1,0 +1,78 @@
+/** Links that break in the ways links break: the official client comes back by itself and nothing told is lost. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { type Account, AppServer } from "../support/app-server.js";
+import { Participant } from "../support/phoenix-client.js";
+import { TcpProxy } from "../support/tcp-proxy.js";
+import { waitFor } from "../support/wait.js";
+
+let server: AppServer;
+let proxy: TcpProxy;
+let ann: Account;
+let bob: Account;
+/** Ann comes over the bad link, Bob over a good one. */
+let one: Participant;
+let two: Participant;
+
+beforeAll(async () => {
+  server = await AppServer.start({ SHARDS: "1" });
+  [ann, bob] = [await server.signUp("Ann"), await server.signUp("Bob")];
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  proxy = await TcpProxy.start(server.port);
+  one = new Participant(proxy, ann.token, 1, { heartbeatIntervalMs: 300 });
+  two = new Participant(server, bob.token, 1);
+  await Promise.all([one.join(), two.join()]);
+  await waitFor("both are seen", () => two.names.join() === "Ann,Bob" && one.names.join() === "Ann,Bob");
+});
+afterEach(async () => {
+  one.leave();
+  two.leave();
+  await proxy.stop();
+});
+
+test("a link is reset: the person is gone at once, is back after the re-join, and types on", async () => {
+  await one.type("before the cut");
+  proxy.refuse(true);
+  proxy.cut();
+  await waitFor("Ann is gone", () => two.names.join() === "Bob", 2000);
+  await two.type("while Ann is away");
+  proxy.refuse(false);
+  await waitFor("Ann is back", () => one.joins === 2 && two.names.join() === "Ann,Bob");
+  expect(two.joins).toBe(1);
+  await one.type("after the cut");
+  await waitFor("Bob sees it", () => two.updates.at(-1)?.response === "after the cut");
+});
+
+test("a link goes dead without a word: the client's heartbeat finds out, and the other person goes on meanwhile", async () => {
+  let lost = false;
+  one.channel.onError(() => {
+    lost = true;
+  });
+  proxy.stall();
+  await waitFor("the heartbeat has found out", () => lost, 5000);
+  await two.type("Bob goes on");
+  proxy.resume();
+  await waitFor("Ann is back", () => one.joins === 2);
+  await waitFor("nobody is shown twice", () => two.people.get(String(ann.user.id))?.length === 1);
+  await one.type("Ann is back");
+  expect(two.joins).toBe(1);
+});
+
+test("a slow link: what two people send at the same time is told to both in one order", async () => {
+  proxy.delay(80);
+  const [seenByOne, seenByTwo] = [one.updates.length, two.updates.length];
+  for (let n = 0; n < 10; n += 1) {
+    one.channel.push("response:update", { response: `ann ${n}` });
+    two.channel.push("response:update", { response: `bob ${n}` });
+  }
+  await waitFor(
+    "all twenty",
+    () => one.updates.length === seenByOne + 20 && two.updates.length === seenByTwo + 20,
+  );
+  const texts = (who: Participant, from: number) => who.updates.slice(from).map(({ response }) => response);
+  expect(texts(one, seenByOne)).toEqual(texts(two, seenByTwo));
+  expect(texts(two, seenByTwo).filter((text) => text.startsWith("ann"))).toEqual(
+    Array.from({ length: 10 }, (_, n) => `ann ${n}`),
+  );
+});
