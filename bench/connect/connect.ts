@@ -1,0 +1,12 @@
+/** What does it cost to connect and join, and what does an idle joined connection keep? */
+import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
+
+await compareServers({
+  name: "connect",
+  question: "Connect and join",
+  scenario: "connect",
+  options: { clients: 1000 },
+  servers: [SERVERS.simurgh, SERVERS.sharded, SERVERS.ws, SERVERS.socketIo],
+  measure: "CPU µs per connect and join",
+  target: 1.6,
+});

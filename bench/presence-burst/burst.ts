@@ -1,0 +1,12 @@
+/** How many frames does it take when 500 join one presence room at once? (Real Phoenix: 203,000.) */
+import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
+
+await compareServers({
+  name: "presence-burst",
+  question: "500 join one presence room at once",
+  scenario: "presence",
+  options: { clients: 500 },
+  servers: [SERVERS.simurgh, SERVERS.sharded],
+  measure: "frames",
+  rounds: 1,
+});

@@ -1,0 +1,69 @@
+/**
+ * Measures alternatives side by side: rounds are interleaved, so that a busy moment of the machine hits all of them,
+ * and the median is shown. Each file of this folder answers one question.
+ */
+import { createNode, type RuntimeNode } from "simurgh/runtime";
+
+export interface Contender {
+  readonly name: string;
+  /** Does `count` operations; resolves when the last is done. */
+  run(count: number): Promise<void>;
+  /** Does only this share of the operations, because it is slow. Default 1. */
+  readonly share?: number;
+}
+
+export interface BenchOptions {
+  readonly question: string;
+  readonly count: number;
+  readonly rounds?: number;
+  /** Operations per second to reach, for the first contender. */
+  readonly goal?: number;
+}
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+const perSecond = (value: number): string =>
+  value >= 1e6 ? `${(value / 1e6).toFixed(2)} M/s` : `${(value / 1e3).toFixed(0)} k/s`;
+
+/** Runs all contenders in turn and prints the median rate of each. */
+export async function compare(options: BenchOptions, contenders: readonly Contender[]): Promise<void> {
+  const { count, rounds = 9, question, goal } = options;
+  const rates = contenders.map((): number[] => []);
+  for (let round = -2; round < rounds; round += 1) {
+    for (const [index, contender] of contenders.entries()) {
+      const operations = Math.ceil(count * (contender.share ?? 1));
+      const from = performance.now();
+      await contender.run(operations);
+      const rate = operations / ((performance.now() - from) / 1000);
+      // The first two rounds let the optimizer do its work.
+      if (round >= 0) rates[index]?.push(rate);
+    }
+  }
+  console.log(question);
+  for (const [index, { name }] of contenders.entries()) {
+    const all = rates[index] ?? [];
+    const value = median(all);
+    const range = `${perSecond(Math.min(...all))} to ${perSecond(Math.max(...all))}`;
+    const verdict =
+      index === 0 && goal !== undefined
+        ? ` (goal ${perSecond(goal)}: ${value >= goal ? "reached" : "missed"})`
+        : "";
+    console.log(`  ${name.padEnd(34)} ${perSecond(value).padStart(12)}   ${range}${verdict}`);
+  }
+}
+
+/** A node as production has it: messages are trusted, nothing is logged. */
+export const benchNode = (): RuntimeNode => createNode({ isolation: "none", onReport() {} });
+
+/** What every runtime is measured against: an array as a queue and a synchronous handler. */
+export function bareQueue(count: number): number {
+  const queue: number[] = [];
+  let sum = 0;
+  const handle = (message: number): void => {
+    sum += message;
+  };
+  for (let i = 0; i < count; i += 1) queue.push(i);
+  for (let head = 0; head < queue.length; head += 1) handle(queue[head] as number);
+  return sum;
+}
