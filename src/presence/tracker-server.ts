@@ -111,6 +111,9 @@ export interface TrackerStats extends CoreStats {
   readonly refused: Readonly<Record<MessageError["code"], number>>;
   /** Diffs whose handler threw. */
   readonly failedDiffs: number;
+  /** Messages to and from other trackers. */
+  readonly sent: number;
+  readonly received: number;
 }
 
 /** A process that is tracked, watched while it has entries. */
@@ -134,6 +137,8 @@ interface Tracker {
   readonly refused: Record<MessageError["code"], number>;
   mismatchReportedAt: number;
   failedDiffs: number;
+  sent: number;
+  received: number;
   moduleState: unknown;
   timer: Ref | undefined;
   timerAt: number;
@@ -287,6 +292,8 @@ function make(module: TrackerModule, options: TrackerOptions, settings: Settings
     refused: { malformed: 0, protocol: 0, slots: 0, tracker: 0 },
     mismatchReportedAt: Number.NEGATIVE_INFINITY,
     failedDiffs: 0,
+    sent: 0,
+    received: 0,
     moduleState: undefined,
     timer: undefined,
     timerAt: 0,
@@ -487,6 +494,7 @@ function down(tracker: Tracker, message: readonly unknown[]): void {
 
 function receive(tracker: Tracker, wire: unknown): void {
   const { core, options, refused } = tracker;
+  tracker.received += 1;
   let message: Message;
   try {
     message = decode(options.name, wire);
@@ -534,6 +542,7 @@ function perform(tracker: Tracker, effects: readonly Effect[]): void {
   for (const effect of effects) {
     switch (effect[0]) {
       case "broadcast": {
+        tracker.sent += 1;
         const result = PubSub.broadcast(options.pubsub, topic, encode(options.name, effect[1]), replication);
         if (result !== "ok")
           report("error", "what replicas must know could not be sent", { reason: result[1] });
@@ -573,7 +582,9 @@ function perform(tracker: Tracker, effects: readonly Effect[]): void {
   }
 }
 
-function direct({ options, topic }: Tracker, to: ReplicaRef, message: Message): void {
+function direct(tracker: Tracker, to: ReplicaRef, message: Message): void {
+  const { options, topic } = tracker;
+  tracker.sent += 1;
   PubSub.directBroadcast(options.pubsub, nodeOf(to), topic, encode(options.name, message), replication);
 }
 
@@ -629,8 +640,15 @@ function report(level: "error" | "info", text: string, metadata: Record<string, 
   thisNode().report({ kind: "notice", level, text, pid: self(), metadata });
 }
 
-function statsOf({ core, refused, failedDiffs }: Tracker): TrackerStats {
-  return { ...core.stats(now()), replica: core.ref.name, refused: { ...refused }, failedDiffs };
+function statsOf({ core, refused, failedDiffs, sent, received }: Tracker): TrackerStats {
+  return {
+    ...core.stats(now()),
+    replica: core.ref.name,
+    refused: { ...refused },
+    failedDiffs,
+    sent,
+    received,
+  };
 }
 
 /** Starts the tracker of this thread, linked to the caller. */

@@ -10,6 +10,7 @@ import { type AdapterFactory, PubSub } from "simurgh/pubsub";
 import {
   createNode,
   exit,
+  type NodeOptions,
   type Pid,
   type Report,
   type RuntimeNode,
@@ -31,8 +32,8 @@ export class PresenceNode {
   readonly reports: Report[] = [];
   #supervisor: Pid | undefined;
 
-  constructor(options: Partial<PresenceOptions> = {}) {
-    this.node = createNode({ onReport: (report) => void this.reports.push(report) });
+  constructor(options: Partial<PresenceOptions> = {}, nodeOptions: NodeOptions = {}) {
+    this.node = createNode({ onReport: (report) => void this.reports.push(report), ...nodeOptions });
     this.presence = definePresence({ name: "P", ...options } as PresenceOptions);
   }
 
