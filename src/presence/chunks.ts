@@ -53,8 +53,18 @@ export function diffChunks(joins: readonly Named[], leaves: readonly Named[]): r
   return chunks;
 }
 
-/** The parts of a state: the first is one, the others are to be added to it. */
+const cut = new WeakMap<Presences, readonly Presences[]>();
+
+/** The parts of a state: the first is one, the others are to be added to it. The same parts for all who get the same state. */
 export function stateChunks(presences: Presences): readonly Presences[] {
+  const known = cut.get(presences);
+  if (known !== undefined) return known;
+  const parts = cutState(presences);
+  cut.set(presences, parts);
+  return parts;
+}
+
+function cutState(presences: Presences): readonly Presences[] {
   const keys = Object.keys(presences);
   if (keys.length <= 100) return [presences];
   const pieces: Record<string, PresenceEntry>[] = [];

@@ -2,7 +2,7 @@
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
 
 await compareServers({
-  name: "presence-burst",
+  name: "presence",
   question: "500 join one presence room at once",
   scenario: "presence",
   options: { clients: 500 },
