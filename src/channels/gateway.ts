@@ -45,6 +45,8 @@ class Gateway implements GatewayHost {
   /** Connections whose limit has been logged. */
   readonly #limited = new Set<number>();
   readonly #detach: (() => void)[] = [];
+  /** Connections that are to be sent away a little later. */
+  readonly #leaving = new Set<NodeJS.Timeout>();
 
   constructor(options: GatewayOptions, mounted: readonly MountedSocket[]) {
     this.options = options;
@@ -134,7 +136,7 @@ class Gateway implements GatewayHost {
       const batch = all.slice((round - 1) * batchSize, round * batchSize);
       drained(this, { count: batch.length, total: all.length, index: round, rounds }, batchIntervalMs);
       const spread = Math.min(batchIntervalMs, batch.length);
-      for (const { pid } of batch) setTimeout(() => send(pid, ["drain"]), Math.random() * spread);
+      for (const { pid } of batch) this.#sendAway(pid, Math.random() * spread);
       if (round < rounds) await pause(Math.min(batchIntervalMs, until - performance.now()));
     }
     while (this.live.size > 0 && performance.now() < until) await pause(5);
@@ -142,8 +144,17 @@ class Gateway implements GatewayHost {
     return all.length;
   }
 
+  #sendAway(pid: Pid, after: number): void {
+    const timer = setTimeout(() => {
+      this.#leaving.delete(timer);
+      send(pid, ["drain"]);
+    }, after);
+    this.#leaving.add(timer);
+  }
+
   detach(): void {
     for (const undo of this.#detach.splice(0)) undo();
+    for (const timer of this.#leaving) clearTimeout(timer);
   }
 }
 
