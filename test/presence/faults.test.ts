@@ -1,5 +1,6 @@
 /** The fault scenarios of presence, on the simulated network. Each ends with everybody listing the same. */
 import { describe, expect, test } from "vitest";
+import { refText } from "../../src/presence/clock.js";
 import type { Heartbeat, Message } from "../../src/presence/message.js";
 import { Cluster, type ClusterOptions, type Told } from "./support/cluster.js";
 
@@ -556,11 +557,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test.each([
-    ["P-615 within a second", 500, 0],
-    ["P-618 with the wall clock an hour back", 500, -3_600_000],
-    ["P-616 after it was marked down", 40_000, 0],
-  ])("%s: a restart under the same name replaces the old entries by the new", (_title, pause, wall) => {
+  const replaced = (pause: number, wall: number): void => {
     const cluster = met();
     cluster.join("A", "room", "old");
     cluster.run(1000);
@@ -580,7 +577,12 @@ describe("lives", () => {
       "replica_up",
     ]);
     cluster.checkAgreement();
-  });
+  };
+
+  test("P-615 a restart under the same name within a second replaces the old entries by the new", () =>
+    replaced(500, 0));
+  test("P-618 so does one with the wall clock an hour back", () => replaced(500, -3_600_000));
+  test("P-616 one after it was marked down forgets the old ones without a word", () => replaced(40_000, 0));
 
   test("P-617 P-127 a late heartbeat of the old incarnation changes nothing", () => {
     const cluster = met();
@@ -865,6 +867,62 @@ describe("lives", () => {
       .messages("heartbeat", at)
       .filter(({ message }) => (message as Heartbeat).delta !== undefined);
     expect(deltas.map(({ from }) => from)).toEqual(["A", "A", "A"]);
+  });
+
+  test("P-105 a heartbeat is a sign of life first, then a change, then it is told", () => {
+    const cluster = new Cluster({ replicas: ["A"] });
+    cluster.run(SAMPLE);
+    const stranger = { name: "S", incarnation: "s1" };
+    const row = {
+      topic: "room",
+      pid: "<1>",
+      key: "new",
+      meta: { phx_ref: "r1" },
+      version: 1,
+      joined: 1,
+      first: "r1",
+    };
+    const effects = cluster.core("A").receive(
+      {
+        kind: "heartbeat",
+        ref: stranger,
+        clock: 1,
+        delta: { from: 0, to: 1, changes: [row] },
+        seen: [],
+        digest: undefined,
+      },
+      cluster.now,
+    );
+    expect(effects.map(([what]) => what).filter((what) => what === "replica" || what === "diff")).toEqual([
+      "replica",
+      "diff",
+    ]);
+    expect(cluster.core("A").clock.get(refText(stranger))).toBe(1);
+  });
+
+  test("P-076 P-085 P-736 what one replica says touches its own entries only: the same process, topic and key of two are two", () => {
+    const cluster = met({ replicas: ["A", "B", "C"] });
+    cluster.join("A", "room", "same");
+    cluster.join("B", "room", "same");
+    cluster.run(SAMPLE);
+    expect(cluster.list("C")).toHaveLength(2);
+    const at = cluster.now;
+    cluster.leave("B", "room", "same");
+    cluster.run(SAMPLE);
+    for (const name of ["A", "B", "C"]) expect(cluster.keys(name)).toEqual(["same"]);
+    // The tracker of A begins anew and tracks the same again; what its past life said arrives once more.
+    const old = cluster
+      .messages("heartbeat")
+      .findLast(({ from, message }) => from === "A" && (message as Heartbeat).delta)?.message as Message;
+    cluster.restart("A");
+    const ref = cluster.join("A", "room", "same");
+    cluster.run(SAMPLE);
+    cluster.inject("C", old);
+    cluster.inject("B", old);
+    cluster.run(2 * SAMPLE);
+    for (const name of ["A", "B", "C"]) expect(cluster.list(name)).toEqual([`same ${ref}`]);
+    expect(since(cluster.life("C").told, at).length).toBeGreaterThan(0);
+    cluster.checkAgreement();
   });
 
   test("P-717 entries that differ although the clocks agree are noticed and sent again", () => {

@@ -94,7 +94,7 @@ export function adapterContract(
     node.run(() => PubSub.directBroadcast(NAME, to, topic, message));
 
   /** What only makes sense where there are other nodes. */
-  const both = (what: string, body: () => Promise<void>): void => {
+  const it = (what: string, body: () => Promise<void>): void => {
     if (joins) test(what, body);
   };
 
@@ -123,7 +123,7 @@ export function adapterContract(
       expect(got).toEqual(["me", "end"]);
     });
 
-    both("P-035 P-007 P-022 P-030 a broadcast reaches every other node once, and none twice", async () => {
+    it("P-035 P-007 P-022 P-030 a broadcast reaches every other node once, and none twice", async () => {
       const [a, b, c] = [await start("a@contract"), await start("b@contract"), await start("c@contract")];
       const here = await listen(a, ["t", "end"]);
       const there = [await listen(b, ["t", "end"]), await listen(c, ["t", "end"])];
@@ -135,7 +135,7 @@ export function adapterContract(
       }
     });
 
-    both("P-035 P-011 directBroadcast reaches that node alone", async () => {
+    it("P-035 P-011 directBroadcast reaches that node alone", async () => {
       const [a, b, c] = [await start("a@contract"), await start("b@contract"), await start("c@contract")];
       const [atA, atB, atC] = [await listen(a, ["t"]), await listen(b, ["t"]), await listen(c, ["t"])];
       expect(await sayTo(a, "b@contract", "t", "for b")).toBe("ok");
@@ -145,7 +145,7 @@ export function adapterContract(
       expect([atA, [...atB].sort(), atC]).toEqual([["end"], ["end", "for b"], ["end"]]);
     });
 
-    both("P-035 P-002 topics are compared exactly there too, and may be any text", async () => {
+    it("P-035 P-002 topics are compared exactly there too, and may be any text", async () => {
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const odd = ["", "room:*", "a b.c>d\n", "ünï→코드", "x".repeat(1000)];
       const got = await listen(b, odd);
@@ -154,40 +154,34 @@ export function adapterContract(
       expect([...got].sort()).toEqual([...odd].sort());
     });
 
-    both(
-      "P-035 P-004 P-009 P-015 subscriptions, their number and who is left out are each node's own affair",
-      async () => {
-        const [a, b] = [await start("a@contract"), await start("b@contract")];
-        const twice = await listen(b, ["t"], 2);
-        expect(await a.run(() => PubSub.broadcastFrom(NAME, self(), "t", "from"))).toBe("ok");
-        await count(twice, 2);
-        expect(twice).toEqual(["from", "from"]);
-      },
-    );
+    it("P-035 P-004 P-009 P-015 subscriptions, their number and who is left out are each node's own affair", async () => {
+      const [a, b] = [await start("a@contract"), await start("b@contract")];
+      const twice = await listen(b, ["t"], 2);
+      expect(await a.run(() => PubSub.broadcastFrom(NAME, self(), "t", "from"))).toBe("ok");
+      await count(twice, 2);
+      expect(twice).toEqual(["from", "from"]);
+    });
 
-    both(
-      "P-035 P-016 P-032 a registered dispatcher runs there, with no sender; an unknown one is dropped and counted",
-      async () => {
-        registerDispatcher(noted);
-        const [a, b] = [await start("a@contract"), await start("b@contract")];
-        const got: unknown[] = [];
-        await new Promise<void>((ready) => {
-          b.spawn(async () => {
-            await PubSub.subscribe(NAME, "t", { metadata: "mine" });
-            await PubSub.subscribe(NAME, `noted ${self()}`);
-            ready();
-            for (;;) got.push((await receive((message) => ({ message }))).message);
-          });
+    it("P-035 P-016 P-032 a registered dispatcher runs there, with no sender; an unknown one is dropped and counted", async () => {
+      registerDispatcher(noted);
+      const [a, b] = [await start("a@contract"), await start("b@contract")];
+      const got: unknown[] = [];
+      await new Promise<void>((ready) => {
+        b.spawn(async () => {
+          await PubSub.subscribe(NAME, "t", { metadata: "mine" });
+          await PubSub.subscribe(NAME, `noted ${self()}`);
+          ready();
+          for (;;) got.push((await receive((message) => ({ message }))).message);
         });
-        expect(await say(a, "t", "hello", { ...noted, name: "nobody knows it" })).toBe("ok");
-        expect(await a.run(() => PubSub.broadcastFrom(NAME, self(), "t", "hello", noted))).toBe("ok");
-        await count(got, 1);
-        expect(got).toEqual([["t", "mine", undefined, "hello"]]);
-        expect(await b.run(() => PubSub.dropped(NAME).dispatcher)).toBe(1);
-      },
-    );
+      });
+      expect(await say(a, "t", "hello", { ...noted, name: "nobody knows it" })).toBe("ok");
+      expect(await a.run(() => PubSub.broadcastFrom(NAME, self(), "t", "hello", noted))).toBe("ok");
+      await count(got, 1);
+      expect(got).toEqual([["t", "mine", undefined, "hello"]]);
+      expect(await b.run(() => PubSub.dropped(NAME).dispatcher)).toBe(1);
+    });
 
-    both("P-035 P-019 a dispatcher that throws there is counted, and later messages arrive", async () => {
+    it("P-035 P-019 a dispatcher that throws there is counted, and later messages arrive", async () => {
       registerDispatcher(thrower);
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const got = await listen(b, ["t"]);
@@ -198,37 +192,34 @@ export function adapterContract(
       expect(await b.run(() => PubSub.dropped(NAME).failed)).toBe(1);
     });
 
-    both(
-      "P-035 payloads of any size up to the limit arrive byte for byte; larger ones are refused, locally too",
-      async () => {
-        const [a, b] = [await start("a@contract"), await start("b@contract")];
-        const got = await listen(b, ["t"]);
-        const here = await listen(a, ["t"]);
-        const { limit } = engine as Engine;
-        const random = Uint8Array.from({ length: 256 }, (_, n) => n);
-        const large = "x".repeat(limit - 400);
-        for (const message of ["", "x", random, new Uint8Array(0), large])
-          expect(await say(a, "t", message)).toBe("ok");
-        const refused = (await say(a, "t", "x".repeat(limit))) as readonly [
-          string,
-          readonly [string, number, number],
-        ];
-        expect(refused).toEqual(["error", ["too_large", expect.any(Number), limit]]);
-        expect(refused[1][1]).toBeGreaterThan(limit);
-        await count(got, 5);
-        const bytes = got[2] as Uint8Array;
-        expect([
-          got[0],
-          got[1],
-          [...bytes],
-          (got[3] as Uint8Array).length,
-          (got[4] as string) === large,
-        ]).toEqual(["", "x", [...random], 0, true]);
-        await count(here, 5);
-      },
-    );
+    it("P-035 payloads of any size up to the limit arrive byte for byte; larger ones are refused, locally too", async () => {
+      const [a, b] = [await start("a@contract"), await start("b@contract")];
+      const got = await listen(b, ["t"]);
+      const here = await listen(a, ["t"]);
+      const { limit } = engine as Engine;
+      const random = Uint8Array.from({ length: 256 }, (_, n) => n);
+      const large = "x".repeat(limit - 400);
+      for (const message of ["", "x", random, new Uint8Array(0), large])
+        expect(await say(a, "t", message)).toBe("ok");
+      const refused = (await say(a, "t", "x".repeat(limit))) as readonly [
+        string,
+        readonly [string, number, number],
+      ];
+      expect(refused).toEqual(["error", ["too_large", expect.any(Number), limit]]);
+      expect(refused[1][1]).toBeGreaterThan(limit);
+      await count(got, 5);
+      const bytes = got[2] as Uint8Array;
+      expect([
+        got[0],
+        got[1],
+        [...bytes],
+        (got[3] as Uint8Array).length,
+        (got[4] as string) === large,
+      ]).toEqual(["", "x", [...random], 0, true]);
+      await count(here, 5);
+    });
 
-    both("P-035 P-008 what cannot be encoded is an error, and nothing is delivered", async () => {
+    it("P-035 P-008 what cannot be encoded is an error, and nothing is delivered", async () => {
       const a = await start("a@contract");
       const got = await listen(a, ["t"]);
       const circular: Record<string, unknown> = {};
@@ -251,49 +242,43 @@ export function adapterContract(
       expect(got).toEqual(["end"]);
     });
 
-    both(
-      "P-035 P-020 P-021 P-023 a hundred thousand messages of one process arrive in order, on several topics",
-      async () => {
-        const [a, b] = [await start("a@contract"), await start("b@contract")];
-        const topics = ["x", "y", "z"];
-        const got = await listen(b, topics);
-        await a.run(async () => {
-          for (let n = 0; n < 100_000; n += 1) {
-            PubSub.broadcast(NAME, topics[n % 3] as string, n);
-            if (n % 1000 === 999) await new Promise((resolve) => setImmediate(resolve));
-          }
-        });
-        await count(got, 100_000);
-        for (const topic of [0, 1, 2]) {
-          const ofTopic = got.filter((n) => (n as number) % 3 === topic) as number[];
-          expect(ofTopic.every((n, index) => n === index * 3 + topic)).toBe(true);
+    it("P-035 P-020 P-021 P-023 a hundred thousand messages of one process arrive in order, on several topics", async () => {
+      const [a, b] = [await start("a@contract"), await start("b@contract")];
+      const topics = ["x", "y", "z"];
+      const got = await listen(b, topics);
+      await a.run(async () => {
+        for (let n = 0; n < 100_000; n += 1) {
+          PubSub.broadcast(NAME, topics[n % 3] as string, n);
+          if (n % 1000 === 999) await new Promise((resolve) => setImmediate(resolve));
         }
-      },
-    );
+      });
+      await count(got, 100_000);
+      for (const topic of [0, 1, 2]) {
+        const ofTopic = got.filter((n) => (n as number) % 3 === topic) as number[];
+        expect(ofTopic.every((n, index) => n === index * 3 + topic)).toBe(true);
+      }
+    });
 
-    both(
-      "P-035 P-037 P-008 without the engine a broadcast is ok, delivered here and lost elsewhere; afterwards all is well",
-      async () => {
-        const [a, b] = [await start("a@contract"), await start("b@contract")];
-        const { stop, start: restart } = engine as Engine;
-        if (stop === undefined || restart === undefined) return;
-        const [here, there] = [await listen(a, ["t"]), await listen(b, ["t"])];
-        await say(a, "t", "before");
-        await count(there, 1);
-        await stop.call(engine);
-        await expect.poll(() => a.run(() => PubSub.status(NAME)), { timeout: 20_000 }).not.toBe("up");
-        expect(await say(a, "t", "during")).toBe("ok");
-        await count(here, 2);
-        await restart.call(engine);
-        await expect.poll(() => a.run(() => PubSub.status(NAME)), { timeout: 20_000 }).toBe("up");
-        await expect.poll(() => b.run(() => PubSub.status(NAME)), { timeout: 20_000 }).toBe("up");
-        await say(a, "t", "after");
-        await count(there, 2);
-        expect([here, there]).toEqual([
-          ["before", "during", "after"],
-          ["before", "after"],
-        ]);
-      },
-    );
+    it("P-035 P-037 P-008 without the engine a broadcast is ok, delivered here and lost elsewhere; afterwards all is well", async () => {
+      const [a, b] = [await start("a@contract"), await start("b@contract")];
+      const { stop, start: restart } = engine as Engine;
+      if (stop === undefined || restart === undefined) return;
+      const [here, there] = [await listen(a, ["t"]), await listen(b, ["t"])];
+      await say(a, "t", "before");
+      await count(there, 1);
+      await stop.call(engine);
+      await expect.poll(() => a.run(() => PubSub.status(NAME)), { timeout: 20_000 }).not.toBe("up");
+      expect(await say(a, "t", "during")).toBe("ok");
+      await count(here, 2);
+      await restart.call(engine);
+      await expect.poll(() => a.run(() => PubSub.status(NAME)), { timeout: 20_000 }).toBe("up");
+      await expect.poll(() => b.run(() => PubSub.status(NAME)), { timeout: 20_000 }).toBe("up");
+      await say(a, "t", "after");
+      await count(there, 2);
+      expect([here, there]).toEqual([
+        ["before", "during", "after"],
+        ["before", "after"],
+      ]);
+    });
   });
 }
