@@ -18,7 +18,7 @@ import { mainTree, storageNode } from "./application.js";
 import { type Config, StartupError } from "./config.js";
 import { createApi } from "./http/api.js";
 import { serveWeb } from "./http/web.js";
-import { type Repository, repositoryOn } from "./storage/repository.js";
+import { askRepository, type Repository, repositoryBy } from "./storage/repository.js";
 
 export interface RunningServer {
   readonly url: string;
@@ -190,18 +190,8 @@ function listen(server: HttpServer, { host, port }: Config): Promise<void> {
 }
 
 /** The repository for code outside of processes: each request runs as a process of its own. */
-function throughProcess(node: RuntimeNode, storage: number): Repository {
-  const repository = repositoryOn(storage);
-  return {
-    createUser: (user) => node.run(() => repository.createUser(user)),
-    userByEmail: (email) => node.run(() => repository.userByEmail(email)),
-    user: (id) => node.run(() => repository.user(id)),
-    listChallenges: () => node.run(() => repository.listChallenges()),
-    challenge: (id) => node.run(() => repository.challenge(id)),
-    createChallenge: (challenge) => node.run(() => repository.createChallenge(challenge)),
-    updateResponse: (id, response) => node.run(() => repository.updateResponse(id, response)),
-  };
-}
+const throughProcess = (node: RuntimeNode, storage: number): Repository =>
+  repositoryBy((request) => node.run(() => askRepository(storage, request)));
 
 const PINO_LEVELS = { debug: "debug", info: "info", warning: "warn", error: "error" } as const;
 

@@ -3,9 +3,13 @@
  */
 import { DataSource } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
-import { entities } from "./entities.js";
+import { challengeEntity } from "./challenges.js";
+import type { Dialect } from "./database.js";
 import { CreateTables1764000000000 } from "./migrations/1764000000000-create-tables.js";
 import { SeedChallenges1764000000001 } from "./migrations/1764000000001-seed-challenges.js";
+import { userEntity } from "./users.js";
+
+const entities = (dialect: Dialect) => [userEntity(dialect), challengeEntity(dialect)];
 
 const migrations = [CreateTables1764000000000, SeedChallenges1764000000001];
 
@@ -21,7 +25,7 @@ export function createDataSource({ kind, location }: DatabaseConfig): DataSource
     return new DataSource({
       type: "better-sqlite3",
       database: location,
-      entities: Object.values(entities("sqlite")),
+      entities: entities("sqlite"),
       migrations,
       synchronize: false,
       prepareDatabase: (handle: unknown) => {
@@ -40,7 +44,7 @@ export function createDataSource({ kind, location }: DatabaseConfig): DataSource
     charset: "utf8mb4_unicode_ci",
     timezone: "Z",
     connectTimeout: CONNECT_TIMEOUT_MS,
-    entities: Object.values(entities("mysql")),
+    entities: entities("mysql"),
     migrations,
     synchronize: false,
     extra: { connectionLimit: 10, enableKeepAlive: true },

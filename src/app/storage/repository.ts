@@ -1,12 +1,12 @@
 /**
  * The Repository: the process that owns the database (Ecto.Repo in the tutorial). Everybody else, on whatever thread, asks
- * it by `GenServer.call`.
+ * it by `GenServer.call`. What can be asked is told concept by concept: users.ts, challenges.ts.
  *
  * It runs in a thread of its own, because better-sqlite3 waits for the disk synchronously: a slow commit must hold up
  * neither the sockets nor a room. With `SHARDS=0` everything, this too, runs in the main thread.
  *
- * Requests of one kind of caller keep their order where it matters: writes of one challenge are queued behind each other,
- * everything else goes on at the same time. Each has a deadline, after which it fails rather than hangs.
+ * Requests run at the same time, except where an operation orders its writes (WriteOrder). Each has a deadline, after which
+ * it fails rather than hangs. What it is asked with and answers crosses threads: plain data only.
  */
 import {
   type ChildSpec,
@@ -15,77 +15,35 @@ import {
   type GenServerModule,
   type ThreadContext,
 } from "simurgh/runtime";
-import { type DataSource, QueryFailedError } from "typeorm";
+import { QueryFailedError } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
+import { challenges } from "./challenges.js";
 import { createDataSource } from "./data-source.js";
-import type { Challenge, User } from "./entities.js";
+import { type Database, type Outcome, WriteOrder } from "./database.js";
+import { users } from "./users.js";
+
+export type { ChallengeView } from "./challenges.js";
+export type { Failure, Outcome } from "./database.js";
+export type { UserView } from "./users.js";
 
 export const REPOSITORY = "repository";
 
-/** What the API shows of a user and a challenge. */
-export interface UserView {
-  readonly id: number;
-  readonly first_name: string;
-  readonly email: string;
-}
+const operations = (database: Database) => ({ ...users(database), ...challenges(database) });
 
-export interface ChallengeView {
-  readonly id: number;
-  readonly title: string;
-  readonly prompt: string;
-  readonly language: string;
-  readonly response: string;
-  readonly updated_at: string;
-}
+/** The repository as its callers see it. */
+export type Repository = Readonly<ReturnType<typeof operations>>;
 
-export interface NewUser {
-  readonly firstName: string;
-  readonly email: string;
-  readonly passwordHash: string;
-}
-
-export interface NewChallenge {
-  readonly title: string;
-  readonly prompt: string;
-  readonly language: string;
-  readonly response: string;
-  readonly ownerId: number;
-}
-
-export type RepositoryRequest =
-  | readonly ["create user", NewUser]
-  | readonly ["user by email", string]
-  | readonly ["user", number]
-  | readonly ["list challenges"]
-  | readonly ["challenge", number]
-  | readonly ["create challenge", NewChallenge]
-  | readonly ["update response", id: number, response: string];
-
-export type Outcome<T> = readonly ["ok", T] | readonly ["error", "taken" | "not_found" | "unavailable"];
+type Operation = (...args: readonly unknown[]) => Promise<Outcome<unknown>>;
+type Request = readonly [operation: string, ...args: unknown[]];
 
 /** Milliseconds one request may take, and how long a caller waits for it at the most. */
 const DEADLINE_MS = 4000;
 
-interface State {
-  readonly source: DataSource;
-  /** The last write of each challenge that is still under way. */
-  readonly writes: Map<number, Promise<unknown>>;
+interface State extends Database {
+  readonly operations: ReadonlyMap<string, Operation>;
 }
 
-export const normalEmail = (email: string): string => email.trim().normalize("NFC").toLowerCase();
-
-const userView = ({ id, firstName, email }: User): UserView => ({ id, first_name: firstName, email });
-
-const challengeView = ({ id, title, prompt, language, response, updatedAt }: Challenge): ChallengeView => ({
-  id,
-  title,
-  prompt,
-  language,
-  response,
-  updated_at: updatedAt.toISOString(),
-});
-
-const server: GenServerModule<State, DatabaseConfig, RepositoryRequest> = {
+const server: GenServerModule<State, DatabaseConfig, Request> = {
   name: "Repository",
 
   async init(config) {
@@ -100,7 +58,9 @@ const server: GenServerModule<State, DatabaseConfig, RepositoryRequest> = {
         ["database_unavailable", (error as NodeJS.ErrnoException).code ?? "", (error as Error).message],
       ];
     }
-    return ["ok", { source, writes: new Map() }];
+    const database = { source, writes: new WriteOrder() };
+    const named = Object.entries(operations(database)) as unknown as [string, Operation][];
+    return ["ok", { ...database, operations: new Map(named) }];
   },
 
   handleCall(request, from, state) {
@@ -109,17 +69,19 @@ const server: GenServerModule<State, DatabaseConfig, RepositoryRequest> = {
   },
 
   async terminate(_reason, { source, writes }) {
-    await Promise.allSettled(writes.values());
+    await writes.allSettled();
     await source.destroy();
   },
 
   formatStatus: ({ state }) => ({ writes: state.writes.size }),
 };
 
-async function answer(request: RepositoryRequest, from: From, state: State): Promise<void> {
+async function answer([name, ...args]: Request, from: From, state: State): Promise<void> {
   let outcome: Outcome<unknown>;
   try {
-    outcome = await withDeadline(carryOut(request, state));
+    const operation = state.operations.get(name);
+    if (operation === undefined) throw new Error(`there is no operation ${name}`);
+    outcome = await withDeadline(operation(...args));
   } catch (error) {
     outcome = isDuplicate(error) ? ["error", "taken"] : ["error", "unavailable"];
     if (outcome[1] === "unavailable")
@@ -140,63 +102,6 @@ const isDuplicate = (error: unknown): boolean =>
   error instanceof QueryFailedError &&
   ["SQLITE_CONSTRAINT_UNIQUE", "ER_DUP_ENTRY"].includes((error.driverError as { code?: string }).code ?? "");
 
-async function carryOut(request: RepositoryRequest, state: State): Promise<Outcome<unknown>> {
-  const users = state.source.getRepository<User>("User");
-  const challenges = state.source.getRepository<Challenge>("Challenge");
-  switch (request[0]) {
-    case "create user": {
-      const [, { firstName, email, passwordHash }] = request;
-      const user = { firstName, email, emailNormal: normalEmail(email), passwordHash, createdAt: new Date() };
-      const { identifiers } = await users.insert(user);
-      return ["ok", userView({ ...user, id: identifiers[0]?.id as number })];
-    }
-    case "user by email": {
-      const user = await users.findOneBy({ emailNormal: normalEmail(request[1]) });
-      return user === null ? NOT_FOUND : ["ok", { ...userView(user), passwordHash: user.passwordHash }];
-    }
-    case "user": {
-      const user = await users.findOneBy({ id: request[1] });
-      return user === null ? NOT_FOUND : ["ok", userView(user)];
-    }
-    case "list challenges":
-      return ["ok", (await challenges.find({ order: { id: "ASC" } })).map(challengeView)];
-    case "challenge": {
-      await state.writes.get(request[1]);
-      const challenge = await challenges.findOneBy({ id: request[1] });
-      return challenge === null ? NOT_FOUND : ["ok", challengeView(challenge)];
-    }
-    case "create challenge": {
-      const now = new Date();
-      const challenge = { ...request[1], createdAt: now, updatedAt: now };
-      const { identifiers } = await challenges.insert(challenge);
-      return ["ok", challengeView({ ...challenge, id: identifiers[0]?.id as number })];
-    }
-    case "update response": {
-      const [, id, response] = request;
-      return inOrder(state, id, async () => {
-        const { affected } = await challenges.update({ id }, { response, updatedAt: new Date() });
-        if (affected === 0) return NOT_FOUND;
-        const challenge = await challenges.findOneBy({ id });
-        return challenge === null ? NOT_FOUND : ["ok", challengeView(challenge)];
-      });
-    }
-  }
-}
-
-const NOT_FOUND = ["error", "not_found"] as const;
-
-/** Runs `work` after the writes of the same challenge that came before it. */
-function inOrder<T>({ writes }: State, id: number, work: () => Promise<T>): Promise<T> {
-  const before = writes.get(id) ?? Promise.resolve();
-  const mine = before.then(work, work);
-  const settled = mine.catch(() => {});
-  writes.set(id, settled);
-  void settled.then(() => {
-    if (writes.get(id) === settled) writes.delete(id);
-  });
-  return mine;
-}
-
 export const repositorySpec = (config: DatabaseConfig): ChildSpec => ({
   id: REPOSITORY,
   start: [GenServer.startLink, [server, config, { name: REPOSITORY }]],
@@ -208,34 +113,27 @@ export const start = (config: DatabaseConfig, _context: ThreadContext): readonly
   repositorySpec(config),
 ];
 
-/** The repository as its callers see it. A database that does not answer is an outcome, not an exception. */
-export interface Repository {
-  createUser(user: NewUser): Promise<Outcome<UserView>>;
-  userByEmail(email: string): Promise<Outcome<UserView & { readonly passwordHash: string }>>;
-  user(id: number): Promise<Outcome<UserView>>;
-  listChallenges(): Promise<Outcome<readonly ChallengeView[]>>;
-  challenge(id: number): Promise<Outcome<ChallengeView>>;
-  createChallenge(challenge: NewChallenge): Promise<Outcome<ChallengeView>>;
-  updateResponse(id: number, response: string): Promise<Outcome<ChallengeView>>;
+/** A Repository whose operations go through `ask`, each as its name and arguments. */
+export function repositoryBy(ask: (request: Request) => Promise<Outcome<unknown>>): Repository {
+  return new Proxy({} as Repository, {
+    // Nobody may take it for a promise.
+    get: (_target, name) =>
+      typeof name === "string" && name !== "then"
+        ? (...args: readonly unknown[]) => ask([name, ...args])
+        : undefined,
+  });
 }
 
 /** A client of the repository on the thread with this node index. For use inside processes. */
-export function repositoryOn(node: number): Repository {
-  const ask = async <T>(request: RepositoryRequest): Promise<Outcome<T>> => {
-    try {
-      return await GenServer.call<Outcome<T>>({ name: REPOSITORY, node }, request, DEADLINE_MS + 1000);
-    } catch {
-      // Its thread is being restarted, or it is too busy to answer.
-      return ["error", "unavailable"];
-    }
-  };
-  return {
-    createUser: (user) => ask(["create user", user]),
-    userByEmail: (email) => ask(["user by email", email]),
-    user: (id) => ask(["user", id]),
-    listChallenges: () => ask(["list challenges"]),
-    challenge: (id) => ask(["challenge", id]),
-    createChallenge: (challenge) => ask(["create challenge", challenge]),
-    updateResponse: (id, response) => ask(["update response", id, response]),
-  };
+export const repositoryOn = (node: number): Repository =>
+  repositoryBy((request) => askRepository(node, request));
+
+/** Asks from inside a process. */
+export async function askRepository(node: number, request: Request): Promise<Outcome<unknown>> {
+  try {
+    return await GenServer.call<Outcome<unknown>>({ name: REPOSITORY, node }, request, DEADLINE_MS + 1000);
+  } catch {
+    // Its thread is being restarted, or it is too busy to answer.
+    return ["error", "unavailable"];
+  }
 }

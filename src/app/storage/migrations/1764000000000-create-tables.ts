@@ -1,13 +1,12 @@
 /** Users and challenges. Written with the schema API, so that it serves SQLite and MySQL alike. */
 import { type MigrationInterface, type QueryRunner, Table } from "typeorm";
-import { columnTypes, type Dialect } from "../entities.js";
+import { columnTypes, dialectOf } from "../database.js";
 
 export class CreateTables1764000000000 implements MigrationInterface {
   readonly name = "CreateTables1764000000000";
 
   async up(runner: QueryRunner): Promise<void> {
-    const dialect: Dialect = runner.connection.options.type === "better-sqlite3" ? "sqlite" : "mysql";
-    const { text, time, timePrecision } = columnTypes(dialect);
+    const { text, at } = columnTypes(dialectOf(runner.connection));
     const id = {
       name: "id",
       type: "integer",
@@ -15,11 +14,6 @@ export class CreateTables1764000000000 implements MigrationInterface {
       isGenerated: true,
       generationStrategy: "increment" as const,
     };
-    const at = (name: string) => ({
-      name,
-      type: time,
-      ...(timePrecision === undefined ? {} : { precision: timePrecision }),
-    });
     await runner.createTable(
       new Table({
         name: "users",
@@ -29,7 +23,7 @@ export class CreateTables1764000000000 implements MigrationInterface {
           { name: "email", type: "varchar", length: "254" },
           { name: "email_normal", type: "varchar", length: "254" },
           { name: "password_hash", type: "varchar", length: "255" },
-          at("created_at"),
+          { name: "created_at", ...at },
         ],
         uniques: [{ name: "users_email_normal", columnNames: ["email_normal"] }],
       }),
@@ -45,8 +39,8 @@ export class CreateTables1764000000000 implements MigrationInterface {
           { name: "language", type: "varchar", length: "40" },
           { name: "response", type: text },
           { name: "owner_id", type: "integer", isNullable: true },
-          at("created_at"),
-          at("updated_at"),
+          { name: "created_at", ...at },
+          { name: "updated_at", ...at },
         ],
       }),
       true,

@@ -1,0 +1,66 @@
+/** Accounts: who may log in, and what others see of them. */
+import { EntitySchema } from "typeorm";
+import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+
+interface User {
+  id: number;
+  firstName: string;
+  email: string;
+  /** The e-mail in the one form that must be unique. */
+  emailNormal: string;
+  passwordHash: string;
+  createdAt: Date;
+}
+
+export const userEntity = (dialect: Dialect) =>
+  new EntitySchema<User>({
+    name: "User",
+    tableName: "users",
+    columns: {
+      id: { type: "integer", primary: true, generated: "increment" },
+      firstName: { name: "first_name", type: "varchar", length: 100 },
+      email: { type: "varchar", length: 254 },
+      emailNormal: { name: "email_normal", type: "varchar", length: 254 },
+      passwordHash: { name: "password_hash", type: "varchar", length: 255 },
+      createdAt: { name: "created_at", ...columnTypes(dialect).at },
+    },
+    uniques: [{ name: "users_email_normal", columns: ["emailNormal"] }],
+  });
+
+/** What the API shows of a user. */
+export interface UserView {
+  readonly id: number;
+  readonly first_name: string;
+  readonly email: string;
+}
+
+export interface NewUser {
+  readonly firstName: string;
+  readonly email: string;
+  readonly passwordHash: string;
+}
+
+const normalEmail = (email: string): string => email.trim().normalize("NFC").toLowerCase();
+
+const userView = ({ id, firstName, email }: User): UserView => ({ id, first_name: firstName, email });
+
+export function users({ source }: Database) {
+  const table = source.getRepository<User>("User");
+  return {
+    async createUser({ firstName, email, passwordHash }: NewUser): Promise<Outcome<UserView>> {
+      const user = { firstName, email, emailNormal: normalEmail(email), passwordHash, createdAt: new Date() };
+      const { identifiers } = await table.insert(user);
+      return ["ok", userView({ ...user, id: identifiers[0]?.id as number })];
+    },
+
+    async userByEmail(email: string): Promise<Outcome<UserView & { readonly passwordHash: string }>> {
+      const user = await table.findOneBy({ emailNormal: normalEmail(email) });
+      return user === null ? NOT_FOUND : ["ok", { ...userView(user), passwordHash: user.passwordHash }];
+    },
+
+    async user(id: number): Promise<Outcome<UserView>> {
+      const user = await table.findOneBy({ id });
+      return user === null ? NOT_FOUND : ["ok", userView(user)];
+    },
+  };
+}
