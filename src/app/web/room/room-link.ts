@@ -25,6 +25,7 @@ import type { Challenge, Signed } from "../types.js";
 import { keepDraft, takeDraft } from "./drafts.js";
 import type { CodeEditor } from "./editor.js";
 import { type Meta, type Person, type Presences, peopleOf } from "./presence-list.js";
+import { RoomEvents, reasonOf } from "./room-events.js";
 
 export type Connection = "connecting" | "online" | "reconnecting" | "back";
 
@@ -48,6 +49,7 @@ const READ_AGAIN_MS = 2_000;
 const DOUBT_AFTER = 3;
 
 export class RoomLink {
+  readonly channel: RoomEvents;
   view: RoomView = {
     connection: "connecting",
     challenge: undefined,
@@ -93,6 +95,7 @@ export class RoomLink {
       rejoinAfterMs: (tries: number) => pick(REJOIN_MS, tries),
     });
     this.#channel = this.#socket.channel(`challenges:${id}`, {});
+    this.channel = new RoomEvents(this.#channel, () => this.#canPush());
     this.#listen();
     this.#socket.connect();
     this.#join();
@@ -189,6 +192,7 @@ export class RoomLink {
       .receive("ok", ({ challenge }: { challenge: Challenge }) => {
         if (!isChallenge(challenge)) return this.#end("refused");
         this.#typing = false;
+        this.channel.joined();
         this.#restoreDraft();
         this.#editor.allowEditing(true);
         void this.#enter(challenge);
@@ -298,9 +302,3 @@ function isChallenge(value: unknown): value is Challenge {
 /** The editor knows one kind of line break. */
 const textOf = (challenge: Challenge): string =>
   typeof challenge.response === "string" ? challenge.response.replace(/\r\n?/g, "\n") : "";
-
-function reasonOf(reply: unknown): string {
-  if (typeof reply !== "object" || reply === null) return "";
-  const { reason, error } = reply as { reason?: unknown; error?: unknown };
-  return String(typeof error === "string" ? error : typeof reason === "string" ? reason : "");
-}

@@ -1,5 +1,5 @@
 /** The room: prompt, people and code. What it shows is the link's view; what it does is a few keystrokes away. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { follow } from "../router.js";
 import { useSession } from "../session.js";
 import type { SaveStatus } from "../sync/text-sync.js";
@@ -9,8 +9,11 @@ import { PageHeading } from "../ui/page-heading.js";
 import { PromptText } from "../ui/prompt-text.js";
 import { useAnnouncements } from "./announcements.js";
 import { CodeEditor } from "./editor.js";
+import { PANELS } from "./panels.js";
 import { People } from "./people.js";
 import { type Connection, RoomLink, type RoomView } from "./room-link.js";
+import { type Tab, Tabs, tabId, tabPanelId } from "./tabs.js";
+import { useWide } from "./use-wide.js";
 import "../styles/room.css";
 
 export function RoomPage({ id }: { readonly id: string }) {
@@ -19,17 +22,17 @@ export function RoomPage({ id }: { readonly id: string }) {
   const [view, setView] = useState<RoomView>();
   const language = view?.challenge?.language;
   const editor = useRef<CodeEditor>(undefined);
+  const link = useRef<RoomLink>(undefined);
 
   useEffect(() => {
     if (!place.current || !signed) return;
-    let link: RoomLink | undefined;
     const code = new CodeEditor(place.current, "leave-hint", {
-      onEdit: (changes) => link?.edited(changes),
+      onEdit: (changes) => link.current?.edited(changes),
       onFocus: () => {},
-      onBlur: () => link?.blurred(),
+      onBlur: () => link.current?.blurred(),
     });
     const room = new RoomLink(id, signed, code, () => setView(room.view));
-    link = room;
+    link.current = room;
     editor.current = code;
     setView(room.view);
     return () => {
@@ -44,13 +47,43 @@ export function RoomPage({ id }: { readonly id: string }) {
   }, [language]);
 
   const announcement = useAnnouncements(view);
+  const wide = useWide();
+  const [chosen, setChosen] = useState("code");
+  const [unseen, setUnseen] = useState<Readonly<Record<string, number>>>({});
+  const onUnseen = useMemo(
+    () =>
+      Object.fromEntries(
+        PANELS.map((panel) => [
+          panel.id,
+          (count: number) => setUnseen((before) => ({ ...before, [panel.id]: count })),
+        ]),
+      ),
+    [],
+  );
 
   if (!signed) return null;
   if (view?.refusal) return <Refused refusal={view.refusal} />;
   const challenge = view?.challenge;
+
+  // Where there is room for them, code and people are always shown; on a phone they are tabs among the others.
+  const tabs: readonly Tab[] = [
+    ...(wide ? [] : [{ id: "code", title: "Code" }]),
+    { id: "task", title: "Task" },
+    ...(wide ? [] : [{ id: "people", title: "People", count: view?.people.length ?? 0 }]),
+    ...PANELS.map(({ id: name, title }) => ({ id: name, title, count: unseen[name] ?? 0 })),
+  ];
+  const shown = tabs.some((tab) => tab.id === chosen) ? chosen : "task";
+  const panel = (name: string, always = false) => ({
+    id: tabPanelId(name),
+    hidden: !always && shown !== name,
+    ...(always || tabs.length === 1
+      ? { "aria-label": PLACES[name] }
+      : { role: "tabpanel" as const, "aria-labelledby": tabId(name) }),
+  });
+
   return (
     <div class="room">
-      <a class="skip" href="#code">
+      <a class="skip" href={`#${tabPanelId("code")}`} onClick={() => setChosen("code")}>
         Skip to the code
       </a>
       <header class="room-head">
@@ -69,32 +102,46 @@ export function RoomPage({ id }: { readonly id: string }) {
         {announcement}
       </p>
       <main class="room-main">
-        <section class="task" aria-label="Challenge">
+        {tabs.length > 1 && <Tabs label="Room" tabs={tabs} selected={shown} onSelect={setChosen} />}
+        <section {...panel("task")} class="task">
           <div class="task-head">
             <PageHeading title={challenge?.title ?? "Opening the room…"} />
             {challenge && (
               <span class={`language ${challenge.language}`}>{languageName(challenge.language)}</span>
             )}
           </div>
-          <details class="prompt" open>
-            <summary>Prompt</summary>
-            {challenge ? (
-              <PromptText text={challenge.prompt} />
-            ) : (
-              <div class="skeleton" aria-hidden="true">
-                <i />
-                <i />
-                <i />
-              </div>
+          {challenge ? (
+            <PromptText text={challenge.prompt} />
+          ) : (
+            <div class="skeleton" aria-hidden="true">
+              <i />
+              <i />
+              <i />
+            </div>
+          )}
+        </section>
+        {PANELS.map(({ id: name, Content }) => (
+          <section {...panel(name)} class="panel" key={name}>
+            {challenge && link.current && view && (
+              <Content
+                room={link.current.channel}
+                challenge={challenge}
+                signed={signed}
+                view={view}
+                shown={shown === name}
+                onUnseen={onUnseen[name]!}
+              />
             )}
-          </details>
+          </section>
+        ))}
+        <div {...panel("people", wide)} class="people-pane">
           <People
             people={view?.people ?? []}
             stale={view?.connection === "reconnecting"}
             ready={challenge !== undefined}
           />
-        </section>
-        <section class="code-pane" aria-label="Shared code" id="code" tabIndex={-1}>
+        </div>
+        <section {...panel("code", wide)} class="code-pane" tabIndex={-1}>
           <div class={challenge ? "code-place" : "code-place waiting"} ref={place} />
           <p class="leave-hint" id="leave-hint">
             <kbd>Tab</kbd> indents. <kbd>Esc</kbd>, then <kbd>Tab</kbd> leaves the editor.
@@ -104,6 +151,13 @@ export function RoomPage({ id }: { readonly id: string }) {
     </div>
   );
 }
+
+/** What the parts of a wide page are called, which have no tab to name them. */
+const PLACES: Readonly<Record<string, string>> = {
+  code: "Shared code",
+  task: "Challenge",
+  people: "People",
+};
 
 const SAVED: Readonly<Record<SaveStatus, string>> = {
   saved: "Saved",
