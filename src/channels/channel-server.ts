@@ -24,7 +24,7 @@ import {
   send,
   thisNode,
 } from "simurgh/runtime";
-import type { Channel } from "./channel.js";
+import { type Channel, checkIntercepts } from "./channel.js";
 import type { FastlaneMetadata } from "./fastlane.js";
 import { decodePayload, InvalidFrame, type RawPayload } from "./frame-scanner.js";
 import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./logging.js";
@@ -67,6 +67,8 @@ interface ChannelState {
   readonly push: PushCell;
   readonly serializer: Serializer;
   readonly wireJoinRef: WireRef;
+  /** Events that this client's channel sees before it does. */
+  intercepts: readonly string[];
   /** The close has been announced: nothing more is said at the end. */
   closed: boolean;
 }
@@ -76,7 +78,12 @@ type Next =
   | readonly ["noreply", ChannelState, number | "hibernate"]
   | readonly ["stop", ExitReason, ChannelState];
 
-const JOIN_FORMS = ["joined(socket)", "joined(socket, reply)", "refused(reply)"];
+const JOIN_FORMS = [
+  "joined(socket)",
+  "joined(socket, reply)",
+  "joined(socket, reply, options)",
+  "refused(reply)",
+];
 const IN_FORMS = [
   "noreply(socket)",
   "noreply(socket, timeout)",
@@ -107,7 +114,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const { wireJoinRef } = start;
     return [
       "ok",
-      { channel, start, socket, push, serializer, wireJoinRef, closed: false },
+      { channel, start, socket, push, serializer, wireJoinRef, intercepts: [], closed: false },
       ["continue", "join"],
     ];
   },
@@ -134,6 +141,8 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       params = checked.value;
       result = await callbacks.join(state.socket.topic, checked.value, state.socket);
       if (!isResult(result, ["joined", "refused"])) throw badReturn("join", result, JOIN_FORMS);
+      if (result.type === "joined")
+        state.intercepts = checkIntercepts(state.channel, result.intercept ?? callbacks.intercept ?? []);
     } catch (error) {
       if (error instanceof InvalidFrame) {
         tellSocket(state.socket, ["invalid frame", state.socket.topic, start.ref, self()]);
@@ -160,7 +169,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       writer: socket.writer,
       connection: socket.connection,
       serializer: socket.serializer,
-      intercepts: state.channel.callbacks.intercept ?? [],
+      intercepts: state.intercepts,
     };
     const reply = answer("ok", result.reply);
     // No await when it is done at once: nothing may be broadcast between the subscription and the reply (C-106).
@@ -188,11 +197,9 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     if (
       isBroadcast(message) &&
       message.topic === state.socket.topic &&
-      callbacks.intercept?.includes(message.event)
+      state.intercepts.includes(message.event)
     ) {
-      const handler = callbacks.handleOut?.[message.event];
-      if (handler === undefined)
-        throw new Error(`${state.channel.pattern} has no handleOut for ${message.event}`);
+      const handler = callbacks.handleOut?.[message.event] as NonNullable<typeof callbacks.handleOut>[string];
       return act(`handleOut ${message.event}`, handler(message.payload, state.socket), state, INFO_FORMS);
     }
     if (callbacks.handleInfo === undefined) {

@@ -157,9 +157,18 @@ export function defineChannel<
   checkPattern(pattern);
   if (typeof callbacks?.join !== "function")
     throw new TypeError(`the channel ${pattern} must have a join(topic, params, socket)`);
-  for (const event of callbacks.intercept ?? []) {
+  checkIntercepts({ pattern, callbacks }, callbacks.intercept ?? []);
+  return { pattern, callbacks };
+}
+
+/** @internal The events themselves; throws when the channel has no `handleOut` for one. */
+export function checkIntercepts(
+  { pattern, callbacks }: Channel,
+  intercepts: readonly string[],
+): readonly string[] {
+  for (const event of intercepts) {
     if (callbacks.handleOut?.[event] === undefined)
       throw new TypeError(`the channel ${pattern} intercepts ${event} but has no handleOut for it`);
   }
-  return { pattern, callbacks };
+  return intercepts;
 }

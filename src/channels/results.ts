@@ -9,6 +9,7 @@ export type JoinedResult<Reply = unknown> = {
   readonly type: "joined";
   readonly socket: ChannelSocket;
   readonly reply: Reply;
+  readonly intercept: readonly string[] | undefined;
 };
 export type RefusedResult = { readonly type: "refused"; readonly reply: unknown };
 export type JoinResult<Reply = unknown> = JoinedResult<Reply> | RefusedResult;
@@ -34,11 +35,24 @@ export type StopResult = {
 export type InResult = NoReplyResult | ReplyResult | StopResult;
 export type InfoResult = NoReplyResult | StopResult;
 
+export interface JoinOptions {
+  /** Events that go through `handleOut` for this client, in place of the channel's `intercept`: for topics whose clients differ. */
+  readonly intercept?: readonly string[];
+}
+
 /** The client may join; `reply` is the response of the join, `{}` by default. */
 export function joined(socket: ChannelSocket): JoinedResult<Record<string, never>>;
-export function joined<const Reply>(socket: ChannelSocket, reply: Reply): JoinedResult<Reply>;
-export function joined(socket: ChannelSocket, reply: unknown = {}): JoinedResult {
-  return { type: "joined", socket, reply };
+export function joined<const Reply>(
+  socket: ChannelSocket,
+  reply: Reply,
+  options?: JoinOptions,
+): JoinedResult<Reply>;
+export function joined(
+  socket: ChannelSocket,
+  reply: unknown = {},
+  { intercept }: JoinOptions = {},
+): JoinedResult {
+  return { type: "joined", socket, reply, intercept };
 }
 
 /** The client may not join; `reply` says why, such as `{ reason: "unauthorized" }`. */

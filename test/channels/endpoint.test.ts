@@ -196,6 +196,25 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     bob.close();
   });
 
+  test("a join may choose what is intercepted for its client alone; others of the topic get it as it is", async () => {
+    const topic = fresh();
+    const ann = await joinedClient(topic, { name: "ann", options: { intercept: [] } });
+    const bob = await joinedClient(topic, { name: "bob" });
+    bob.send("1", "2", topic, "icept", { n: 1 });
+    expect((await ann.until(3))[2]).toEqual([null, null, topic, "icept", { n: 1 }]);
+    expect((await bob.until(3))[2]).toEqual(["1", null, topic, "icept", { n: 1, via: "bob" }]);
+    const eve = await connect();
+    eve.send("1", "1", topic, "phx_join", { name: "eve", options: { intercept: ["shout"] } });
+    expect((await eve.until(1))[0]).toEqual([
+      "1",
+      "1",
+      topic,
+      "phx_reply",
+      { status: "error", response: { reason: "join crashed" } },
+    ]);
+    for (const client of [ann, bob, eve]) client.close();
+  });
+
   test("C-119 C-136 leave: ok, phx_close, then what terminate pushes; later messages are unmatched", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);

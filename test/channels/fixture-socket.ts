@@ -26,7 +26,7 @@ export const room = defineChannel("room:*", {
     if (params.crash) throw new Error("join crash");
     if (params.refuse) return refused({ reason: "unauthorized" });
     send(socket.channelPid, "after join");
-    return joined(assign(socket, "name", params.name ?? "?"), params.reply ?? {});
+    return joined(assign(socket, "name", params.name ?? "?"), params.reply ?? {}, params.options);
   },
   handleIn: {
     echo: (payload, socket) => reply("ok", payload, socket),
