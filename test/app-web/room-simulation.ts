@@ -5,7 +5,7 @@
  * The server is deliberately dumb: it stores what comes, last writer wins, and tells everyone, the sender included.
  */
 import { ChangeSet } from "@codemirror/state";
-import { apply } from "../../src/app/web/sync/diff.js";
+import { apply } from "../../src/app/rooms/text-diff.js";
 import {
   initialSync,
   type SyncEvent,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { apply } from "../../src/app/web/sync/diff.js";
+import { apply } from "../../src/app/rooms/text-diff.js";
 import { Room, type SimulatedClient } from "./room-simulation.js";
 
 type Op =

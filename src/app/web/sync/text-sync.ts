@@ -32,7 +32,7 @@
  * When two insert at the same place, the one whose text reached the server first stands first, so all merges agree.
  */
 import { ChangeSet } from "@codemirror/state";
-import { apply, changesBetween, diff, distance } from "./diff.js";
+import { apply, changesBetween, diff, distance } from "../../rooms/text-diff.js";
 
 /** A text that somebody in the room can have had on screen. */
 interface Seen {
