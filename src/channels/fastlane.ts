@@ -96,7 +96,7 @@ export const fastlane: Dispatcher<Lanes> = {
         if (from === undefined || !pid.equals(from)) send(pid, message);
       return;
     }
-    const except = from === undefined ? 0 : connectionOf(topic.subscriptionsOf(from));
+    const sender = from === undefined ? undefined : clientOf(topic.subscriptionsOf(from));
     const frames = new Map<string, Frame | undefined>();
     for (const lane of state.lanes.values()) {
       if (lane.intercepts.has(message.event)) {
@@ -105,7 +105,10 @@ export const fastlane: Dispatcher<Lanes> = {
         continue;
       }
       const frame = encodeOnce(frames, lane.serializer, message);
-      if (frame !== undefined) send(lane.writer, sendLane(lane.key, frame, except));
+      if (frame === undefined) continue;
+      // Each gateway numbers its own connections.
+      const except = sender !== undefined && lane.writer.equals(sender.writer) ? sender.connection : 0;
+      send(lane.writer, sendLane(lane.key, frame, except));
     }
     for (const { pid } of state.others) if (from === undefined || !pid.equals(from)) send(pid, message);
   },
@@ -137,7 +140,8 @@ function encodeOnce(
   return frames.get(serializer);
 }
 
-function connectionOf(subscriptions: readonly Subscription[]): number {
-  for (const { metadata } of subscriptions) if (isFastlane(metadata)) return metadata.connection;
-  return 0;
+/** The client that subscriptions of one process stand for. */
+function clientOf(subscriptions: readonly Subscription[]): FastlaneMetadata | undefined {
+  for (const { metadata } of subscriptions) if (isFastlane(metadata)) return metadata;
+  return undefined;
 }
