@@ -10,6 +10,11 @@ import { defineConfig } from "vitest/config";
 const loader = new URL("./scripts/typescript-loader.mjs", import.meta.url).href;
 const execArgv = ["--import", loader, "--conditions", "simurgh-source"];
 
+const [major = 0] = process.versions.node.split(".").map(Number);
+const sharesPorts = major >= 24;
+/** Needs several gateway threads. */
+const GATEWAYS = "test/channels/gateways.test.ts";
+
 export default defineConfig({
   resolve: { conditions: ["simurgh-source"] },
   ssr: { resolve: { conditions: ["simurgh-source", "node"] } },
@@ -22,7 +27,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/integration/**", "test/e2e/**"],
+          exclude: ["test/integration/**", "test/e2e/**", GATEWAYS],
           testTimeout: 20_000,
         },
       },
@@ -41,6 +46,25 @@ export default defineConfig({
           env: { SIMURGH_TEST_ISOLATION: isolation },
         },
       })),
+      // What goes over the wire once more with several gateway threads, where Node lets them share a port. The other tests of the
+      // channels look into the one thread they run in.
+      ...(sharesPorts
+        ? [
+            {
+              extends: true as const,
+              test: {
+                name: "unit gateways 2",
+                include: [
+                  "test/channels/{endpoint,fuzz,interop,presence,wire}.test.ts",
+                  "test/channels/transports/*.test.ts",
+                  GATEWAYS,
+                ],
+                testTimeout: 20_000,
+                env: { SIMURGH_TEST_GATEWAYS: "2" },
+              },
+            },
+          ]
+        : []),
       {
         extends: true,
         test: {

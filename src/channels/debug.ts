@@ -3,6 +3,7 @@
  */
 import { DynamicSupervisor, ExitSignal, GenServer, Pid, processInfoAt } from "simurgh/runtime";
 import { SHOW_SOCKET } from "./channel-server.js";
+import { endpointFacts } from "./endpoint-registry.js";
 import type { ChannelSocket } from "./socket.js";
 import type { SocketDescription } from "./socket-server.js";
 
@@ -40,7 +41,12 @@ const why = (error: unknown): "not_alive" | "timeout" => {
 export const Debug = {
   /** The connections of an endpoint, on this node. */
   async listSockets(endpoint: string): Promise<SocketEntry[]> {
-    const children = await DynamicSupervisor.whichChildren(`${endpoint}.sockets`);
+    const gateways = await Promise.all(
+      endpointFacts(endpoint).gateways.map((node) =>
+        DynamicSupervisor.whichChildren({ name: `${endpoint}.sockets`, node }),
+      ),
+    );
+    const children = gateways.flat();
     const entries = await Promise.all(
       children.map(async ({ pid }): Promise<SocketEntry | undefined> => {
         if (!(pid instanceof Pid)) return undefined;

@@ -3,8 +3,11 @@
 import { BadArg, inProcess, type RuntimeNode, thisNode } from "simurgh/runtime";
 import type { ParamFilter } from "./param-filter.js";
 
+/** Plain data: it crosses to the threads. */
 export interface EndpointFacts {
   readonly pubsub: string;
+  /** Node indexes of the threads with a gateway. */
+  readonly gateways: readonly number[];
   /** Signs tokens and long-poll sessions. */
   readonly secret: string;
   readonly filterParameters: ParamFilter;

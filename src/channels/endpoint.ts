@@ -6,6 +6,8 @@
  *   ├ Shards            one_for_one: a ThreadServer per shard; without shards, the shard's own children
  *   ├ SocketSupervisor  one process per connection
  *   └ Gateway           accepts connections last and drains them first
+ *
+ * The last two are in threads of their own when there are several gateways; see gateways.ts.
  */
 import { randomBytes } from "node:crypto";
 import type { Server as HttpServer } from "node:http";
@@ -15,17 +17,17 @@ import { type PublishResult, PubSub, SLOTS } from "simurgh/pubsub";
 import {
   BadArg,
   type ChildSpec,
-  DynamicSupervisor,
-  GenServer,
   type Pid,
   type StartResult,
   Supervisor,
   thisNode,
   threadSpec,
 } from "simurgh/runtime";
-import { endpointFacts } from "./endpoint-registry.js";
+import { type EndpointFacts, endpointFacts, rememberEndpoint } from "./endpoint-registry.js";
 import { fastlane } from "./fastlane.js";
-import { gatewayName, startGateway } from "./gateway.js";
+import type { GatewayInfo } from "./gateway.js";
+import { checkCrosses, Gateways, gatewayChildren, gatewayNodes, MAX_GATEWAYS } from "./gateways.js";
+import { checkSharedPort, isServerModule, type ListenOptions, type ServerModule } from "./listener.js";
 import { checkPayload } from "./message.js";
 import type { DrainOptions, GatewayOptions, Mount } from "./mount.js";
 import { checkMount } from "./mount-options.js";
@@ -36,8 +38,18 @@ import { type ShardArgs, shardChildren } from "./shard.js";
 export interface EndpointOptions {
   /** Names the endpoint's processes. Required. */
   readonly name: string;
-  /** The HTTP server to take WebSocket handshakes from. */
-  readonly server: HttpServer;
+  /**
+   * The HTTP server to take WebSocket handshakes from, or the module that makes one, for each gateway anew. Default: one that has
+   * nothing but sockets.
+   */
+  readonly server?: HttpServer | ServerModule;
+  /** Where to listen. Default: whoever made the server sees to it. With several gateways, or no server of one's own, required. */
+  readonly listen?: ListenOptions;
+  /**
+   * Who accepts connections: 1 is this thread; 2 and more are so many threads that share the port, from Node 22.12. Each makes a
+   * `server` of its own by module. Default 1.
+   */
+  readonly gateways?: number;
   /** Sockets by mount path: `{ "/socket": { module: new URL("./user-socket.js", import.meta.url) } }`. */
   readonly sockets: Readonly<Record<string, Mount>>;
   /** Shard threads; 0 runs everything in this thread. Default: cores − 1, at least 1. */
@@ -63,7 +75,7 @@ export interface EndpointOptions {
   readonly drainer?: Partial<DrainOptions> | false | (() => Partial<DrainOptions>);
   /** Heap of each shard thread in MiB; over it the thread dies, alone. Default: Node's. */
   readonly shardHeapMb?: number;
-  /** Milliseconds a shard may go without a sign of life before it is terminated. Default 10,000. */
+  /** Milliseconds a thread of the endpoint may go without a sign of life before it is terminated. Default 10,000. */
   readonly stallMs?: number;
 }
 
@@ -73,7 +85,11 @@ function check(options: EndpointOptions): void {
   if (typeof options?.name !== "string") throw new BadArg("badarg: an endpoint needs a name");
   if (Object.keys(options.sockets ?? {}).length === 0)
     throw new BadArg("badarg: an endpoint needs at least one socket");
-  const { shards } = options;
+  const { shards, gateways = 1 } = options;
+  if (!Number.isInteger(gateways) || gateways < 1 || gateways > MAX_GATEWAYS)
+    throw new BadArg(
+      `badarg: gateways must be a whole number from 1 to ${MAX_GATEWAYS}, got ${String(gateways)}`,
+    );
   if (shards !== undefined && (!Number.isInteger(shards) || shards < 0 || shards > 64)) {
     throw new BadArg(`badarg: shards must be a whole number from 0 to 64, got ${String(shards)}`);
   }
@@ -85,6 +101,29 @@ function check(options: EndpointOptions): void {
       );
     checkMount(path, mount);
   }
+  if (gateways === 1) checkServer(options);
+  else checkSeveral(gateways, options);
+}
+
+function checkServer({ server, listen }: EndpointOptions): void {
+  if (listen === undefined && (server === undefined || isServerModule(server)))
+    throw new BadArg(
+      "badarg: an endpoint needs to know where to listen: listen: { port, host }; or a server: http.createServer(…) that you make listen",
+    );
+}
+
+/** What several threads cannot have in common. */
+function checkSeveral(gateways: number, { server, listen, checkOrigin, sockets }: EndpointOptions): void {
+  checkSharedPort(gateways);
+  if (server !== undefined && !isServerModule(server))
+    throw new BadArg(
+      `badarg: an http.Server belongs to one thread; for gateways: ${gateways} name the module that makes one for each: server: { module: new URL("./http-server.js", import.meta.url) }`,
+    );
+  if (listen === undefined)
+    throw new BadArg(`badarg: gateways: ${gateways} need to know where to listen: listen: { port, host }`);
+  if (checkOrigin !== undefined) checkCrosses({ checkOrigin }, "the endpoint");
+  for (const [path, mount] of Object.entries(sockets))
+    checkCrosses(mount, `sockets[${JSON.stringify(path)}]`);
 }
 
 function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
@@ -110,29 +149,34 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const owners = Array.from({ length: SLOTS }, (_, index) => (shards === 0 ? here : 1 + (index % shards)));
   const secret = options.secret ?? randomBytes(32).toString("base64url");
   const drainer = drainOptions(options.drainer);
-  const filterParameters = options.filterParameters ?? DEFAULT_FILTER;
+  const facts: EndpointFacts = {
+    pubsub,
+    gateways: gatewayNodes(options.gateways ?? 1, here),
+    secret,
+    filterParameters: options.filterParameters ?? DEFAULT_FILTER,
+  };
+  rememberEndpoint(name, facts);
   const args: ShardArgs = {
     endpoint: name,
-    pubsub,
-    secret,
-    filterParameters,
+    facts,
     owners: shards === 0 ? undefined : owners,
     sockets: Object.fromEntries(
       Object.entries(options.sockets).map(([path, { module }]) => [path, String(module)]),
     ),
-    shardTree:
-      options.shardTree === undefined
-        ? undefined
-        : {
-            module: String(options.shardTree.module),
-            export: options.shardTree.export ?? "shardTree",
-            args: options.shardTree.args,
-          },
+    shardTree: named(options.shardTree, "shardTree"),
   };
+  const { server } = options;
   const gateway: GatewayOptions = {
     endpoint: name,
-    server: options.server,
-    sockets: options.sockets,
+    server: server === undefined || !isServerModule(server) ? server : named(server, "server"),
+    listen: options.listen,
+    shared: facts.gateways.length > 1,
+    sockets: Object.fromEntries(
+      Object.entries(options.sockets).map(([path, mount]) => [
+        path,
+        { ...mount, module: String(mount.module) },
+      ]),
+    ),
     pubsub,
     checkOrigin: options.checkOrigin ?? true,
     host: options.host === undefined ? "localhost" : options.host,
@@ -140,17 +184,19 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
     owners,
     socketsSupervisor: `${name}.sockets`,
     secret,
-    filterParameters,
     drainer,
   };
   const children: ChildSpec[] = [
     ...(shards === 0 ? [] : [PubSub.childSpec({ name: pubsub, owners })]),
     { id: "shards", start: [startShards, [shards, args, options]], type: "supervisor" },
-    DynamicSupervisor.childSpec({ id: "sockets", name: gateway.socketsSupervisor }),
-    { id: "gateway", start: [startGateway, [gateway]], shutdown: drainer.shutdownMs + 2000 },
+    ...gatewayChildren(gateway, facts, options.stallMs),
   ];
   return Supervisor.startLink(children, { strategy: "rest_for_one", name });
 }
+
+/** A module as it crosses to threads. */
+const named = <M extends ServerModule>(from: M | undefined, export_: string) =>
+  from && { module: String(from.module), export: from.export ?? export_, args: from.args };
 
 /** The shards' supervisor. Shards fail alone, and often is not a reason to take the connections down. */
 async function startShards(shards: number, args: ShardArgs, options: EndpointOptions): Promise<StartResult> {
@@ -240,11 +286,14 @@ export const Endpoint = {
   disconnect: (endpoint: string, id: string): PublishResult =>
     Endpoint.broadcast(endpoint, id, "disconnect", {}),
 
-  /** Accepts no more connections and sends those there are away with 1012. Resolves with their number. */
+  /** Accepts no more connections and sends those there are away with 1012, at all gateways. Resolves with their number. */
   drain: (endpoint: string, options: Partial<DrainOptions> = {}): Promise<number> =>
-    GenServer.call(gatewayName(endpoint), ["drain", options], Number.POSITIVE_INFINITY),
+    Gateways.drain(endpoint, options),
 
-  /** Counts of the gateway: connections, lanes, whether it drains. */
-  info: (endpoint: string): Promise<{ connections: number; lanes: number; draining: boolean }> =>
-    GenServer.call(gatewayName(endpoint), "info"),
+  /** How many gateways there are, and what they have in all: connections, lanes, whether they drain. */
+  info: (endpoint: string): Promise<GatewayInfo & { readonly gateways: number }> => Gateways.info(endpoint),
+
+  /** Where the endpoint's server listens; null while it does not. */
+  address: (endpoint: string): Promise<{ readonly host: string; readonly port: number } | null> =>
+    Gateways.address(endpoint),
 };

@@ -1,8 +1,11 @@
 /**
- * The gateway: the process that accepts connections for the sockets of one endpoint, and owns the writer that everything
+ * A gateway: the process that accepts connections for the sockets of one endpoint, and owns the writer that everything
  * leaves through. How connections come in is the transports' business; the gateway starts their processes, looks after
  * silent ones, and sends all of them away when it ends.
+ *
+ * An endpoint has one in its own thread, or several, each in a thread of its own; see gateways.ts.
  */
+import type { Server as HttpServer } from "node:http";
 import { slot } from "simurgh/pubsub";
 import {
   DynamicSupervisor,
@@ -18,8 +21,8 @@ import {
   thisNode,
   trapExit,
 } from "simurgh/runtime";
-import { rememberEndpoint } from "./endpoint-registry.js";
 import { requestAddress } from "./handshake.js";
+import { close, isServerModule, listen, makeServer, SHARED } from "./listener.js";
 import { drained, endpointStarted, type Limit, limitHit } from "./logging.js";
 import type { DrainOptions, GatewayHost, GatewayOptions, Live, MountedSocket } from "./mount.js";
 import type { ConnectSocket } from "./socket.js";
@@ -28,18 +31,24 @@ import { type SocketStart, startSocket, type Transport } from "./socket-server.j
 import type { Rate } from "./token-bucket.js";
 import { interceptRequests } from "./transports/intercept.js";
 import { LongPollListener, shortestSilence } from "./transports/long-poll.js";
+import type { SessionAnswer, SessionRequest } from "./transports/long-poll-session.js";
 import { shortestTimeout, WebSocketListener } from "./transports/websocket-listener.js";
 import { Writer } from "./writer.js";
 
 const DEFAULT_MESSAGE_RATE: Rate = { perSecond: 2000, burst: 4000 };
 const DEFAULT_JOIN_RATE: Rate = { perSecond: 100, burst: 500 };
 
+/** Milliseconds that requests under way have to finish once all connections are gone. */
+export const REQUEST_GRACE_MS = 2000;
+
 /** The part of the gateway that is not a process: what the callbacks of the HTTP server need. */
 class Gateway implements GatewayHost {
   readonly options: GatewayOptions;
+  readonly server: HttpServer;
   readonly node: RuntimeNode = thisNode();
   readonly writer = new Writer(this.node);
   readonly live = new Map<number, Live>();
+  readonly longPolls: LongPollListener;
   readonly sweepEvery: number;
   draining = false;
   /** Connections whose limit has been logged. */
@@ -47,22 +56,24 @@ class Gateway implements GatewayHost {
   readonly #detach: (() => void)[] = [];
   /** Connections that are to be sent away a little later. */
   readonly #leaving = new Set<NodeJS.Timeout>();
+  #stopped: Promise<number> | undefined;
 
-  constructor(options: GatewayOptions, mounted: readonly MountedSocket[]) {
+  constructor(options: GatewayOptions, server: HttpServer, mounted: readonly MountedSocket[]) {
     this.options = options;
+    this.server = server;
     this.sweepEvery = Math.max(
       20,
       Math.min(5000, Math.floor(Math.min(shortestTimeout(mounted), shortestSilence(mounted)) / 4)),
     );
     const websockets = new WebSocketListener(this, mounted);
-    options.server.on("upgrade", websockets.onUpgrade);
-    this.#detach.push(() => options.server.off("upgrade", websockets.onUpgrade));
-    const longPolls = new LongPollListener(this, mounted);
+    server.on("upgrade", websockets.onUpgrade);
+    this.#detach.push(() => server.off("upgrade", websockets.onUpgrade));
+    this.longPolls = new LongPollListener(this, mounted);
     this.#detach.push(
-      interceptRequests(options.server, (request, response) => {
+      interceptRequests(server, (request, response) => {
         const url = requestAddress(request, options.trustProxy);
         if (url === undefined) return false;
-        return longPolls.take(request, response, url) || websockets.take(request, response, url);
+        return this.longPolls.take(request, response, url) || websockets.take(request, response, url);
       }),
     );
     this.#detach.push(
@@ -116,6 +127,12 @@ class Gateway implements GatewayHost {
     this.notice("warning", `a client ran into the limit ${limit} of its mount`);
   }
 
+  relay(node: number, request: SessionRequest): Promise<SessionAnswer | null> {
+    const gateway = { name: gatewayName(this.options.endpoint), node };
+    const message: GatewayRequest = ["session", request];
+    return GenServer.call(gateway, message, Number.POSITIVE_INFINITY);
+  }
+
   /** Ends connections that have been silent for too long. */
   sweep(): void {
     for (const connection of this.#limited) if (!this.live.has(connection)) this.#limited.delete(connection);
@@ -152,46 +169,95 @@ class Gateway implements GatewayHost {
     this.#leaving.add(timer);
   }
 
+  /** Where the server listens; null while it does not. */
+  get address(): { readonly host: string; readonly port: number } | null {
+    const address = this.server.address();
+    return address === null || typeof address === "string"
+      ? null
+      : { host: address.address, port: address.port };
+  }
+
+  /** Sends everybody away for good, and gives the port back. Resolves with the number of connections there were. */
+  stop(): Promise<number> {
+    this.#stopped ??= (async () => {
+      const { listen, drainer } = this.options;
+      const finish = listen === undefined ? undefined : close(this.server);
+      const count = await this.drain(drainer);
+      await finish?.(REQUEST_GRACE_MS);
+      return count;
+    })();
+    return this.#stopped;
+  }
+
   detach(): void {
     for (const undo of this.#detach.splice(0)) undo();
     for (const timer of this.#leaving) clearTimeout(timer);
+    if (this.options.listen !== undefined) this.server.close();
   }
+}
+
+/** What a gateway is asked. */
+export type GatewayRequest =
+  | readonly ["info"]
+  | readonly ["address"]
+  | readonly ["drain", Partial<DrainOptions>]
+  | readonly ["session", SessionRequest]
+  | readonly ["stop"];
+
+export interface GatewayInfo {
+  readonly connections: number;
+  readonly lanes: number;
+  readonly draining: boolean;
 }
 
 const server: GenServerModule<Gateway, GatewayOptions> = {
   name: "Gateway",
 
   async init(options) {
-    rememberEndpoint(options.endpoint, {
-      pubsub: options.pubsub,
-      secret: options.secret,
-      filterParameters: options.filterParameters,
-    });
-    const { endpoint, sockets, checkOrigin, drainer } = options;
+    const { endpoint, sockets, checkOrigin, drainer, server: given } = options;
     endpointStarted(endpoint, { sockets: Object.keys(sockets), checkOrigin, drainer });
     const mounted: MountedSocket[] = [];
     for (const [path, mount] of Object.entries(options.sockets)) {
       mounted.push({ path, mount, definition: await loadSocket(String(mount.module)) });
     }
-    const gateway = new Gateway(options, mounted);
+    const http = given === undefined || isServerModule(given) ? await makeServer(given, endpoint) : given;
+    const gateway = new Gateway(options, http, mounted);
     onExit(self(), () => gateway.detach());
     sendAfter(self(), "sweep", gateway.sweepEvery);
     // A shutdown by the supervisor comes to `terminate`, which drains.
     trapExit(true);
+    if (options.listen !== undefined) await listen(http, options.listen, options.shared ? SHARED : undefined);
     return ["ok", gateway];
   },
 
-  handleCall(request, from: From, gateway) {
-    if (request === "info") {
-      const { live, writer, draining } = gateway;
-      return ["reply", { connections: live.size, lanes: writer.laneCount, draining }, gateway];
+  handleCall(request: GatewayRequest, from: From, gateway) {
+    switch (request[0]) {
+      case "info": {
+        const { live, writer, draining } = gateway;
+        return ["reply", { connections: live.size, lanes: writer.laneCount, draining }, gateway];
+      }
+      case "address":
+        return ["reply", gateway.address, gateway];
+      case "drain": {
+        const options = { ...gateway.options.drainer, ...request[1] };
+        void gateway.drain(options).then((count) => GenServer.reply(from, count));
+        return ["noreply", gateway];
+      }
+      case "session": {
+        // It may wait for as long as a poll does.
+        const answered = gateway.node.run(() => gateway.longPolls.sessions.answer(request[1]));
+        answered.then(
+          (answer) => GenServer.reply(from, answer),
+          () => GenServer.reply(from, null),
+        );
+        return ["noreply", gateway];
+      }
+      case "stop":
+        void gateway.stop().then((count) => GenServer.reply(from, count));
+        return ["noreply", gateway];
+      default:
+        return ["reply", ["error", "unknown request"], gateway];
     }
-    if (Array.isArray(request) && request[0] === "drain") {
-      const options = { ...gateway.options.drainer, ...(request[1] as Partial<DrainOptions>) };
-      void gateway.drain(options).then((count) => GenServer.reply(from, count));
-      return ["noreply", gateway];
-    }
-    return ["reply", ["error", "unknown request"], gateway];
   },
 
   handleInfo(message, gateway) {
@@ -203,7 +269,7 @@ const server: GenServerModule<Gateway, GatewayOptions> = {
   },
 
   async terminate(_reason, gateway) {
-    await gateway.drain(gateway.options.drainer);
+    await gateway.stop();
   },
 
   formatStatus: ({ state }) => ({ endpoint: state.options.endpoint, connections: state.live.size }),

@@ -90,6 +90,7 @@ export class ChannelHarness {
     const { pubsub } = harness;
     rememberEndpoint(endpoint, {
       pubsub,
+      gateways: [thisNode().index],
       secret: `${endpoint} has this secret in tests`,
       filterParameters: DEFAULT_FILTER,
     });

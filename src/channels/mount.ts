@@ -4,15 +4,16 @@
 import type { Server as HttpServer } from "node:http";
 import type { Pid, RuntimeNode } from "simurgh/runtime";
 import type { ConnectInfoEntry } from "./connect-info.js";
+import type { ListenOptions, ServerModule } from "./listener.js";
 import type { Limit } from "./logging.js";
 import type { LogLevel } from "./mount-options.js";
 import type { CheckOrigin } from "./origin.js";
-import type { ParamFilter } from "./param-filter.js";
 import type { SerializerEntry } from "./serializers/index.js";
 import type { ConnectSocket } from "./socket.js";
 import type { SocketDefinition } from "./socket-definition.js";
 import type { Transport } from "./socket-server.js";
 import type { Rate } from "./token-bucket.js";
+import type { SessionAnswer, SessionRequest } from "./transports/long-poll-session.js";
 import type { WebSocketLimits } from "./transports/websocket.js";
 import type { Writer } from "./writer.js";
 
@@ -107,9 +108,15 @@ export interface DrainOptions {
   readonly shutdownMs: number;
 }
 
+/** Plain data, but for the server and the functions a mount may have where there is one gateway. */
 export interface GatewayOptions {
   readonly endpoint: string;
-  readonly server: HttpServer;
+  /** Without one, it has nothing but sockets. */
+  readonly server: HttpServer | ServerModule | undefined;
+  /** Where it is to listen; otherwise whoever made the server sees to that. */
+  readonly listen: ListenOptions | undefined;
+  /** Whether other threads listen there, too. */
+  readonly shared: boolean;
   readonly sockets: Readonly<Record<string, Mount>>;
   readonly pubsub: string;
   readonly checkOrigin: CheckOrigin;
@@ -122,7 +129,6 @@ export interface GatewayOptions {
   readonly socketsSupervisor: string;
   /** Signs long-poll session tokens. */
   readonly secret: string;
-  readonly filterParameters: ParamFilter;
   readonly drainer: DrainOptions;
 }
 
@@ -144,6 +150,7 @@ export interface MountedSocket {
 /** What the gateway offers its transports. */
 export interface GatewayHost {
   readonly options: GatewayOptions;
+  readonly server: HttpServer;
   readonly node: RuntimeNode;
   readonly writer: Writer;
   readonly live: Map<number, Live>;
@@ -157,6 +164,8 @@ export interface GatewayHost {
     transport: Transport,
   ): Promise<Pid>;
   notice(level: "info" | "warning" | "error", text: string, error?: unknown): void;
+  /** Asks the gateway on another node for one of its sessions. Rejects with an `ExitSignal` when it is not there. */
+  relay(home: number, request: SessionRequest): Promise<SessionAnswer | null>;
   /** A client has run into a limit: counted, and logged once a connection. */
   limit(connection: number | undefined, limit: Limit): void;
 }

@@ -16,16 +16,13 @@ import {
   type ThreadTree,
 } from "simurgh/runtime";
 import { type ChannelStart, startChannel } from "./channel-server.js";
-import { rememberEndpoint } from "./endpoint-registry.js";
-import type { ParamFilter } from "./param-filter.js";
+import { type EndpointFacts, rememberEndpoint } from "./endpoint-registry.js";
 import { loadSocket, type SocketDefinition } from "./socket-definition.js";
 
 /** Plain data: it crosses to the thread. */
 export interface ShardArgs {
   readonly endpoint: string;
-  readonly pubsub: string;
-  readonly secret: string;
-  readonly filterParameters: ParamFilter;
+  readonly facts: EndpointFacts;
   /** Index of the thread that owns each slot; undefined when this thread owns all. */
   readonly owners: readonly number[] | undefined;
   /** URLs of the socket modules, by mount path. */
@@ -57,8 +54,8 @@ export type ChannelNotStarted = readonly ["channel not started", topic: string, 
 const shardServer: GenServerModule<ReadonlyMap<string, SocketDefinition>, ShardArgs, never, StartChannel> = {
   name: "ShardServer",
 
-  async init({ sockets, endpoint, pubsub, secret, filterParameters }) {
-    rememberEndpoint(endpoint, { pubsub, secret, filterParameters });
+  async init({ sockets, endpoint, facts }) {
+    rememberEndpoint(endpoint, facts);
     const definitions = new Map<string, SocketDefinition>();
     for (const [path, module] of Object.entries(sockets)) definitions.set(path, await loadSocket(module));
     return ["ok", definitions];
@@ -78,7 +75,8 @@ const shardServer: GenServerModule<ReadonlyMap<string, SocketDefinition>, ShardA
 
 /** The children of a shard, in start order. */
 export async function shardChildren(args: ShardArgs, context: ThreadContext): Promise<ChildSpec[]> {
-  const { endpoint, pubsub, owners } = args;
+  const { endpoint, facts, owners } = args;
+  const { pubsub } = facts;
   return [
     PubSub.childSpec(owners === undefined ? { name: pubsub } : { name: pubsub, owners }),
     ...(await applicationChildren(args, context)),
@@ -88,7 +86,7 @@ export async function shardChildren(args: ShardArgs, context: ThreadContext): Pr
 }
 
 async function applicationChildren(
-  { shardTree, endpoint, pubsub }: ShardArgs,
+  { shardTree, endpoint, facts }: ShardArgs,
   context: ThreadContext,
 ): Promise<readonly ChildSpec[]> {
   if (shardTree === undefined) return [];
@@ -96,7 +94,7 @@ async function applicationChildren(
   const tree = exports[shardTree.export];
   if (typeof tree !== "function")
     throw new TypeError(`${shardTree.module} has no function named ${shardTree.export}`);
-  return (tree as ShardTree)(shardTree.args, { ...context, endpoint, pubsub });
+  return (tree as ShardTree)(shardTree.args, { ...context, endpoint, pubsub: facts.pubsub });
 }
 
 /** The tree of a shard thread: called there by the runtime. */

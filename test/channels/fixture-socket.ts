@@ -100,11 +100,13 @@ export const room = defineChannel("room:*", {
 });
 
 export default defineSocket({
+  options: { errorHandler: () => ({ status: 429, body: "Too many requests" }) },
   channels: [room],
   connect(params, socket) {
     if (params.reject) return error();
     if (params.ratelimit) return error("ratelimit");
     if (params.crash) throw new Error("connect crash");
+    while (params.spin === "true");
     return ok(assign(socket, "user_id", params.user_id ?? null));
   },
   id: (socket) => (socket.assigns.user_id === null ? null : `users:${socket.assigns.user_id}`),

@@ -1,6 +1,7 @@
 /** A real endpoint on a free port, clients that speak raw frames, and the official client. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { BroadcastChannel } from "node:worker_threads";
 import { Socket as PhoenixSocket } from "phoenix";
 import { Endpoint, type EndpointOptions } from "simurgh/channels";
 import {
@@ -13,6 +14,10 @@ import {
   trapExit,
 } from "simurgh/runtime";
 import { WebSocket } from "ws";
+import type { ClientNews } from "./fixture-server.js";
+
+/** The whole suite runs with one gateway, and once more with several, where Node lets them share a port. */
+const GATEWAYS = Number(process.env.SIMURGH_TEST_GATEWAYS ?? 1);
 
 export interface TestServer {
   readonly node: RuntimeNode;
@@ -32,13 +37,8 @@ export async function startServer(
 ): Promise<TestServer> {
   const reports: Report[] = [];
   const node = createNode({ onReport: (report) => void reports.push(report), ...nodeOptions });
-  const server = createServer((_request, response) => response.writeHead(404).end());
   const open = new Set<number>();
-  server.on("connection", (socket) => {
-    const client = socket.remotePort as number;
-    open.add(client);
-    socket.once("close", () => open.delete(client));
-  });
+  const { how, listening, close } = listeningAs(options, open);
   let stopTree!: () => void;
   const stopped = new Promise<void>((resolve) => {
     stopTree = resolve;
@@ -49,13 +49,8 @@ export async function startServer(
         trapExit(true);
         const spec = Endpoint.childSpec({
           name: "endpoint",
-          server,
-          sockets: {
-            "/socket": {
-              module: new URL("./fixture-socket.ts", import.meta.url),
-              errorHandler: () => ({ status: 429, body: "Too many requests" }),
-            },
-          },
+          ...how,
+          sockets: { "/socket": { module: new URL("./fixture-socket.ts", import.meta.url) } },
           shards: 0,
           ...options,
         });
@@ -73,8 +68,7 @@ export async function startServer(
     ended = resolve;
   });
   await ready;
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
+  const port = (await listening()) ?? ((await node.run(() => Endpoint.address("endpoint")))?.port as number);
   return {
     node,
     port,
@@ -86,9 +80,63 @@ export async function startServer(
       stopTree();
       await done;
       await node.stop();
+      await close();
+    },
+  };
+}
+
+function listeningAs(options: Partial<EndpointOptions>, open: Set<number>): Listening {
+  if (options.listen !== undefined)
+    return { how: {}, listening: async () => undefined, close: async () => {} };
+  return (options.gateways ?? GATEWAYS) === 1 ? oneGateway(open) : severalGateways(open);
+}
+
+interface Listening {
+  readonly how: Partial<EndpointOptions>;
+  /** The port, if the endpoint does not listen itself. */
+  listening(): Promise<number | undefined>;
+  close(): Promise<void>;
+}
+
+/** A server in this thread, made to listen once the endpoint is there, as an application may do. */
+function oneGateway(open: Set<number>): Listening {
+  const server = createServer((_request, response) => response.writeHead(404).end());
+  server.on("connection", (socket) => {
+    const client = socket.remotePort as number;
+    open.add(client);
+    socket.once("close", () => open.delete(client));
+  });
+  return {
+    how: { server },
+    async listening() {
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      return (server.address() as AddressInfo).port;
+    },
+    async close() {
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
+  };
+}
+
+let channels = 0;
+
+function severalGateways(open: Set<number>): Listening {
+  channels += 1;
+  const name = `connections ${process.pid} ${channels}`;
+  const channel = new BroadcastChannel(name);
+  channel.onmessage = ({ data }: { data: ClientNews }) => {
+    if (data[0] === "open") open.add(data[1]);
+    else open.delete(data[1]);
+  };
+  return {
+    how: {
+      gateways: Math.max(2, GATEWAYS),
+      server: { module: new URL("./fixture-server.ts", import.meta.url), args: name },
+      listen: { port: 0, host: "127.0.0.1" },
+    },
+    listening: async () => undefined,
+    close: async () => channel.close(),
   };
 }
 

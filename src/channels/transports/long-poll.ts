@@ -3,20 +3,21 @@
  *
  * A session lives from its first GET until no poll has come for one and a half windows. GET fetches what the server has
  * sent, waiting up to a window for the first frame; POST publishes frames. Every answer is HTTP 200 with the real status
- * in its JSON, as the client expects (C-145).
+ * in its JSON, as the client expects (C-145). A session is reached through any gateway of its endpoint: its token says where
+ * it is (C-167).
  *
  * There is no acknowledgement: frames that were handed to a poll whose client vanished are lost (C-160). What waits between
  * two polls is bounded; a session over the bound ends, and its client begins anew.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { GenServer, onExit, type Pid, send } from "simurgh/runtime";
+import { onExit } from "simurgh/runtime";
 import { checkRequestOrigin, handshake, type Target } from "../handshake.js";
 import { type Limit, logRequest } from "../logging.js";
 import type { GatewayHost, LongPollOptions, MountedSocket } from "../mount.js";
 import { resolveTransport } from "../mount-options.js";
 import { type MountPath, mountPath } from "../mount-path.js";
-import type { Connection, Outgoing } from "../writer.js";
+import { Session, type SessionAnswer, Sessions } from "./long-poll-session.js";
 
 const DEFAULTS: Required<
   Pick<LongPollOptions, "windowMs" | "maxBufferedBytes" | "maxBodySize" | "bodyMs" | "maxAge">
@@ -46,108 +47,23 @@ interface Asked {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** Polls of one session that may wait at once; of more the oldest is answered. */
-const MAX_POLLS = 8;
-
-interface Poll {
-  readonly response: ServerResponse;
-  /** The end of its window. */
-  readonly timer: NodeJS.Timeout;
-}
-
-/** One client's session: frames that wait for a poll, or a poll that waits for frames. */
-class Session implements Connection {
-  readonly #host: GatewayHost;
-  readonly #options: typeof DEFAULTS;
+/** Where a client's session is. */
+interface Place {
+  /** Node index of its gateway. */
+  readonly home: number;
+  readonly session: string;
   readonly token: string;
-  pid: Pid | undefined;
-  ended = false;
-  lastPoll = performance.now();
-  #frames: string[] = [];
-  #bytes = 0;
-  /** Those that wait, oldest first. The newest is told what comes; the others end with their windows (C-159). */
-  #polls: Poll[] = [];
-  #wakeQueued = false;
-  readonly #end: () => void;
-
-  constructor(host: GatewayHost, options: typeof DEFAULTS, token: string, end: () => void) {
-    this.#host = host;
-    this.#options = options;
-    this.token = token;
-    this.#end = end;
-  }
-
-  write({ frame }: Outgoing): void {
-    if (this.ended) return;
-    if (typeof frame !== "string") {
-      this.#host.notice("error", "a binary frame cannot be sent over long-poll; it was dropped");
-      return;
-    }
-    this.#frames.push(frame);
-    this.#bytes += frame.length;
-    if (this.#bytes > this.#options.maxBufferedBytes) {
-      this.#host.limit(undefined, "outbound_bytes");
-      this.close();
-      return;
-    }
-    if (this.#polls.length === 0 || this.#wakeQueued) return;
-    this.#wakeQueued = true;
-    // What one loop run sends is fetched by one poll.
-    setImmediate(() => {
-      this.#wakeQueued = false;
-      const newest = this.#polls.at(-1);
-      if (this.#frames.length > 0 && newest !== undefined) this.#answer(newest, 200);
-    });
-  }
-
-  /** Answers with what is there, or with the first frame that comes within the window, unless a newer poll comes first. */
-  poll(response: ServerResponse): void {
-    this.lastPoll = performance.now();
-    const timer = setTimeout(() => this.#answer(poll, 204), this.#options.windowMs);
-    const poll: Poll = { response, timer };
-    this.#polls.push(poll);
-    response.on("close", () => this.#forget(poll));
-    const [oldest] = this.#polls;
-    if (this.#frames.length > 0) this.#answer(poll, 200);
-    else if (oldest !== undefined && this.#polls.length > MAX_POLLS) this.#answer(oldest, 204);
-  }
-
-  #forget(poll: Poll): void {
-    clearTimeout(poll.timer);
-    this.#polls = this.#polls.filter((other) => other !== poll);
-  }
-
-  #take(): string[] {
-    const frames = this.#frames;
-    this.#frames = [];
-    this.#bytes = 0;
-    return frames;
-  }
-
-  #answer(poll: Poll, status: 200 | 204 | 410): void {
-    this.#forget(poll);
-    const messages = status === 200 ? this.#take() : [];
-    respond(poll.response, status === 410 ? { status } : { status, token: this.token, messages });
-  }
-
-  /** Ends the session; a poll that waits is told at once (C-158). */
-  close(reason: unknown = ["shutdown", "closed"]): void {
-    if (this.ended) return;
-    this.ended = true;
-    for (const poll of this.#polls) this.#answer(poll, 410);
-    this.#frames = [];
-    if (this.pid !== undefined) send(this.pid, ["transport closed", reason]);
-    this.#end();
-  }
 }
 
 export class LongPollListener {
   readonly #host: GatewayHost;
   readonly #sockets: readonly Polling[];
-  readonly #sessions = new Map<string, Session>();
+  readonly sessions: Sessions;
+  #polls = 0;
 
   constructor(host: GatewayHost, mounted: readonly MountedSocket[]) {
     this.#host = host;
+    this.sessions = new Sessions(host);
     this.#sockets = mounted.flatMap((socket) => {
       const { longpoll = false } = socket.mount;
       if (longpoll === false) return [];
@@ -206,13 +122,17 @@ export class LongPollListener {
         return;
       }
       case "GET": {
-        const session = this.#sessionOf(target, request, url);
-        if (session !== undefined) session.poll(response);
-        else await this.#begin(asked);
-        return;
+        const place = this.#placeOf(target, request, url);
+        const answer = place && (await this.#poll(place, response));
+        if (!answer) return this.#begin(asked);
+        const { status, messages } = answer;
+        return respond(
+          response,
+          status === 410 ? { status } : { status, token: place?.token as string, messages },
+        );
       }
       case "POST":
-        return this.#publish(target, request, response, this.#sessionOf(target, request, url));
+        return this.#publish(target, request, response, this.#placeOf(target, request, url));
       default:
         response.writeHead(400).end();
     }
@@ -227,10 +147,11 @@ export class LongPollListener {
     const shaken = await handshake(host, target, request, url, params, "longpoll", authToken);
     if (!shaken.ok) return respond(response, { status: 403 });
     const key = randomBytes(18).toString("base64url");
-    const token = this.#sign(target, `${key}.${Math.floor(Date.now() / 1000).toString(36)}`);
+    const issued = Math.floor(Date.now() / 1000).toString(36);
+    const token = this.#sign(target, `${host.node.index}.${key}.${issued}`);
     const id = host.writer.reserve();
-    const session = new Session(host, target.options, token, () => {
-      this.#sessions.delete(key);
+    const session = new Session(host, target.options, () => {
+      this.sessions.delete(key);
       host.live.delete(id);
       host.writer.close(id);
     });
@@ -241,7 +162,7 @@ export class LongPollListener {
     });
     session.pid = pid;
     host.writer.open(id, session);
-    this.#sessions.set(key, session);
+    this.sessions.add(key, session);
     const silence = silenceOf(target.options);
     host.live.set(id, {
       pid,
@@ -258,25 +179,41 @@ export class LongPollListener {
     return `${content}.${createHmac("sha256", this.#host.options.secret).update(`longpoll ${path} ${content}`).digest("base64url")}`;
   }
 
-  /** The session a request belongs to: by header, which wins, or by query (C-147). */
-  #sessionOf(target: Polling, request: IncomingMessage, url: URL): Session | undefined {
+  /** Where the session is that a request belongs to: by header, which wins, or by query (C-147). */
+  #placeOf(target: Polling, request: IncomingMessage, url: URL): Place | undefined {
     const header = request.headers["x-phoenix-longpoll-token"];
     const token = (Array.isArray(header) ? header[0] : header) ?? url.searchParams.get("token");
     if (typeof token !== "string") return undefined;
-    const [key, issued, mac] = token.split(".");
-    if (key === undefined || issued === undefined || mac === undefined) return undefined;
-    const expected = Buffer.from(this.#sign(target, `${key}.${issued}`));
+    const [home, session, issued, mac] = token.split(".");
+    if (home === undefined || session === undefined || issued === undefined || mac === undefined)
+      return undefined;
+    const expected = Buffer.from(this.#sign(target, `${home}.${session}.${issued}`));
     const given = Buffer.from(token);
     if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined;
     if (Date.now() / 1000 - Number.parseInt(issued, 36) > target.options.maxAge) return undefined;
-    return this.#sessions.get(key);
+    return { home: Number(home), session, token };
+  }
+
+  /** Null when there is no such session any more. */
+  #poll({ home, session }: Place, response: ServerResponse): Promise<SessionAnswer | null> {
+    this.#polls += 1;
+    const poll = `${this.#host.node.index}.${this.#polls}`;
+    // A client that has gone takes no frames with it.
+    response.on("close", () => {
+      if (!response.writableEnded) this.#giveUp(home, session, poll);
+    });
+    return this.sessions.ask(home, ["poll", session, poll]);
+  }
+
+  #giveUp(home: number, session: string, poll: string): void {
+    this.#host.node.run(() => this.sessions.ask(home, ["give up", session, poll])).catch(() => {});
   }
 
   async #publish(
     { options }: Polling,
     request: IncomingMessage,
     response: ServerResponse,
-    session: Session | undefined,
+    place: Place | undefined,
   ): Promise<void> {
     const body = await readBody(request, options.maxBodySize, options.bodyMs);
     if (typeof body !== "string") {
@@ -284,16 +221,9 @@ export class LongPollListener {
       response.writeHead(400, { connection: "close" }).end();
       return;
     }
-    if (session?.pid === undefined || session.ended) return respond(response, { status: 410 });
-    for (const part of partsOf(request, body)) {
-      try {
-        await GenServer.call(session.pid, ["frame", part], options.windowMs);
-      } catch {
-        // Not handled within the window, or so wrong that the session has ended over it (C-155, C-036).
-        return respond(response, { status: 408 });
-      }
-    }
-    respond(response, { status: 200 });
+    const answer =
+      place && (await this.sessions.ask(place.home, ["publish", place.session, partsOf(request, body)]));
+    respond(response, { status: answer?.status ?? 410 });
   }
 }
 

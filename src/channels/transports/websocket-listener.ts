@@ -98,7 +98,7 @@ export class WebSocketListener {
   }
 
   readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    const { options, node } = this.#host;
+    const { options, node, server } = this.#host;
     const url = requestAddress(request, options.trustProxy);
     if (url === undefined) {
       refuse(socket, 400);
@@ -107,7 +107,7 @@ export class WebSocketListener {
     const found = this.#find(url);
     if (found === undefined) {
       // Somebody else's path, unless nobody else listens.
-      if (options.server.listenerCount("upgrade") === 1) refuse(socket, 404);
+      if (server.listenerCount("upgrade") === 1) refuse(socket, 404);
       return;
     }
     const [target, params] = found;

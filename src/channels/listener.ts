@@ -1,0 +1,128 @@
+/**
+ * The HTTP server of a gateway, and the port it listens on.
+ *
+ * An `http.Server` belongs to the thread that made it. Where there are several gateway threads, each makes its own, by a module
+ * that is loaded by URL as sockets are, and all listen on the same port: the kernel gives each new connection to one of
+ * them (`SO_REUSEPORT`).
+ */
+import { createServer, type Server as HttpServer } from "node:http";
+import { type AddressInfo, createServer as createNetServer, type Server as NetServer } from "node:net";
+import { BadArg, outside, type RuntimeNode, thisNode } from "simurgh/runtime";
+
+export interface ListenOptions {
+  /** 0 lets the system choose; `Endpoint.address` tells. */
+  readonly port: number;
+  /** Default: every address of this machine. */
+  readonly host?: string;
+}
+
+export interface ServerContext {
+  readonly endpoint: string;
+  /** The runtime of this thread: its `run` is the way from a request to processes. */
+  readonly node: RuntimeNode;
+}
+
+/**
+ * A gateway's HTTP server, with listeners for whatever is not a socket. It is not yet listening, and is closed by the endpoint.
+ */
+export type MakeServer = (
+  // biome-ignore lint/suspicious/noExplicitAny: the arguments are the application's own
+  args: any,
+  context: ServerContext,
+) => HttpServer | Promise<HttpServer>;
+
+/** The module that exports a `MakeServer`. */
+export interface ServerModule {
+  readonly module: URL | string;
+  /** Default "server". */
+  readonly export?: string;
+  /** Plain data for it. */
+  readonly args?: unknown;
+}
+
+export const isServerModule = (server: HttpServer | ServerModule): server is ServerModule =>
+  (server as Partial<ServerModule>).module !== undefined;
+
+/** The first Node that lets several threads listen on one port; those before it ignore being asked to (see `reusePort`). */
+const SHARES_PORTS = { major: 22, minor: 12 };
+
+/** Throws, and says what to do, where threads cannot share a port. */
+export function checkSharedPort(gateways: number, version: string = process.versions.node): void {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  // 23.0 came before 22.12.
+  if ((major === 22 && minor >= SHARES_PORTS.minor) || (major === 23 && minor >= 1) || major > 23) return;
+  throw new BadArg(
+    `badarg: gateways: ${gateways} needs Node ${SHARES_PORTS.major}.${SHARES_PORTS.minor} or later, where threads can share a port; this is Node ${version}. Use a later Node, or gateways: 1, or several processes behind node:cluster`,
+  );
+}
+
+/** The server of this thread. Without a module, one that has nothing but sockets. */
+export async function makeServer(from: ServerModule | undefined, endpoint: string): Promise<HttpServer> {
+  if (from === undefined) return createServer((_request, response) => response.writeHead(404).end());
+  const name = from.export ?? "server";
+  const make = ((await import(String(from.module))) as Record<string, unknown>)[name];
+  if (typeof make !== "function")
+    throw new BadArg(
+      `badarg: ${from.module} has no function named ${name}; it should be (args, context) => http.createServer(…)`,
+    );
+  const server = await (make as MakeServer)(from.args, { endpoint, node: thisNode() });
+  if (typeof server?.listen !== "function" || typeof server.closeAllConnections !== "function")
+    throw new BadArg(`badarg: ${name} of ${from.module} must return an http.Server, it returned ${server}`);
+  if (server.listening)
+    throw new BadArg(`badarg: ${name} of ${from.module} must not listen: the endpoint does`);
+  return server;
+}
+
+/** Resolves once connections are accepted; rejects with the system's error. */
+export function listen(
+  server: NetServer,
+  { port, host }: ListenOptions,
+  how: typeof SHARED | typeof ALONE | undefined,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    // What connections cause must not run as the process that began to listen.
+    outside(() => {
+      server.listen({ port, ...(host === undefined ? {} : { host }), ...how }, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+  });
+}
+
+/** Other threads listen there, too. */
+export const SHARED = { reusePort: true } as const;
+/** Nobody else does, not even processes of one `node:cluster`. */
+const ALONE = { exclusive: true } as const;
+
+/** Accepts nobody any more. The function returned waits for the requests under way, and cuts off those that take longer. */
+export function close(server: HttpServer): (graceMs: number) => Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  return async (graceMs) => {
+    let late: NodeJS.Timeout | undefined;
+    const cutOff = new Promise<void>((resolve) => {
+      late = setTimeout(() => {
+        server.closeAllConnections();
+        resolve();
+      }, graceMs);
+    });
+    await Promise.race([closed, cutOff]);
+    clearTimeout(late);
+  };
+}
+
+/**
+ * Takes a port for threads that will share it, and keeps it for them until `release`. Rejects when it is in use: threads of
+ * another process that listen there likewise would otherwise take half of the connections without a word.
+ */
+export async function claimPort(options: ListenOptions): Promise<{ readonly port: number; release(): void }> {
+  const alone = createNetServer();
+  await listen(alone, options, ALONE);
+  const { port } = alone.address() as AddressInfo;
+  await new Promise<void>((resolve) => alone.close(() => resolve()));
+  const kept = createNetServer((socket) => socket.destroy());
+  await listen(kept, { ...options, port }, SHARED);
+  return { port, release: () => void kept.close() };
+}

@@ -1,0 +1,182 @@
+/**
+ * Long-poll sessions, apart from HTTP: frames that wait for a poll, or polls that wait for frames.
+ *
+ * A session stays in the thread it began in, with its socket process. What a client wants of it is a `SessionRequest`, plain
+ * data, so that whichever gateway an HTTP request comes to can ask the one that has the session.
+ */
+import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
+import type { GatewayHost, LongPollOptions } from "../mount.js";
+import type { Connection, Outgoing } from "../writer.js";
+
+/** What a client wants of its session. A poll has a name by which it is given up. */
+export type SessionRequest =
+  | readonly ["poll", session: string, poll: string]
+  | readonly ["give up", session: string, poll: string]
+  | readonly ["publish", session: string, frames: readonly (string | Uint8Array)[]];
+
+/** 408: a frame was not handled in time, or was none. 410: the session has ended. */
+export interface SessionAnswer {
+  readonly status: 200 | 204 | 408 | 410;
+  readonly messages: readonly string[];
+}
+
+const answer = (status: SessionAnswer["status"], messages: readonly string[] = []): SessionAnswer => ({
+  status,
+  messages,
+});
+
+const GONE = answer(410);
+
+/** Polls of one session that may wait at once; of more the oldest is answered. */
+const MAX_POLLS = 8;
+
+interface Poll {
+  readonly name: string;
+  readonly resolve: (answer: SessionAnswer) => void;
+  /** The end of its window. */
+  readonly timer: NodeJS.Timeout;
+}
+
+export type SessionOptions = Required<Pick<LongPollOptions, "windowMs" | "maxBufferedBytes">>;
+
+export class Session implements Connection {
+  readonly #host: GatewayHost;
+  readonly #options: SessionOptions;
+  pid: Pid | undefined;
+  ended = false;
+  lastPoll = performance.now();
+  #frames: string[] = [];
+  #bytes = 0;
+  /** Those that wait, oldest first. The newest is told what comes; the others end with their windows (C-159). */
+  #polls: Poll[] = [];
+  #wakeQueued = false;
+  readonly #end: () => void;
+
+  constructor(host: GatewayHost, options: SessionOptions, end: () => void) {
+    this.#host = host;
+    this.#options = options;
+    this.#end = end;
+  }
+
+  write({ frame }: Outgoing): void {
+    if (this.ended) return;
+    if (typeof frame !== "string") {
+      this.#host.notice("error", "a binary frame cannot be sent over long-poll; it was dropped");
+      return;
+    }
+    this.#frames.push(frame);
+    this.#bytes += frame.length;
+    if (this.#bytes > this.#options.maxBufferedBytes) {
+      this.#host.limit(undefined, "outbound_bytes");
+      this.close();
+      return;
+    }
+    if (this.#polls.length === 0 || this.#wakeQueued) return;
+    this.#wakeQueued = true;
+    // What one loop run sends is fetched by one poll.
+    setImmediate(() => {
+      this.#wakeQueued = false;
+      const newest = this.#polls.at(-1);
+      if (this.#frames.length > 0 && newest !== undefined) this.#answer(newest, 200);
+    });
+  }
+
+  /** What is there, or the first frame that comes within the window, unless a newer poll comes first. */
+  poll(name: string): Promise<SessionAnswer> {
+    this.lastPoll = performance.now();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#answer(poll, 204), this.#options.windowMs);
+      const poll: Poll = { name, resolve, timer };
+      this.#polls.push(poll);
+      const [oldest] = this.#polls;
+      if (this.#frames.length > 0) this.#answer(poll, 200);
+      else if (oldest !== undefined && this.#polls.length > MAX_POLLS) this.#answer(oldest, 204);
+    });
+  }
+
+  /** Nobody waits for that poll any more: what comes is for another. */
+  giveUp(name: string): void {
+    for (const poll of this.#polls) if (poll.name === name) this.#answer(poll, 204);
+  }
+
+  /** Hands frames to the socket process, one after the other. */
+  async publish(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
+    for (const frame of frames) {
+      if (this.pid === undefined || this.ended) return GONE;
+      try {
+        await GenServer.call(this.pid, ["frame", frame], this.#options.windowMs);
+      } catch {
+        // Not handled within the window, or so wrong that the session has ended over it (C-155, C-036).
+        return answer(408);
+      }
+    }
+    return answer(200);
+  }
+
+  #answer(poll: Poll, status: 200 | 204 | 410): void {
+    clearTimeout(poll.timer);
+    this.#polls = this.#polls.filter((other) => other !== poll);
+    poll.resolve(answer(status, status === 200 ? this.#take() : []));
+  }
+
+  #take(): string[] {
+    const frames = this.#frames;
+    this.#frames = [];
+    this.#bytes = 0;
+    return frames;
+  }
+
+  /** Ends the session; a poll that waits is told at once (C-158). */
+  close(reason: unknown = ["shutdown", "closed"]): void {
+    if (this.ended) return;
+    this.ended = true;
+    for (const poll of this.#polls) this.#answer(poll, 410);
+    this.#frames = [];
+    if (this.pid !== undefined) send(this.pid, ["transport closed", reason]);
+    this.#end();
+  }
+}
+
+/** The sessions of this gateway, and the way to those of the others. */
+export class Sessions {
+  readonly #host: GatewayHost;
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(host: GatewayHost) {
+    this.#host = host;
+  }
+
+  add(name: string, session: Session): void {
+    this.#sessions.set(name, session);
+  }
+
+  delete(name: string): void {
+    this.#sessions.delete(name);
+  }
+
+  /** Asks a session of the gateway on the node `home`. Null when it is not there any more, or its gateway is not. */
+  async ask(home: number, request: SessionRequest): Promise<SessionAnswer | null> {
+    if (home === this.#host.node.index) return this.answer(request);
+    try {
+      return await this.#host.relay(home, request);
+    } catch (error) {
+      if (error instanceof ExitSignal) return null;
+      throw error;
+    }
+  }
+
+  /** Answers for a session of this gateway. */
+  async answer(request: SessionRequest): Promise<SessionAnswer | null> {
+    const session = this.#sessions.get(request[1]);
+    if (session === undefined) return null;
+    switch (request[0]) {
+      case "poll":
+        return session.poll(request[2]);
+      case "give up":
+        session.giveUp(request[2]);
+        return answer(204);
+      case "publish":
+        return session.publish(request[2]);
+    }
+  }
+}
