@@ -73,7 +73,7 @@ export interface EndpointOptions {
   readonly filterParameters?: ParamFilter;
   /** How connections are sent away when the endpoint stops; false cuts them off at once. */
   readonly drainer?: Partial<DrainOptions> | false | (() => Partial<DrainOptions>);
-  /** Heap of each shard thread in MiB; over it the thread dies, alone. Default: Node's. */
+  /** Memory of each shard thread in MiB; over it the thread ends, alone. Default: what Node allows a process, less a reserve. */
   readonly shardHeapMb?: number;
   /** Milliseconds a thread of the endpoint may go without a sign of life before it is terminated. Default 10,000. */
   readonly stallMs?: number;

@@ -17,6 +17,7 @@ import { infoOf, topOf } from "../process-info.js";
 import type { LogLevel, Report } from "../reports.js";
 import { Supervisor } from "../supervisor.js";
 import { treesOf } from "../tree.js";
+import { watchHeap } from "./heap-guard.js";
 import type { Question } from "./inspect.js";
 import type { Encoding } from "./outbox.js";
 import { type Introduction, ThreadRoad } from "./road.js";
@@ -29,6 +30,8 @@ export interface ThreadBoot {
   readonly isolation: Isolation;
   readonly encoding: Encoding;
   readonly logLevel: LogLevel;
+  /** Bytes in use after a full collection over which the thread asks to be ended. */
+  readonly heapLimit: number;
   /** The main thread first, then every other thread there is. */
   readonly peers: readonly Introduction[];
   /** URL of the module and name of its export: `(args, context) => ThreadTree`. */
@@ -76,6 +79,10 @@ export default async function threadMain(boot: ThreadBoot): Promise<void> {
   const roads = boot.peers.map(connect);
   main = roads[0];
   globalNames(node);
+  watchHeap(boot.heapLimit, (bytes) => {
+    main?.control(["over heap", bytes]);
+    main?.flush();
+  });
   try {
     await node.run(() => root(boot, main as ThreadRoad));
   } finally {

@@ -12,10 +12,10 @@
  */
 import inspector from "node:inspector";
 import { extname } from "node:path";
-import { MessageChannel, type ResourceLimits } from "node:worker_threads";
+import { MessageChannel, type ResourceLimits, type Worker } from "node:worker_threads";
 import { Piscina } from "piscina";
 import type { ChildSpec } from "../child-spec.js";
-import { current, self } from "../context.js";
+import { current, outside, self } from "../context.js";
 import { ExitSignal } from "../errors.js";
 import type { ExitReason } from "../exit-reason.js";
 import { GenServer, type GenServerModule, type StartResult } from "../gen-server.js";
@@ -26,6 +26,7 @@ import type { Pid, Ref } from "../pid.js";
 import { sendAfter } from "../process-timers.js";
 import type { Report } from "../reports.js";
 import { Request } from "../request.js";
+import { heapLimits, lookIntoHeap } from "./heap-guard.js";
 import type { Encoding } from "./outbox.js";
 import { type Introduction, type RoadLimits, ThreadRoad } from "./road.js";
 import { THREAD_ROOT, type ThreadBoot } from "./thread-main.js";
@@ -39,7 +40,7 @@ export interface ThreadOptions {
   readonly export?: string;
   /** Plain data for it. */
   readonly args?: unknown;
-  /** Heap limits of the thread; over them it dies, alone. Default: Node's. */
+  /** Heap limits of the thread; over them it dies, alone: see heap-guard.ts. Default: what Node allows a process. */
   readonly resourceLimits?: ResourceLimits;
   /** Milliseconds without a sign of life after which the thread counts as stalled. Default 10,000; 0 never. */
   readonly stallMs?: number;
@@ -97,6 +98,16 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       road.introduce({ index: options.index, creation, port: between.port1 });
     }
     const started = deferred<void>();
+    const heap = heapLimits(options.resourceLimits);
+    const abort = new AbortController();
+    const overHeap = (bytes: number): void => {
+      if (abort.signal.aborted) return;
+      const [used, limit] = [bytes, heap.limitBytes].map((of) => Math.round(of / 1024 / 1024));
+      const text = `thread ${options.index} uses ${used} MiB of memory, over its limit of ${limit} MiB; it is terminated`;
+      const metadata = { thread: options.index, creation, bytes };
+      node.report({ kind: "notice", level: "error", text, pid: me, metadata });
+      abort.abort(new Error(`over its heap limit of ${limit} MiB`));
+    };
     const state: { current?: ThreadState } = {};
     const road = new ThreadRoad(node, { index: options.index, creation }, channel.port1, {
       ...(options.limits === undefined ? {} : { limits: options.limits }),
@@ -105,9 +116,9 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
         if (state.current !== undefined) state.current.lastSign = performance.now();
         if (message[0] === "ready") started.resolve();
         else if (message[0] === "report") node.report(message[1] as Report);
+        else if (message[0] === "over heap") overHeap(message[1] as number);
       },
     });
-    const abort = new AbortController();
     const pool = new Piscina({
       filename: THREAD_MAIN,
       minThreads: 1,
@@ -115,8 +126,9 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       // With the other settings an idle worker blocks in Atomics.wait and sees neither timers nor ports.
       atomics: "disabled",
       idleTimeout: Number.POSITIVE_INFINITY,
-      ...(options.resourceLimits === undefined ? {} : { resourceLimits: options.resourceLimits }),
+      resourceLimits: heap.hard,
     });
+    const stopLooking = lookIntoHeap(pool.threads[0] as Worker, heap.alarmBytes, overHeap);
     // The task's promise tells how the thread ended; without a listener the pool would throw it once more.
     pool.on("error", (error: unknown) => started.reject(error as Error));
     const boot: ThreadBoot = {
@@ -125,6 +137,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       isolation: node.isolation,
       encoding: options.encoding ?? "msgpack",
       logLevel: node.logLevel,
+      heapLimit: heap.limitBytes,
       peers,
       module: String(options.module),
       exportName: options.export ?? "start",
@@ -136,13 +149,17 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
     });
     // However this process ends, the thread must not outlive it.
     onExit(me, () => {
+      stopLooking();
       abort.abort();
       road.down();
       void pool.destroy();
     });
-    done.then(
-      () => send(me, ["thread_exit", "normal"]),
-      (error: unknown) => send(me, ["thread_exit", error]),
+    // When this process has ended first, there is nobody left to tell.
+    outside(() =>
+      done.then(
+        () => send(me, ["thread_exit", "normal"]),
+        (error: unknown) => send(me, ["thread_exit", error]),
+      ),
     );
     done.catch((error: unknown) => started.reject(error as Error));
     try {
