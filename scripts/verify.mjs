@@ -10,6 +10,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 const PROGRAMS = [
   { name: "MariaDB", any: ["mariadbd", "mysqld"], packages: ["mariadb-server"] },
+  { name: "NATS", any: ["nats-server"], packages: ["nats-server"] },
+  { name: "Redis", any: ["redis-server", "valkey-server"], packages: ["redis-server"] },
   {
     name: "Chromium",
     any: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],

@@ -172,6 +172,8 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       intercepts: state.intercepts,
     };
     const reply = answer("ok", result.reply);
+    const reach = PubSub.prepare(socket.pubsub, socket.topic);
+    if (reach !== undefined) await reach;
     // No await when it is done at once: nothing may be broadcast between the subscription and the reply (C-106).
     const subscribed = PubSub.subscribe(socket.pubsub, socket.topic, { metadata });
     if (subscribed !== "ok") await subscribed;

@@ -16,7 +16,44 @@ export type AdapterEvent =
   /** Messages `from` to `to` of that node were lost. */
   | readonly ["gap", nodeName: string, from: number, to: number]
   /** Two nodes send under one name. */
-  | readonly ["twin", nodeName: string];
+  | readonly ["twin", nodeName: string]
+  /** Another node has come, has said goodbye, or is not heard any more. */
+  | readonly ["node", nodeName: string, change: "joined" | "left" | "lost"]
+  /** Something an operator must hear of. */
+  | readonly ["trouble", string];
+
+/** One thread's view of the cluster. Counts are since its start. */
+export interface AdapterHealth {
+  /** `nats`, `redis`, … */
+  readonly engine: string;
+  readonly status: AdapterStatus;
+  /** For how long it has been so. */
+  readonly statusMs: number;
+  /** The engine takes messages from here but brings none (P-733). */
+  readonly deaf: boolean;
+  /** Another node has this one's name, and was there before. */
+  readonly nameTaken: boolean;
+  /** Other nodes; only the thread that speaks for its node knows them. */
+  readonly nodes: readonly { readonly name: string; readonly heardMs: number }[];
+  /** Slots that are listened to. */
+  readonly slots: number;
+  /** Bytes on their way to the engine. */
+  readonly unsentBytes: number;
+  readonly sent: number;
+  readonly sentBytes: number;
+  readonly received: number;
+  /** Not sent because the engine was away. */
+  readonly droppedDown: number;
+  /** Not sent because too much was on its way. */
+  readonly droppedCrowded: number;
+  /** Too large, or not to be encoded. */
+  readonly refused: number;
+  /** Received, but nothing this version knows. */
+  readonly unreadable: number;
+  /** Messages of others that are known to have got lost. */
+  readonly lost: number;
+  readonly duplicates: number;
+}
 
 export interface Adapter {
   /** Unique in the cluster. */
@@ -29,10 +66,15 @@ export interface Adapter {
   readonly alone?: boolean;
   /** Default "up". */
   status?(): AdapterStatus;
-  /** A slot has got its first subscriber here, or lost its last one: what comes for others need not come here (P-026). */
-  interest?(slot: number, wanted: boolean): void;
-  /** PubSub ends. What was handed over before must still be sent. */
-  stop?(): void;
+  /**
+   * A slot has got its first subscriber here, or lost its last one: what comes for others need not come here (P-026). What is
+   * returned resolves when what others send from now on arrives; undefined when it does already.
+   */
+  interest?(slot: number, wanted: boolean): Promise<void> | undefined;
+  /** Undefined where there is no engine. */
+  health?(): AdapterHealth | undefined;
+  /** PubSub ends. What was handed over before must still be sent; resolves when it is. */
+  stop?(): Promise<void> | void;
 }
 
 /** How an adapter hands in what came from another node. Callable from anywhere. */
@@ -40,5 +82,5 @@ export type Deliver = (topic: string, message: unknown, dispatcher: string) => v
 
 export type TellEvent = (event: AdapterEvent) => void;
 
-/** An adapter is made for the PubSub it serves. */
-export type AdapterFactory = (deliver: Deliver, tell: TellEvent) => Adapter;
+/** An adapter is made for the PubSub it serves, in its process. It may take a while, and rejects when nodes cannot be joined. */
+export type AdapterFactory = (deliver: Deliver, tell: TellEvent) => Adapter | Promise<Adapter>;

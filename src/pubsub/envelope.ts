@@ -13,6 +13,7 @@ export const ENVELOPE_VERSION = 1;
 
 export interface Envelope {
   readonly node: string;
+  /** Of the sender. */
   readonly incarnation: string;
   readonly stream: string;
   readonly sequence: number;
@@ -23,14 +24,27 @@ export interface Envelope {
 
 const packr = new Packr({ useRecords: false, moreTypes: true });
 
+export interface SenderOptions {
+  /** The same for all senders of a node, another for each of its starts. Default: random. */
+  readonly life?: string;
+  /** Which of the node's threads it is. Default 0. */
+  readonly thread?: number;
+}
+
+export const newLife = (): string => randomBytes(8).toString("base64url");
+
 /** Gives each message of one adapter its number and its bytes. */
 export class Sender {
   readonly node: string;
-  readonly incarnation = randomBytes(8).toString("base64url");
+  readonly life: string;
+  /** `<life>/<thread>.<this very sender>` */
+  readonly incarnation: string;
   readonly #sequences = new Map<string, number>();
 
-  constructor(node: string) {
+  constructor(node: string, { life = newLife(), thread = 0 }: SenderOptions = {}) {
     this.node = node;
+    this.life = life;
+    this.incarnation = `${life}/${thread}.${randomBytes(4).toString("base64url")}`;
   }
 
   /**
@@ -70,25 +84,39 @@ export class Sender {
 /** What is to be done with an envelope. */
 export type Verdict = "deliver" | "echo" | "duplicate";
 
+/** What is known of one sender. */
 interface Heard {
-  incarnation: string;
+  readonly node: string;
+  readonly life: string;
+  readonly place: string;
+  /** Last number by stream. */
+  readonly streams: Map<string, number>;
+}
+
+interface Lives {
+  current: string;
   /** The one before, while it may still speak. */
   previous: string | undefined;
 }
 
+/** A bound on what strangers can make a receiver remember. */
+const MAX_SENDERS = 10_000;
+
 /** Holds what arrives against what arrived before. */
 export class Receiver {
-  readonly #own: { readonly node: string; readonly incarnation: string };
+  readonly #own: { readonly node: string; readonly life: string; readonly incarnation: string };
   readonly #tell: (event: AdapterEvent) => void;
-  /** Last number by sender and stream. */
-  readonly #last = new Map<string, Map<string, number>>();
-  readonly #incarnations = new Map<string, Heard>();
+  readonly #senders = new Map<string, Heard>();
+  readonly #lives = new Map<string, Lives>();
+  readonly #twins = new Set<string>();
   /** What was not an envelope of this version. */
   unreadable = 0;
   duplicates = 0;
+  /** Messages known to be lost. */
+  lost = 0;
 
   constructor(
-    own: { readonly node: string; readonly incarnation: string },
+    own: { readonly node: string; readonly life: string; readonly incarnation: string },
     tell: (event: AdapterEvent) => void,
   ) {
     this.#own = own;
@@ -114,41 +142,76 @@ export class Receiver {
 
   judge({ node, incarnation, stream, sequence }: Envelope): Verdict {
     if (incarnation === this.#own.incarnation) return "echo";
-    this.#lookForTwins(node, incarnation);
-    const sender = `${node} ${incarnation}`;
-    let streams = this.#last.get(sender);
-    if (streams === undefined) {
-      streams = new Map();
-      this.#last.set(sender, streams);
-    }
+    const sender = this.#senders.get(incarnation) ?? this.#meet(node, incarnation);
+    this.#live(sender);
+    const { streams } = sender;
     const last = streams.get(stream);
     if (last !== undefined && sequence <= last) {
       this.duplicates += 1;
       return "duplicate";
     }
     streams.set(stream, sequence);
-    if (last !== undefined && sequence > last + 1) this.#tell(["gap", node, last + 1, sequence - 1]);
+    if (last !== undefined && sequence > last + 1) {
+      this.lost += sequence - last - 1;
+      this.#tell(["gap", node, last + 1, sequence - 1]);
+    }
     return "deliver";
   }
 
   /** A stream is no longer received: what is missed of it is no gap. */
   forget(stream: string): void {
-    for (const streams of this.#last.values()) streams.delete(stream);
+    for (const { streams } of this.#senders.values()) streams.delete(stream);
   }
 
-  /** An incarnation that speaks again after another one of its name means that there are two. */
-  #lookForTwins(node: string, incarnation: string): void {
+  /** That node is gone. */
+  forgetNode(node: string): void {
+    this.#lives.delete(node);
+    this.#forgetSenders((sender) => sender.node === node);
+  }
+
+  #forgetSenders(which: (sender: Heard) => boolean): void {
+    for (const [incarnation, sender] of this.#senders) if (which(sender)) this.#senders.delete(incarnation);
+  }
+
+  /** A sender that is new, in place of the one that was in its thread before. */
+  #meet(node: string, incarnation: string): Heard {
+    const [life = ""] = incarnation.split("/", 1);
+    const end = incarnation.lastIndexOf(".");
+    const place = end < 0 ? incarnation : incarnation.slice(0, end);
+    this.#forgetSenders((sender) => sender.node === node && sender.place === place);
+    if (this.#senders.size >= MAX_SENDERS) this.#senders.delete(this.#senders.keys().next().value as string);
+    const heard: Heard = { node, life, place, streams: new Map() };
+    this.#senders.set(incarnation, heard);
+    return heard;
+  }
+
+  /** A life that speaks again after another one of its name means that there are two nodes of that name. */
+  #live({ node, life }: Heard): void {
     if (node === this.#own.node) {
-      this.#tell(["twin", node]);
+      this.twin(life);
       return;
     }
-    const heard = this.#incarnations.get(node);
-    if (heard === undefined) this.#incarnations.set(node, { incarnation, previous: undefined });
-    else if (heard.incarnation !== incarnation) {
-      if (heard.previous === incarnation) this.#tell(["twin", node]);
-      else this.#last.delete(`${node} ${heard.previous}`);
-      heard.previous = heard.incarnation;
-      heard.incarnation = incarnation;
+    const lives = this.#lives.get(node);
+    if (lives === undefined) this.#lives.set(node, { current: life, previous: undefined });
+    else if (lives.current !== life) {
+      const { current, previous } = lives;
+      if (previous === life) this.#twin(node, life);
+      else this.#forgetSenders((sender) => sender.node === node && sender.life === previous);
+      lives.previous = current;
+      lives.current = life;
     }
+  }
+
+  /** A life of this node's own name was heard of. */
+  twin(life: string): void {
+    if (life !== this.#own.life) this.#twin(this.#own.node, life);
+  }
+
+  /** Told once for each. */
+  #twin(node: string, life: string): void {
+    const text = `${node} ${life}`;
+    if (this.#twins.has(text) || this.#twins.size >= MAX_SENDERS) return;
+    this.#twins.add(text);
+    this.#tell(["twin", node]);
   }
 }

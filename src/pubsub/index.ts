@@ -3,13 +3,18 @@ export type {
   Adapter,
   AdapterEvent,
   AdapterFactory,
+  AdapterHealth,
   AdapterStatus,
   Deliver,
   PublishResult,
   TellEvent,
 } from "./adapter.js";
+export { ClusterError, type Link, type LinkEvents, type OpenLink } from "./adapters/link.js";
 export { localAdapter } from "./adapters/local.js";
 export { MemoryNetwork, type MemoryNetworkOptions } from "./adapters/memory.js";
+export { type NatsAdapterOptions, natsAdapter } from "./adapters/nats.js";
+export { type NetworkedOptions, networkedAdapter, type Place } from "./adapters/networked.js";
+export { type RedisAdapterOptions, redisAdapter } from "./adapters/redis.js";
 export {
   bareDispatcher,
   type Dispatcher,
@@ -18,7 +23,7 @@ export {
   type Subscription,
   type TopicView,
 } from "./dispatcher.js";
-export { type Envelope, Receiver, Sender, type Verdict } from "./envelope.js";
+export { type Envelope, newLife, Receiver, Sender, type SenderOptions, type Verdict } from "./envelope.js";
 export { BroadcastError, type Dropped, PubSub, type PubSubOptions } from "./pubsub.js";
 export { sharedJson, sharePayload } from "./shared-payload.js";
 export { SLOTS, slot } from "./slot.js";

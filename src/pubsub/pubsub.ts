@@ -25,8 +25,16 @@ import {
   send,
   telemetry,
   thisNode,
+  trapExit,
 } from "simurgh/runtime";
-import type { Adapter, AdapterEvent, AdapterFactory, AdapterStatus, PublishResult } from "./adapter.js";
+import type {
+  Adapter,
+  AdapterEvent,
+  AdapterFactory,
+  AdapterHealth,
+  AdapterStatus,
+  PublishResult,
+} from "./adapter.js";
 import { localAdapter } from "./adapters/local.js";
 import { bareDispatcher, type Dispatcher, dispatcherNamed } from "./dispatcher.js";
 import { slot } from "./slot.js";
@@ -72,6 +80,9 @@ interface Instance {
   readonly owners: readonly number[] | undefined;
   readonly adapter: Adapter;
   readonly dropped: { malformed: number; dispatcher: number; failed: number };
+  readonly interest: (slot: number, wanted: boolean) => void;
+  /** Slots in which what others send does not arrive yet. */
+  readonly pending: Map<number, Promise<void>>;
   /** Processes whose end is watched already. */
   readonly watched: Set<number>;
 }
@@ -87,6 +98,7 @@ function instance(name: string): Instance {
 
 /** Requests between the PubSub processes of a node's threads. */
 type Forwarded =
+  | readonly ["health"]
   | readonly ["subscribe", topic: string, pid: Pid, metadata: unknown]
   | readonly ["unsubscribe", topic: string, pid: Pid]
   | readonly [
@@ -99,27 +111,34 @@ type Forwarded =
     ]
   | readonly ["direct", nodeName: string, topic: string, message: unknown, dispatcher: string];
 
-const server: GenServerModule<Instance, PubSubOptions, Forwarded, Forwarded> = {
+interface StartArg {
+  readonly options: PubSubOptions;
+  /** Its supervisor stops it in good order. */
+  readonly supervised: boolean;
+}
+
+const server: GenServerModule<Instance, StartArg, Forwarded, Forwarded> = {
   name: "PubSub",
 
-  init(options) {
+  async init({ options, supervised }) {
     const node = thisNode();
     const me = self();
+    // To wait for what is still to be sent it must hear of its end before it ends. Who starts it by hand may end before it.
+    if (supervised) trapExit(true);
     // Adapters call from anywhere, even from what a process that has ended left behind; dispatchers run in this process, one
     // message after the other.
     const deliver = (topic: unknown, message: unknown, dispatcher: unknown): void =>
       void outside(() => send(me, ["remote", topic, message, dispatcher]));
     const tell = (event: AdapterEvent): void => void outside(() => send(me, ["adapter", event]));
-    const adapter = (options.adapter ?? localAdapter())(deliver, tell);
-    const table = new TopicTable((slotNumber, wanted) => adapter.interest?.(slotNumber, wanted));
-    const running: Instance = {
-      name: options.name,
-      table,
-      owners: options.owners,
-      adapter,
-      dropped: { malformed: 0, dispatcher: 0, failed: 0 },
-      watched: new Set(),
-    };
+    let adapter: Adapter | undefined;
+    let ended = false;
+    onExit(me, () => {
+      ended = true;
+      void adapter?.stop?.();
+    });
+    adapter = await (options.adapter ?? localAdapter())(deliver, tell);
+    if (ended) void adapter.stop?.();
+    const running = instanceOf(options, adapter);
     if (options.poolSize !== undefined || options.broadcastPoolSize !== undefined)
       notice("info", `${options.name}: pool sizes are ignored, topics are spread over the shard threads`, {});
     let named = instances.get(node);
@@ -128,19 +147,22 @@ const server: GenServerModule<Instance, PubSubOptions, Forwarded, Forwarded> = {
       instances.set(node, named);
     }
     named.set(options.name, running);
-    onExit(me, () => {
-      named.delete(options.name);
-      adapter.stop?.();
-    });
+    onExit(me, () => void named.delete(options.name));
     return ["ok", running];
   },
 
-  handleCall(request, _from, state) {
+  handleCall(request, from, state) {
+    if (request[0] === "health") return ["reply", state.adapter.health?.(), state];
     if (request[0] === "subscribe") {
       const [, topic, pid, metadata] = request;
       // The subscriber lives in another thread: its end arrives as DOWN.
       if (!state.table.has(pid)) monitor(pid);
       state.table.add(topic, { pid, metadata });
+      const pending = state.pending.get(slot(topic));
+      if (pending !== undefined) {
+        void pending.then(() => GenServer.reply(from, "ok"));
+        return ["noreply", state];
+      }
     } else if (request[0] === "unsubscribe") {
       state.table.remove(request[1], request[2]);
     }
@@ -177,10 +199,39 @@ const server: GenServerModule<Instance, PubSubOptions, Forwarded, Forwarded> = {
     return ["noreply", state];
   },
 
+  async terminate(_reason, { adapter }) {
+    await adapter.stop?.();
+  },
+
   formatStatus: ({ state }) => ({ topics: state.table.size, processes: state.table.processes }),
 };
 
-function notice(level: "debug" | "info" | "error", text: string, metadata: Record<string, unknown>): void {
+function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter): Instance {
+  const pending = new Map<number, Promise<void>>();
+  const interest = (number: number, wanted: boolean): void => {
+    const effective = adapter.interest?.(number, wanted);
+    if (effective === undefined || pending.has(number)) return;
+    pending.set(number, effective);
+    void effective.then(() => pending.delete(number));
+  };
+  const table = new TopicTable(interest);
+  return {
+    name,
+    table,
+    owners,
+    adapter,
+    dropped: { malformed: 0, dispatcher: 0, failed: 0 },
+    interest,
+    pending,
+    watched: new Set(),
+  };
+}
+
+function notice(
+  level: "debug" | "info" | "warning" | "error",
+  text: string,
+  metadata: Record<string, unknown>,
+): void {
   thisNode().report({ kind: "notice", level, text, pid: self(), metadata });
 }
 
@@ -241,14 +292,35 @@ function deliverHere(
 /** Tells of what the adapter noticed, once per change. */
 function adapterEvent(state: Instance, event: AdapterEvent): void {
   const { name } = state;
-  if (event[0] === "status") notice("info", `the adapter of ${name} is ${event[1]}`, { status: event[1] });
-  if (event[0] === "twin")
-    notice("error", `another node is named ${event[1]} as well: node names must be unique`, {
-      node: event[1],
-    });
+  switch (event[0]) {
+    case "status":
+      notice(event[1] === "up" ? "info" : "warning", STATUS_TEXTS[event[1]](name), { status: event[1] });
+      break;
+    case "twin":
+      notice("error", `another node is named ${event[1]} as well: node names must be unique`, {
+        node: event[1],
+      });
+      break;
+    case "node":
+      notice(event[2] === "lost" ? "warning" : "info", `node ${event[1]} ${NODE_TEXTS[event[2]]}`, {
+        node: event[1],
+      });
+      break;
+    case "trouble":
+      notice("error", `${name}: ${event[1]}`, {});
+      break;
+  }
   telemetry.emit(`pubsub.${event[0]}`, { count: 1 }, { pubsub: name, event });
   publish(name, EVENTS, undefined, ["adapter", event], bareDispatcher, true);
 }
+
+const STATUS_TEXTS: Record<AdapterStatus, (name: string) => string> = {
+  up: (name) => `${name} is joined to the other nodes`,
+  degraded: (name) => `${name} loses some messages to or from other nodes`,
+  down: (name) => `${name} is cut off from the other nodes; delivery on this node goes on`,
+};
+
+const NODE_TEXTS = { joined: "has joined", left: "has left", lost: "is not heard any more" } as const;
 
 function directFrom(
   running: Instance,
@@ -314,27 +386,29 @@ function checkFrom(from: unknown): asserts from is Pid {
   if (!isPid(from)) throw new BadArg("badarg: broadcastFrom takes the pid of the process to leave out");
 }
 
+function start(options: PubSubOptions, supervised: boolean): Promise<StartResult> {
+  if (typeof options?.name !== "string")
+    throw new BadArg("the name option is required when starting a PubSub");
+  return GenServer.startLink(server, { options, supervised }, { name: options.name });
+}
+
 export const PubSub = {
   /** The topic of what adapters tell: subscribe to get `["adapter", event]`. */
   EVENTS,
 
   /** Starts a PubSub for this thread, linked to the caller. */
-  startLink(options: PubSubOptions): Promise<StartResult> {
-    if (typeof options?.name !== "string")
-      throw new BadArg("the name option is required when starting a PubSub");
-    return GenServer.startLink(server, options, { name: options.name });
-  },
+  startLink: (options: PubSubOptions): Promise<StartResult> => start(options, false),
 
   childSpec(options: PubSubOptions): ChildSpec {
     return {
       id: options.name,
-      start: [PubSub.startLink as (...args: never[]) => unknown, [options]],
+      start: [start as (...args: never[]) => unknown, [options, true]],
     } as ChildSpec;
   },
 
   /**
-   * Subscribes the calling process. When it has returned (for a topic of another thread: resolved), every later
-   * broadcast reaches the caller. Subscribing twice delivers twice (P-004).
+   * Subscribes the calling process. When it has returned (for a topic of another thread, or the first in its slot on a node with
+   * others: resolved), every later broadcast reaches the caller. Subscribing twice delivers twice (P-004).
    */
   subscribe(
     name: string,
@@ -363,7 +437,24 @@ export const PubSub = {
         table.removeProcess(pid);
       });
     }
-    return "ok";
+    const pending = running.pending.get(slot(topic));
+    return pending === undefined ? "ok" : pending.then(() => "ok");
+  },
+
+  /**
+   * For who must not be told anything between its subscription and something else it says: sees to it that a subscription made
+   * now takes effect at once. Undefined when it does already.
+   */
+  prepare(name: string, topic: string): Promise<void> | undefined {
+    const running = instance(name);
+    const number = slot(topic);
+    if (running.adapter.alone === true || elsewhere(running, topic) !== undefined) return undefined;
+    if (!running.table.hasSlot(number)) {
+      running.interest(number, true);
+      // Whoever asked may never subscribe.
+      running.interest(number, false);
+    }
+    return running.pending.get(number);
   },
 
   /** Removes all subscriptions of the calling process to the topic; ok also when there are none. */
@@ -470,6 +561,10 @@ export const PubSub = {
 
   /** How the road to other nodes is, as this thread's adapter knows it. */
   status: (name: string): AdapterStatus => instance(name).adapter.status?.() ?? "up",
+
+  /** What a thread's adapter knows of the cluster; undefined where there is no engine. */
+  health: (name: string, thread: number = thisNode().index): Promise<AdapterHealth | undefined> =>
+    GenServer.call({ name, node: thread }, ["health"] satisfies Forwarded),
 
   /** Subscription counts of this thread, for tests and the observer. */
   stats(name: string): { readonly topics: number; readonly processes: number } {

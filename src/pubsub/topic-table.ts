@@ -112,6 +112,11 @@ export class TopicTable {
     if (topics === 0 || (topics === 1 && change === 1)) this.#onSlot(number, topics > 0);
   }
 
+  /** Whether some topic of the slot has subscribers. */
+  hasSlot(number: number): boolean {
+    return this.#slots.has(number);
+  }
+
   /** Removes every subscription of a process. */
   removeProcess(pid: Pid): void {
     for (const name of [...(this.#topicsOf.get(keyOf(pid)) ?? [])]) this.remove(name, pid);

@@ -28,6 +28,8 @@ function findProgram(names: readonly string[]): string | undefined {
 export const programs = {
   mariadbd: findProgram(["mariadbd", "mysqld"]),
   mariadbInstall: findProgram(["mariadb-install-db", "mysql_install_db"]),
+  natsServer: findProgram(["nats-server"]),
+  redisServer: findProgram(["redis-server", "valkey-server"]),
   chromium: findProgram([
     process.env.CHROMIUM_PATH ?? "chromium",
     "chromium",
@@ -41,6 +43,14 @@ const needs = {
   MariaDB: {
     met: !without.has("MariaDB") && programs.mariadbd !== undefined && programs.mariadbInstall !== undefined,
     remedy: "install mariadb-server",
+  },
+  NATS: {
+    met: !without.has("NATS") && programs.natsServer !== undefined,
+    remedy: "install nats-server",
+  },
+  Redis: {
+    met: !without.has("Redis") && programs.redisServer !== undefined,
+    remedy: "install redis-server",
   },
   Chromium: {
     met: !without.has("Chromium") && programs.chromium !== undefined,
