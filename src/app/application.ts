@@ -3,13 +3,12 @@
  *
  *     PhoenixPair  one_for_one
  *     ├ Repository           owns the database; in a thread of its own when there are shards
- *     └ Endpoint             sockets and shards
+ *     └ Endpoint             gateways, each with the API and the web client, and shards
  *         each shard:
  *         └ ChallengePresence
  *
  * The repository comes first, since a room asks it when somebody joins, and stops last, so that nothing is lost.
  */
-import type { Server as HttpServer } from "node:http";
 import { extname } from "node:path";
 import { Endpoint, type ShardTree } from "simurgh/channels";
 import { type ChildSpec, threadSpec } from "simurgh/runtime";
@@ -27,7 +26,7 @@ const beside = (path: string): URL => new URL(`${path}${extname(import.meta.url)
 export const storageNode = ({ shards }: Config): number => (shards === 0 ? 0 : shards + 1);
 
 /** The children of the main thread. */
-export function mainTree(config: Config, server: HttpServer): ChildSpec[] {
+export function mainTree(config: Config): ChildSpec[] {
   const facts: AppFacts = { jwtSecret: config.jwtSecret, storageNode: storageNode(config) };
   setAppFacts(facts);
   return [
@@ -40,7 +39,9 @@ export function mainTree(config: Config, server: HttpServer): ChildSpec[] {
         }),
     Endpoint.childSpec({
       name: ENDPOINT,
-      server,
+      server: { module: beside("./http/http-server"), args: facts },
+      listen: { host: config.host, port: config.port },
+      gateways: config.gateways,
       sockets: { "/socket": { module: beside("./channels/user-socket") } },
       shards: config.shards,
       shardTree: { module: new URL(import.meta.url), export: "shardTree", args: facts },

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
+import { sharesPorts } from "simurgh/channels";
 
 export interface DatabaseConfig {
   readonly kind: "sqlite" | "mysql";
@@ -19,6 +20,7 @@ export interface Config {
   readonly database: DatabaseConfig;
   readonly jwtSecret: string;
   readonly shards: number;
+  readonly gateways: number;
   readonly logLevel: string;
   /** Undefined: pages of this very server may connect. */
   readonly allowedOrigins: readonly string[] | undefined;
@@ -44,6 +46,7 @@ export function readConfig(env: Environment): Config {
     database: readDatabase(env.DATABASE_URL, dataDir),
     jwtSecret: readSecret(env, dataDir),
     shards: wholeNumber("SHARDS", env.SHARDS ?? String(Math.max(1, availableParallelism() - 1)), 0, 64),
+    gateways: readGateways(env.GATEWAYS),
     logLevel: oneOf("LOG_LEVEL", env.LOG_LEVEL ?? "warn", LOG_LEVELS),
     allowedOrigins: readOrigins(env.ALLOWED_ORIGINS),
   };
@@ -57,6 +60,15 @@ function wholeNumber(name: string, text: string, least: number, most: number): n
     );
   }
   return value;
+}
+
+function readGateways(text = "1"): number {
+  const gateways = wholeNumber("GATEWAYS", text, 1, 64);
+  if (gateways > 1 && !sharesPorts())
+    throw new StartupError(
+      `GATEWAYS ${gateways} needs Node 22.12 or later, where threads can share a port; this is Node ${process.versions.node}. Leave GATEWAYS out, or use a later Node`,
+    );
+  return gateways;
 }
 
 function oneOf(name: string, value: string, allowed: readonly string[]): string {

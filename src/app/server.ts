@@ -1,10 +1,8 @@
 /**
- * The running application: the HTTP server, the tree, and an orderly end of both.
+ * The running application: its tree, what it logs, and an orderly end.
  */
-import { createServer, type Server as HttpServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { getRequestListener } from "@hono/node-server";
 import pino, { type Logger } from "pino";
+import { Endpoint } from "simurgh/channels";
 import {
   createNode,
   type Pid,
@@ -14,11 +12,8 @@ import {
   Supervisor,
   trapExit,
 } from "simurgh/runtime";
-import { mainTree, storageNode } from "./application.js";
+import { ENDPOINT, mainTree } from "./application.js";
 import { type Config, StartupError } from "./config.js";
-import { createApi } from "./http/api.js";
-import { serveWeb } from "./http/web.js";
-import { askRepository, type Repository, repositoryBy } from "./storage/repository.js";
 
 export interface RunningServer {
   readonly url: string;
@@ -28,9 +23,6 @@ export interface RunningServer {
   /** Settles when the tree has given up by itself. */
   readonly failed: Promise<Error>;
 }
-
-/** Milliseconds that open HTTP requests have to finish at the end. */
-const HTTP_GRACE_MS = 2000;
 
 export async function startServer(config: Config): Promise<RunningServer> {
   const logger = pino({ level: config.logLevel }, pino.destination(2));
@@ -43,23 +35,9 @@ export async function startServer(config: Config): Promise<RunningServer> {
   const node = createNode({
     onReport: (report) => (held === undefined ? logReport(logger, report) : void held.push(report)),
   });
-  let ready = false;
-  const api = createApi({
-    repository: throughProcess(node, storageNode(config)),
-    jwtSecret: config.jwtSecret,
-    ready: () => ready,
-    onError: (error) => logger.error({ err: error }, "a request failed"),
-  });
-  serveWeb(api);
-  const server = createServer(
-    { requestTimeout: 30_000, headersTimeout: 15_000 },
-    getRequestListener(api.fetch),
-  );
-
-  const tree = superviseTree(node, config, server);
+  const tree = superviseTree(node, config);
   try {
     await tree.started;
-    await listen(server, config);
   } catch (error) {
     if (!(error instanceof StartupError)) releaseReports();
     await tree.stop().catch(() => {});
@@ -67,21 +45,14 @@ export async function startServer(config: Config): Promise<RunningServer> {
     throw error;
   }
   releaseReports();
-  ready = true;
-  const { port } = server.address() as AddressInfo;
+  const address = await node.run(() => Endpoint.address(ENDPOINT));
   const host = config.host.includes(":") ? `[${config.host}]` : config.host;
   return {
-    url: `http://${host}:${port}`,
+    url: `http://${host}:${address?.port}`,
     node,
     failed: tree.failed,
     async stop() {
-      ready = false;
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
       await tree.stop();
-      const late = setTimeout(() => server.closeAllConnections(), HTTP_GRACE_MS);
-      await closed;
-      clearTimeout(late);
       await node.stop();
       logger.flush();
     },
@@ -95,7 +66,7 @@ interface Tree {
 }
 
 /** Runs the application's supervisor under a process of its own that waits to be told to stop. */
-function superviseTree(node: RuntimeNode, config: Config, server: HttpServer): Tree {
+function superviseTree(node: RuntimeNode, config: Config): Tree {
   let supervisor: Pid | undefined;
   let fail!: (error: Error) => void;
   const failed = new Promise<Error>((resolve) => {
@@ -115,12 +86,12 @@ function superviseTree(node: RuntimeNode, config: Config, server: HttpServer): T
   const ended = node
     .run(async () => {
       trapExit(true);
-      const result = await Supervisor.startLink(mainTree(config, server), {
+      const result = await Supervisor.startLink(mainTree(config), {
         strategy: "one_for_one",
         name: "phoenixpair.supervisor",
       });
       if (result[0] !== "ok" || result === "ignore") {
-        notBegun(startFailure(result === "ignore" ? "ignore" : result[1]));
+        notBegun(startFailure(result === "ignore" ? "ignore" : result[1], config));
         return;
       }
       supervisor = result[1] as Pid;
@@ -144,7 +115,7 @@ function superviseTree(node: RuntimeNode, config: Config, server: HttpServer): T
 }
 
 /** What a failed start comes down to, for somebody who has to do something about it. */
-function startFailure(reason: unknown): Error {
+function startFailure(reason: unknown, config: Config): Error {
   const database = findTagged(reason, "database_unavailable");
   if (database !== undefined) {
     const [, code, message] = database as [string, string, string];
@@ -152,7 +123,8 @@ function startFailure(reason: unknown): Error {
       `the database cannot be used (${[code, message].filter(Boolean).join(": ")}); check DATABASE_URL, or DATA_DIR for SQLite`,
     );
   }
-  const cause = findError(reason);
+  const cause = findError(reason) as NodeJS.ErrnoException | undefined;
+  if (cause?.syscall === "listen" || cause?.syscall === "getaddrinfo") return listenFailure(cause, config);
   return cause ?? new Error(`the application did not start: ${JSON.stringify(reason)}`);
 }
 
@@ -175,23 +147,14 @@ function findError(term: unknown): Error | undefined {
   return Array.isArray(term) ? term.map(findError).find((error) => error !== undefined) : undefined;
 }
 
-function listen(server: HttpServer, { host, port }: Config): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const why: Record<string, string> = {
-        EADDRINUSE: `PORT ${port} on ${host} is in use; stop what uses it or set PORT to another`,
-        EACCES: `PORT ${port} may not be used by this user; set PORT to one above 1023`,
-        EADDRNOTAVAIL: `HOST ${host} is not an address of this machine; set HOST to one that is`,
-      };
-      reject(new StartupError(why[error.code ?? ""] ?? `cannot listen on ${host}:${port}: ${error.message}`));
-    });
-    server.listen(port, host, resolve);
-  });
+function listenFailure(error: NodeJS.ErrnoException, { host, port }: Config): StartupError {
+  const why: Record<string, string> = {
+    EADDRINUSE: `PORT ${port} on ${host} is in use; stop what uses it or set PORT to another`,
+    EACCES: `PORT ${port} may not be used by this user; set PORT to one above 1023`,
+    EADDRNOTAVAIL: `HOST ${host} is not an address of this machine; set HOST to one that is`,
+  };
+  return new StartupError(why[error.code ?? ""] ?? `cannot listen on ${host}:${port}: ${error.message}`);
 }
-
-/** The repository for code outside of processes: each request runs as a process of its own. */
-const throughProcess = (node: RuntimeNode, storage: number): Repository =>
-  repositoryBy((request) => node.run(() => askRepository(storage, request)));
 
 const PINO_LEVELS = { debug: "debug", info: "info", warning: "warn", error: "error" } as const;
 

@@ -13,7 +13,13 @@ export type { ConnectInfo, ConnectInfoEntry, SessionOptions } from "./connect-in
 export { type ChannelEntry, Debug, type SocketEntry } from "./debug.js";
 export { Endpoint, type EndpointOptions } from "./endpoint.js";
 export { ChannelHarness, type HarnessFrame, type JoinOutcome } from "./harness.js";
-export type { ListenOptions, MakeServer, ServerContext, ServerModule } from "./listener.js";
+export {
+  type ListenOptions,
+  type MakeServer,
+  type ServerContext,
+  type ServerModule,
+  sharesPorts,
+} from "./listener.js";
 export { type Broadcast, isBroadcast, type Message, type WireRef } from "./message.js";
 export type { DrainOptions, LongPollOptions, Mount, TransportOptions, WebSocketOptions } from "./mount.js";
 export type { LogLevel } from "./mount-options.js";

@@ -43,17 +43,21 @@ export interface ServerModule {
 export const isServerModule = (server: HttpServer | ServerModule): server is ServerModule =>
   (server as Partial<ServerModule>).module !== undefined;
 
-/** The first Node that lets several threads listen on one port; those before it ignore being asked to (see `reusePort`). */
-const SHARES_PORTS = { major: 22, minor: 12 };
+/**
+ * Whether threads can listen on one port here: from Node 22.12 (and 23.1, which is older). Earlier ones ignore being asked to, and
+ * the second to listen finds the port in use.
+ */
+export function sharesPorts(version: string = process.versions.node): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return (major === 22 && minor >= 12) || (major === 23 && minor >= 1) || major > 23;
+}
 
 /** Throws, and says what to do, where threads cannot share a port. */
 export function checkSharedPort(gateways: number, version: string = process.versions.node): void {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  // 23.0 came before 22.12.
-  if ((major === 22 && minor >= SHARES_PORTS.minor) || (major === 23 && minor >= 1) || major > 23) return;
-  throw new BadArg(
-    `badarg: gateways: ${gateways} needs Node ${SHARES_PORTS.major}.${SHARES_PORTS.minor} or later, where threads can share a port; this is Node ${version}. Use a later Node, or gateways: 1, or several processes behind node:cluster`,
-  );
+  if (!sharesPorts(version))
+    throw new BadArg(
+      `badarg: gateways: ${gateways} needs Node 22.12 or later, where threads can share a port; this is Node ${version}. Use a later Node, or gateways: 1, or several processes behind node:cluster`,
+    );
 }
 
 /** The server of this thread. Without a module, one that has nothing but sockets. */

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import jwt from "jsonwebtoken";
+import { sharesPorts } from "simurgh/channels";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { type Account, AppServer, runToEnd } from "../support/app-server.js";
@@ -299,6 +300,14 @@ describe("a start that cannot succeed says why in one line and ends with an erro
     expect(ended.stderr).not.toMatch(/^\s+at /m);
   };
 
+  if (!sharesPorts())
+    test("GATEWAYS=2 on this Node", async () => {
+      expectOneLine(
+        await runToEnd({ GATEWAYS: "2", DATA_DIR: `/tmp/pp-none-${process.pid}` }),
+        /GATEWAYS 2 needs Node 22\.12 or later/,
+      );
+    });
+
   test("PORT in use", async () => {
     const server = await AppServer.start({ SHARDS: "0" });
     expectOneLine(
@@ -311,6 +320,7 @@ describe("a start that cannot succeed says why in one line and ends with an erro
   test.each([
     ["PORT=http", { PORT: "http" }, /PORT must be a whole number/],
     ["SHARDS=-1", { SHARDS: "-1" }, /SHARDS must be a whole number/],
+    ["GATEWAYS=0", { GATEWAYS: "0" }, /GATEWAYS must be a whole number from 1 to 64/],
     ["LOG_LEVEL=loud", { LOG_LEVEL: "loud" }, /LOG_LEVEL must be one of/],
     ["an unwritable DATA_DIR", { DATA_DIR: "/dev/null/data" }, /DATA_DIR .* cannot be written to/],
     [
