@@ -12,12 +12,11 @@
 import { extname } from "node:path";
 import { Endpoint, type ShardTree } from "simurgh/channels";
 import { type ChildSpec, threadSpec } from "simurgh/runtime";
-import { type AppFacts, setAppFacts } from "./channels/app-facts.js";
+import { type AppFacts, ENDPOINT, setAppFacts } from "./channels/app-facts.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
 import type { Config } from "./config.js";
+import type { HttpFacts } from "./http/http-server.js";
 import { repositorySpec } from "./storage/repository.js";
-
-export const ENDPOINT = "phoenixpair";
 
 /** A module beside this one, built or source, whichever this one is. */
 const beside = (path: string): URL => new URL(`${path}${extname(import.meta.url)}`, import.meta.url);
@@ -27,7 +26,9 @@ export const storageNode = ({ shards }: Config): number => (shards === 0 ? 0 : s
 
 /** The children of the main thread. */
 export function mainTree(config: Config): ChildSpec[] {
-  const facts: AppFacts = { jwtSecret: config.jwtSecret, storageNode: storageNode(config) };
+  const { keys, accessSeconds, allowedOrigins, trustedProxies } = config;
+  const facts: AppFacts = { keys, storageNode: storageNode(config) };
+  const http: HttpFacts = { ...facts, accessSeconds, allowedOrigins, trustedProxies };
   setAppFacts(facts);
   return [
     config.shards === 0
@@ -39,13 +40,14 @@ export function mainTree(config: Config): ChildSpec[] {
         }),
     Endpoint.childSpec({
       name: ENDPOINT,
-      server: { module: beside("./http/http-server"), args: facts },
+      server: { module: beside("./http/http-server"), args: http },
       listen: { host: config.host, port: config.port },
       gateways: config.gateways,
-      sockets: { "/socket": { module: beside("./channels/user-socket") } },
+      sockets: { "/socket": { module: beside("./channels/user-socket"), authToken: true } },
       shards: config.shards,
       shardTree: { module: new URL(import.meta.url), export: "shardTree", args: facts },
-      checkOrigin: config.allowedOrigins ?? "conn",
+      checkOrigin: allowedOrigins ?? "conn",
+      trustProxy: trustedProxies > 0,
     }),
   ];
 }

@@ -6,6 +6,7 @@ import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "n
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { sharesPorts } from "simurgh/channels";
+import type { SigningKeys } from "./auth/tokens.js";
 
 export interface DatabaseConfig {
   readonly kind: "sqlite" | "mysql";
@@ -18,12 +19,16 @@ export interface Config {
   readonly port: number;
   readonly dataDir: string;
   readonly database: DatabaseConfig;
-  readonly jwtSecret: string;
+  readonly keys: SigningKeys;
+  /** Seconds an access token is good for. */
+  readonly accessSeconds: number;
   readonly shards: number;
   readonly gateways: number;
   readonly logLevel: string;
   /** Undefined: pages of this very server may connect. */
   readonly allowedOrigins: readonly string[] | undefined;
+  /** Proxies before this server, whose word on addresses and https is taken. */
+  readonly trustedProxies: number;
 }
 
 /** A fault of the environment or the machine, told in one line: no stack trace helps here. */
@@ -44,11 +49,13 @@ export function readConfig(env: Environment): Config {
     port: wholeNumber("PORT", env.PORT ?? "4000", 0, 65_535),
     dataDir,
     database: readDatabase(env.DATABASE_URL, dataDir),
-    jwtSecret: readSecret(env, dataDir),
+    keys: { secret: readSecret(env, dataDir), previous: readPrevious(env.JWT_PREVIOUS_SECRETS) },
+    accessSeconds: wholeNumber("ACCESS_TOKEN_SECONDS", env.ACCESS_TOKEN_SECONDS ?? "900", 2, 3600),
     shards: wholeNumber("SHARDS", env.SHARDS ?? String(Math.max(1, availableParallelism() - 1)), 0, 64),
     gateways: readGateways(env.GATEWAYS),
     logLevel: oneOf("LOG_LEVEL", env.LOG_LEVEL ?? "warn", LOG_LEVELS),
     allowedOrigins: readOrigins(env.ALLOWED_ORIGINS),
+    trustedProxies: wholeNumber("TRUST_PROXY", env.TRUST_PROXY ?? "0", 0, 10),
   };
 }
 
@@ -135,6 +142,19 @@ function readSecret(env: Environment, dataDir: string): string {
   if (secret.length < MIN_SECRET_LENGTH)
     throw new StartupError(`the secret in ${file} is too short; delete the file to have a new one made`);
   return secret;
+}
+
+function readPrevious(text = ""): readonly string[] {
+  const secrets = text
+    .split(",")
+    .map((secret) => secret.trim())
+    .filter(Boolean);
+  if (secrets.some((secret) => secret.length < MIN_SECRET_LENGTH)) {
+    throw new StartupError(
+      `JWT_PREVIOUS_SECRETS has one under ${MIN_SECRET_LENGTH} characters; write the former values of JWT_SECRET, separated by commas`,
+    );
+  }
+  return secrets;
 }
 
 function readOrigins(text: string | undefined): readonly string[] | undefined {

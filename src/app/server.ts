@@ -12,7 +12,8 @@ import {
   Supervisor,
   trapExit,
 } from "simurgh/runtime";
-import { ENDPOINT, mainTree } from "./application.js";
+import { mainTree } from "./application.js";
+import { ENDPOINT } from "./channels/app-facts.js";
 import { type Config, StartupError } from "./config.js";
 
 export interface RunningServer {

@@ -1,25 +1,54 @@
 import { expect, test } from "vitest";
-import { FailedAttempts } from "../../src/app/http/attempts.js";
+import { Attempts } from "../../src/app/http/attempts.js";
 
-test("after ten failures within five minutes an account has to wait, others do not, and success forgets", () => {
+const LIMIT = { most: 5, windowMs: 60_000, longestWaitMs: 200_000 };
+
+test("after so many attempts within a window one has to wait for its end, others do not, and success forgets", () => {
   let now = 0;
-  const attempts = new FailedAttempts(() => now);
-  for (let n = 0; n < 9; n += 1) attempts.failed("ann");
+  const attempts = new Attempts(LIMIT, () => now);
+  for (let n = 0; n < 4; n += 1) attempts.count("ann");
   expect(attempts.waitFor("ann")).toBe(0);
-  attempts.failed("ann");
-  expect([attempts.waitFor("ann"), attempts.waitFor("bob")]).toEqual([300_000, 0]);
-  now = 299_000;
+  attempts.count("ann");
+  expect([attempts.waitFor("ann"), attempts.waitFor("bob")]).toEqual([60_000, 0]);
+  now = 59_000;
   expect(attempts.waitFor("ann")).toBe(1000);
-  now = 300_000;
+  now = 60_000;
   expect(attempts.waitFor("ann")).toBe(0);
-  for (let n = 0; n < 10; n += 1) attempts.failed("ann");
   attempts.succeeded("ann");
+  for (let n = 0; n < 4; n += 1) attempts.count("ann");
   expect(attempts.waitFor("ann")).toBe(0);
 });
 
+test("each further attempt doubles the wait up to the longest, and whoever lets it pass twice over begins anew", () => {
+  let now = 0;
+  const attempts = new Attempts(LIMIT, () => now);
+  for (let n = 0; n < 5; n += 1) attempts.count("ann");
+  const waits: number[] = [];
+  for (let n = 0; n < 4; n += 1) {
+    now += attempts.waitFor("ann");
+    if (n === 0) now -= 1;
+    attempts.count("ann");
+    waits.push(attempts.waitFor("ann"));
+  }
+  expect(waits).toEqual([120_000, 200_000, 200_000, 200_000]);
+  now += 400_000;
+  attempts.count("ann");
+  expect(attempts.waitFor("ann")).toBe(0);
+});
+
+test("attempts that are spread out never have to wait", () => {
+  let now = 0;
+  const attempts = new Attempts(LIMIT, () => now);
+  for (let n = 0; n < 100; n += 1) {
+    expect(attempts.waitFor("ann")).toBe(0);
+    attempts.count("ann");
+    now += 15_001;
+  }
+});
+
 test("memory is bounded: the oldest entries go first", () => {
-  const attempts = new FailedAttempts(() => 0);
-  for (let n = 0; n < 10; n += 1) attempts.failed("first");
-  for (let n = 0; n < 10_000; n += 1) attempts.failed(`other ${n}`);
+  const attempts = new Attempts(LIMIT, () => 0);
+  for (let n = 0; n < 10; n += 1) attempts.count("first");
+  for (let n = 0; n < 10_000; n += 1) attempts.count(`other ${n}`);
   expect(attempts.waitFor("first")).toBe(0);
 });

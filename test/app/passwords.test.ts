@@ -1,5 +1,6 @@
+import { scryptSync } from "node:crypto";
 import { expect, test } from "vitest";
-import { hashPassword, Overloaded, verifyPassword } from "../../src/app/auth/passwords.js";
+import { hashPassword, isOutdated, Overloaded, verifyPassword } from "../../src/app/auth/passwords.js";
 
 test("a password is good for its own hash alone, and two hashes of it differ", async () => {
   const [one, two] = await Promise.all([hashPassword("correct horse"), hashPassword("correct horse")]);
@@ -8,6 +9,13 @@ test("a password is good for its own hash alone, and two hashes of it differ", a
   expect(await verifyPassword("correct horse", one)).toBe(true);
   expect(await verifyPassword("correct horsf", one)).toBe(false);
   expect(await verifyPassword("correct horse", "nonsense")).toBe(false);
+});
+
+test("a hash made with other parameters is good and outdated", async () => {
+  expect(isOutdated(await hashPassword("x"))).toBe(false);
+  const key = scryptSync("x", Buffer.from("c2FsdA", "base64"), 32, { N: 1024, r: 8, p: 1 });
+  const old = `$scrypt$ln=10,r=8,p=1$c2FsdA$${key.toString("base64").replace(/=+$/, "")}`;
+  expect([await verifyPassword("x", old), isOutdated(old)]).toEqual([true, true]);
 });
 
 test("an unknown user takes the same work and is refused", async () => {

@@ -80,7 +80,7 @@ export class AppServer {
         if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${this.errors}`);
         return (await fetch(`${this.url}/healthz`)).status === 200;
       },
-      20_000,
+      60_000,
     );
   }
 

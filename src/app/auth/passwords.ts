@@ -59,6 +59,10 @@ export async function hashPassword(password: string): Promise<string> {
   return `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(salt)}$${base64(key)}`;
 }
 
+/** Whether a hash was made with other parameters than those of today: it is to be made anew at the next log-in. */
+export const isOutdated = (hash: string): boolean =>
+  !hash.startsWith(`$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$`);
+
 /** A hash of no password, to spend the same time on an unknown user. */
 const NOBODY = `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(Buffer.alloc(16))}$${base64(Buffer.alloc(KEY_LENGTH))}`;
 

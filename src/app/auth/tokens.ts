@@ -1,43 +1,79 @@
-/** Access tokens: JSON Web Tokens, signed by HS256 and nothing else. */
-import { randomUUID } from "node:crypto";
+/**
+ * Access tokens: JSON Web Tokens, signed by HS256 and nothing else. Each belongs to a session and is short-lived; a new one
+ * is had with the session's refresh token (refresh-tokens.ts).
+ *
+ * Keys rotate: tokens name their key (`kid`), the current one signs, and previous ones go on being accepted.
+ */
+import { createHash, randomUUID } from "node:crypto";
 import jwt from "jsonwebtoken";
 
 const ISSUER = "phoenixpair";
 const AUDIENCE = "phoenixpair:access";
-/** Seconds a token is good for. */
-export const TOKEN_LIFETIME = 12 * 60 * 60;
+/** What the token is for: a token for anything else is not accepted as access. */
+const USE = "access";
 const CLOCK_TOLERANCE = 5;
+
+/** Plain data: it crosses threads. */
+export interface SigningKeys {
+  readonly secret: string;
+  /** Secrets that signed before, and whose tokens are good until they expire. */
+  readonly previous: readonly string[];
+}
 
 export interface Claims {
   readonly userId: number;
+  readonly sessionId: string;
   /** When it ends, in seconds since 1970. */
   readonly expiresAt: number;
 }
 
-export function issueToken(userId: number, secret: string): string {
-  return jwt.sign({}, secret, {
+const keyIds = new Map<string, string>();
+
+/** Names a key without telling it. */
+function keyId(secret: string): string {
+  let id = keyIds.get(secret);
+  if (id === undefined) {
+    id = createHash("sha256").update(`kid ${secret}`).digest("base64url").slice(0, 12);
+    keyIds.set(secret, id);
+  }
+  return id;
+}
+
+export function issueToken(
+  { userId, sessionId }: Omit<Claims, "expiresAt">,
+  { secret }: SigningKeys,
+  seconds: number,
+): string {
+  return jwt.sign({ use: USE, sid: sessionId }, secret, {
     algorithm: "HS256",
+    keyid: keyId(secret),
     subject: String(userId),
     issuer: ISSUER,
     audience: AUDIENCE,
-    expiresIn: TOKEN_LIFETIME,
+    expiresIn: seconds,
     jwtid: randomUUID(),
   });
 }
 
 /** The claims of a good token; undefined for anything else, whatever is wrong with it. */
-export function verifyToken(token: unknown, secret: string): Claims | undefined {
+export function verifyToken(token: unknown, keys: SigningKeys): Claims | undefined {
   if (typeof token !== "string" || token.length > 4096) return undefined;
   try {
-    const claims = jwt.verify(token, secret, {
+    const kid = jwt.decode(token, { complete: true })?.header.kid;
+    const key =
+      kid === undefined ? keys.secret : [keys.secret, ...keys.previous].find((one) => keyId(one) === kid);
+    if (key === undefined) return undefined;
+    const claims = jwt.verify(token, key, {
       algorithms: ["HS256"],
       issuer: ISSUER,
       audience: AUDIENCE,
       clockTolerance: CLOCK_TOLERANCE,
     });
     if (typeof claims === "string" || claims.exp === undefined || claims.jti === undefined) return undefined;
+    if (claims.use !== USE || typeof claims.sid !== "string") return undefined;
     const userId = Number(claims.sub);
-    return Number.isSafeInteger(userId) && userId > 0 ? { userId, expiresAt: claims.exp } : undefined;
+    if (!Number.isSafeInteger(userId) || userId <= 0) return undefined;
+    return { userId, sessionId: claims.sid, expiresAt: claims.exp };
   } catch {
     return undefined;
   }

@@ -1,7 +1,10 @@
 /** What the channels of a thread need to know of the application. Set once, when the thread's tree starts. */
+import type { SigningKeys } from "../auth/tokens.js";
+
+export const ENDPOINT = "phoenixpair";
 
 export interface AppFacts {
-  readonly jwtSecret: string;
+  readonly keys: SigningKeys;
   /** Node index of the thread where the repository runs. */
   readonly storageNode: number;
 }

@@ -3,7 +3,10 @@
  *
  * in   `response:update {response}`            stores the text, shows its writer as typing, tells everybody
  *      `current_participant_typing:remove`     the writer has left the text
+ *      `session:renew {token}`                 see session-renewal.ts
  * out  `response:updated {challenge}`          to everybody, the writer included, once it is stored
+ *      `challenge:changed {challenge}`         its owner has changed title, prompt or language
+ *      `room:access`, `room:closed`            see room-access.ts
  *      `presence_state`, `presence_diff`       who is here: `{typing, first_name, user_id}` under the user's id
  */
 import {
@@ -19,11 +22,28 @@ import {
 } from "simurgh/channels";
 import { send } from "simurgh/runtime";
 import { challengeId, MAX_RESPONSE } from "../http/input.js";
-import { repositoryOn } from "../storage/repository.js";
+import { type Failure, repositoryOn } from "../storage/repository.js";
 import { appFacts } from "./app-facts.js";
 import { ChallengePresence } from "./challenge-presence.js";
+import {
+  ACCESS_CHANGED,
+  accessOut,
+  CHECK_ACCESS,
+  canWrite,
+  checkAccess,
+  READ_ONLY,
+  roleOf,
+} from "./room-access.js";
+import { EXPIRING, sessionEvents, tellExpiring, watchSession } from "./session-renewal.js";
 
 const STORE_FAILED = { error: "Error updating challenge" };
+
+/** Why somebody may not enter. */
+const UNAVAILABLE = { reason: "unavailable", code: "database_unavailable", retry_after_ms: 2000 };
+const REFUSALS: Readonly<Partial<Record<Failure, object>>> = {
+  not_found: { reason: "not_found", code: "challenge_not_found" },
+  forbidden: { reason: "unauthorized", code: "not_invited" },
+};
 
 const repository = () => repositoryOn(appFacts().storageNode);
 
@@ -51,20 +71,20 @@ export const challengeChannel = defineChannel("challenges:*", {
   async join(topic, _params, socket) {
     const id = challengeId(topic.slice("challenges:".length));
     const found = id === undefined ? (["error", "not_found"] as const) : await repository().challenge(id);
-    if (found[0] === "error") {
-      return found[1] === "not_found"
-        ? refused({ reason: "not_found", code: "challenge_not_found" })
-        : refused({ reason: "unavailable", code: "database_unavailable", retry_after_ms: 2000 });
-    }
-    send(socket.channelPid, "after join");
+    if (found[0] === "error") return refused(REFUSALS[found[1]] ?? UNAVAILABLE);
     const { id: challenge, updated_at: updatedAt } = found[1];
-    return joined(assign(socket, { challengeId: challenge, updatedAt, typing: false }), {
-      challenge: found[1],
-    });
+    const role = await roleOf(challenge, socket.assigns.userId);
+    if (role[0] === "error") return refused(REFUSALS[role[1]] ?? UNAVAILABLE);
+    send(socket.channelPid, "after join");
+    const entered = assign(socket, { challengeId: challenge, updatedAt, role: role[1], typing: false });
+    return joined(entered, { challenge: found[1], role: role[1], can_write: canWrite(entered) });
   },
 
   handleIn: {
+    ...sessionEvents,
+
     async "response:update"(payload, socket) {
+      if (!canWrite(socket)) return reply("error", { ...STORE_FAILED, ...READ_ONLY }, socket);
       const response = responseText(payload);
       const stored =
         response === undefined
@@ -83,8 +103,14 @@ export const challengeChannel = defineChannel("challenges:*", {
     },
   },
 
+  intercept: [ACCESS_CHANGED],
+  handleOut: accessOut,
+
   async handleInfo(message, socket) {
+    if (message === CHECK_ACCESS) return checkAccess(socket);
+    if (message === EXPIRING) return tellExpiring(socket);
     if (message === "after join") {
+      watchSession(socket);
       await ChallengePresence.track(socket, socket.assigns.userId, meta(socket, false));
       push(socket, "presence_state", await ChallengePresence.list(socket));
       // What was stored after the join had read the text and before it was subscribed was told to others only.

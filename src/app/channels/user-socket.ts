@@ -1,24 +1,31 @@
 /**
  * The socket of a logged-in user: who you are comes from the token, never from a payload. Loaded by URL in the gateway
  * and in every shard.
+ *
+ * The token comes as the param `token`, as in the tutorial, or as phoenix's `authToken`, which no log of addresses has.
+ * The socket ends with its token, unless the client shows a newer one in time: see session-renewal.ts.
  */
 import { assign, defineSocket, error, ok } from "simurgh/channels";
 import { verifyToken } from "../auth/tokens.js";
 import { repositoryOn } from "../storage/repository.js";
 import { appFacts } from "./app-facts.js";
 import { challengeChannel } from "./challenge-channel.js";
+import { userTopic } from "./user-topic.js";
 
 export default defineSocket({
   channels: [challengeChannel],
 
-  async connect(params, socket) {
-    const { jwtSecret, storageNode } = appFacts();
-    const claims = verifyToken(params.token, jwtSecret);
+  async connect(params, socket, { authToken }) {
+    const { keys, storageNode } = appFacts();
+    const claims = verifyToken(authToken ?? params.token, keys);
     if (claims === undefined) return error();
-    const user = await repositoryOn(storageNode).user(claims.userId);
+    const user = await repositoryOn(storageNode).sessionUser(claims.sessionId, claims.userId);
     if (user[0] === "error") return error();
-    return ok(assign(socket, { userId: user[1].id, firstName: user[1].first_name }));
+    const sessionEndsAt = claims.expiresAt * 1000;
+    return ok(assign(socket, { userId: user[1].id, firstName: user[1].first_name, sessionEndsAt }), {
+      expiresAt: sessionEndsAt,
+    });
   },
 
-  id: (socket) => `users:${socket.assigns.userId}`,
+  id: (socket) => userTopic(socket.assigns.userId as number),
 });

@@ -1,38 +1,56 @@
 /**
- * Slows guessing of passwords down: after ten failures for one account from one address within five minutes, further
- * attempts have to wait. Bounded: the oldest entries go first.
+ * Slows guessing down: after so many attempts within a window, further ones have to wait, and each that is made after the
+ * wait doubles the next. Bounded: the oldest entries go first.
  */
-const MAX_FAILURES = 10;
-const WINDOW_MS = 5 * 60 * 1000;
+export interface AttemptLimit {
+  readonly most: number;
+  readonly windowMs: number;
+  /** The longest wait that doubling leads to. Default: the window. */
+  readonly longestWaitMs?: number;
+}
+
+interface Entry {
+  count: number;
+  /** When the window began, or the last attempt over the limit was made. */
+  since: number;
+  waitMs: number;
+}
+
 const MAX_ENTRIES = 10_000;
 
-export class FailedAttempts {
+export class Attempts {
+  readonly #limit: AttemptLimit;
   readonly #now: () => number;
-  readonly #entries = new Map<string, { count: number; since: number }>();
+  readonly #entries = new Map<string, Entry>();
 
-  constructor(now: () => number = () => performance.now()) {
+  constructor(limit: AttemptLimit, now: () => number = () => performance.now()) {
+    this.#limit = limit;
     this.#now = now;
   }
 
   /** Milliseconds to wait before the next attempt; 0 for none. */
   waitFor(key: string): number {
     const entry = this.#entries.get(key);
-    if (entry === undefined || entry.count < MAX_FAILURES) return 0;
-    const left = entry.since + WINDOW_MS - this.#now();
-    if (left > 0) return left;
-    this.#entries.delete(key);
-    return 0;
+    if (entry === undefined || entry.count < this.#limit.most) return 0;
+    return Math.max(0, entry.since + entry.waitMs - this.#now());
   }
 
-  failed(key: string): void {
+  /** An attempt was made, in vain where only those count. */
+  count(key: string): void {
+    const { most, windowMs, longestWaitMs = windowMs } = this.#limit;
     const now = this.#now();
     const entry = this.#entries.get(key);
-    if (entry !== undefined && now - entry.since < WINDOW_MS) {
-      entry.count += 1;
-      return;
-    }
     this.#entries.delete(key);
-    this.#entries.set(key, { count: 1, since: now });
+    // Somebody who lets twice the last wait pass begins anew.
+    const memoryMs = entry !== undefined && entry.count > most ? 2 * entry.waitMs : windowMs;
+    const forgotten = entry === undefined || now - entry.since >= memoryMs;
+    const next: Entry = forgotten ? { count: 0, since: now, waitMs: windowMs } : entry;
+    next.count += 1;
+    if (next.count > most) {
+      next.since = now;
+      next.waitMs = Math.min(next.waitMs * 2, longestWaitMs);
+    }
+    this.#entries.set(key, next);
     if (this.#entries.size > MAX_ENTRIES) this.#entries.delete(this.#entries.keys().next().value as string);
   }
 

@@ -1,5 +1,6 @@
 /** Headers that every answer has. */
 import type { MiddlewareHandler } from "hono";
+import type { Way } from "./request.js";
 
 const HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
@@ -12,9 +13,15 @@ const HEADERS: Readonly<Record<string, string>> = {
 /** What is not our page may not do anything, should a browser be made to show it. */
 const NOTHING = "default-src 'none'; frame-ancestors 'none'";
 
-export const securityHeaders: MiddlewareHandler = async (context, next) => {
-  await next();
-  for (const [name, value] of Object.entries(HEADERS)) context.res.headers.set(name, value);
-  if (!context.res.headers.has("content-security-policy"))
-    context.res.headers.set("content-security-policy", NOTHING);
-};
+/** For two years this host is not asked without TLS again. Said only where TLS was used. */
+const HSTS = "max-age=63072000";
+
+export const securityHeaders =
+  (way: Way): MiddlewareHandler =>
+  async (context, next) => {
+    await next();
+    const { headers } = context.res;
+    for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
+    if (way.secure(context)) headers.set("strict-transport-security", HSTS);
+    if (!headers.has("content-security-policy")) headers.set("content-security-policy", NOTHING);
+  };

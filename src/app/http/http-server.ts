@@ -4,19 +4,30 @@
  */
 import { createServer, type Server as HttpServer } from "node:http";
 import { getRequestListener } from "@hono/node-server";
-import type { ServerContext } from "simurgh/channels";
+import { Endpoint, type ServerContext } from "simurgh/channels";
 import type { RuntimeNode } from "simurgh/runtime";
-import { type AppFacts, setAppFacts } from "../channels/app-facts.js";
+import { type AppFacts, ENDPOINT, setAppFacts } from "../channels/app-facts.js";
+import { userTopic } from "../channels/user-topic.js";
 import { askRepository, type Repository, repositoryBy } from "../storage/repository.js";
-import { createApi } from "./api.js";
+import { type ApiOptions, createApi } from "./api.js";
 import { serveWeb } from "./web.js";
 
+/** What the API needs to know besides. Plain data: it crosses threads. */
+export interface HttpFacts
+  extends AppFacts,
+    Pick<ApiOptions, "accessSeconds" | "allowedOrigins" | "trustedProxies"> {}
+
 /** Called by the endpoint, which makes it listen once all else is there, and lets it close first. */
-export function server(facts: AppFacts, { node }: ServerContext): HttpServer {
-  setAppFacts(facts);
+export function server({ storageNode, ...facts }: HttpFacts, { node }: ServerContext): HttpServer {
+  setAppFacts({ storageNode, keys: facts.keys });
+  /** Tells sockets something, as a process. While the endpoint is being restarted there is nobody to tell. */
+  const outward = (tell: () => unknown): void => void node.run(async () => tell()).catch(() => {});
   const api = createApi({
-    repository: throughProcess(node, facts.storageNode),
-    jwtSecret: facts.jwtSecret,
+    ...facts,
+    repository: throughProcess(node, storageNode),
+    disconnect: (userId) => outward(() => Endpoint.disconnect(ENDPOINT, userTopic(userId))),
+    tellRoom: (id, event, payload) =>
+      outward(() => Endpoint.broadcast(ENDPOINT, `challenges:${id}`, event, payload)),
     ready: () => http.listening,
     onError: (error) =>
       node.report({

@@ -1,8 +1,12 @@
 /** What the API accepts: schemas for request bodies. Checked once, at the edge. */
 import { z } from "zod";
+import { isCommonPassword } from "../auth/common-passwords.js";
 
 /** Control characters, and the marks that make text run the other way or hide. */
-const INVISIBLE = /[\p{Cc}\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/u;
+const INVISIBLE =
+  /[\p{Cc}\p{Zl}\p{Zp}\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/u;
+/** Joiners, which Persian names and some emoji need, where they join nothing. */
+const STRAY_JOINER = /^[\u200c\u200d]|[\u200c\u200d](?=[\s\u200c\u200d]|$)|\s[\u200c\u200d]/u;
 const CONTROL = /[^\P{Cc}\t\n\r]/u;
 
 const line = (what: string, most: number) =>
@@ -14,7 +18,12 @@ const line = (what: string, most: number) =>
         .string()
         .min(1, `${what} must not be empty`)
         .max(most, `${what} may have at most ${most} characters`)
-        .refine((text) => !INVISIBLE.test(text), `${what} must not contain control characters`),
+        .refine((text) => text.isWellFormed(), `${what} must be valid Unicode`)
+        .refine(
+          (text) => !INVISIBLE.test(text) && !STRAY_JOINER.test(text),
+          `${what} must not contain control characters`,
+        )
+        .refine((text) => /[^\s\p{M}\p{Cf}]/u.test(text), `${what} must not be invisible`),
     );
 
 const text = (what: string, most: number) =>
@@ -34,14 +43,13 @@ const email = z
 export const PASSWORD_MIN = 8;
 const PASSWORD_MAX = 128;
 
-export const NewUserBody = z.object({
-  email,
-  password: z
-    .string("password must be text")
-    .min(PASSWORD_MIN, `password must have at least ${PASSWORD_MIN} characters`)
-    .max(PASSWORD_MAX, `password may have at most ${PASSWORD_MAX} characters`),
-  name: line("name", 80),
-});
+const password = z
+  .string("password must be text")
+  .min(PASSWORD_MIN, `password must have at least ${PASSWORD_MIN} characters`)
+  .max(PASSWORD_MAX, `password may have at most ${PASSWORD_MAX} characters`)
+  .refine((text) => !isCommonPassword(text), "password is one of those that are tried first; take another");
+
+export const NewUserBody = z.object({ email, password, name: line("name", 100) });
 
 export const SessionBody = z.object({
   email: z.string("email must be text").max(254, "email may have at most 254 characters"),
@@ -50,20 +58,88 @@ export const SessionBody = z.object({
     .max(PASSWORD_MAX, `password may have at most ${PASSWORD_MAX} characters`),
 });
 
+export const NewPasswordBody = z.object({
+  current: z
+    .string("current must be text")
+    .max(PASSWORD_MAX, `current may have at most ${PASSWORD_MAX} characters`),
+  password,
+});
+
 /** The longest text a room may hold, in characters. */
 export const MAX_RESPONSE = 256 * 1024;
 
 export const LANGUAGES = ["javascript", "python"] as const;
 
+const title = line("title", 200);
+const prompt = text("prompt", 20_000).refine((value) => value.trim() !== "", "prompt must not be empty");
+const language = z.enum(LANGUAGES, `language must be one of ${LANGUAGES.join(", ")}`);
+const ACCESS = ["open", "restricted"] as const;
+
 export const NewChallengeBody = z.object({
-  title: line("title", 200),
-  prompt: text("prompt", 20_000).refine((value) => value.trim() !== "", "prompt must not be empty"),
-  language: z.enum(LANGUAGES, `language must be one of ${LANGUAGES.join(", ")}`),
+  title,
+  prompt,
+  language,
   response: text("response", MAX_RESPONSE).default(""),
 });
 
-/** The first of a person's names, as the tutorial shows people. */
-export const firstName = (name: string): string => (name.split(/\s+/u)[0] as string).slice(0, 40);
+/** Only what is named changes. */
+export const ChallengeChangesBody = z
+  .object({
+    title: title.optional(),
+    prompt: prompt.optional(),
+    language: language.optional(),
+    starter: text("starter", MAX_RESPONSE).optional(),
+    access: z.enum(ACCESS, `access must be one of ${ACCESS.join(", ")}`).optional(),
+  })
+  .refine(
+    (changes) => Object.values(changes).some((value) => value !== undefined),
+    "name what is to change: title, prompt, language, starter or access",
+  );
+
+const ROLES = ["edit", "view"] as const;
+const role = z.enum(ROLES, `role must be one of ${ROLES.join(", ")}`);
+const MOST_HOURS = 24 * 90;
+
+export const NewInvitationBody = z.object({
+  role,
+  /** How long the link is good for. */
+  hours: z
+    .int("hours must be a whole number")
+    .min(1, "hours must be at least 1")
+    .max(MOST_HOURS, `hours may be at most ${MOST_HOURS}`)
+    .default(24 * 7),
+});
+
+export const MemberBody = z.object({
+  role: z.enum([...ROLES, "removed"], "role must be one of edit, view, removed"),
+});
+
+export const AcceptBody = z.object({ token: z.string("token must be text").max(200, "token is too long") });
+
+const LISTED = 100;
+
+/** The query of a search; numbers come as text. */
+export const SearchQuery = z.object({
+  q: z
+    .string()
+    .max(100, "q may have at most 100 characters")
+    .refine((value) => value.isWellFormed() && !CONTROL.test(value), "q must be text")
+    .transform((value) => value.normalize("NFC").trim())
+    .optional(),
+  language: language.optional(),
+  mine: z.enum(["1"], "mine must be 1").optional(),
+  offset: z.coerce.number("offset must be a number").int().min(0).max(1_000_000).default(0),
+  limit: z.coerce.number("limit must be a number").int().min(1).max(LISTED).default(50),
+});
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+const MAX_NAME = 40;
+
+/** The first of a person's names, as the tutorial shows people: at most 40 characters as people count them. */
+export const firstName = (name: string): string =>
+  Array.from(graphemes.segment(name.split(/\s+/u)[0] as string), ({ segment }) => segment)
+    .slice(0, MAX_NAME)
+    .join("");
 
 /** A challenge's id as it stands in a path or topic; undefined when it is not one. */
 export function challengeId(text: string): number | undefined {

@@ -1,14 +1,18 @@
 /** Challenges: what is to be solved, and the text of the room where it is. */
 import { EntitySchema } from "typeorm";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+import { type Access, type Role, roleIn } from "./sharing.js";
 
-interface Challenge {
+export interface Challenge {
   id: number;
   title: string;
   prompt: string;
   language: string;
   response: string;
+  /** What the response was at first; null when nobody knows. */
+  starter: string | null;
   ownerId: number | null;
+  access: Access;
   createdAt: Date;
   updatedAt: Date;
 }
@@ -24,7 +28,9 @@ export const challengeEntity = (dialect: Dialect) => {
       prompt: { type: text },
       language: { type: "varchar", length: 40 },
       response: { type: text },
+      starter: { type: text, nullable: true },
       ownerId: { name: "owner_id", type: "integer", nullable: true },
+      access: { type: "varchar", length: 12, default: "open" },
       createdAt: { name: "created_at", ...at },
       updatedAt: { name: "updated_at", ...at },
     },
@@ -41,6 +47,24 @@ export interface ChallengeView {
   readonly updated_at: string;
 }
 
+/** A challenge in a list: enough to recognise it. */
+export interface ChallengeCard {
+  readonly id: number;
+  readonly title: string;
+  readonly excerpt: string;
+  readonly language: string;
+  readonly updated_at: string;
+  readonly access: Access;
+  readonly role: Role;
+}
+
+/** What whoever looks at a challenge may do with it, and its owner can change. */
+export interface ChallengeDetails extends ChallengeView {
+  readonly starter: string | null;
+  readonly access: Access;
+  readonly role: Role;
+}
+
 export interface NewChallenge {
   readonly title: string;
   readonly prompt: string;
@@ -48,6 +72,27 @@ export interface NewChallenge {
   readonly response: string;
   readonly ownerId: number;
 }
+
+/** What an owner may change; the response is the room's. */
+export interface ChallengeChanges {
+  readonly title?: string | undefined;
+  readonly prompt?: string | undefined;
+  readonly language?: string | undefined;
+  readonly starter?: string | undefined;
+  readonly access?: Access | undefined;
+}
+
+export interface ChallengeSearch {
+  /** Part of the title or the prompt, in whatever letters. */
+  readonly text?: string | undefined;
+  readonly language?: string | undefined;
+  /** Only those of the person who asks. */
+  readonly mine?: boolean;
+  readonly offset?: number;
+  readonly limit?: number;
+}
+
+const EXCERPT = 280;
 
 const challengeView = ({ id, title, prompt, language, response, updatedAt }: Challenge): ChallengeView => ({
   id,
@@ -58,15 +103,69 @@ const challengeView = ({ id, title, prompt, language, response, updatedAt }: Cha
   updated_at: updatedAt.toISOString(),
 });
 
+/** A text as a part of a LIKE pattern, where nothing in it means anything but itself. */
+export const likePart = (text: string): string => `%${text.replace(/[!%_]/g, "!$&")}%`;
+
+/** Without what is undefined: only what is named changes. */
+const named = (changes: ChallengeChanges): Partial<Challenge> =>
+  Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+
 export function challenges({ source, writes }: Database) {
   const table = source.getRepository<Challenge>("Challenge");
+
   const find = async (id: number): Promise<Outcome<ChallengeView>> => {
     const challenge = await table.findOneBy({ id });
     return challenge === null ? NOT_FOUND : ["ok", challengeView(challenge)];
   };
+
+  /** The challenges that this person may enter, with the role that the tables give. */
+  const visible = (userId: number) =>
+    table
+      .createQueryBuilder("c")
+      .leftJoin("Membership", "m", "m.challengeId = c.id and m.userId = :userId", { userId })
+      .where("(c.ownerId = :userId or m.role in ('edit', 'view') or (c.access = 'open' and m.role is null))")
+      .orderBy("c.id", "ASC");
+
   return {
-    async listChallenges(): Promise<Outcome<readonly ChallengeView[]>> {
-      return ["ok", (await table.find({ order: { id: "ASC" } })).map(challengeView)];
+    /** Every challenge that this person may enter. */
+    async listChallenges(userId: number): Promise<Outcome<readonly ChallengeView[]>> {
+      return ["ok", (await visible(userId).getMany()).map(challengeView)];
+    },
+
+    async searchChallenges(
+      userId: number,
+      { text = "", language, mine = false, offset = 0, limit = 50 }: ChallengeSearch,
+    ): Promise<Outcome<{ readonly cards: readonly ChallengeCard[]; readonly total: number }>> {
+      const query = visible(userId);
+      if (mine) query.andWhere("c.ownerId = :userId");
+      if (language !== undefined) query.andWhere("c.language = :language", { language });
+      if (text !== "") {
+        const part = likePart(text.toLowerCase());
+        query.andWhere("(lower(c.title) like :part escape '!' or lower(c.prompt) like :part escape '!')", {
+          part,
+        });
+      }
+      const total = await query.getCount();
+      const rows = await query
+        .select(["c.id", "c.title", "c.language", "c.access", "c.ownerId", "c.updatedAt"])
+        .addSelect(`substr(c.prompt, 1, ${EXCERPT})`, "excerpt")
+        .addSelect("m.role", "given")
+        .offset(offset)
+        .limit(limit)
+        .getRawAndEntities<{ excerpt: string; given: "edit" | "view" | null }>();
+      const cards = rows.entities.map((challenge, n): ChallengeCard => {
+        const { excerpt, given } = rows.raw[n] as { excerpt: string; given: "edit" | "view" | null };
+        return {
+          id: challenge.id,
+          title: challenge.title,
+          excerpt,
+          language: challenge.language,
+          updated_at: challenge.updatedAt.toISOString(),
+          access: challenge.access,
+          role: roleIn(challenge, userId, given ?? undefined) as Role,
+        };
+      });
+      return ["ok", { cards, total }];
     },
 
     /** With every write that was asked for before. */
@@ -75,11 +174,39 @@ export function challenges({ source, writes }: Database) {
       return find(id);
     },
 
+    /** As `challenge`, without the person's role, which is asked for first. */
+    async challengeDetails(id: number): Promise<Outcome<Omit<ChallengeDetails, "role">>> {
+      await writes.settled(id);
+      const challenge = await table.findOneBy({ id });
+      if (challenge === null) return NOT_FOUND;
+      return ["ok", { ...challengeView(challenge), starter: challenge.starter, access: challenge.access }];
+    },
+
     async createChallenge(input: NewChallenge): Promise<Outcome<ChallengeView>> {
       const now = new Date();
-      const challenge = { ...input, createdAt: now, updatedAt: now };
+      const challenge: Omit<Challenge, "id"> = {
+        ...input,
+        starter: input.response,
+        access: "open",
+        createdAt: now,
+        updatedAt: now,
+      };
       const { identifiers } = await table.insert(challenge);
       return ["ok", challengeView({ ...challenge, id: identifiers[0]?.id as number })];
+    },
+
+    changeChallenge(id: number, changes: ChallengeChanges): Promise<Outcome<ChallengeView>> {
+      return writes.run(id, async () => {
+        const { affected } = await table.update(id, { ...named(changes), updatedAt: new Date() });
+        return affected === 0 ? NOT_FOUND : find(id);
+      });
+    },
+
+    deleteChallenge(id: number): Promise<Outcome<null>> {
+      return writes.run(id, async () => {
+        const { affected } = await table.delete({ id });
+        return affected === 0 ? NOT_FOUND : (["ok", null] as const);
+      });
     },
 
     updateResponse(id: number, response: string): Promise<Outcome<ChallengeView>> {

@@ -7,11 +7,23 @@ import { challengeEntity } from "./challenges.js";
 import type { Dialect } from "./database.js";
 import { CreateTables1764000000000 } from "./migrations/1764000000000-create-tables.js";
 import { SeedChallenges1764000000001 } from "./migrations/1764000000001-seed-challenges.js";
+import { CreateSessions1764200000000 } from "./migrations/1764200000000-create-sessions.js";
+import { CreateSharing1764200000001 } from "./migrations/1764200000001-create-sharing.js";
+import { sessionEntity } from "./sessions.js";
+import { invitationEntity, membershipEntity } from "./sharing.js";
 import { userEntity } from "./users.js";
 
-const entities = (dialect: Dialect) => [userEntity(dialect), challengeEntity(dialect)];
+const entities = (dialect: Dialect) =>
+  [userEntity, sessionEntity, challengeEntity, membershipEntity, invitationEntity].map((entity) =>
+    entity(dialect),
+  );
 
-const migrations = [CreateTables1764000000000, SeedChallenges1764000000001];
+const migrations = [
+  CreateTables1764000000000,
+  SeedChallenges1764000000001,
+  CreateSessions1764200000000,
+  CreateSharing1764200000001,
+];
 
 interface SqliteHandle {
   pragma(text: string): unknown;

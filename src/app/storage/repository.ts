@@ -1,11 +1,12 @@
 /**
  * The Repository: the process that owns the database (Ecto.Repo in the tutorial). Everybody else, on whatever thread, asks
- * it by `GenServer.call`. What can be asked is told concept by concept: users.ts, challenges.ts.
+ * it by `GenServer.call`. What can be asked is told concept by concept: users.ts, sessions.ts,
+ * challenges.ts, sharing.ts.
  *
  * It runs in a thread of its own, because better-sqlite3 waits for the disk synchronously: a slow commit must hold up
  * neither the sockets nor a room. With `SHARDS=0` everything, this too, runs in the main thread.
  *
- * Requests run at the same time, except where an operation orders its writes (WriteOrder). Each has a deadline, after which
+ * Requests run at the same time, except where an operation orders its writes (`writes`). Each has a deadline, after which
  * it fails rather than hangs. What it is asked with and answers crosses threads: plain data only.
  */
 import {
@@ -17,9 +18,12 @@ import {
 } from "simurgh/runtime";
 import { QueryFailedError } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
+import { Ordered } from "../ordered.js";
 import { challenges } from "./challenges.js";
 import { createDataSource } from "./data-source.js";
-import { type Database, type Outcome, WriteOrder } from "./database.js";
+import type { Database, Outcome } from "./database.js";
+import { sessions } from "./sessions.js";
+import { sharing } from "./sharing.js";
 import { users } from "./users.js";
 
 export type { ChallengeView } from "./challenges.js";
@@ -28,7 +32,12 @@ export type { UserView } from "./users.js";
 
 export const REPOSITORY = "repository";
 
-const operations = (database: Database) => ({ ...users(database), ...challenges(database) });
+const operations = (database: Database) => ({
+  ...users(database),
+  ...sessions(database),
+  ...challenges(database),
+  ...sharing(database),
+});
 
 /** The repository as its callers see it. */
 export type Repository = Readonly<ReturnType<typeof operations>>;
@@ -58,7 +67,7 @@ const server: GenServerModule<State, DatabaseConfig, Request> = {
         ["database_unavailable", (error as NodeJS.ErrnoException).code ?? "", (error as Error).message],
       ];
     }
-    const database = { source, writes: new WriteOrder() };
+    const database = { source, writes: new Ordered<number>() };
     const named = Object.entries(operations(database)) as unknown as [string, Operation][];
     return ["ok", { ...database, operations: new Map(named) }];
   },

@@ -2,7 +2,7 @@
 import { EntitySchema } from "typeorm";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
 
-interface User {
+export interface User {
   id: number;
   firstName: string;
   email: string;
@@ -42,7 +42,7 @@ export interface NewUser {
 
 const normalEmail = (email: string): string => email.trim().normalize("NFC").toLowerCase();
 
-const userView = ({ id, firstName, email }: User): UserView => ({ id, first_name: firstName, email });
+export const userView = ({ id, firstName, email }: User): UserView => ({ id, first_name: firstName, email });
 
 export function users({ source }: Database) {
   const table = source.getRepository<User>("User");
@@ -58,9 +58,9 @@ export function users({ source }: Database) {
       return user === null ? NOT_FOUND : ["ok", { ...userView(user), passwordHash: user.passwordHash }];
     },
 
-    async user(id: number): Promise<Outcome<UserView>> {
-      const user = await table.findOneBy({ id });
-      return user === null ? NOT_FOUND : ["ok", userView(user)];
+    async setPassword(id: number, passwordHash: string): Promise<Outcome<null>> {
+      const { affected } = await table.update({ id }, { passwordHash });
+      return affected === 0 ? NOT_FOUND : ["ok", null];
     },
   };
 }

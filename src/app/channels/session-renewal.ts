@@ -1,0 +1,48 @@
+/**
+ * A socket does not outlive its token. Some time before the end the client is told `session:expiring {expires_at}`; it
+ * answers with `session:renew {token}`, a newer token of the same person, and goes on. Otherwise the connection is closed
+ * with 4401.
+ */
+import { assign, type ChannelSocket, expireAt, noreply, push, reply } from "simurgh/channels";
+import { self, sendAfter } from "simurgh/runtime";
+import { verifyToken } from "../auth/tokens.js";
+import { repositoryOn } from "../storage/repository.js";
+import { appFacts } from "./app-facts.js";
+
+/** How long before the end the client is told: half of what is left, when that is less. */
+const NOTICE_MS = 60_000;
+
+export const EXPIRING = "session expiring";
+
+/** To be called once a channel has joined, by the channel. */
+export function watchSession({ assigns }: ChannelSocket): void {
+  const left = Math.max(0, (assigns.sessionEndsAt as number) - Date.now());
+  sendAfter(self(), EXPIRING, Math.floor(Math.max(left / 2, left - NOTICE_MS)));
+}
+
+/** For `handleInfo`, on `EXPIRING`. */
+export function tellExpiring(socket: ChannelSocket) {
+  const endsAt = socket.assigns.sessionEndsAt as number;
+  // Renewed meanwhile by this channel: that has set a timer of its own.
+  if (endsAt - Date.now() > NOTICE_MS * 1.5) return noreply(socket);
+  push(socket, "session:expiring", { expires_at: new Date(endsAt).toISOString() });
+  return noreply(socket);
+}
+
+export const sessionEvents = {
+  async "session:renew"(payload: unknown, socket: ChannelSocket) {
+    const { keys, storageNode } = appFacts();
+    const claims = verifyToken((payload as { token?: unknown } | null)?.token, keys);
+    if (claims === undefined || claims.userId !== socket.assigns.userId)
+      return reply("error", { reason: "invalid_token", code: "invalid_token" }, socket);
+    const user = await repositoryOn(storageNode).sessionUser(claims.sessionId, claims.userId);
+    if (user[0] === "error")
+      return reply("error", { reason: "invalid_token", code: "invalid_token" }, socket);
+    const endsAt = claims.expiresAt * 1000;
+    if (endsAt <= (socket.assigns.sessionEndsAt as number)) return reply("ok", socket);
+    expireAt(socket, endsAt);
+    const renewed = assign(socket, "sessionEndsAt", endsAt);
+    watchSession(renewed);
+    return reply("ok", renewed);
+  },
+} as const;

@@ -1,0 +1,188 @@
+/**
+ * Accounts and sessions over HTTP.
+ *
+ *     POST   /api/users              signs up           201 {token, user}
+ *     POST   /api/sessions           logs in            200 {token, user}
+ *     POST   /api/session            renews             200 {token, user}, by the cookie
+ *     DELETE /api/session            logs out           204, by the cookie or the access token
+ *     DELETE /api/sessions           logs out everywhere
+ *     PUT    /api/account/password   changes it, ends every session and begins a new one
+ *
+ * The access token is for the page's memory; the refresh token is in a cookie that the page's scripts cannot read. What
+ * the cookie alone can do needs the header `x-phoenixpair` besides, which no foreign page can make a browser send.
+ */
+import { type Context, Hono } from "hono";
+import { hashPassword, isOutdated, Overloaded, verifyPassword } from "../auth/passwords.js";
+import { newRefreshToken, type RefreshToken, successor } from "../auth/refresh-tokens.js";
+import { type Claims, issueToken, type SigningKeys, verifyToken } from "../auth/tokens.js";
+import { Ordered } from "../ordered.js";
+import type { Repository, UserView } from "../storage/repository.js";
+import { Attempts } from "./attempts.js";
+import { ApiError, orFail, orMissing, refuseFor } from "./errors.js";
+import { firstName, NewPasswordBody, NewUserBody, SessionBody } from "./input.js";
+import { readBody, type Way } from "./request.js";
+import { giveSessionCookie, sessionCookie, takeSessionCookie } from "./session-cookie.js";
+
+export interface AccountOptions {
+  readonly repository: Repository;
+  readonly keys: SigningKeys;
+  readonly accessSeconds: number;
+  readonly way: Way;
+  /** Closes the live sockets of a user; those of sessions that go on come back by themselves. */
+  readonly disconnect: (userId: number) => void;
+}
+
+export interface Caller extends Claims {
+  readonly user: UserView;
+}
+
+const MINUTE_MS = 60_000;
+/** Of one account from one address. */
+const LOG_INS = { most: 5, windowMs: MINUTE_MS, longestWaitMs: 15 * MINUTE_MS };
+/** Of one address, whatever the account. */
+const GUESSES = { most: 100, windowMs: 10 * MINUTE_MS };
+const SIGN_UPS = { most: 10, windowMs: 60 * MINUTE_MS };
+/** Log-ins of one account that may wait for each other. */
+const MOST_WAITING = 20;
+
+/** Who asks, by the access token of a session that goes on. Throws an `ApiError` for everybody else. */
+export async function callerOf(
+  context: Context,
+  { repository, keys }: Pick<AccountOptions, "repository" | "keys">,
+): Promise<Caller> {
+  const header = context.req.header("authorization") ?? "";
+  const claims = verifyToken(/^Bearer (\S+)$/i.exec(header)?.[1], keys);
+  const user =
+    claims === undefined
+      ? undefined
+      : orMissing(await repository.sessionUser(claims.sessionId, claims.userId));
+  if (claims === undefined || user === undefined)
+    throw new ApiError(401, "unauthorized", "Log in first: this needs a valid token.", {
+      "www-authenticate": "Bearer",
+    });
+  return { ...claims, user };
+}
+
+export function accountRoutes(options: AccountOptions): Hono {
+  const { repository, keys, accessSeconds, way, disconnect } = options;
+  const app = new Hono();
+  const logIns = new Attempts(LOG_INS);
+  const guesses = new Attempts(GUESSES);
+  const signUps = new Attempts(SIGN_UPS);
+  // One at a time, so that guesses made at once are counted too.
+  const inTurn = new Ordered<string>();
+
+  /** The answer to whoever is signed in from now on, with the cookie that renews it. */
+  const signed = (context: Context, user: UserView, refresh: RefreshToken, status: 200 | 201) => {
+    giveSessionCookie(context, refresh, way.secure(context));
+    const token = issueToken({ userId: user.id, sessionId: refresh.sessionId }, keys, accessSeconds);
+    return context.json({ token, user }, status);
+  };
+
+  const begin = async (context: Context, user: UserView, status: 200 | 201) => {
+    const refresh = newRefreshToken();
+    const { sessionId: id, hash: tokenHash } = refresh;
+    orFail(await repository.createSession({ id, userId: user.id, tokenHash }));
+    return signed(context, user, refresh, status);
+  };
+
+  app.post("/users", async (context) => {
+    const { email, password, name } = await readBody(context, NewUserBody);
+    const address = way.address(context);
+    if (way.tellsApart(address)) {
+      refuseFor(signUps.waitFor(address), "Too many accounts were made from here");
+      signUps.count(address);
+    }
+    const passwordHash = await hashPassword(password);
+    return begin(
+      context,
+      orFail(await repository.createUser({ firstName: firstName(name), email, passwordHash })),
+      201,
+    );
+  });
+
+  /** The account, if the password is its own. Wrong ones are counted, for the account and for the address. */
+  const checked = (context: Context, email: string, password: string) => {
+    const address = way.address(context);
+    const attempt = `${address} ${email.trim().toLowerCase()}`;
+    if (inTurn.waiting(attempt) >= MOST_WAITING) throw new Overloaded("too many log-ins to one account");
+    return inTurn.run(attempt, async () => {
+      refuseFor(logIns.waitFor(attempt), "Too many failed attempts");
+      if (way.tellsApart(address)) refuseFor(guesses.waitFor(address), "Too many failed attempts from here");
+      const account = orMissing(await repository.userByEmail(email));
+      if (!(await verifyPassword(password, account?.passwordHash)) || account === undefined) {
+        logIns.count(attempt);
+        guesses.count(address);
+        throw new ApiError(401, "invalid_credentials", "The e-mail address or the password is wrong.");
+      }
+      logIns.succeeded(attempt);
+      return account;
+    });
+  };
+
+  app.post("/sessions", async (context) => {
+    const { email, password } = await readBody(context, SessionBody);
+    const { passwordHash, ...user } = await checked(context, email, password);
+    if (isOutdated(passwordHash)) orFail(await repository.setPassword(user.id, await hashPassword(password)));
+    return begin(context, user, 200);
+  });
+
+  app.delete("/sessions", async (context) => {
+    const { user } = await callerOf(context, options);
+    orFail(await repository.endSessions(user.id));
+    takeSessionCookie(context, way.secure(context));
+    disconnect(user.id);
+    return context.body(null, 204);
+  });
+
+  app.post("/session", async (context) => {
+    const nonce = ownHeader(context);
+    const refresh = sessionCookie(context);
+    if (refresh === undefined) throw ended();
+    const next = successor(refresh, nonce, keys.secret);
+    const { sessionId: id, hash: tokenHash } = refresh;
+    const outcome = await repository.renewSession({ id, tokenHash, nextHash: next.hash });
+    if (outcome[0] === "error" && outcome[1] !== "unavailable") {
+      takeSessionCookie(context, way.secure(context));
+      throw ended();
+    }
+    return signed(context, orFail(outcome), next, 200);
+  });
+
+  app.delete("/session", async (context) => {
+    const refresh = sessionCookie(context);
+    if (refresh !== undefined) ownHeader(context);
+    const id = refresh?.sessionId ?? (await callerOf(context, options)).sessionId;
+    const over = orMissing(await repository.endSession(id));
+    takeSessionCookie(context, way.secure(context));
+    if (over !== undefined) disconnect(over.userId);
+    return context.body(null, 204);
+  });
+
+  app.put("/account/password", async (context) => {
+    const { user } = await callerOf(context, options);
+    const { current, password } = await readBody(context, NewPasswordBody);
+    await checked(context, user.email, current);
+    orFail(await repository.setPassword(user.id, await hashPassword(password)));
+    orFail(await repository.endSessions(user.id));
+    disconnect(user.id);
+    return begin(context, user, 200);
+  });
+
+  return app;
+}
+
+const ended = (): ApiError => new ApiError(401, "session_ended", "This session has ended; log in again.");
+
+/** What the page says with its cookie: at a renewal, which attempt this is. */
+function ownHeader(context: Context): string {
+  const nonce = context.req.header("x-phoenixpair") ?? "";
+  if (!/^[\w-]{1,64}$/.test(nonce)) {
+    throw new ApiError(
+      403,
+      "header_missing",
+      "Send the header x-phoenixpair with 1 to 64 letters, digits or dashes of your own.",
+    );
+  }
+  return nonce;
+}

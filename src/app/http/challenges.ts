@@ -1,0 +1,157 @@
+/**
+ * Challenges over HTTP, for whoever is signed in and may enter them.
+ *
+ *     GET    /api/challenges                 every one, as the tutorial has it
+ *     GET    /api/challenges?view=cards      a page of a search: q, language, mine=1, offset, limit  {cards, total}
+ *     GET    /api/challenges/:id             with ?include=details also starter, access and one's role
+ *     POST   /api/challenges
+ *     PATCH  /api/challenges/:id             owner: title, prompt, language, starter, access
+ *     DELETE /api/challenges/:id             owner
+ *
+ * Sharing, for the owner:
+ *
+ *     GET    /api/challenges/:id/sharing
+ *     POST   /api/challenges/:id/invitations            {role, hours}  → 201 {invitation, token}: the token is told once
+ *     DELETE /api/challenges/:id/invitations/:number
+ *     PUT    /api/challenges/:id/members/:number        {role: edit, view or removed}
+ *
+ * and for whoever was sent a link: POST /api/invitations/accept {token} → {challenge_id, role}.
+ */
+import { type Context, Hono } from "hono";
+import { invitationHash, newInvitationToken } from "../auth/invitation-tokens.js";
+import type { Repository } from "../storage/repository.js";
+import type { Role } from "../storage/sharing.js";
+import type { Caller } from "./accounts.js";
+import { ApiError, orFail } from "./errors.js";
+import {
+  AcceptBody,
+  ChallengeChangesBody,
+  challengeId,
+  MemberBody,
+  NewChallengeBody,
+  NewInvitationBody,
+  SearchQuery,
+} from "./input.js";
+import { readBody, readQuery } from "./request.js";
+
+export interface ChallengeOptions {
+  readonly repository: Repository;
+  readonly caller: (context: Context) => Promise<Caller>;
+  /** Tells everybody in a room. */
+  readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
+}
+
+export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptions): Hono {
+  const app = new Hono();
+
+  /** The caller and their role in the challenge of the path. Throws for whoever has none. */
+  const entering = async (context: Context): Promise<{ id: number; role: Role }> => {
+    const { userId } = await caller(context);
+    const id = numberIn(context, "id");
+    return { id, role: orFail(await repository.role(id, userId)) };
+  };
+
+  const owning = async (context: Context): Promise<number> => {
+    const { id, role } = await entering(context);
+    if (role !== "owner") throw new ApiError(403, "forbidden", "Only the owner of a challenge may do this.");
+    return id;
+  };
+
+  app.get("/", async (context) => {
+    const { userId } = await caller(context);
+    if (context.req.query("view") !== "cards")
+      return context.json(orFail(await repository.listChallenges(userId)));
+    const { q, mine, ...search } = readQuery(context, SearchQuery);
+    return context.json(
+      orFail(await repository.searchChallenges(userId, { ...search, text: q, mine: mine !== undefined })),
+    );
+  });
+
+  app.get("/:id", async (context) => {
+    const { id, role } = await entering(context);
+    if (context.req.query("include") !== "details")
+      return context.json(orFail(await repository.challenge(id)));
+    return context.json({ ...orFail(await repository.challengeDetails(id)), role });
+  });
+
+  app.post("/", async (context) => {
+    const { userId } = await caller(context);
+    const challenge = await readBody(context, NewChallengeBody);
+    return context.json(orFail(await repository.createChallenge({ ...challenge, ownerId: userId })), 201);
+  });
+
+  app.patch("/:id", async (context) => {
+    const id = await owning(context);
+    const changes = await readBody(context, ChallengeChangesBody);
+    const challenge = orFail(await repository.changeChallenge(id, changes));
+    const { response: _response, ...shown } = challenge;
+    tellRoom(id, "challenge:changed", { challenge: shown });
+    if (changes.access !== undefined) tellRoom(id, "access:changed", {});
+    return context.json(challenge);
+  });
+
+  app.delete("/:id", async (context) => {
+    const id = await owning(context);
+    orFail(await repository.deleteChallenge(id));
+    tellRoom(id, "access:changed", {});
+    return context.body(null, 204);
+  });
+
+  app.get("/:id/sharing", async (context) => {
+    const id = await owning(context);
+    return context.json(orFail(await repository.sharing(id)));
+  });
+
+  app.post("/:id/invitations", async (context) => {
+    const challenge = await owning(context);
+    const { role, hours } = await readBody(context, NewInvitationBody);
+    const token = newInvitationToken();
+    const invitation = orFail(
+      await repository.invite({ challengeId: challenge, tokenHash: invitationHash(token), role, hours }),
+    );
+    return context.json({ invitation, token }, 201);
+  });
+
+  app.delete("/:id/invitations/:number", async (context) => {
+    const id = await owning(context);
+    orFail(await repository.revoke(id, numberIn(context, "number")));
+    return context.body(null, 204);
+  });
+
+  app.put("/:id/members/:number", async (context) => {
+    const id = await owning(context);
+    const userId = numberIn(context, "number");
+    const { role } = await readBody(context, MemberBody);
+    orFail(await repository.setMember(id, userId, role));
+    tellRoom(id, "access:changed", { user_id: userId });
+    return context.body(null, 204);
+  });
+
+  return app;
+}
+
+export function invitationRoutes({ repository, caller, tellRoom }: ChallengeOptions): Hono {
+  const app = new Hono();
+  app.post("/accept", async (context) => {
+    const { userId } = await caller(context);
+    const { token } = await readBody(context, AcceptBody);
+    const outcome = await repository.accept(invitationHash(token), userId);
+    if (outcome[0] === "error" && outcome[1] === "not_found") {
+      throw new ApiError(
+        404,
+        "no_invitation",
+        "This link is not good any more; ask whoever sent it for another.",
+      );
+    }
+    const { challengeId: id, role } = orFail(outcome);
+    tellRoom(id, "access:changed", { user_id: userId });
+    return context.json({ challenge_id: id, role });
+  });
+  return app;
+}
+
+function numberIn(context: Context, name: string): number {
+  const id = challengeId(context.req.param(name) ?? "");
+  if (id === undefined) throw new ApiError(404, "not_found", "There is no such thing.");
+  return id;
+}

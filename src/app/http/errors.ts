@@ -1,0 +1,72 @@
+/** Answers that are not the ones hoped for: the right status and `{error: {code, message}}`, with what to do about it. */
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { Overloaded } from "../auth/passwords.js";
+import type { Failure, Outcome } from "../storage/repository.js";
+
+export class ApiError extends Error {
+  readonly status: ContentfulStatusCode;
+  readonly code: string;
+  readonly headers: Record<string, string>;
+
+  constructor(
+    status: ContentfulStatusCode,
+    code: string,
+    message: string,
+    headers: Record<string, string> = {},
+  ) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
+const FAILURES: Readonly<Record<Failure, () => ApiError>> = {
+  taken: () =>
+    new ApiError(409, "email_taken", "This e-mail address has an account already; log in instead."),
+  not_found: () => new ApiError(404, "not_found", "There is no such thing."),
+  forbidden: () =>
+    new ApiError(403, "forbidden", "You may not do this here; ask the owner of the challenge."),
+  too_many: () => new ApiError(409, "too_many", "There are too many of these; take some away first."),
+  reused: () => new ApiError(401, "session_ended", "This session has ended; log in again."),
+  unavailable: () =>
+    new ApiError(503, "unavailable", "The database does not answer; try again in a moment.", {
+      "retry-after": "2",
+    }),
+};
+
+/** What was asked for. Throws an `ApiError` for every other outcome. */
+export function orFail<T>(outcome: Outcome<T>): T {
+  if (outcome[0] === "ok") return outcome[1];
+  throw FAILURES[outcome[1]]();
+}
+
+/** As `orFail`, but undefined for what is not there. */
+export function orMissing<T>(outcome: Outcome<T>): T | undefined {
+  return outcome[0] === "error" && outcome[1] === "not_found" ? undefined : orFail(outcome);
+}
+
+const tooMany = (seconds: number, what: string): ApiError =>
+  new ApiError(429, "too_many_attempts", `${what}; try again in ${seconds} s.`, {
+    "retry-after": String(seconds),
+  });
+
+/** Throws when there is still some time to wait. */
+export function refuseFor(waitMs: number, what: string): void {
+  if (waitMs > 0) throw tooMany(Math.ceil(waitMs / 1000), what);
+}
+
+/** The answer for whatever was thrown. */
+export function errorAnswer(error: unknown, context: Context, onError?: (error: unknown) => void): Response {
+  const answer = (status: ContentfulStatusCode, code: string, message: string, headers = {}): Response =>
+    context.json({ error: { code, message } }, status, headers);
+  if (error instanceof ApiError) return answer(error.status, error.code, error.message, error.headers);
+  if (error instanceof HTTPException)
+    return answer(error.status as ContentfulStatusCode, "bad_request", error.message);
+  if (error instanceof Overloaded)
+    return answer(503, "overloaded", "The server is busy; try again in a moment.", { "retry-after": "1" });
+  onError?.(error);
+  return answer(500, "internal", "Something went wrong here; it has been noted.");
+}

@@ -1,0 +1,28 @@
+/**
+ * The cookie that holds a page's refresh token: out of reach of its scripts, sent to `/api/session` alone, and only by
+ * pages of this site.
+ */
+import type { Context } from "hono";
+import { deleteCookie, getCookie, setCookie } from "hono/cookie";
+import { type RefreshToken, readRefreshToken } from "../auth/refresh-tokens.js";
+import { SESSION_IDLE_MS } from "../storage/sessions.js";
+
+const NAME = "phoenixpair_session";
+const PATH = "/api/session";
+
+export function giveSessionCookie(context: Context, { text }: RefreshToken, secure: boolean): void {
+  setCookie(context, NAME, text, {
+    path: PATH,
+    httpOnly: true,
+    sameSite: "Strict",
+    secure,
+    maxAge: SESSION_IDLE_MS / 1000,
+  });
+}
+
+export function takeSessionCookie(context: Context, secure: boolean): void {
+  deleteCookie(context, NAME, { path: PATH, httpOnly: true, sameSite: "Strict", secure });
+}
+
+export const sessionCookie = (context: Context): RefreshToken | undefined =>
+  readRefreshToken(getCookie(context, NAME));

@@ -1,0 +1,115 @@
+/**
+ * Sessions: who is signed in where. One row each, renewed in place.
+ *
+ * A row holds hashes of the refresh token that counts now and of the one before it, never a token. Renewing is one
+ * conditional update, so of two who hold the same token one wins. Whoever shows a token that counts no longer ends the
+ * session: either they or the one who renewed it stole it. The one exception is a renewal whose answer was lost: asked
+ * again in the same words, it has the same successor, and that has not been used.
+ */
+import { EntitySchema, LessThan } from "typeorm";
+import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+import { type User, type UserView, userView } from "./users.js";
+
+interface Session {
+  id: string;
+  userId: number;
+  tokenHash: string;
+  previousHash: string | null;
+  createdAt: Date;
+  expiresAt: Date;
+}
+
+export const sessionEntity = (dialect: Dialect) => {
+  const { at } = columnTypes(dialect);
+  return new EntitySchema<Session>({
+    name: "Session",
+    tableName: "sessions",
+    columns: {
+      id: { type: "varchar", length: 36, primary: true },
+      userId: { name: "user_id", type: "integer" },
+      tokenHash: { name: "token_hash", type: "varchar", length: 64 },
+      previousHash: { name: "previous_hash", type: "varchar", length: 64, nullable: true },
+      createdAt: { name: "created_at", ...at },
+      expiresAt: { name: "expires_at", ...at },
+    },
+  });
+};
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** A session that nobody renews ends after this time, and every session after the longer one. */
+export const SESSION_IDLE_MS = 14 * DAY_MS;
+const SESSION_MOST_MS = 90 * DAY_MS;
+
+export interface NewSession {
+  readonly id: string;
+  readonly userId: number;
+  readonly tokenHash: string;
+}
+
+export interface Renewal {
+  readonly id: string;
+  readonly tokenHash: string;
+  readonly nextHash: string;
+}
+
+export function sessions({ source }: Database) {
+  const table = source.getRepository<Session>("Session");
+  const users = source.getRepository<User>("User");
+
+  const userOf = async (session: Session | null): Promise<Outcome<UserView>> => {
+    if (session === null || session.expiresAt.getTime() <= Date.now()) return NOT_FOUND;
+    const user = await users.findOneBy({ id: session.userId });
+    return user === null ? NOT_FOUND : ["ok", userView(user)];
+  };
+
+  return {
+    async createSession(session: NewSession): Promise<Outcome<null>> {
+      const now = Date.now();
+      await table.delete({ userId: session.userId, expiresAt: LessThan(new Date(now)) });
+      await table.insert({
+        ...session,
+        previousHash: null,
+        createdAt: new Date(now),
+        expiresAt: new Date(now + SESSION_IDLE_MS),
+      });
+      return ["ok", null];
+    },
+
+    /** The user of a session that goes on. */
+    async sessionUser(id: string, userId: number): Promise<Outcome<UserView>> {
+      return userOf(await table.findOneBy({ id, userId }));
+    },
+
+    /** Puts the next token in the place of this one. A token that counts no longer ends the session: `reused`. */
+    async renewSession({ id, tokenHash, nextHash }: Renewal): Promise<Outcome<UserView>> {
+      const session = await table.findOneBy({ id });
+      const found = await userOf(session);
+      if (session === null || found[0] === "error") return found;
+      const most = session.createdAt.getTime() + SESSION_MOST_MS;
+      const expiresAt = new Date(Math.min(Date.now() + SESSION_IDLE_MS, most));
+      const { affected } = await table.update(
+        { id, tokenHash },
+        { tokenHash: nextHash, previousHash: tokenHash, expiresAt },
+      );
+      if (affected === 1) return found;
+      const now = await table.findOneBy({ id });
+      if (now?.previousHash === tokenHash && now.tokenHash === nextHash) return found;
+      await table.delete({ id });
+      return ["error", "reused"];
+    },
+
+    /** Ends a session, whoever asks: its id is known to nobody else. */
+    async endSession(id: string): Promise<Outcome<{ readonly userId: number }>> {
+      const session = await table.findOneBy({ id });
+      if (session === null) return NOT_FOUND;
+      await table.delete({ id });
+      return ["ok", { userId: session.userId }];
+    },
+
+    /** Ends all sessions of a user. */
+    async endSessions(userId: number): Promise<Outcome<null>> {
+      await table.delete({ userId });
+      return ["ok", null];
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { Ordered } from "../../src/app/ordered.js";
+
+test("work of one key runs in order, one at a time, past a failure; other keys do not wait; nothing stays behind", async () => {
+  const ordered = new Ordered<string>();
+  const log: string[] = [];
+  let release!: () => void;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const first = ordered.run("a", async () => {
+    log.push("a1");
+    await held;
+    log.push("a1 ends");
+  });
+  const second = ordered.run("a", async () => {
+    log.push("a2");
+    throw new Error("a2 fails");
+  });
+  const third = ordered.run("a", async () => log.push("a3"));
+  await ordered.run("b", async () => log.push("b"));
+  await ordered.settled("b");
+  expect(log).toEqual(["a1", "b"]);
+  expect([ordered.waiting("a"), ordered.waiting("b"), ordered.waiting("c")]).toEqual([3, 0, 0]);
+  release();
+  await first;
+  await expect(second).rejects.toThrow("a2 fails");
+  await third;
+  expect(log).toEqual(["a1", "b", "a1 ends", "a2", "a3"]);
+  await ordered.allSettled();
+  expect(ordered.size).toBe(0);
+});
