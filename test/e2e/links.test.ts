@@ -15,6 +15,7 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
   let proxy: TcpProxy;
   let ann: Person;
   let bob: Person;
+  let bobsAccount: { email: string; password: string };
 
   beforeAll(async () => {
     browser = await launchBrowser();
@@ -28,7 +29,8 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
   beforeEach(async () => {
     proxy = await TcpProxy.start(server.port);
     [ann, bob] = [await Person.open(browser), await Person.open(browser)];
-    await Promise.all([ann.signUp(proxy.url, "Ann"), bob.signUp(server.url, "Bob")]);
+    const [, account] = await Promise.all([ann.signUp(proxy.url, "Ann"), bob.signUp(server.url, "Bob")]);
+    bobsAccount = account;
   });
   afterEach(async () => {
     await Promise.all([ann.page.context().close(), bob.page.context().close()]);
@@ -108,11 +110,22 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
     await ann.saved();
   });
 
-  test("a server that no longer knows the session leads back to the sign-in form, not to endless attempts", async () => {
+  test("a server with another key is told who one is by the cookie: the room comes back by itself", async () => {
     await bob.openRoom("Least recently used");
     await server.end("SIGKILL");
     await rm(join(server.dataDir, "jwt-secret"));
     await server.start();
+    await bob.banner.waitFor();
+    await bob.banner.waitFor({ state: "hidden", timeout: 60_000 });
+    await bob.write("still Bob");
+    await bob.saved();
+  });
+
+  test("a session that was ended elsewhere leads back to the sign-in form, not to endless attempts", async () => {
+    await bob.openRoom("Least recently used");
+    const elsewhere = await server.request("POST", "/api/sessions", bobsAccount);
+    const { token } = (await elsewhere.json()) as { token: string };
+    expect((await server.request("DELETE", "/api/sessions", undefined, token)).status).toBe(204);
     await bob.page.getByLabel("Password").waitFor();
     await bob.page.getByLabel("E-mail").waitFor();
   });

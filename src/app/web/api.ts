@@ -1,92 +1,113 @@
 /**
- * The REST side of the server. Every failure becomes an ApiError with a sentence that can be shown to a person and a
- * code that the pages can act on; a refused token ends the session wherever it is noticed.
+ * The REST side of the server, for whoever is signed in. A refused token is renewed and the request made once more; when
+ * that is refused as well, the session has ended wherever it is noticed.
  */
+import { ApiError, fetchJson, type Request } from "./fetch-json.js";
 import { session } from "./session.js";
-import type { Challenge, Signed } from "./types.js";
+import type {
+  Challenge,
+  ChallengeCard,
+  ChallengeDetails,
+  Invitation,
+  Member,
+  Sharing,
+  Signed,
+} from "./types.js";
 
-export class ApiError extends Error {
-  readonly status: number;
-  readonly code: string;
-  constructor(status: number, code: string, message: string) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
-}
+export { ApiError, messageOf } from "./fetch-json.js";
 
-interface Options {
-  readonly method?: "GET" | "POST";
-  readonly body?: unknown;
-  readonly signal?: AbortSignal | undefined;
-  /** Signing in: a 401 is then a wrong password, not a session that has ended. */
-  readonly anonymous?: boolean;
-}
-
-const DEADLINE_MS = 15_000;
-
-async function request(path: string, options: Options = {}): Promise<unknown> {
-  const headers: Record<string, string> = { accept: "application/json" };
-  if (options.body !== undefined) headers["content-type"] = "application/json";
+async function request(path: string, options: Request = {}): Promise<unknown> {
+  const attempt = (): Promise<unknown> =>
+    fetchJson(path, { ...options, headers: { authorization: `Bearer ${session.token()}` } });
   const token = session.token();
-  if (!options.anonymous && token) headers.authorization = `Bearer ${token}`;
-
-  const deadline = AbortSignal.timeout(DEADLINE_MS);
-  let response: Response;
   try {
-    response = await fetch(path, {
-      method: options.method ?? "GET",
-      headers,
-      body: options.body === undefined ? null : JSON.stringify(options.body),
-      signal: options.signal ? AbortSignal.any([options.signal, deadline]) : deadline,
-    });
-  } catch (cause) {
-    if (options.signal?.aborted) throw cause;
-    throw new ApiError(
-      0,
-      "unreachable",
-      "The server cannot be reached. Check your connection and try again.",
-    );
-  }
-
-  const text = await response.text();
-  const body = parse(text);
-  if (response.ok) return body;
-
-  const error = (body as { error?: { code?: unknown; message?: unknown } } | undefined)?.error;
-  if (response.status === 401 && !options.anonymous && session.token() === token) session.signOut();
-  throw new ApiError(
-    response.status,
-    typeof error?.code === "string" ? error.code : `http_${response.status}`,
-    typeof error?.message === "string"
-      ? error.message
-      : `The server answered with an error (${response.status}).`,
-  );
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+    return await attempt();
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 401 || error.code === "invalid_credentials")
+      throw error;
+    // Another request may have renewed it meanwhile.
+    if (session.token() === token && (await session.renew()) !== "renewed") throw error;
+    return attempt();
   }
 }
 
-const challengePath = (id: string): string => `/api/challenges/${encodeURIComponent(id)}`;
+const challengePath = (id: string | number): string => `/api/challenges/${encodeURIComponent(String(id))}`;
+
+interface ChallengeText {
+  readonly title: string;
+  readonly prompt: string;
+  readonly language: string;
+}
+
+interface Search {
+  readonly text: string;
+  readonly language: string;
+  readonly mine: boolean;
+  readonly limit: number;
+}
+
+function searchPath({ text, language, mine, limit }: Search): string {
+  const query = new URLSearchParams({ view: "cards", limit: String(Math.min(limit, 100)) });
+  if (text) query.set("q", text);
+  if (language) query.set("language", language);
+  if (mine) query.set("mine", "1");
+  return `/api/challenges?${query}`;
+}
 
 export const api = {
-  signUp: (form: { email: string; password: string; name: string }) =>
-    request("/api/users", { method: "POST", body: form, anonymous: true }) as Promise<Signed>,
+  signUp: (body: { email: string; password: string; name: string }) =>
+    fetchJson("/api/users", { method: "POST", body }) as Promise<Signed>,
 
-  logIn: (form: { email: string; password: string }) =>
-    request("/api/sessions", { method: "POST", body: form, anonymous: true }) as Promise<Signed>,
+  logIn: (body: { email: string; password: string }) =>
+    fetchJson("/api/sessions", { method: "POST", body }) as Promise<Signed>,
 
-  challenges: (signal?: AbortSignal) =>
-    request("/api/challenges", { signal }) as Promise<readonly Challenge[]>,
+  changePassword: (body: { current: string; password: string }) =>
+    request("/api/account/password", { method: "PUT", body }) as Promise<Signed>,
+
+  logOutEverywhere: () => request("/api/sessions", { method: "DELETE" }),
+
+  searchChallenges: (search: Search, signal?: AbortSignal) =>
+    request(searchPath(search), { signal }) as Promise<{
+      readonly cards: readonly ChallengeCard[];
+      readonly total: number;
+    }>,
 
   challenge: (id: string, signal?: AbortSignal) =>
     request(challengePath(id), { signal }) as Promise<Challenge>,
 
-  createChallenge: (form: { title: string; prompt: string; language: string; response: string }) =>
-    request("/api/challenges", { method: "POST", body: form }) as Promise<Challenge>,
+  challengeDetails: (id: string, signal?: AbortSignal) =>
+    request(`${challengePath(id)}?include=details`, { signal }) as Promise<ChallengeDetails>,
+
+  createChallenge: (body: ChallengeText & { readonly response: string }) =>
+    request("/api/challenges", { method: "POST", body }) as Promise<Challenge>,
+
+  changeChallenge: (
+    id: string | number,
+    body: Partial<ChallengeText & { readonly starter: string; readonly access: Sharing["access"] }>,
+  ) => request(challengePath(id), { method: "PATCH", body }) as Promise<Challenge>,
+
+  deleteChallenge: (id: string) => request(challengePath(id), { method: "DELETE" }),
+
+  sharing: (id: string | number, signal?: AbortSignal) =>
+    request(`${challengePath(id)}/sharing`, { signal }) as Promise<Sharing>,
+
+  invite: (id: string | number, body: { readonly role: Invitation["role"]; readonly hours: number }) =>
+    request(`${challengePath(id)}/invitations`, { method: "POST", body }) as Promise<{
+      readonly invitation: Invitation;
+      readonly token: string;
+    }>,
+
+  revokeInvitation: (id: string | number, invitation: number) =>
+    request(`${challengePath(id)}/invitations/${invitation}`, { method: "DELETE" }),
+
+  setMember: (id: string | number, userId: string | number, role: Member["role"]) =>
+    request(`${challengePath(id)}/members/${encodeURIComponent(String(userId))}`, {
+      method: "PUT",
+      body: { role },
+    }),
+
+  acceptInvitation: (token: string) =>
+    request("/api/invitations/accept", { method: "POST", body: { token } }) as Promise<{
+      readonly challenge_id: number;
+    }>,
 };

@@ -15,7 +15,7 @@ export function navigate(path: string, options: { readonly replace?: boolean } =
   announce();
 }
 
-const here = (): string => location.pathname + location.search;
+const here = (): string => location.pathname + location.search + location.hash;
 const subscribe = (listener: () => void): (() => void) => {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -23,7 +23,7 @@ const subscribe = (listener: () => void): (() => void) => {
 
 export function useRoute(): Route {
   useSyncExternalStore(subscribe, here);
-  return parseRoute(location.pathname, location.search);
+  return parseRoute(location.pathname, location.search, location.hash);
 }
 
 /** For links: a plain click stays in the page, every other click is the browser's. */

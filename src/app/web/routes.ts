@@ -3,28 +3,35 @@
  *
  *     /            the challenges          /c/:id   a room
  *     /sign-in     and /sign-up            /new     a challenge to write
+ *     /account     one's own account       /c/:id/edit  for its owner
+ *     /join#token  an invitation
  *
  * A page that needs a session sends to /sign-in?next=<where you were going>, so that a deep link survives signing in.
  */
 export type Route =
   | { readonly page: "challenges" }
   | { readonly page: "new" }
+  | { readonly page: "account" }
   | { readonly page: "room"; readonly id: string }
+  | { readonly page: "edit"; readonly id: string }
+  | { readonly page: "join"; readonly token: string }
   | { readonly page: "sign-in"; readonly next: string }
   | { readonly page: "sign-up"; readonly next: string }
   | { readonly page: "not-found" };
 
-export function parseRoute(pathname: string, search: string): Route {
+export function parseRoute(pathname: string, search: string, hash = ""): Route {
   const path = pathname.replace(/\/+$/, "") || "/";
   const next = safeNext(new URLSearchParams(search).get("next"));
   if (path === "/") return { page: "challenges" };
   if (path === "/new") return { page: "new" };
+  if (path === "/account") return { page: "account" };
   if (path === "/sign-in") return { page: "sign-in", next };
   if (path === "/sign-up") return { page: "sign-up", next };
-  const room = /^\/c\/([^/]+)$/.exec(path)?.[1];
+  if (path === "/join") return { page: "join", token: hash.replace(/^#/, "") };
+  const [, room, edit] = /^\/c\/([^/]+)(\/edit)?$/.exec(path) ?? [];
   if (room === undefined) return { page: "not-found" };
   try {
-    return { page: "room", id: decodeURIComponent(room) };
+    return { page: edit === undefined ? "room" : "edit", id: decodeURIComponent(room) };
   } catch {
     return { page: "not-found" };
   }
@@ -36,5 +43,8 @@ function safeNext(next: string | null): string {
 }
 
 export const roomPath = (id: string | number): string => `/c/${encodeURIComponent(String(id))}`;
+export const editPath = (id: string | number): string => `${roomPath(id)}/edit`;
+/** Behind the `#`, so that it is sent to no server. */
+export const joinPath = (token: string): string => `/join#${token}`;
 export const signInPath = (next: string): string =>
   next === "/" ? "/sign-in" : `/sign-in?next=${encodeURIComponent(next)}`;

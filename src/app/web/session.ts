@@ -1,64 +1,168 @@
 /**
  * Who is signed in, in this tab and in all others of this origin.
  *
- * The token lives in localStorage so that a reload, a new tab and a deep link find it. Signing out (or in as somebody
- * else) in one tab is seen by the others through the `storage` event: a tab never goes on as a person who has left.
+ *     unknown ──renewed──▶ signed in ──signed out, refused──▶ nobody
+ *        └──────────refused──────────────────────────────────────┘
+ *
+ * The access token lives in this page's memory alone. What survives a reload is a cookie that no script can read: with it
+ * the page gets a new token when it loads and each time before the token ends (the clock of this machine may be wrong, so
+ * the token's lifetime counts, not its date). localStorage only says that somebody is signed in, so that the tabs hear of
+ * each other: a tab never goes on as a person who has left.
  */
-
+import { ApiError, fetchJson } from "./fetch-json.js";
 import type { Signed } from "./types.js";
 import { useSyncExternalStore } from "./ui/store.js";
 
-const KEY = "phoenixpair.session";
-const listeners = new Set<() => void>();
-let current: Signed | null = read();
+/** Undefined: it is not known yet whether the session goes on. */
+export type SessionState = Signed | null | undefined;
 
-function read(): Signed | null {
+export type Renewed = "renewed" | "ended" | "unreachable";
+
+const MARK = "phoenixpair.session";
+const NONCE = "phoenixpair.renewal";
+/** Renewed after this part of the token's life; what is left is for tries that fail. */
+const RENEW_AT = 0.8;
+const RETRY_MS = 5_000;
+
+const listeners = new Set<() => void>();
+/** Somebody may be signed in where storage cannot say that nobody is. */
+let state: SessionState = stored(MARK) === null ? null : undefined;
+let renewAt = Number.POSITIVE_INFINITY;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let renewing: Promise<Renewed> | undefined;
+/** Counts sign-ins and sign-outs: an answer that was asked for before the last one is no longer wanted. */
+let epoch = 0;
+
+function stored(key: string): string | null | undefined {
   try {
-    const value: unknown = JSON.parse(localStorage.getItem(KEY) ?? "null");
-    return isSigned(value) ? value : null;
+    return localStorage.getItem(key);
   } catch {
-    // Storage may be switched off or hold something foreign: then nobody is signed in.
-    return null;
+    return undefined;
   }
 }
 
-function isSigned(value: unknown): value is Signed {
-  if (typeof value !== "object" || value === null) return false;
-  const { token, user } = value as Partial<Signed>;
-  return typeof token === "string" && typeof user?.first_name === "string";
+function store(key: string, value: string | null): void {
+  try {
+    if (value === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, value);
+  } catch {
+    // Without storage the tabs do not hear of each other.
+  }
 }
 
-function changed(next: Signed | null): void {
-  current = next;
+function changed(next: SessionState): void {
+  state = next;
   for (const listener of [...listeners]) listener();
 }
 
+function wakeAt(at: number): void {
+  renewAt = at;
+  clearTimeout(timer);
+  if (at === Number.POSITIVE_INFINITY) return;
+  timer = setTimeout(() => void session.renew(), Math.max(0, at - Date.now()));
+}
+
+function adopt(signed: Signed): void {
+  epoch += 1;
+  store(MARK, String(signed.user.id));
+  wakeAt(Date.now() + lifetimeOf(signed.token) * RENEW_AT);
+  changed({ token: signed.token, user: signed.user });
+}
+
+function forget(): void {
+  epoch += 1;
+  store(MARK, null);
+  store(NONCE, null);
+  wakeAt(Number.POSITIVE_INFINITY);
+  changed(null);
+}
+
+/** Milliseconds a token lives, from what it says of itself. */
+function lifetimeOf(token: string): number {
+  try {
+    const part = token.split(".")[1] ?? "";
+    const { iat, exp } = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/"))) as {
+      iat: number;
+      exp: number;
+    };
+    return exp > iat ? (exp - iat) * 1000 : 60_000;
+  } catch {
+    return 60_000;
+  }
+}
+
+async function renewOnce(): Promise<Renewed> {
+  // Kept until there is an answer: should this page be gone by then, the next one asks in the same words.
+  let nonce = stored(NONCE);
+  if (!nonce) {
+    nonce = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(36)).join("");
+    store(NONCE, nonce);
+  }
+  const asked = epoch;
+  try {
+    const signed = await fetchJson("/api/session", { method: "POST", headers: { "x-phoenixpair": nonce } });
+    store(NONCE, null);
+    if (asked === epoch) adopt(signed as Signed);
+    return state ? "renewed" : "ended";
+  } catch (error) {
+    if (asked !== epoch) return state ? "renewed" : "ended";
+    if (error instanceof ApiError && error.status === 401) {
+      forget();
+      return "ended";
+    }
+    wakeAt(Date.now() + RETRY_MS);
+    return "unreachable";
+  }
+}
+
+/** One tab at a time, where the browser lets tabs agree: the next one then has the cookie of this one. */
+const alone = (work: () => Promise<Renewed>): Promise<Renewed> =>
+  navigator.locks ? navigator.locks.request("phoenixpair.renewal", work) : work();
+
 window.addEventListener("storage", (event) => {
-  if (event.key === KEY || event.key === null) changed(read());
+  if (event.key !== MARK && event.key !== null) return;
+  const mark = stored(MARK);
+  if (mark === null) {
+    if (state !== null) forget();
+  } else if (mark !== undefined && mark !== String(state?.user.id)) void session.renew();
 });
 
+/** A machine that slept wakes up with a token that has ended. */
+const catchUp = (): void => {
+  if (document.visibilityState === "visible" && Date.now() >= renewAt) void session.renew();
+};
+document.addEventListener("visibilitychange", catchUp);
+window.addEventListener("online", catchUp);
+window.addEventListener("pageshow", catchUp);
+
 export const session = {
-  get: (): Signed | null => current,
+  get: (): SessionState => state,
 
   /** Asked for at each (re)connect, so that a socket never comes back with an old token. */
-  token: (): string => current?.token ?? "",
+  token: (): string => state?.token ?? "",
 
-  signIn(signed: Signed): void {
-    try {
-      localStorage.setItem(KEY, JSON.stringify({ token: signed.token, user: signed.user }));
-    } catch {
-      // Without storage the session lasts as long as the page.
-    }
-    changed(signed);
+  signIn: adopt,
+
+  /** Gets a new token. Who asks while one is on its way gets the same answer. */
+  renew(): Promise<Renewed> {
+    renewing ??= alone(renewOnce).finally(() => {
+      renewing = undefined;
+    });
+    return renewing;
   },
 
+  /** The server has ended it. */
+  ended: forget,
+
+  /** Here at once; on the server as soon as it can be reached, or when the session has gone unused for long enough. */
   signOut(): void {
-    try {
-      localStorage.removeItem(KEY);
-    } catch {
-      // Nothing was stored then.
-    }
-    changed(null);
+    const token = session.token();
+    void fetchJson("/api/session", {
+      method: "DELETE",
+      keepalive: true,
+      headers: { "x-phoenixpair": "sign-out", ...(token && { authorization: `Bearer ${token}` }) },
+    }).catch(() => {});
+    forget();
   },
 
   subscribe(listener: () => void): () => void {
@@ -67,6 +171,6 @@ export const session = {
   },
 };
 
-export function useSession(): Signed | null {
+export function useSession(): SessionState {
   return useSyncExternalStore(session.subscribe, session.get);
 }

@@ -15,6 +15,44 @@ export interface Challenge {
   readonly updated_at: string;
 }
 
+/** A challenge in a list. */
+export interface ChallengeCard {
+  readonly id: number;
+  readonly title: string;
+  readonly excerpt: string;
+  readonly language: string;
+  readonly updated_at: string;
+  readonly access: "open" | "restricted";
+  readonly role: Role;
+}
+
+export type Role = "owner" | "edit" | "view";
+
+export interface ChallengeDetails extends Challenge {
+  readonly starter: string | null;
+  readonly access: "open" | "restricted";
+  readonly role: Role;
+}
+
+export interface Invitation {
+  readonly id: number;
+  readonly role: "edit" | "view";
+  readonly expires_at: string;
+  readonly uses: number;
+}
+
+export interface Member {
+  readonly user_id: number;
+  readonly first_name: string;
+  readonly role: "edit" | "view" | "removed";
+}
+
+export interface Sharing {
+  readonly access: "open" | "restricted";
+  readonly members: readonly Member[];
+  readonly invitations: readonly Invitation[];
+}
+
 export interface Signed {
   readonly token: string;
   readonly user: User;

@@ -1,21 +1,36 @@
-import { useCallback, useEffect, useState } from "preact/hooks";
-import { ApiError, api } from "../api.js";
+/** The challenges that one may enter: searched on the server, a page at a time. */
+import { useEffect, useState } from "preact/hooks";
+import { api } from "../api.js";
 import { follow } from "../router.js";
-import { roomPath } from "../routes.js";
-import type { Challenge, Signed } from "../types.js";
+import { editPath, roomPath } from "../routes.js";
+import type { ChallengeCard, Signed } from "../types.js";
 import { Frame } from "../ui/frame.js";
-import { languageName } from "../ui/language-name.js";
+import { LANGUAGES, languageClass, languageName } from "../ui/language-name.js";
 import { Notice } from "../ui/notice.js";
 import { PageHeading } from "../ui/page-heading.js";
+import { useLoading } from "../ui/use-loading.js";
 
-type Loading =
-  | { readonly state: "loading" }
-  | { readonly state: "failed"; readonly message: string }
-  | { readonly state: "ready"; readonly challenges: readonly Challenge[] };
+const PAGE = 24;
+/** How long the search waits for the next letter. */
+const PAUSE_MS = 250;
 
 export function ChallengesPage({ signed }: { readonly signed: Signed }) {
-  const [loading, retry] = useChallenges();
-  const [wanted, setWanted] = useState("");
+  const [typed, setTyped] = useState("");
+  const [language, setLanguage] = useState("");
+  const [mine, setMine] = useState(false);
+  const [limit, setLimit] = useState(PAGE);
+  const text = useSettled(typed.trim());
+  const filtered = text !== "" || language !== "" || mine;
+  const [loading, retry] = useLoading(JSON.stringify([text, language, mine, limit]), (signal) =>
+    api.searchChallenges({ text, language, mine, limit }, signal),
+  );
+  const found =
+    loading.state === "ready" ? loading.value : loading.state === "loading" ? loading.before : undefined;
+  const clear = (): void => {
+    setTyped("");
+    setLanguage("");
+    setMine(false);
+  };
 
   return (
     <Frame signed={signed}>
@@ -28,102 +43,134 @@ export function ChallengesPage({ signed }: { readonly signed: Signed }) {
           New challenge
         </a>
       </div>
-      {loading.state === "loading" && <Skeleton />}
-      {loading.state === "failed" && (
-        <Notice tone="error" action={{ label: "Try again", run: retry }}>
-          {loading.message}
-        </Notice>
-      )}
-      {loading.state === "ready" && loading.challenges.length === 0 && (
-        <div class="empty">
-          <h2>No challenge yet</h2>
-          <p>Write the first one: a title, a prompt, and the code to start from.</p>
-          <a class="button" href="/new" onClick={follow}>
-            Write a challenge
-          </a>
-        </div>
-      )}
-      {loading.state === "ready" && loading.challenges.length > 0 && (
-        <Found challenges={loading.challenges} wanted={wanted} onWanted={setWanted} />
-      )}
-    </Frame>
-  );
-}
-
-function useChallenges(): [Loading, () => void] {
-  const [loading, setLoading] = useState<Loading>({ state: "loading" });
-  const [attempt, setAttempt] = useState(0);
-  // `attempt` is what asking again changes.
-  useEffect(() => {
-    const abort = new AbortController();
-    setLoading({ state: "loading" });
-    api.challenges(abort.signal).then(
-      (challenges) => setLoading({ state: "ready", challenges }),
-      (error: unknown) => {
-        if (abort.signal.aborted) return;
-        const message = error instanceof ApiError ? error.message : "The challenges could not be loaded.";
-        setLoading({ state: "failed", message });
-      },
-    );
-    return () => abort.abort();
-  }, [attempt]);
-  return [loading, useCallback(() => setAttempt((n) => n + 1), [])];
-}
-
-interface FoundProps {
-  readonly challenges: readonly Challenge[];
-  readonly wanted: string;
-  readonly onWanted: (wanted: string) => void;
-}
-
-function Found({ challenges, wanted, onWanted }: FoundProps) {
-  const needle = wanted.trim().toLowerCase();
-  const found = challenges.filter(({ title, prompt, language }) =>
-    `${title}\n${prompt}\n${languageName(language)}`.toLowerCase().includes(needle),
-  );
-  return (
-    <>
-      {challenges.length > 5 && (
+      <search class="filters">
         <div class="search">
           <label for="search">Search</label>
           <input
             id="search"
             type="search"
-            value={wanted}
-            onInput={(event) => onWanted(event.currentTarget.value)}
-            placeholder="Title, text or language"
+            maxLength={100}
+            value={typed}
+            onInput={(event) => setTyped(event.currentTarget.value)}
+            placeholder="Title or text"
           />
         </div>
-      )}
+        <div class="search">
+          <label for="language">Language</label>
+          <select id="language" value={language} onInput={(event) => setLanguage(event.currentTarget.value)}>
+            <option value="">All languages</option>
+            {LANGUAGES.map((name) => (
+              <option key={name} value={name}>
+                {languageName(name)}
+              </option>
+            ))}
+          </select>
+        </div>
+        <label class="check">
+          <input
+            class="checkbox"
+            type="checkbox"
+            checked={mine}
+            onInput={(event) => setMine(event.currentTarget.checked)}
+          />
+          Only mine
+        </label>
+      </search>
       <p class="visually-hidden" role="status">
-        {needle && `${found.length} of ${challenges.length} challenges`}
+        {found && loading.state === "ready" && filtered && `${found.total} challenges found`}
       </p>
-      {found.length === 0 ? (
-        <p class="empty">Nothing matches “{wanted.trim()}”.</p>
-      ) : (
-        <ul class="challenges">
-          {found.map((challenge) => (
-            <li key={challenge.id}>
-              <a class="challenge" href={roomPath(challenge.id)} onClick={follow}>
-                <h2 dir="auto">{challenge.title}</h2>
-                <p class="excerpt" dir="auto">
-                  {challenge.prompt.replaceAll("`", "")}
-                </p>
-                <span class={`language ${languageClass(challenge.language)}`}>
-                  {languageName(challenge.language)}
-                </span>
-              </a>
-            </li>
-          ))}
-        </ul>
+      {loading.state === "failed" && (
+        <Notice tone="error" action={{ label: "Try again", run: retry }}>
+          {loading.message}
+        </Notice>
       )}
-    </>
+      {loading.state === "loading" && !found && <Skeleton />}
+      {found && found.total === 0 && <Nothing filtered={filtered} mine={mine} onClear={clear} />}
+      {found && found.total > 0 && (
+        <>
+          <ul class={loading.state === "loading" ? "challenges dim" : "challenges"}>
+            {found.cards.map((card) => (
+              <Card key={card.id} card={card} />
+            ))}
+          </ul>
+          {found.cards.length < found.total && (
+            <p class="more">
+              <button type="button" class="button" onClick={() => setLimit(limit + PAGE)}>
+                Show more ({found.total - found.cards.length})
+              </button>
+            </p>
+          )}
+        </>
+      )}
+    </Frame>
   );
 }
 
-/** Only known words become part of a class name. */
-const languageClass = (language: string): string =>
-  /^(javascript|python|typescript)$/.test(language) ? language : "";
+/** The value once it has stayed the same for a moment. */
+function useSettled(value: string): string {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [value]);
+  return settled;
+}
+
+function Card({ card }: { readonly card: ChallengeCard }) {
+  return (
+    <li class="challenge">
+      <h2 dir="auto">
+        <a class="cover" href={roomPath(card.id)} onClick={follow}>
+          {card.title}
+        </a>
+      </h2>
+      <p class="excerpt" dir="auto">
+        {card.excerpt.replaceAll("`", "")}
+      </p>
+      <div class="card-foot">
+        <span class={`language ${languageClass(card.language)}`}>{languageName(card.language)}</span>
+        {card.access === "restricted" && <span class="tag">Invited people only</span>}
+        {card.role === "view" && <span class="tag">Read only</span>}
+        {card.role === "owner" && (
+          <a class="edit" href={editPath(card.id)} onClick={follow} aria-label={`Edit ${card.title}`}>
+            Edit
+          </a>
+        )}
+      </div>
+    </li>
+  );
+}
+
+interface NothingProps {
+  readonly filtered: boolean;
+  readonly mine: boolean;
+  readonly onClear: () => void;
+}
+
+function Nothing({ filtered, mine, onClear }: NothingProps) {
+  return (
+    <div class="empty">
+      <h2>{mine ? "None of yours yet" : filtered ? "Nothing matches" : "No challenge yet"}</h2>
+      <p>
+        {filtered
+          ? "Try another word, or look at all of them."
+          : "Write the first one: a title, a prompt, and the code to start from."}
+      </p>
+      <div class="actions center">
+        {filtered && (
+          <button type="button" class="button" onClick={onClear}>
+            Show all
+          </button>
+        )}
+        {(!filtered || mine) && (
+          <a class="button" href="/new" onClick={follow}>
+            Write a challenge
+          </a>
+        )}
+      </div>
+    </div>
+  );
+}
 
 function Skeleton() {
   return (

@@ -6,6 +6,7 @@ import { Field, focusFirstError } from "../ui/field.js";
 import { Frame } from "../ui/frame.js";
 import { Notice } from "../ui/notice.js";
 import { PageHeading } from "../ui/page-heading.js";
+import { newPasswordError, PASSWORD_HINT } from "./password-rules.js";
 
 interface SignProps {
   readonly mode: "sign-in" | "sign-up";
@@ -13,7 +14,6 @@ interface SignProps {
 }
 
 type Errors = Partial<Record<"name" | "email" | "password" | "form", string>>;
-const PASSWORD_MIN = 8;
 
 /** Signing in and signing up: the same form, one field more. Where one goes afterwards is App's business. */
 export function SignPage({ mode, next }: SignProps) {
@@ -86,7 +86,7 @@ export function SignPage({ mode, next }: SignProps) {
             label="Password"
             type="password"
             autocomplete={joining ? "new-password" : "current-password"}
-            hint={joining ? `At least ${PASSWORD_MIN} characters. A few words make a good one.` : undefined}
+            hint={joining ? PASSWORD_HINT : undefined}
             required
             error={errors.password}
           />
@@ -109,10 +109,8 @@ function check(input: { email: string; password: string; name: string }, joining
   const errors: Errors = {};
   if (joining && input.name === "") errors.name = "Enter the name that others should see.";
   if (!/^\S+@\S+$/.test(input.email)) errors.email = "Enter an e-mail address, like name@example.org.";
-  if (input.password === "") errors.password = "Enter your password.";
-  else if (joining && input.password.length < PASSWORD_MIN) {
-    errors.password = `Use at least ${PASSWORD_MIN} characters.`;
-  }
+  const wrong = joining ? newPasswordError(input.password) : input.password === "" && "Enter your password.";
+  if (wrong) errors.password = wrong;
   return errors;
 }
 
@@ -122,6 +120,8 @@ function explain(error: unknown, joining: boolean): Errors {
     return { email: "There is an account with this e-mail already. Log in instead, or use another address." };
   }
   if (error.status === 401 && !joining) return { form: "E-mail or password is not right. Try again." };
-  if (error.status === 429) return { form: "Too many attempts. Wait a minute, then try again." };
+  if (error.code === "invalid" && error.message.startsWith("password ")) {
+    return { password: `Your ${error.message}.` };
+  }
   return { form: error.message };
 }

@@ -26,6 +26,7 @@ import { keepDraft, takeDraft } from "./drafts.js";
 import type { CodeEditor } from "./editor.js";
 import { type Meta, type Person, type Presences, peopleOf } from "./presence-list.js";
 import { RoomEvents, reasonOf } from "./room-events.js";
+import { keepSession } from "./session-keeper.js";
 
 export type Connection = "connecting" | "online" | "reconnecting" | "back";
 
@@ -74,6 +75,7 @@ export class RoomLink {
   /** The server may believe that this tab types. */
   #typing = false;
   #closed = false;
+  readonly #leaveSession: () => void;
   #draftKept: boolean;
 
   constructor(id: string, signed: Signed, editor: CodeEditor, changed: () => void) {
@@ -96,6 +98,7 @@ export class RoomLink {
     });
     this.#channel = this.#socket.channel(`challenges:${id}`, {});
     this.channel = new RoomEvents(this.#channel, () => this.#canPush());
+    this.#leaveSession = keepSession(this.#channel);
     this.#listen();
     this.#socket.connect();
     this.#join();
@@ -117,6 +120,7 @@ export class RoomLink {
   close(): void {
     this.#keep();
     this.#closed = true;
+    this.#leaveSession();
     clearTimeout(this.#timer);
     clearTimeout(this.#backTimer);
     window.removeEventListener("pagehide", this.#keep);

@@ -19,9 +19,9 @@ export function Frame({ signed, children }: FrameProps) {
         <Brand />
         {signed && (
           <div class="account">
-            <span class="account-name">
+            <a class="account-name" href="/account" onClick={follow} title="Your account">
               <bdi>{signed.user.first_name}</bdi>
-            </span>
+            </a>
             <button type="button" class="button quiet" onClick={() => session.signOut()}>
               Log out
             </button>
