@@ -330,6 +330,7 @@ describe("behind a proxy that is declared", () => {
       ...from("203.0.113.9"),
     });
     expect(browser.attributes).toContain("Secure");
+    expect(browser.cookie).toMatch(/^__Secure-phoenixpair_session=/);
     expect(response.headers.get("strict-transport-security")).toMatch(/max-age=\d{8}/);
     const outer = from("203.0.113.9", {
       "x-forwarded-host": "pair.example",

@@ -3,6 +3,7 @@
  *
  * in   `response:update {response}`            stores the text, shows its writer as typing, tells everybody
  *      `current_participant_typing:remove`     the writer has left the text
+ *      `chat:send`, `chat:history`             see room-chat.ts
  *      `session:renew {token}`                 see session-renewal.ts
  * out  `response:updated {challenge}`          to everybody, the writer included, once it is stored
  *      `challenge:changed {challenge}`         its owner has changed title, prompt or language
@@ -34,6 +35,7 @@ import {
   READ_ONLY,
   roleOf,
 } from "./room-access.js";
+import { chatEvents } from "./room-chat.js";
 import { EXPIRING, sessionEvents, tellExpiring, watchSession } from "./session-renewal.js";
 
 const STORE_FAILED = { error: "Error updating challenge" };
@@ -82,6 +84,7 @@ export const challengeChannel = defineChannel("challenges:*", {
 
   handleIn: {
     ...sessionEvents,
+    ...chatEvents,
 
     async "response:update"(payload, socket) {
       if (!canWrite(socket)) return reply("error", { ...STORE_FAILED, ...READ_ONLY }, socket);

@@ -137,7 +137,7 @@ export function accountRoutes(options: AccountOptions): Hono {
 
   app.post("/session", async (context) => {
     const nonce = ownHeader(context);
-    const refresh = sessionCookie(context);
+    const refresh = sessionCookie(context, way.secure(context));
     if (refresh === undefined) throw ended();
     const next = successor(refresh, nonce, keys.secret);
     const { sessionId: id, hash: tokenHash } = refresh;
@@ -150,7 +150,7 @@ export function accountRoutes(options: AccountOptions): Hono {
   });
 
   app.delete("/session", async (context) => {
-    const refresh = sessionCookie(context);
+    const refresh = sessionCookie(context, way.secure(context));
     if (refresh !== undefined) ownHeader(context);
     const id = refresh?.sessionId ?? (await callerOf(context, options)).sessionId;
     const over = orMissing(await repository.endSession(id));

@@ -116,6 +116,20 @@ export const MemberBody = z.object({
 
 export const AcceptBody = z.object({ token: z.string("token must be text").max(200, "token is too long") });
 
+const CHAT_BYTES = 2048;
+/** Marks that turn text round, also that of others. */
+const BIDI = /[\u202a-\u202e\u2066-\u2069]/gu;
+
+export const ChatBody = z.object({
+  text: text("text", CHAT_BYTES)
+    .transform((value) => value.replace(BIDI, "").trim())
+    .refine((value) => value !== "", "text must not be empty")
+    .refine((value) => Buffer.byteLength(value) <= CHAT_BYTES, `text may have at most ${CHAT_BYTES} bytes`),
+  key: z.string("key must be text").regex(/^[\w.-]{1,40}$/, "key must be 1 to 40 letters, digits or dashes"),
+});
+
+export const ChatHistoryBody = z.object({ before: z.int("before must be a number").positive().optional() });
+
 const LISTED = 100;
 
 /** The query of a search; numbers come as text. */

@@ -7,11 +7,12 @@ import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { type RefreshToken, readRefreshToken } from "../auth/refresh-tokens.js";
 import { SESSION_IDLE_MS } from "../storage/sessions.js";
 
-const NAME = "phoenixpair_session";
+/** Browsers take the prefix from https alone; one for a host as a whole would not go with the path. */
+const nameFor = (secure: boolean): string => `${secure ? "__Secure-" : ""}phoenixpair_session`;
 const PATH = "/api/session";
 
 export function giveSessionCookie(context: Context, { text }: RefreshToken, secure: boolean): void {
-  setCookie(context, NAME, text, {
+  setCookie(context, nameFor(secure), text, {
     path: PATH,
     httpOnly: true,
     sameSite: "Strict",
@@ -21,8 +22,8 @@ export function giveSessionCookie(context: Context, { text }: RefreshToken, secu
 }
 
 export function takeSessionCookie(context: Context, secure: boolean): void {
-  deleteCookie(context, NAME, { path: PATH, httpOnly: true, sameSite: "Strict", secure });
+  deleteCookie(context, nameFor(secure), { path: PATH, httpOnly: true, sameSite: "Strict", secure });
 }
 
-export const sessionCookie = (context: Context): RefreshToken | undefined =>
-  readRefreshToken(getCookie(context, NAME));
+export const sessionCookie = (context: Context, secure: boolean): RefreshToken | undefined =>
+  readRefreshToken(getCookie(context, nameFor(secure)));

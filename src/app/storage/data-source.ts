@@ -4,17 +4,19 @@
 import { DataSource } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
 import { challengeEntity } from "./challenges.js";
+import { chatEntity } from "./chat.js";
 import type { Dialect } from "./database.js";
 import { CreateTables1764000000000 } from "./migrations/1764000000000-create-tables.js";
 import { SeedChallenges1764000000001 } from "./migrations/1764000000001-seed-challenges.js";
 import { CreateSessions1764200000000 } from "./migrations/1764200000000-create-sessions.js";
 import { CreateSharing1764200000001 } from "./migrations/1764200000001-create-sharing.js";
+import { CreateChat1764200000002 } from "./migrations/1764200000002-create-chat.js";
 import { sessionEntity } from "./sessions.js";
 import { invitationEntity, membershipEntity } from "./sharing.js";
 import { userEntity } from "./users.js";
 
 const entities = (dialect: Dialect) =>
-  [userEntity, sessionEntity, challengeEntity, membershipEntity, invitationEntity].map((entity) =>
+  [userEntity, sessionEntity, challengeEntity, membershipEntity, invitationEntity, chatEntity].map((entity) =>
     entity(dialect),
   );
 
@@ -23,6 +25,7 @@ const migrations = [
   SeedChallenges1764000000001,
   CreateSessions1764200000000,
   CreateSharing1764200000001,
+  CreateChat1764200000002,
 ];
 
 interface SqliteHandle {

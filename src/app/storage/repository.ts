@@ -1,7 +1,7 @@
 /**
  * The Repository: the process that owns the database (Ecto.Repo in the tutorial). Everybody else, on whatever thread, asks
  * it by `GenServer.call`. What can be asked is told concept by concept: users.ts, sessions.ts,
- * challenges.ts, sharing.ts.
+ * challenges.ts, sharing.ts, chat.ts.
  *
  * It runs in a thread of its own, because better-sqlite3 waits for the disk synchronously: a slow commit must hold up
  * neither the sockets nor a room. With `SHARDS=0` everything, this too, runs in the main thread.
@@ -20,6 +20,7 @@ import { QueryFailedError } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
 import { Ordered } from "../ordered.js";
 import { challenges } from "./challenges.js";
+import { chat } from "./chat.js";
 import { createDataSource } from "./data-source.js";
 import type { Database, Outcome } from "./database.js";
 import { sessions } from "./sessions.js";
@@ -37,6 +38,7 @@ const operations = (database: Database) => ({
   ...sessions(database),
   ...challenges(database),
   ...sharing(database),
+  ...chat(database),
 });
 
 /** The repository as its callers see it. */

@@ -6,6 +6,8 @@
  */
 import type { ComponentType } from "preact";
 import type { Challenge, Signed } from "../types.js";
+import { ChatPanel } from "./panels/chat.js";
+import { SharePanel } from "./panels/share.js";
 import type { RoomView } from "./room-link.js";
 
 /** The room's channel as a panel may use it. */
@@ -36,4 +38,7 @@ export interface Panel {
   readonly Content: ComponentType<PanelProps>;
 }
 
-export const PANELS: readonly Panel[] = [];
+export const PANELS: readonly Panel[] = [
+  { id: "chat", title: "Chat", Content: ChatPanel },
+  { id: "share", title: "Share", Content: SharePanel },
+];

@@ -1,0 +1,62 @@
+/**
+ * The chat of a room: plain text, for everybody who may enter it.
+ *
+ * in   `chat:send {text, key}`      stores it, answers `{id}`, tells everybody; the same `key` again is the same message
+ *      `chat:history {before?}`     answers `{messages}`: the last ones, or those before one, oldest first
+ * out  `chat:message {id, user_id, first_name, text, at, key}`
+ *
+ * A text has at most 2 KiB. One connection may send five at once and then one every two seconds.
+ */
+import { assign, broadcast, type ChannelSocket, reply } from "simurgh/channels";
+import { ChatBody, ChatHistoryBody } from "../http/input.js";
+import { repositoryOn } from "../storage/repository.js";
+import { appFacts } from "./app-facts.js";
+
+const BURST = 5;
+const EVERY_MS = 2000;
+const PAGE = 50;
+
+const repository = () => repositoryOn(appFacts().storageNode);
+
+/** When the last of the messages that were sent may be forgotten: what is ahead of now by the burst is too much. */
+function waitFor(socket: ChannelSocket, now: number): { readonly waitMs: number; readonly next: number } {
+  const busyUntil = Math.max((socket.assigns.chatBusyUntil as number | undefined) ?? 0, now);
+  return { waitMs: busyUntil - now - (BURST - 1) * EVERY_MS, next: busyUntil + EVERY_MS };
+}
+
+const invalid = (message: string | undefined) => ({ reason: "invalid", message: message ?? "not a message" });
+
+export const chatEvents = {
+  async "chat:send"(payload: unknown, socket: ChannelSocket) {
+    const body = ChatBody.safeParse(payload);
+    if (!body.success) return reply("error", invalid(body.error.issues[0]?.message), socket);
+    const { waitMs, next } = waitFor(socket, Date.now());
+    if (waitMs > 0) return reply("error", { reason: "rate", retry_after_ms: waitMs }, socket);
+    const { challengeId, userId } = socket.assigns;
+    const { text, key } = body.data;
+    const stored = await repository().addChatMessage({
+      challengeId: challengeId as number,
+      userId: userId as number,
+      clientKey: key,
+      text,
+    });
+    if (stored[0] === "error") return reply("error", { reason: "unavailable" }, socket);
+    const { message, again } = stored[1];
+    const sent = assign(socket, "chatBusyUntil", next);
+    if (!again) broadcast(sent, "chat:message", { ...message, key });
+    return reply("ok", { id: message.id }, sent);
+  },
+
+  async "chat:history"(payload: unknown, socket: ChannelSocket) {
+    const body = ChatHistoryBody.safeParse(payload);
+    if (!body.success) return reply("error", invalid(body.error.issues[0]?.message), socket);
+    const found = await repository().chatMessages(
+      socket.assigns.challengeId as number,
+      body.data.before,
+      PAGE,
+    );
+    return found[0] === "ok"
+      ? reply("ok", { messages: found[1] }, socket)
+      : reply("error", { reason: "unavailable" }, socket);
+  },
+} as const;

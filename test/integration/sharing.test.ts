@@ -1,0 +1,351 @@
+/** Challenges with owners, roles and invitations, and what each may do: over HTTP and in the room, on both databases. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, AppServer } from "../support/app-server.js";
+import { type MariaDb, startMariaDb } from "../support/mariadb.js";
+import { answer, Participant, type RefusedError } from "../support/phoenix-client.js";
+import { describeWith } from "../support/requirements.js";
+import { waitFor } from "../support/wait.js";
+
+interface Card {
+  readonly id: number;
+  readonly title: string;
+  readonly role: string;
+  readonly access: string;
+}
+
+for (const database of ["SQLite", "MariaDB"] as const) {
+  describeWith(database === "MariaDB" ? "MariaDB" : undefined, `sharing on ${database}`, () => {
+    let mariadb: MariaDb | undefined;
+    let server: AppServer;
+    let ann: Account;
+    let bob: Account;
+    beforeAll(async () => {
+      if (database === "MariaDB") mariadb = await startMariaDb();
+      server = await AppServer.start({
+        SHARDS: database === "MariaDB" ? "1" : "0",
+        ...(mariadb === undefined ? {} : { DATABASE_URL: await mariadb.createDatabase() }),
+      });
+      [ann, bob] = await Promise.all([server.signUp("Ann"), server.signUp("Bob")]);
+    });
+    afterAll(async () => {
+      await server?.stop();
+      await mariadb?.stop();
+    });
+
+    async function ask<T = unknown>(who: Account, method: string, path: string, body?: unknown) {
+      const response = await server.request(method, path, body, who.token);
+      const text = await response.text();
+      return { status: response.status, body: (text === "" ? undefined : JSON.parse(text)) as T };
+    }
+    const create = async (more: object = {}): Promise<number> =>
+      (
+        await ask<{ id: number }>(ann, "POST", "/api/challenges", {
+          title: "Mine",
+          prompt: "Do it",
+          language: "python",
+          response: "start",
+          ...more,
+        })
+      ).body.id;
+    const restricted = async (): Promise<number> => {
+      const id = await create();
+      expect((await ask(ann, "PATCH", `/api/challenges/${id}`, { access: "restricted" })).status).toBe(200);
+      return id;
+    };
+    const invite = async (id: number, role: string, hours = 1) =>
+      (
+        await ask<{ token: string; invitation: { id: number } }>(
+          ann,
+          "POST",
+          `/api/challenges/${id}/invitations`,
+          { role, hours },
+        )
+      ).body;
+    const accept = (who: Account, token: string) =>
+      ask<{ challenge_id: number; role: string }>(who, "POST", "/api/invitations/accept", { token });
+    const refusal = async (one: Participant): Promise<unknown> =>
+      ((await one.join().catch((error: unknown) => error)) as RefusedError).response;
+    const search = async (who: Account, query: string): Promise<{ cards: Card[]; total: number }> =>
+      (await ask<{ cards: Card[]; total: number }>(who, "GET", `/api/challenges?view=cards&${query}`)).body;
+
+    test("only its owner changes a challenge, and those in its room are told", async () => {
+      const id = await create();
+      const one = new Participant(server, bob.token, id);
+      let told: unknown;
+      one.channel.on("challenge:changed", (payload: unknown) => {
+        told = payload;
+      });
+      expect(await one.join()).toMatchObject({ can_write: true, role: "edit" });
+      expect((await ask(bob, "PATCH", `/api/challenges/${id}`, { title: "Bob's" })).status).toBe(403);
+      expect((await ask(bob, "DELETE", `/api/challenges/${id}`)).status).toBe(403);
+      const changed = await ask(ann, "PATCH", `/api/challenges/${id}`, {
+        title: " Ne\u0301w ",
+        language: "javascript",
+        starter: "again",
+      });
+      expect(changed).toMatchObject({
+        status: 200,
+        body: { title: "N\u00e9w", prompt: "Do it", language: "javascript", response: "start" },
+      });
+      await waitFor("Bob is told", () => told);
+      expect(told).toMatchObject({ challenge: { id, language: "javascript" } });
+      expect(JSON.stringify(told)).not.toContain("response");
+      const details = await ask(ann, "GET", `/api/challenges/${id}?include=details`);
+      expect(details.body).toMatchObject({ starter: "again", access: "open", role: "owner" });
+      expect((await ask(bob, "GET", `/api/challenges/${id}?include=details`)).body).toMatchObject({
+        role: "edit",
+      });
+      one.leave();
+    });
+
+    test.each([
+      {},
+      { title: "" },
+      { title: 5 },
+      { language: "cobol" },
+      { access: "secret" },
+      { response: "not by this way" },
+      { ownerId: 1 },
+      { access: null },
+    ])("the change %j is refused", async (body) => {
+      const id = await create();
+      expect((await ask(ann, "PATCH", `/api/challenges/${id}`, body)).status).toBe(422);
+    });
+
+    test("a deleted challenge is gone, and its room closes", async () => {
+      const id = await create();
+      const one = new Participant(server, bob.token, id);
+      let closed: unknown;
+      one.channel.on("room:closed", (payload: unknown) => {
+        closed = payload;
+      });
+      await one.join();
+      expect((await ask(ann, "DELETE", `/api/challenges/${id}`)).status).toBe(204);
+      await waitFor("the room closes", () => closed);
+      expect(closed).toEqual({ reason: "deleted" });
+      expect((await ask(ann, "GET", `/api/challenges/${id}`)).status).toBe(404);
+      expect((await ask(ann, "DELETE", `/api/challenges/${id}`)).status).toBe(404);
+      await waitFor("the channel has ended", () => one.channel.state === "closed");
+      one.leave();
+    });
+
+    test("a restricted challenge is seen and entered by its owner alone, and open ones by everybody", async () => {
+      const id = await restricted();
+      expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(403);
+      const ids = async (who: Account) =>
+        (await ask<{ id: number }[]>(who, "GET", "/api/challenges")).body.map((challenge) => challenge.id);
+      expect([(await ids(ann)).includes(id), (await ids(bob)).includes(id)]).toEqual([true, false]);
+      const [mine, theirs] = [new Participant(server, ann.token, id), new Participant(server, bob.token, id)];
+      expect(await mine.join()).toMatchObject({ role: "owner", can_write: true });
+      expect(await refusal(theirs)).toMatchObject({ reason: "unauthorized" });
+      expect((await ask(bob, "GET", "/api/challenges/1")).status).toBe(200);
+      mine.leave();
+      theirs.leave();
+    });
+
+    test("a link lets people in with its role, for as long as it is good, and is told once", async () => {
+      const id = await restricted();
+      const [edit, view] = [await invite(id, "edit"), await invite(id, "view")];
+      expect(edit.token).toMatch(/^[\w-]{32}$/);
+      const sharing = await ask(ann, "GET", `/api/challenges/${id}/sharing`);
+      expect(JSON.stringify(sharing.body)).not.toContain(edit.token);
+      expect((await ask(bob, "GET", `/api/challenges/${id}/sharing`)).status).toBe(403);
+      expect((await ask(bob, "POST", `/api/challenges/${id}/invitations`, { role: "edit" })).status).toBe(
+        403,
+      );
+
+      expect(await accept(bob, view.token)).toEqual({
+        status: 200,
+        body: { challenge_id: id, role: "view" },
+      });
+      const one = new Participant(server, bob.token, id);
+      expect(await one.join()).toMatchObject({ role: "view", can_write: false });
+      const told: unknown[] = [];
+      one.channel.on("room:access", (payload: unknown) => void told.push(payload));
+      await expect(answer(one.channel.push("response:update", { response: "no" }))).rejects.toMatchObject({
+        response: { error: "Error updating challenge", reason: "read_only", why: "role" },
+      });
+      expect((await accept(bob, edit.token)).body).toEqual({ challenge_id: id, role: "edit" });
+      await waitFor("Bob may write", () => told.length === 1);
+      expect(told).toEqual([{ role: "edit", can_write: true }]);
+      await one.type("yes");
+      // The lesser link takes nothing away.
+      expect((await accept(bob, view.token)).body).toEqual({ challenge_id: id, role: "edit" });
+
+      expect(
+        (await ask(ann, "DELETE", `/api/challenges/${id}/invitations/${view.invitation.id}`)).status,
+      ).toBe(204);
+      const cleo = await server.signUp("Cleo");
+      expect(await accept(cleo, view.token)).toMatchObject({
+        status: 404,
+        body: { error: { code: "no_invitation" } },
+      });
+      expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(200);
+      one.leave();
+    });
+
+    test.each(["", "x", "' or 1=1 --", "%", "x".repeat(201)])("the token %j opens nothing", async (token) => {
+      expect([404, 422]).toContain((await accept(bob, token)).status);
+    });
+
+    test("who is sent away leaves at once and does not come back, not even by a link; others do not notice", async () => {
+      const id = await create();
+      const cleo = await server.signUp("Cleo");
+      const [one, two] = [new Participant(server, bob.token, id), new Participant(server, cleo.token, id)];
+      const closed: unknown[] = [];
+      one.channel.on("room:closed", (payload: unknown) => void closed.push(payload));
+      two.channel.on("room:closed", (payload: unknown) => void closed.push(payload));
+      await Promise.all([one.join(), two.join()]);
+      const { token } = await invite(id, "edit");
+      const path = `/api/challenges/${id}/members/${bob.user.id}`;
+      expect((await ask(cleo, "PUT", path, { role: "removed" })).status).toBe(403);
+      expect((await ask(ann, "PUT", path, { role: "removed" })).status).toBe(204);
+      await waitFor("Bob is out", () => closed.length === 1);
+      expect(closed).toEqual([{ reason: "removed" }]);
+      await waitFor("Cleo does not see him", () => two.names.join() === "Cleo");
+      expect((await accept(bob, token)).status).toBe(403);
+      expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(403);
+      await two.type("undisturbed");
+      expect(two.joins).toBe(1);
+      expect((await ask(ann, "PUT", path, { role: "view" })).status).toBe(204);
+      expect((await ask(bob, "GET", `/api/challenges/${id}?include=details`)).body).toMatchObject({
+        role: "edit",
+      });
+      one.leave();
+      two.leave();
+    });
+
+    test("a room that is restricted while people are in it goes on for those who were invited alone", async () => {
+      const id = await create();
+      const one = new Participant(server, bob.token, id);
+      let closed: unknown;
+      one.channel.on("room:closed", (payload: unknown) => {
+        closed = payload;
+      });
+      await one.join();
+      await ask(ann, "PATCH", `/api/challenges/${id}`, { access: "restricted" });
+      await waitFor("Bob is out", () => closed);
+      one.leave();
+    });
+
+    test("an owner cannot be made anything else, and nobody who does not exist anything", async () => {
+      const id = await create();
+      const put = async (user: unknown, role: unknown) =>
+        (await ask(ann, "PUT", `/api/challenges/${id}/members/${user}`, { role })).status;
+      expect(await put(ann.user.id, "view")).toBe(403);
+      expect(await put(999_999, "view")).toBe(404);
+      expect(await put("abc", "view")).toBe(404);
+      expect(await put(bob.user.id, "owner")).toBe(422);
+    });
+
+    test("the seeded challenges belong to nobody: everybody edits, nobody restricts or deletes them", async () => {
+      for (const [method, body] of [
+        ["PATCH", { access: "restricted" }],
+        ["DELETE", undefined],
+      ] as const)
+        expect((await ask(ann, method, "/api/challenges/1", body)).status).toBe(403);
+    });
+
+    test("a search finds parts of title and prompt in whatever letters, and what looks like a pattern only as it stands", async () => {
+      const mark = `Zq${Date.now()}`;
+      await create({ title: `100% ${mark}`, prompt: "snake_case!" });
+      await create({ title: `1000 ${mark}`, prompt: "snakeXcase", language: "javascript" });
+      const titles = async (who: Account, q: string, more = ""): Promise<string[]> =>
+        (await search(who, `q=${encodeURIComponent(q)}${more}`)).cards.map(({ title }) => title);
+      expect(await titles(bob, mark.toLowerCase())).toEqual([`100% ${mark}`, `1000 ${mark}`]);
+      expect(await titles(bob, `100% ${mark}`)).toEqual([`100% ${mark}`]);
+      expect(await titles(bob, `_00% ${mark}`)).toEqual([]);
+      expect(await titles(bob, "SNAKE_case")).toEqual([`100% ${mark}`]);
+      expect(await titles(bob, "case!")).toEqual([`100% ${mark}`]);
+      expect(await titles(bob, mark, "&language=javascript")).toEqual([`1000 ${mark}`]);
+      expect(await titles(ann, mark, "&mine=1")).toHaveLength(2);
+      expect(await titles(bob, mark, "&mine=1")).toEqual([]);
+      for (const q of ["'", "\\", "%' or '1'='1", "!", "!!"])
+        expect(await titles(bob, `${q}${mark}`)).toEqual([]);
+      expect((await ask(bob, "GET", "/api/challenges?view=cards&q=%00")).status).toBe(422);
+      const page = await search(bob, `q=${mark}&limit=1&offset=1`);
+      expect(page).toMatchObject({
+        total: 2,
+        cards: [{ title: `1000 ${mark}`, role: "edit", access: "open" }],
+      });
+      for (const query of [
+        "limit=0",
+        "limit=1000",
+        "offset=-1",
+        "language=cobol",
+        "mine=yes",
+        `q=${"x".repeat(101)}`,
+      ])
+        expect((await ask(bob, "GET", `/api/challenges?view=cards&${query}`)).status).toBe(422);
+    });
+
+    test("what is said in a room reaches everybody in it, is there for those who come later, and is there once", async () => {
+      const id = await restricted();
+      await accept(bob, (await invite(id, "view")).token);
+      const [one, two] = [new Participant(server, ann.token, id), new Participant(server, bob.token, id)];
+      const heard: { text: string; first_name: string }[] = [];
+      two.channel.on("chat:message", (message: (typeof heard)[0]) => void heard.push(message));
+      await Promise.all([one.join(), two.join()]);
+      const say = (who: Participant, payload: object) =>
+        answer<{ id: number }>(who.channel.push("chat:send", payload));
+      const first = await say(one, { text: " <b>hello</b> \u202e🦚 ", key: "k1" });
+      expect(await say(one, { text: "<b>hello</b> 🦚", key: "k1" })).toEqual(first);
+      await say(two, { text: "readers may speak", key: "k1" });
+      await waitFor("Bob has heard both", () => heard.length === 2);
+      expect(heard[0]).toMatchObject({
+        id: first.id,
+        user_id: ann.user.id,
+        first_name: "Ann",
+        text: "<b>hello</b> 🦚",
+        key: "k1",
+        at: expect.stringMatching(/Z$/),
+      });
+      const late = new Participant(server, bob.token, id);
+      await late.join();
+      const { messages } = await answer<{ messages: { text: string }[] }>(
+        late.channel.push("chat:history", {}),
+      );
+      expect(messages.map(({ text }) => text)).toEqual(["<b>hello</b> 🦚", "readers may speak"]);
+      const before = await answer<{ messages: unknown[] }>(
+        late.channel.push("chat:history", { before: first.id }),
+      );
+      expect(before.messages).toEqual([]);
+      for (const participant of [one, two, late]) participant.leave();
+    });
+
+    test("a chat takes no more than 2 KiB at a time and five messages at once, and nothing that is no text", async () => {
+      const one = new Participant(server, ann.token, await create());
+      const heard: unknown[] = [];
+      one.channel.on("chat:message", (message: unknown) => void heard.push(message));
+      await one.join();
+      const say = (payload: unknown) =>
+        answer(one.channel.push("chat:send", payload as object)).then(
+          () => "ok",
+          (error: RefusedError) => (error.response as { reason: string }).reason,
+        );
+      const bad = [
+        {},
+        null,
+        { text: "x" },
+        { text: 5, key: "k" },
+        { text: "  ", key: "k" },
+        { text: "ü".repeat(1025), key: "k" },
+        { text: "a\u0000", key: "k" },
+        { text: "\ud83d", key: "k" },
+        { text: "x", key: "" },
+        { text: "x", key: "k".repeat(41) },
+      ];
+      for (const payload of bad) expect([payload, await say(payload)]).toEqual([payload, "invalid"]);
+      const said = await Promise.all(
+        Array.from({ length: 12 }, (_, n) => say({ text: "ü".repeat(1024), key: `k${n}` })),
+      );
+      expect(said.slice(0, 5)).toEqual(["ok", "ok", "ok", "ok", "ok"]);
+      expect(said.filter((answered) => answered === "rate").length).toBeGreaterThan(0);
+      await waitFor(
+        "what was taken is heard",
+        () => heard.length === said.filter((text) => text === "ok").length,
+      );
+      one.leave();
+    });
+  });
+}
