@@ -115,6 +115,7 @@ export function reportError(
 }
 
 export function reportProgress(supervisor: Process, spec: FullChildSpec, pid: Pid): void {
+  if (!supervisor.node.hears("debug")) return;
   supervisor.node.report({
     kind: "progress",
     supervisor: supervisor.pid,

@@ -14,7 +14,7 @@ import { claimOrphanErrors, failThread } from "./orphan-errors.js";
 import { type AliasHome, identityKey, Pid, Ref } from "./pid.js";
 import { Process } from "./process.js";
 import { ReportLimiter } from "./report-limiter.js";
-import { type LogLevel, logToStderr, type Report } from "./reports.js";
+import { type LogLevel, logToStderr, type Report, reportLevel } from "./reports.js";
 import { type RunQueue, Scheduler, type SchedulerOptions } from "./scheduler.js";
 import { DEAD, type Target, type Watcher } from "./signal.js";
 import { type Timer, TimerQueue } from "./timers.js";
@@ -31,6 +31,8 @@ export interface NodeOptions extends Partial<SchedulerOptions> {
   readonly runQueue?: (options: SchedulerOptions, onBug: (error: unknown) => void) => RunQueue;
   /** Takes crash, supervisor and other reports. Default: warnings and errors go to stderr. */
   readonly onReport?: (report: Report) => void;
+  /** Reports of any kind below this level are not made. Default "debug" with `onReport`, "warning" without. */
+  readonly reportLevel?: LogLevel;
   /** Notices below this level are not made. Default "info". */
   readonly logLevel?: LogLevel;
   /** Reports of one kind let through in one second; the others are counted (R-403). Default 200. */
@@ -88,6 +90,7 @@ export class RuntimeNode implements AliasHome {
   readonly #roads = new Map<number, Road>();
   readonly #roadListeners = new Set<(road: Road) => void>();
   readonly logLevel: LogLevel;
+  readonly reportLevel: LogLevel;
   readonly #reports: ReportLimiter;
   readonly #reportListeners = new Set<(report: Report) => void>();
   readonly #releaseOrphans: () => void;
@@ -104,6 +107,7 @@ export class RuntimeNode implements AliasHome {
     this.clock = options.clock ?? systemClock;
     this.onOrphanError = options.onOrphanError ?? "log";
     this.logLevel = options.logLevel ?? "info";
+    this.reportLevel = options.reportLevel ?? (options.onReport === undefined ? "warning" : "debug");
     const onReport = options.onReport ?? logToStderr;
     this.#reports = new ReportLimiter(this.clock, options.reportsPerSecond ?? 200, (report) => {
       try {
@@ -358,12 +362,17 @@ export class RuntimeNode implements AliasHome {
 
   /** Whether notices of this level are wanted: lets whoever makes one save the work. */
   logs(level: LogLevel): boolean {
-    return LEVELS[level] >= LEVELS[this.logLevel];
+    return LEVELS[level] >= LEVELS[this.logLevel] && this.hears(level);
+  }
+
+  /** Whether anybody takes reports of this level: lets whoever makes one save the work. */
+  hears(level: LogLevel): boolean {
+    return LEVELS[level] >= LEVELS[this.reportLevel] || this.#reportListeners.size > 0;
   }
 
   /** Hands a report to the sink, cut to a size that can be logged. Never throws. */
   report(report: Report): void {
-    if (report.kind === "notice" && !this.logs(report.level)) return;
+    if (report.kind === "notice" ? !this.logs(report.level) : !this.hears(reportLevel(report))) return;
     // What nobody will see is not worth a copy.
     if (this.#reportListeners.size === 0 && !this.#reports.admits(report)) return;
     const cut = abridge(report) as Report;

@@ -32,6 +32,7 @@ export interface ThreadBoot {
   readonly logLevel: LogLevel;
   /** Bytes in use after a full collection over which the thread asks to be ended. */
   readonly heapLimit: number;
+  readonly reportLevel: LogLevel;
   /** The main thread first, then every other thread there is. */
   readonly peers: readonly Introduction[];
   /** URL of the module and name of its export: `(args, context) => ThreadTree`. */
@@ -67,6 +68,7 @@ export default async function threadMain(boot: ThreadBoot): Promise<void> {
     creation: boot.creation,
     isolation: boot.isolation,
     logLevel: boot.logLevel,
+    reportLevel: boot.reportLevel,
     onReport: (report) => main?.control(["report", describable(report)]),
   });
   const handlers = {

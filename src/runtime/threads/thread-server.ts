@@ -138,6 +138,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       encoding: options.encoding ?? "msgpack",
       logLevel: node.logLevel,
       heapLimit: heap.limitBytes,
+      reportLevel: node.reportLevel,
       peers,
       module: String(options.module),
       exportName: options.export ?? "start",
