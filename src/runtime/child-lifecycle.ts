@@ -17,13 +17,12 @@ export type Started =
 
 /** Calls a start function. A throw and an unknown value count as errors. */
 export async function startChild(
-  start: FullChildSpec["start"],
+  [fn, args]: FullChildSpec["start"],
   extra: readonly unknown[] = [],
 ): Promise<Started> {
-  const [fn, args] = start;
   let result: unknown;
   try {
-    result = await fn(...extra, ...args);
+    result = await (extra.length === 0 ? fn(...args) : fn(...extra, ...args));
   } catch (thrown) {
     return ["error", reasonOfThrow(thrown)];
   }
@@ -71,7 +70,10 @@ function stopped(owner: Process, { pid, shutdown }: Stopping): Promise<ExitReaso
     let ended = false;
     const signal = (reason: ExitReason): void => Pid.target(pid).exitSignal(pid, owner.pid, reason, false);
     const ref = node.newRef();
-    owner.watch(pid, Pid.target(pid), ref, {
+    owner.watch({
+      ref,
+      to: pid,
+      target: Pid.target(pid),
       down(_ref, reason) {
         ended = true;
         owner.monitors?.delete(ref.id);

@@ -70,6 +70,8 @@ class DynamicChildren {
   readonly flags: Required<DynamicSupervisorFlags>;
   readonly #children = new Map<number | string, Child>();
   #history: RestartHistory = [];
+  /** Kept of the last temporary child. */
+  #temporary: FullChildSpec | undefined;
   restarts = 0;
 
   constructor(process: Process, flags: Required<DynamicSupervisorFlags>) {
@@ -84,8 +86,17 @@ class DynamicChildren {
   async start(spec: FullChildSpec): Promise<DynamicStartResult> {
     if (this.#children.size >= this.flags.maxChildren) return ["error", "max_children"];
     const result = await startChild(spec.start, this.flags.extraArguments);
-    if (result !== "ignore" && result[0] === "ok") this.#add(withoutArgs(spec), result[1]);
+    if (result !== "ignore" && result[0] === "ok") this.#add(this.#kept(spec), result[1]);
     return result;
+  }
+
+  /** What is kept of a spec. Of a temporary child that is nothing of its own: children of one kind share it. */
+  #kept(spec: FullChildSpec): FullChildSpec {
+    if (spec.restart !== "temporary") return spec;
+    const last = this.#temporary;
+    if (last !== undefined && sameKind(last, spec)) return last;
+    this.#temporary = { ...withoutArgs(spec), id: undefined };
+    return this.#temporary;
   }
 
   #add(spec: FullChildSpec, pid: Pid, restarts = 0): void {
@@ -171,6 +182,13 @@ class DynamicChildren {
     return { specs, active, supervisors, workers: specs - supervisors };
   }
 }
+
+const sameKind = (a: FullChildSpec, b: FullChildSpec): boolean =>
+  a.start[0] === b.start[0] &&
+  a.shutdown === b.shutdown &&
+  a.type === b.type &&
+  (a.modules === b.modules ||
+    (a.modules.length === 1 && b.modules.length === 1 && a.modules[0] === b.modules[0]));
 
 /** Ends that are no fault when the supervisor stopped the child. Not quite Supervisor's list. */
 function fine(reason: ExitReason, { restart, shutdown }: FullChildSpec): boolean {

@@ -27,7 +27,7 @@ import { isolate } from "./isolation.js";
 import type { RuntimeNode } from "./node.js";
 import { checkDelay, type Dest, type GlobalName, type NodeName, type ViaName } from "./operations.js";
 import { Pid, Ref } from "./pid.js";
-import { type MaxQueue, Process } from "./process.js";
+import { type Behaviour, type MaxQueue, Process } from "./process.js";
 import type { AnswerOf, AnswerTo, OpenDest, PidOf, RequestOf, ServerRef, Speaks } from "./protocol.js";
 import { type From, Request } from "./request.js";
 import { CallMessage, CastMessage, SystemMessage } from "./server-messages.js";
@@ -100,27 +100,38 @@ export type StartResult<P extends Pid = Pid> = readonly ["ok", P] | "ignore" | r
 const DEFAULT_CALL_TIMEOUT = 5000;
 
 /** The running side of one server: turns callback returns into what happens next. */
-class Server implements SystemTarget {
+class Server implements SystemTarget, Behaviour {
   readonly module: GenServerModule;
   readonly process: Process;
   readonly parent: Pid | undefined;
-  readonly #hibernateAfter: number;
+  readonly #hibernateAfter: number | undefined;
   state: unknown;
   lastMessage: unknown;
   client: Pid | undefined;
-  readonly debug = new Debug();
+  #debug: Debug | undefined;
   /** What came while the server was suspended; undefined when it is not. */
   #parked: unknown[] | undefined;
   #timer: Timer | undefined;
 
-  constructor(module: GenServerModule, process: Process, parent: Pid | undefined, hibernateAfter: number) {
+  constructor(
+    module: GenServerModule,
+    process: Process,
+    parent: Pid | undefined,
+    hibernateAfter: number | undefined,
+  ) {
     this.module = module;
     this.process = process;
     this.parent = parent;
-    this.#hibernateAfter = hibernateAfter;
+    this.#hibernateAfter = hibernateAfter === Number.POSITIVE_INFINITY ? undefined : hibernateAfter;
   }
 
-  readonly handle = (message: unknown): unknown => {
+  /** Made when somebody looks. */
+  get debug(): Debug {
+    this.#debug ??= new Debug();
+    return this.#debug;
+  }
+
+  handle(message: unknown): unknown {
     if (this.#timer !== undefined) {
       this.process.node.timers.cancel(this.#timer);
       this.#timer = undefined;
@@ -130,7 +141,7 @@ class Server implements SystemTarget {
       this.#parked.push(message);
       return undefined;
     }
-    if (this.debug.active && !(message instanceof SystemMessage)) this.debug.event(["in", message]);
+    if (this.#debug?.active && !(message instanceof SystemMessage)) this.#debug.event(["in", message]);
     try {
       if (message instanceof CallMessage) {
         this.lastMessage = message.request;
@@ -153,7 +164,7 @@ class Server implements SystemTarget {
     } catch (thrown) {
       return this.terminate(reasonOfThrow(thrown));
     }
-  };
+  }
 
   #isParentExit(message: unknown): message is readonly unknown[] {
     return (
@@ -216,7 +227,7 @@ class Server implements SystemTarget {
           if (from !== undefined && (result.length === 3 || (result.length === 4 && isExtra(result[3])))) {
             this.state = result[2];
             answer(from, result[1]);
-            if (this.debug.active) this.debug.event(["out", result[1], from.pid]);
+            if (this.#debug?.active) this.#debug.event(["out", result[1], from.pid]);
             return this.#proceed(result[3]);
           }
           break;
@@ -246,8 +257,7 @@ class Server implements SystemTarget {
     if (extra === "hibernate") this.#hibernate();
     else if (typeof extra === "number")
       this.#armIdle(extra, () => this.process.message(this.process.pid, IDLE_TIMEOUT));
-    else if (this.#hibernateAfter !== Number.POSITIVE_INFINITY)
-      this.#armIdle(this.#hibernateAfter, () => this.#hibernate());
+    else if (this.#hibernateAfter !== undefined) this.#armIdle(this.#hibernateAfter, () => this.#hibernate());
   }
 
   #armIdle(ms: number, act: () => void): void {
@@ -370,6 +380,134 @@ function answer(from: From, value: unknown): void {
 
 // ------------------------------------------------------------------ start
 
+/** A server that is being started: what came of it is told to the starter once. */
+class Start {
+  readonly #module: GenServerModule;
+  readonly #arg: unknown;
+  readonly #options: StartOptions;
+  readonly #starter: Process;
+  readonly #linked: boolean;
+  readonly #resolve: (result: StartResult) => void;
+  readonly #process: Process;
+  readonly #endOfStart: () => void;
+  #timer: Timer | undefined;
+  #failure: StartResult | undefined;
+
+  constructor(
+    module: GenServerModule,
+    arg: unknown,
+    options: StartOptions,
+    starter: Process,
+    linked: boolean,
+    resolve: (result: StartResult) => void,
+  ) {
+    this.#module = module;
+    this.#arg = arg;
+    this.#options = options;
+    this.#starter = starter;
+    this.#linked = linked;
+    this.#resolve = resolve;
+    const { node } = starter;
+    const process = node.create(() => this.#run(), initialCallOf(module), starter);
+    this.#process = process;
+    if (options.label !== undefined) process.label = options.label;
+    if (options.maxQueue !== undefined) process.limitQueue(options.maxQueue);
+    if (linked) starter.linkTo(process.pid);
+    this.#endOfStart = process.onExit((reason) => {
+      // When start returns, no EXIT of the failed server is in a trapping starter's mailbox (R-107).
+      if (linked && starter.trapsExits) starter.unlinkFrom(process.pid);
+      this.#settle(this.#failure ?? ["error", reason]);
+    });
+    const { timeout = Number.POSITIVE_INFINITY } = options;
+    if (timeout !== Number.POSITIVE_INFINITY && process.alive) {
+      this.#timer = node.timers.after(timeout, () => {
+        if (linked) starter.unlinkFrom(process.pid);
+        this.#give(["error", "timeout"], "killed");
+      });
+    }
+  }
+
+  #settle(result: StartResult): void {
+    if (this.#timer !== undefined) this.#process.node.timers.cancel(this.#timer);
+    this.#resolve(result);
+  }
+
+  /** Ends the process, which tells the starter: an immediate retry finds the name free (R-102). */
+  #give(result: StartResult, reason: ExitReason): void {
+    this.#failure = result;
+    this.#process.silent = true;
+    this.#process.terminate(reason);
+  }
+
+  /** The first turn of the process: its name, then init. */
+  #run(): unknown {
+    try {
+      const taken = registerName(this.#process.node, this.#process, this.#options.name);
+      return isPromise(taken)
+        ? taken.then((pid) => this.#init(pid)).catch((thrown: unknown) => this.#failed(thrown))
+        : this.#init(taken);
+    } catch (thrown) {
+      this.#failed(thrown);
+      return undefined;
+    }
+  }
+
+  #init(taken: Pid | undefined): unknown {
+    if (taken !== undefined) {
+      this.#give(["error", ["already_started", taken]], "normal");
+      return undefined;
+    }
+    this.#process.callback = "init";
+    const result = this.#module.init(this.#arg);
+    if (!isPromise(result)) return this.#initialised(result);
+    return result.then(
+      (value) => this.#initialised(value),
+      (thrown: unknown) => this.#failed(thrown),
+    );
+  }
+
+  #initialised(result: unknown): unknown {
+    const process = this.#process;
+    if (!process.alive) return undefined;
+    if (result === "ignore") this.#give("ignore", "normal");
+    else if (
+      Array.isArray(result) &&
+      result[0] === "ok" &&
+      (result.length === 2 || (result.length === 3 && isExtra(result[2])))
+    ) {
+      const parent = this.#linked ? this.#starter.pid : undefined;
+      const server = new Server(this.#module, process, parent, this.#options.hibernateAfter);
+      server.state = result[1];
+      process.become(server);
+      this.#endOfStart();
+      this.#settle(["ok", process.pid]);
+      return server.begin(result[2]);
+    } else if (Array.isArray(result) && result[0] === "stop" && result.length === 2)
+      this.#give(["error", result[1]], result[1]);
+    else if (Array.isArray(result) && result[0] === "error" && result.length === 2)
+      this.#give(["error", result[1]], "normal");
+    else this.#give(["error", ["bad_return_value", result]], ["bad_return_value", result]);
+    return undefined;
+  }
+
+  #failed(thrown: unknown): void {
+    if (!this.#process.alive) return;
+    const reason = reasonOfThrow(thrown);
+    this.#give(["error", reason], reason);
+  }
+}
+
+const initialCalls = new WeakMap<GenServerModule, string>();
+
+function initialCallOf(module: GenServerModule): string {
+  let call = initialCalls.get(module);
+  if (call === undefined) {
+    call = `${module.name ?? "GenServer"}.init`;
+    initialCalls.set(module, call);
+  }
+  return call;
+}
+
 function startServer(
   module: GenServerModule,
   arg: unknown,
@@ -377,95 +515,10 @@ function startServer(
   starter: Process,
   linked: boolean,
 ): Promise<StartResult> {
-  const { name } = options;
-  checkName(name);
-  const timeout = options.timeout ?? Number.POSITIVE_INFINITY;
-  checkDelay(timeout, "the init timeout");
-  const { node } = starter;
+  checkName(options.name);
+  checkDelay(options.timeout ?? Number.POSITIVE_INFINITY, "the init timeout");
   return new Promise((resolve) => {
-    let settled = false;
-    let timer: Timer | undefined;
-    const settle = (result: StartResult): void => {
-      if (settled) return;
-      settled = true;
-      if (timer !== undefined) node.timers.cancel(timer);
-      resolve(result);
-    };
-    let failure: StartResult | undefined;
-    /** Ends the process, which tells the starter: an immediate retry finds the name free (R-102). */
-    const give = (result: StartResult, reason: ExitReason): void => {
-      failure = result;
-      process.silent = true;
-      process.terminate(reason);
-    };
-    const process: Process = node.create(
-      () => {
-        const server = new Server(
-          module,
-          process,
-          linked ? starter.pid : undefined,
-          options.hibernateAfter ?? Number.POSITIVE_INFINITY,
-        );
-        const initialised = (result: unknown): unknown => {
-          if (!process.alive) return undefined;
-          if (result === "ignore") give("ignore", "normal");
-          else if (
-            Array.isArray(result) &&
-            result[0] === "ok" &&
-            (result.length === 2 || (result.length === 3 && isExtra(result[2])))
-          ) {
-            server.state = result[1];
-            process.become(server.handle);
-            endOfStart();
-            settle(["ok", process.pid]);
-            return server.begin(result[2]);
-          } else if (Array.isArray(result) && result[0] === "stop" && result.length === 2)
-            give(["error", result[1]], result[1]);
-          else if (Array.isArray(result) && result[0] === "error" && result.length === 2)
-            give(["error", result[1]], "normal");
-          else give(["error", ["bad_return_value", result]], ["bad_return_value", result]);
-          return undefined;
-        };
-        const failed = (thrown: unknown): void => {
-          if (!process.alive) return;
-          const reason = reasonOfThrow(thrown);
-          give(["error", reason], reason);
-        };
-        const init = (taken: Pid | undefined): unknown => {
-          if (taken !== undefined) {
-            give(["error", ["already_started", taken]], "normal");
-            return undefined;
-          }
-          process.callback = "init";
-          const result = module.init(arg);
-          return isPromise(result) ? result.then(initialised, failed) : initialised(result);
-        };
-        try {
-          const taken = registerName(node, process, name);
-          return isPromise(taken) ? taken.then(init).catch(failed) : init(taken);
-        } catch (thrown) {
-          failed(thrown);
-          return undefined;
-        }
-      },
-      `${module.name ?? "GenServer"}.init`,
-      starter,
-    );
-    if (options.label !== undefined) process.label = options.label;
-    if (options.maxQueue !== undefined) process.limitQueue(options.maxQueue);
-    if (linked) starter.linkTo(process.pid);
-    const endOfStart = process.onExit((reason) => {
-      // When start returns, no EXIT of the failed server is in a trapping starter's mailbox (R-107).
-      if (linked && starter.trapsExits) starter.unlinkFrom(process.pid);
-      settle(failure ?? ["error", reason]);
-    });
-    if (timeout !== Number.POSITIVE_INFINITY) {
-      timer = node.timers.after(timeout, () => {
-        if (linked) starter.unlinkFrom(process.pid);
-        give(["error", "timeout"], "killed");
-      });
-      if (settled) node.timers.cancel(timer);
-    }
+    new Start(module, arg, options, starter, linked, resolve);
   });
 }
 
@@ -523,15 +576,8 @@ export function request(
     if (road === undefined) return Promise.reject(new ExitSignal(explain(["nodedown", dest.node])));
     const lost = (reason: ExitReason): ExitReason =>
       explain(reason === "noconnection" ? ["nodedown", dest.node] : reason);
-    return Request.sendVia(
-      caller,
-      (ref, watcher) => {
-        road.monitorNamed(dest.name, ref, watcher);
-        return road;
-      },
-      timeout,
-      lost,
-      (from) => road.messageNamed(dest.name, make(from)),
+    return Request.sendNamed(caller, road, dest.name, timeout, lost, (from) =>
+      road.messageNamed(dest.name, make(from)),
     );
   }
   const pid = resolve(node, dest);
@@ -650,9 +696,9 @@ export const GenServer = {
   ): Promise<never> {
     const process = current("GenServer.enterLoop()");
     const parent = process.ancestors[0];
-    const server = new Server(module, process, parent, options.hibernateAfter ?? Number.POSITIVE_INFINITY);
+    const server = new Server(module, process, parent, options.hibernateAfter);
     server.state = state;
-    process.become(server.handle);
+    process.become(server);
     return Promise.resolve(server.begin(options.extra)) as Promise<never>;
   },
 

@@ -59,15 +59,8 @@ class GlobalNames {
       );
     }
     if (road === undefined) return Promise.reject(new ExitSignal(["nodedown", COORDINATOR]));
-    return Request.sendVia(
-      caller,
-      (ref, watcher) => {
-        road.monitorNamed(KEEPER, ref, watcher);
-        return road;
-      },
-      DEADLINE_MS,
-      failed,
-      (from) => road.messageNamed(KEEPER, make(from)),
+    return Request.sendNamed(caller, road, KEEPER, DEADLINE_MS, failed, (from) =>
+      road.messageNamed(KEEPER, make(from)),
     );
   }
 
@@ -97,7 +90,10 @@ class GlobalNames {
     if (this.get(term) !== undefined || !Pid.target(pid).alive) return "no";
     this.#names.set(termKey(term), { term, pid });
     this.#tellOthers(["set", term, pid]);
-    this.#keeper.watch(pid, Pid.target(pid), this.#node.newRef(), {
+    this.#keeper.watch({
+      ref: this.#node.newRef(),
+      to: pid,
+      target: Pid.target(pid),
       down: (ref) => {
         this.#keeper.monitors?.delete(ref.id);
         if (this.#names.get(termKey(term))?.pid.equals(pid)) this.#drop(term);

@@ -100,6 +100,7 @@ export type { AnswerTo, Call, OpenDest, PidOf, RequestOf, ServerRef } from "./pr
 export { Registry, type RegistryOptions } from "./registry.js";
 export * from "./reports.js";
 export type { RunQueue, SchedulerOptions } from "./scheduler.js";
+export { SmallMap } from "./small-map.js";
 export {
   type ChildCount,
   type ChildInfo,

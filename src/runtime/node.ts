@@ -141,8 +141,7 @@ export class RuntimeNode implements AliasHome {
   /** @internal Creates and schedules a process. */
   create(body: () => unknown, initialCall: string, parent: Process | undefined): Process {
     if (this.#stopped) throw new BadArg("the node has been stopped");
-    const ancestors = parent === undefined ? NO_ANCESTORS : [parent.pid, ...parent.ancestors.slice(0, 15)];
-    const process = new Process(this, this.#nextId, body, initialCall, ancestors);
+    const process = new Process(this, this.#nextId, body, initialCall, parent?.lineage ?? NO_ANCESTORS);
     this.#nextId += 1;
     this.#processes.set(process.pid.id, process);
     process.start();

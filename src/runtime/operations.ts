@@ -12,8 +12,9 @@ import { Global } from "./global-names.js";
 import { isolate } from "./isolation.js";
 import type { Road, RuntimeNode } from "./node.js";
 import { isPid, isRef, Pid, pidParts, Ref } from "./pid.js";
-import { type MaxQueue, Process } from "./process.js";
-import { DEAD } from "./signal.js";
+import { type MaxQueue, type Monitor, Process } from "./process.js";
+import { DEAD, type Target } from "./signal.js";
+import { SmallMap } from "./small-map.js";
 import { attach, checkTransfer, detach, lift } from "./threads/transfer.js";
 
 /** A registry of another kind that can be named in a destination (OTP: `{via, Module, Term}`). */
@@ -220,40 +221,69 @@ export interface MonitorOptions {
   readonly alias?: "explicit_unalias" | "demonitor" | "reply_demonitor";
 }
 
+/** A monitor that becomes a message when it fires. */
+class MessageMonitor implements Monitor {
+  readonly ref: Ref;
+  readonly to: Pid;
+  readonly target: Target;
+  readonly #process: Process;
+  readonly #tag: unknown;
+  readonly #object: unknown;
+  readonly #alias: { monitorEnded(): void } | undefined;
+
+  constructor(
+    process: Process,
+    ref: Ref,
+    to: Pid,
+    target: Target,
+    object: unknown,
+    { tag = "DOWN", alias }: MonitorOptions,
+  ) {
+    this.ref = ref;
+    this.to = to;
+    this.target = target;
+    this.#process = process;
+    this.#tag = tag;
+    this.#object = object;
+    this.#alias = alias === undefined ? undefined : openAlias(process, ref, alias);
+  }
+
+  down(_ref: Ref, reason: ExitReason): void {
+    const process = this.#process;
+    if (!process.monitors?.delete(this.ref.id)) return;
+    this.#alias?.monitorEnded();
+    process.message(process.pid, [this.#tag, this.ref, "process", this.#object, reason]);
+  }
+}
+
+const NO_OPTIONS: MonitorOptions = {};
+
 /**
  * Asks for one `["DOWN", ref, "process", object, reason]` when the process ends; at once, with `noproc`, when it is
  * not there. `object` is the pid, or `{name, node}` when monitored by name (R-060, R-061).
  */
 export function monitor(
   dest: Pid | string | NodeName | ViaName | GlobalName,
-  options: MonitorOptions = {},
+  options: MonitorOptions = NO_OPTIONS,
 ): Ref {
   const process = current("monitor()");
-  const { tag = "DOWN" } = options;
   const { node } = process;
   const ref = process.newRef();
-  let object: unknown = dest;
-  if (typeof dest === "string") object = { name: dest, node: node.index };
-  const watcher = {
-    down(_ref: Ref, reason: ExitReason): void {
-      if (!process.monitors?.delete(ref.id)) return;
-      through?.monitorEnded();
-      process.message(process.pid, [tag, ref, "process", object, reason]);
-    },
-  };
-  const through = options.alias === undefined ? undefined : openAlias(process, ref, options.alias);
   if (!(dest instanceof Pid) && typeof dest === "object" && "node" in dest && dest.node !== node.index) {
     const road = node.road(dest.node);
-    process.monitors ??= new Map();
-    process.monitors.set(ref.id, { ref, to: node.outside, target: road ?? DEAD });
-    if (road === undefined) watcher.down(ref, "noconnection");
-    else road.monitorNamed(dest.name, ref, watcher);
+    const far = new MessageMonitor(process, ref, node.outside, road ?? DEAD, dest, options);
+    process.monitors ??= new SmallMap();
+    process.monitors.set(ref.id, far);
+    if (road === undefined) far.down(ref, "noconnection");
+    else road.monitorNamed(dest.name, ref, far);
     return ref;
   }
   const pid = whereis(dest);
-  if (pid !== undefined && typeof dest === "object" && !("name" in dest)) object = pid;
-  const to = pid ?? node.outside;
-  process.watch(to, pid === undefined ? DEAD : Pid.target(pid), ref, watcher);
+  let object: unknown = dest;
+  if (typeof dest === "string") object = { name: dest, node: node.index };
+  else if (pid !== undefined && !("name" in dest)) object = pid;
+  const target = pid === undefined ? DEAD : Pid.target(pid);
+  process.watch(new MessageMonitor(process, ref, pid ?? node.outside, target, object, options));
   return ref;
 }
 

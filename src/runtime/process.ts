@@ -22,9 +22,13 @@ import { Mailbox } from "./mailbox.js";
 import type { RuntimeNode } from "./node.js";
 import { Pid, Ref } from "./pid.js";
 import { DEAD, type Target, type Watcher } from "./signal.js";
+import { SmallMap } from "./small-map.js";
 import type { Timer } from "./timers.js";
 
-export type Handler = (message: unknown) => unknown;
+/** What handles each message of a process that is no plain one. */
+export interface Behaviour {
+  handle(message: unknown): unknown;
+}
 
 /** A receive that waits: what it looks for and how far it has looked. */
 interface Receiver {
@@ -42,11 +46,14 @@ export interface MaxQueue {
   readonly action: "kill" | "report";
 }
 
-export interface OutgoingMonitor {
+/** A monitor as its holder keeps it: how to take it back, and what happens when it fires. */
+export interface Monitor extends Watcher {
   readonly ref: Ref;
   readonly to: Pid;
   readonly target: Target;
 }
+
+type Cleanup = (reason: ExitReason) => void;
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   value !== undefined && value !== null && typeof (value as { then?: unknown }).then === "function";
@@ -66,11 +73,11 @@ export class Process implements Target {
   exitReason: ExitReason;
   /** A crash is told to somebody who waits for it, so that no report is needed. */
   silent = false;
-  links: Map<number | string, Pid> | undefined;
+  links: SmallMap<number | string, Pid> | undefined;
   /** Monitors this process holds on others, by ref id. */
-  monitors: Map<number, OutgoingMonitor> | undefined;
+  monitors: SmallMap<number, Monitor> | undefined;
   /** Who watches this process. */
-  watchers: Map<number | string, { readonly ref: Ref; readonly watcher: Watcher }> | undefined;
+  watchers: SmallMap<number | string, { readonly ref: Ref; readonly watcher: Watcher }> | undefined;
   /** Ids of the timers that will send to this very pid. */
   timers: Set<number> | undefined;
   /** Aliases that are on. */
@@ -88,8 +95,7 @@ export class Process implements Target {
   callback = "start";
 
   #body: (() => unknown) | undefined;
-  #handler: Handler | undefined;
-  #started = false;
+  #behaviour: Behaviour | undefined;
   /** A turn is under way and awaits. */
   #suspended = false;
   #awaitingSince = 0;
@@ -99,8 +105,9 @@ export class Process implements Target {
   #receiver: Receiver | undefined;
   #maxQueue: MaxQueue | undefined;
   #queueLimit = Number.POSITIVE_INFINITY;
-  #cleanups: Set<(reason: ExitReason) => void> | undefined;
+  #cleanups: SmallMap<Cleanup, Cleanup> | undefined;
   #abort: AbortController | undefined;
+  #lineage: readonly Pid[] | undefined;
 
   constructor(
     node: RuntimeNode,
@@ -160,9 +167,15 @@ export class Process implements Target {
     else this.#queueLimit = Number.POSITIVE_INFINITY;
   }
 
-  /** Makes `handler` handle each message from now on; the process no longer ends when its function returns. */
-  become(handler: Handler): void {
-    this.#handler = handler;
+  /** Makes `behaviour` handle each message from now on; the process no longer ends when its function returns. */
+  become(behaviour: Behaviour): void {
+    this.#behaviour = behaviour;
+  }
+
+  /** What is said of a child of this process: its parent first, and not too many. */
+  get lineage(): readonly Pid[] {
+    this.#lineage ??= [this.pid, ...this.ancestors.slice(0, 15)];
+    return this.#lineage;
   }
 
   // ---------------------------------------------------------------- running
@@ -204,16 +217,8 @@ export class Process implements Target {
         this.#feedReceiver();
         return turnStart;
       }
-      if (!this.#started) {
-        this.#started = true;
-        const body = this.#body as () => unknown;
-        this.#body = undefined;
-        this.#turn(body, undefined);
-      } else if (this.mailbox.length === 0) {
-        return turnStart;
-      } else {
-        this.#turn(this.#handler as Handler, this.mailbox.shift());
-      }
+      if (this.#body === undefined && this.mailbox.length === 0) return turnStart;
+      this.#turn();
       const now = performance.now();
       const duration = now - turnStart;
       this.turnTimeMs += duration;
@@ -228,11 +233,18 @@ export class Process implements Target {
     return turnStart;
   }
 
-  #turn(run: (message: unknown) => unknown, message: unknown): void {
+  /** The first turn runs the body, the others handle the oldest message. */
+  #turn(): void {
     this.turns += 1;
+    const body = this.#body;
     let result: unknown;
     try {
-      result = run(message);
+      if (body === undefined) {
+        result = (this.#behaviour as Behaviour).handle(this.mailbox.shift());
+      } else {
+        this.#body = undefined;
+        result = body();
+      }
     } catch (thrown) {
       this.crash(thrown);
       return;
@@ -246,7 +258,7 @@ export class Process implements Target {
         () => node.own(() => this.#turnSettled()),
         (thrown: unknown) => node.own(() => this.crash(thrown)),
       );
-    } else if (this.#handler === undefined && this.alive) {
+    } else if (this.#behaviour === undefined && this.alive) {
       this.terminate("normal");
     }
   }
@@ -255,7 +267,7 @@ export class Process implements Target {
     if (!this.alive) return;
     this.#suspended = false;
     this.awaitingMs += performance.now() - this.#awaitingSince;
-    if (this.#handler === undefined) this.terminate("normal");
+    if (this.#behaviour === undefined) this.terminate("normal");
     else if (this.mailbox.length > 0) this.#enqueue();
   }
 
@@ -353,7 +365,7 @@ export class Process implements Target {
   }
 
   link(_to: Pid, from: Pid): void {
-    this.links ??= new Map();
+    this.links ??= new SmallMap();
     this.links.set(this.node.keyOf(from), from);
   }
 
@@ -362,7 +374,7 @@ export class Process implements Target {
   }
 
   monitor(_to: Pid, ref: Ref, watcher: Watcher): void {
-    this.watchers ??= new Map();
+    this.watchers ??= new SmallMap();
     this.watchers.set(this.node.keyOf(ref), { ref, watcher });
   }
 
@@ -381,7 +393,7 @@ export class Process implements Target {
   linkTo(pid: Pid): void {
     if (pid.equals(this.pid)) return;
     const key = this.node.keyOf(pid);
-    this.links ??= new Map();
+    this.links ??= new SmallMap();
     if (this.links.has(key)) return;
     this.links.set(key, pid);
     Pid.target(pid).link(pid, this.pid);
@@ -391,11 +403,12 @@ export class Process implements Target {
     if (this.links?.delete(this.node.keyOf(pid))) Pid.target(pid).unlink(pid, this.pid);
   }
 
-  /** Watches `to` under `ref`; the watcher is told once. */
-  watch(to: Pid, target: Target, ref: Ref, watcher: Watcher): void {
-    this.monitors ??= new Map();
-    this.monitors.set(ref.id, { ref, to, target });
-    target.monitor(to, ref, watcher);
+  /** Begins to watch; the monitor is told once. */
+  watch(monitor: Monitor): void {
+    const { ref, to, target } = monitor;
+    this.monitors ??= new SmallMap();
+    this.monitors.set(ref.id, monitor);
+    target.monitor(to, ref, monitor);
   }
 
   /** Ends the monitor `ref` of this process. False when it has fired or never was. */
@@ -408,9 +421,9 @@ export class Process implements Target {
   }
 
   /** Runs `cleanup` when the process ends, before anybody is told (R-014). Returns how to take it back. */
-  onExit(cleanup: (reason: ExitReason) => void): () => void {
-    this.#cleanups ??= new Set();
-    this.#cleanups.add(cleanup);
+  onExit(cleanup: Cleanup): () => void {
+    this.#cleanups ??= new SmallMap();
+    this.#cleanups.set(cleanup, cleanup);
     return () => {
       this.#cleanups?.delete(cleanup);
       // Most processes live on without any.
@@ -433,7 +446,7 @@ export class Process implements Target {
     this.exitReason = reason;
     const queueLength = this.mailbox.length;
     this.mailbox.clear();
-    this.#handler = undefined;
+    this.#behaviour = undefined;
     this.#body = undefined;
     const receiver = this.#receiver;
     if (receiver !== undefined) this.#endReceive(receiver);
@@ -456,7 +469,7 @@ export class Process implements Target {
       this.#cleanups = undefined;
       // Not as the dying process, for which every operation is closed.
       outside(() => {
-        for (const cleanup of cleanups) this.node.guard(() => cleanup(reason));
+        for (const cleanup of cleanups.values()) this.node.guard(() => cleanup(reason));
       });
     }
     if (!this.silent && reason !== "killed" && !isNormalClass(reason)) {

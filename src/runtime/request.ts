@@ -7,10 +7,11 @@
  */
 import { ExitSignal } from "./errors.js";
 import type { ExitReason } from "./exit-reason.js";
-import type { AliasEntry } from "./node.js";
+import type { AliasEntry, Road } from "./node.js";
 import type { Pid, Ref } from "./pid.js";
-import type { Process } from "./process.js";
-import type { Target, Watcher } from "./signal.js";
+import type { Monitor, Process } from "./process.js";
+import type { Target } from "./signal.js";
+import { SmallMap } from "./small-map.js";
 import type { Timer } from "./timers.js";
 
 /** Whom an answer goes to (OTP: `From`). Opaque; may be kept and answered later, from any process. */
@@ -27,9 +28,11 @@ export class From {
 /** Makes the exit reason of a failed request out of why it failed. */
 export type Explain = (reason: ExitReason) => ExitReason;
 
-export class Request implements AliasEntry, Watcher {
+export class Request implements AliasEntry, Monitor {
+  readonly ref: Ref;
+  readonly to: Pid;
+  readonly target: Target;
   readonly #caller: Process;
-  readonly #ref: Ref;
   readonly #resolve: (value: unknown) => void;
   readonly #reject: (error: ExitSignal) => void;
   readonly #explain: Explain;
@@ -37,13 +40,16 @@ export class Request implements AliasEntry, Watcher {
 
   private constructor(
     caller: Process,
-    ref: Ref,
+    to: Pid,
+    target: Target,
     resolve: (value: unknown) => void,
     reject: (error: ExitSignal) => void,
     explain: Explain,
   ) {
+    this.ref = caller.node.newRef();
+    this.to = to;
+    this.target = target;
     this.#caller = caller;
-    this.#ref = ref;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#explain = explain;
@@ -62,61 +68,59 @@ export class Request implements AliasEntry, Watcher {
     open: (from: From) => void,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const { node } = caller;
-      const ref = node.newRef();
-      const request = new Request(caller, ref, resolve, reject, explain);
-      node.setAlias(ref, request);
-      caller.watch(to, target, ref, request);
-      if (caller.monitors?.has(ref.id) !== true) return; // The server was gone already.
-      if (timeout !== Number.POSITIVE_INFINITY) {
-        request.#timer = node.timers.after(timeout, () => request.#fail("timeout"));
-      }
-      open(new From(caller.pid, ref));
+      const request = new Request(caller, to, target, resolve, reject, explain);
+      caller.node.setAlias(request.ref, request);
+      caller.watch(request);
+      // Not when the server was gone already.
+      if (caller.monitors?.has(request.ref.id) === true) request.#open(timeout, open);
     });
   }
 
-  /** @internal As `send`, for a server named on another thread. */
-  static sendVia(
+  /** @internal As `send`, for a server named on the thread that `road` leads to. */
+  static sendNamed(
     caller: Process,
-    watch: (ref: Ref, watcher: Watcher) => Target,
+    road: Road,
+    name: string,
     timeout: number,
     explain: Explain,
     open: (from: From) => void,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const { node } = caller;
-      const ref = node.newRef();
-      const request = new Request(caller, ref, resolve, reject, explain);
-      node.setAlias(ref, request);
-      caller.monitors ??= new Map();
-      const target = watch(ref, request);
-      caller.monitors.set(ref.id, { ref, to: node.outside, target });
-      if (timeout !== Number.POSITIVE_INFINITY) {
-        request.#timer = node.timers.after(timeout, () => request.#fail("timeout"));
-      }
-      open(new From(caller.pid, ref));
+      const request = new Request(caller, caller.node.outside, road, resolve, reject, explain);
+      caller.node.setAlias(request.ref, request);
+      caller.monitors ??= new SmallMap();
+      road.monitorNamed(name, request.ref, request);
+      caller.monitors.set(request.ref.id, request);
+      request.#open(timeout, open);
     });
+  }
+
+  #open(timeout: number, open: (from: From) => void): void {
+    if (timeout !== Number.POSITIVE_INFINITY) {
+      this.#timer = this.#caller.node.timers.after(timeout, () => this.#fail("timeout"));
+    }
+    open(new From(this.#caller.pid, this.ref));
   }
 
   aliasMessage(message: unknown): void {
     if (!this.#close()) return;
-    this.#caller.unwatch(this.#ref);
+    this.#caller.unwatch(this.ref);
     this.#resolve(message);
   }
 
   down(_ref: Ref, reason: ExitReason): void {
-    this.#caller.monitors?.delete(this.#ref.id);
+    this.#caller.monitors?.delete(this.ref.id);
     if (this.#close()) this.#reject(new ExitSignal(this.#explain(reason)));
   }
 
   #fail(reason: ExitReason): void {
-    this.#caller.unwatch(this.#ref);
+    this.#caller.unwatch(this.ref);
     if (this.#close()) this.#reject(new ExitSignal(this.#explain(reason)));
   }
 
   #close(): boolean {
     const { node } = this.#caller;
     if (this.#timer !== undefined) node.timers.cancel(this.#timer);
-    return node.dropAlias(this.#ref) && this.#caller.alive;
+    return node.dropAlias(this.ref) && this.#caller.alive;
   }
 }

@@ -22,12 +22,10 @@ export async function inspectThread<R>(node: RuntimeNode, index: number, questio
   const caller = context.getStore();
   const road = node.road(index);
   if (caller === undefined || !(road instanceof ThreadRoad)) throw new ExitSignal(["nodedown", index]);
-  return (await Request.sendVia(
+  return (await Request.sendNamed(
     caller,
-    (ref, watcher) => {
-      road.monitorNamed(THREAD_ROOT, ref, watcher);
-      return road;
-    },
+    road,
+    THREAD_ROOT,
     DEADLINE_MS,
     (reason) => (reason === "timeout" ? reason : ["nodedown", index]),
     (from) => road.control(["inspect", from.tag, question]),

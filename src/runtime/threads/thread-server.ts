@@ -22,7 +22,7 @@ import { GenServer, type GenServerModule, type StartResult } from "../gen-server
 import { globalNames } from "../global-names.js";
 import type { RuntimeNode } from "../node.js";
 import { onExit, send, trapExit } from "../operations.js";
-import type { Pid, Ref } from "../pid.js";
+import type { Pid } from "../pid.js";
 import { sendAfter } from "../process-timers.js";
 import type { Report } from "../reports.js";
 import { Request } from "../request.js";
@@ -274,14 +274,7 @@ export async function spawnOn(
   const road = caller.node.road(index);
   const explain = (): ExitReason => ["nodedown", index];
   if (!(road instanceof ThreadRoad)) throw new ExitSignal(explain());
-  return (await Request.sendVia(
-    caller,
-    (ref: Ref, watcher) => {
-      road.monitorNamed(THREAD_ROOT, ref, watcher);
-      return road;
-    },
-    Number.POSITIVE_INFINITY,
-    explain,
-    (from) => road.control(["spawn", from.tag, String(url), exportName, [...args]]),
+  return (await Request.sendNamed(caller, road, THREAD_ROOT, Number.POSITIVE_INFINITY, explain, (from) =>
+    road.control(["spawn", from.tag, String(url), exportName, [...args]]),
   )) as Pid;
 }
