@@ -214,7 +214,8 @@ function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter): Instance
     pending.set(number, effective);
     void effective.then(() => pending.delete(number));
   };
-  const table = new TopicTable(interest);
+  const node = thisNode();
+  const table = new TopicTable((pid) => node.keyOf(pid), interest);
   return {
     name,
     table,

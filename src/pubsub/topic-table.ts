@@ -8,24 +8,34 @@ import type { Pid } from "simurgh/runtime";
 import type { Dispatcher, Subscription, TopicView } from "./dispatcher.js";
 import { slot } from "./slot.js";
 
-const keyOf = (pid: Pid): string => `${pid.node}.${pid.creation}.${pid.id}`;
+type Key = number | string;
+type KeyOf = (pid: Pid) => Key;
+
+/** Mostly one: then without a list or set around it. */
+type OneOrMore<T> = T | readonly T[];
+
+const listOf = <T extends object>(entry: OneOrMore<T> | undefined): readonly T[] =>
+  entry === undefined ? [] : Array.isArray(entry) ? entry : [entry as T];
 
 class Topic implements TopicView {
   readonly topic: string;
-  readonly byProcess = new Map<string, Subscription[]>();
+  readonly byProcess = new Map<Key, OneOrMore<Subscription>>();
   readonly states = new Map<Dispatcher, unknown>();
   size = 0;
 
-  constructor(topic: string) {
+  readonly #keyOf: KeyOf;
+
+  constructor(topic: string, keyOf: KeyOf) {
     this.topic = topic;
+    this.#keyOf = keyOf;
   }
 
   *subscriptions(): Iterable<Subscription> {
-    for (const list of this.byProcess.values()) yield* list;
+    for (const entry of this.byProcess.values()) yield* listOf(entry);
   }
 
   subscriptionsOf(pid: Pid): readonly Subscription[] {
-    return this.byProcess.get(keyOf(pid)) ?? [];
+    return listOf(this.byProcess.get(this.#keyOf(pid)));
   }
 
   /** The state `dispatcher` keeps for this topic, made on first use. */
@@ -43,13 +53,19 @@ class Topic implements TopicView {
 
 export class TopicTable {
   readonly #topics = new Map<string, Topic>();
-  readonly #topicsOf = new Map<string, Set<string>>();
+  /** The topics of a process: one, or a set of them. */
+  readonly #topicsOf = new Map<Key, string | Set<string>>();
+  readonly #keyOf: KeyOf;
   /** Number of topics with subscribers in each slot. */
   readonly #slots = new Map<number, number>();
   readonly #onSlot: (slot: number, wanted: boolean) => void;
 
-  /** `onSlot` is told of each slot that gets its first topic, or loses its last one. */
-  constructor(onSlot: (slot: number, wanted: boolean) => void = () => {}) {
+  /**
+   * `keyOf` gives equal keys for equal pids, see `RuntimeNode.keyOf`. `onSlot` is told of each slot that gets its first topic,
+   * or loses its last one.
+   */
+  constructor(keyOf: KeyOf, onSlot: (slot: number, wanted: boolean) => void = () => {}) {
+    this.#keyOf = keyOf;
     this.#onSlot = onSlot;
   }
 
@@ -66,35 +82,33 @@ export class TopicTable {
   add(topicName: string, subscription: Subscription): void {
     let topic = this.#topics.get(topicName);
     if (topic === undefined) {
-      topic = new Topic(topicName);
+      topic = new Topic(topicName, this.#keyOf);
       this.#topics.set(topicName, topic);
       this.#countSlot(topicName, 1);
     }
-    const key = keyOf(subscription.pid);
-    const list = topic.byProcess.get(key);
-    if (list === undefined) topic.byProcess.set(key, [subscription]);
-    else list.push(subscription);
+    const key = this.#keyOf(subscription.pid);
+    const former = topic.byProcess.get(key);
+    topic.byProcess.set(key, former === undefined ? subscription : [...listOf(former), subscription]);
     topic.size += 1;
-    let names = this.#topicsOf.get(key);
-    if (names === undefined) {
-      names = new Set();
-      this.#topicsOf.set(key, names);
-    }
-    names.add(topicName);
+    const names = this.#topicsOf.get(key);
+    if (names === undefined) this.#topicsOf.set(key, topicName);
+    else if (typeof names !== "string") names.add(topicName);
+    else if (names !== topicName) this.#topicsOf.set(key, new Set([names, topicName]));
     for (const [dispatcher, state] of topic.states) dispatcher.added?.(state, subscription);
   }
 
   /** Removes every subscription of `pid` to the topic. */
   remove(topicName: string, pid: Pid): void {
     const topic = this.#topics.get(topicName);
-    const key = keyOf(pid);
-    const list = topic?.byProcess.get(key);
-    if (topic === undefined || list === undefined) return;
+    const key = this.#keyOf(pid);
+    const entry = topic?.byProcess.get(key);
+    if (topic === undefined || entry === undefined) return;
+    const list = listOf(entry);
     topic.byProcess.delete(key);
     topic.size -= list.length;
     const names = this.#topicsOf.get(key);
-    names?.delete(topicName);
-    if (names?.size === 0) this.#topicsOf.delete(key);
+    if (typeof names === "string") this.#topicsOf.delete(key);
+    else if (names?.delete(topicName) && names.size === 0) this.#topicsOf.delete(key);
     for (const [dispatcher, state] of topic.states) {
       for (const subscription of list) dispatcher.removed?.(state, subscription);
     }
@@ -119,11 +133,13 @@ export class TopicTable {
 
   /** Removes every subscription of a process. */
   removeProcess(pid: Pid): void {
-    for (const name of [...(this.#topicsOf.get(keyOf(pid)) ?? [])]) this.remove(name, pid);
+    const names = this.#topicsOf.get(this.#keyOf(pid));
+    if (typeof names === "string") this.remove(names, pid);
+    else for (const name of [...(names ?? [])]) this.remove(name, pid);
   }
 
   has(pid: Pid): boolean {
-    return this.#topicsOf.has(keyOf(pid));
+    return this.#topicsOf.has(this.#keyOf(pid));
   }
 
   /** Delivers `message` through `dispatcher`, which is called once, and not at all without subscribers (P-017). */
