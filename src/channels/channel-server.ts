@@ -104,7 +104,8 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
 
   init({ channel, start }) {
     const push: PushCell = { ref: null };
-    const assigns = { ...start.socket.assigns, ...channel.callbacks.assigns };
+    const own = channel.callbacks.assigns;
+    const assigns = own === undefined ? start.socket.assigns : { ...start.socket.assigns, ...own };
     const socket = channelSocket({ ...start.socket, channelPid: self(), assigns }, push);
     // The end of the connection is the end of the channel.
     monitor(socket.transportPid);

@@ -26,12 +26,13 @@ interface Lane {
   readonly key: string;
   readonly writer: Pid;
   readonly serializer: string;
-  readonly intercepts: ReadonlySet<string>;
+  readonly intercepts: readonly string[];
   readonly members: Map<number, Pid>;
 }
 
 interface Lanes {
-  readonly lanes: Map<string, Lane>;
+  /** Few: one per gateway, serializer and choice of intercepted events. */
+  readonly lanes: Lane[];
   /** Subscriptions that are not a client's own channel. */
   readonly others: Set<Subscription>;
 }
@@ -41,13 +42,22 @@ let nextLane = 1;
 const isFastlane = (metadata: unknown): metadata is FastlaneMetadata =>
   typeof metadata === "object" && metadata !== null && (metadata as FastlaneMetadata).fastlane === true;
 
-const groupOf = ({ writer, serializer, intercepts }: FastlaneMetadata): string =>
-  `${writer} ${serializer} ${intercepts.join(",")}`;
+const laneFor = (
+  lanes: readonly Lane[],
+  { writer, serializer, intercepts }: FastlaneMetadata,
+): Lane | undefined =>
+  lanes.find(
+    (lane) =>
+      lane.serializer === serializer &&
+      lane.writer.equals(writer) &&
+      lane.intercepts.length === intercepts.length &&
+      intercepts.every((event, index) => lane.intercepts[index] === event),
+  );
 
 export const fastlane: Dispatcher<Lanes> = {
   name: "fastlane",
 
-  open: () => ({ lanes: new Map(), others: new Set() }),
+  open: () => ({ lanes: [], others: new Set() }),
 
   added(state, subscription) {
     const { metadata, pid } = subscription;
@@ -55,8 +65,7 @@ export const fastlane: Dispatcher<Lanes> = {
       state.others.add(subscription);
       return;
     }
-    const group = groupOf(metadata);
-    let lane = state.lanes.get(group);
+    let lane = laneFor(state.lanes, metadata);
     if (lane === undefined) {
       const node = thisNode();
       // The node and its creation make the key unique at the gateway and tell whose lanes end when a thread does.
@@ -66,10 +75,10 @@ export const fastlane: Dispatcher<Lanes> = {
         key,
         writer: metadata.writer,
         serializer: metadata.serializer,
-        intercepts: new Set(metadata.intercepts),
+        intercepts: metadata.intercepts,
         members: new Map(),
       };
-      state.lanes.set(group, lane);
+      state.lanes.push(lane);
     }
     lane.members.set(metadata.connection, pid);
     send(lane.writer, joinLane(lane.key, metadata.connection));
@@ -81,13 +90,12 @@ export const fastlane: Dispatcher<Lanes> = {
       state.others.delete(subscription);
       return;
     }
-    const group = groupOf(metadata);
-    const lane = state.lanes.get(group);
+    const lane = laneFor(state.lanes, metadata);
     // A newer channel of the same connection may have taken the place already.
     if (lane?.members.get(metadata.connection) !== pid) return;
     lane.members.delete(metadata.connection);
     send(lane.writer, leaveLane(lane.key, metadata.connection));
-    if (lane.members.size === 0) state.lanes.delete(group);
+    if (lane.members.size === 0) state.lanes.splice(state.lanes.indexOf(lane), 1);
   },
 
   dispatch(topic, from, message, state) {
@@ -98,8 +106,8 @@ export const fastlane: Dispatcher<Lanes> = {
     }
     const sender = from === undefined ? undefined : clientOf(topic.subscriptionsOf(from));
     const frames = new Map<string, Frame | undefined>();
-    for (const lane of state.lanes.values()) {
-      if (lane.intercepts.has(message.event)) {
+    for (const lane of state.lanes) {
+      if (lane.intercepts.includes(message.event)) {
         for (const pid of lane.members.values())
           if (from === undefined || !pid.equals(from)) send(pid, message);
         continue;

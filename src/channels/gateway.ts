@@ -27,7 +27,7 @@ import { drained, endpointStarted, type Limit, limitHit } from "./logging.js";
 import type { DrainOptions, GatewayHost, GatewayOptions, Live, MountedSocket } from "./mount.js";
 import type { ConnectSocket } from "./socket.js";
 import { loadSocket } from "./socket-definition.js";
-import { type SocketStart, startSocket, type Transport } from "./socket-server.js";
+import { type SocketKind, type SocketStart, startSocket, type Transport } from "./socket-server.js";
 import type { Rate } from "./token-bucket.js";
 import { interceptRequests } from "./transports/intercept.js";
 import { LongPollListener, shortestSilence } from "./transports/long-poll.js";
@@ -53,6 +53,7 @@ class Gateway implements GatewayHost {
   draining = false;
   /** Connections whose limit has been logged. */
   readonly #limited = new Set<number>();
+  readonly #kinds = new Map<string, SocketKind>();
   readonly #detach: (() => void)[] = [];
   /** Connections that are to be sent away a little later. */
   readonly #leaving = new Set<NodeJS.Timeout>();
@@ -82,30 +83,22 @@ class Gateway implements GatewayHost {
   }
 
   async startSocket(
-    { mount, path, definition }: MountedSocket,
+    mounted: MountedSocket,
     socket: ConnectSocket,
     { serializer, expiresAt }: { readonly serializer: string; readonly expiresAt: number | undefined },
     connection: number,
     transport: Transport,
   ): Promise<Pid> {
-    const { options, writer } = this;
+    const kind = this.#kindOf(mounted);
     const start: SocketStart = {
-      definition,
-      mount: path,
+      kind,
       socket,
       serializerName: serializer,
       expiresAt,
-      pubsub: options.pubsub,
-      writer,
       connection,
       transport,
-      maxChannels: mount.maxChannelsPerTransport ?? 100,
-      messageRate: mount.messageRate ?? DEFAULT_MESSAGE_RATE,
-      joinRate: mount.joinRate ?? DEFAULT_JOIN_RATE,
-      invalidFrames: mount.invalidFrames ?? "close",
-      shardOf: (topic) => options.owners[slot(topic)] as number,
     };
-    const started = await DynamicSupervisor.startChild(options.socketsSupervisor, {
+    const started = await DynamicSupervisor.startChild(this.options.socketsSupervisor, {
       id: connection,
       start: [startSocket, [start]],
       restart: "temporary",
@@ -113,6 +106,27 @@ class Gateway implements GatewayHost {
     });
     if (Array.isArray(started) && started[0] === "ok") return started[1] as Pid;
     throw new Error("the process of a connection did not start", { cause: started });
+  }
+
+  /** What all connections of a mount share. */
+  #kindOf({ mount, path, definition }: MountedSocket): SocketKind {
+    let kind = this.#kinds.get(path);
+    if (kind === undefined) {
+      const { options, writer } = this;
+      kind = {
+        definition,
+        mount: path,
+        pubsub: options.pubsub,
+        writer,
+        maxChannels: mount.maxChannelsPerTransport ?? 100,
+        messageRate: mount.messageRate ?? DEFAULT_MESSAGE_RATE,
+        joinRate: mount.joinRate ?? DEFAULT_JOIN_RATE,
+        invalidFrames: mount.invalidFrames ?? "close",
+        shardOf: (topic) => options.owners[slot(topic)] as number,
+      };
+      this.#kinds.set(path, kind);
+    }
+    return kind;
   }
 
   notice(level: "info" | "warning" | "error", text: string, error?: unknown): void {

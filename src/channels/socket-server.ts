@@ -17,12 +17,14 @@
 import { PubSub } from "simurgh/pubsub";
 import {
   cancelTimer,
+  demonitor,
   exit,
   GenServer,
   type GenServerModule,
   monitor,
   type Pid,
   type Ref,
+  SmallMap,
   self,
   send,
   sendAfter,
@@ -48,18 +50,12 @@ export interface Transport {
   close(code: number, reason?: string): void;
 }
 
-export interface SocketStart {
+/** What the connections of one mount have in common. */
+export interface SocketKind {
   readonly definition: SocketDefinition;
   readonly mount: string;
-  readonly socket: ConnectSocket;
-  /** Name of the serializer. */
-  readonly serializerName: string;
-  /** When the connection must end, in ms since the epoch. */
-  readonly expiresAt: number | undefined;
   readonly pubsub: string;
   readonly writer: Writer;
-  readonly connection: number;
-  readonly transport: Transport;
   /** Topics one connection may join. */
   readonly maxChannels: number;
   readonly messageRate: Rate | false;
@@ -67,6 +63,17 @@ export interface SocketStart {
   readonly invalidFrames: InvalidFrames;
   /** The node index of the shard that owns a topic. */
   readonly shardOf: (topic: string) => number;
+}
+
+export interface SocketStart {
+  readonly kind: SocketKind;
+  readonly socket: ConnectSocket;
+  /** Name of the serializer. */
+  readonly serializerName: string;
+  /** When the connection must end, in ms since the epoch. */
+  readonly expiresAt: number | undefined;
+  readonly connection: number;
+  readonly transport: Transport;
 }
 
 interface Joining {
@@ -106,19 +113,35 @@ type Entry =
       givingUp?: number;
     };
 
-interface SocketState extends SocketStart {
+/** One per connection: what is rare is made when it is needed. */
+class SocketState {
+  readonly kind: SocketKind;
+  readonly socket: ConnectSocket;
+  readonly serializer: Serializer;
+  readonly connection: number;
+  readonly transport: Transport;
   readonly messages: TokenBucket | undefined;
   readonly joins: TokenBucket | undefined;
+  readonly topics = new SmallMap<string, Entry>();
+  /** Which topic a watched channel serves. */
+  readonly monitors = new SmallMap<number, { readonly topic: string; readonly pid: Pid }>();
+  /** Monitors of the shards that have not answered yet, and how many joins they owe an answer. */
+  readonly shards = new SmallMap<number, { readonly ref: Ref; joins: number }>();
   /** What the log has been told of this connection; each once. */
-  readonly told: Set<"rate" | "topics" | "invalid frame">;
+  told: Set<"rate" | "topics" | "invalid frame"> | undefined;
   /** The timer of its end, when it has one. */
   expiry: Ref | undefined;
-  readonly serializer: Serializer;
-  readonly topics: Map<string, Entry>;
-  /** Which topic a watched channel serves. */
-  readonly monitors: Map<number, { readonly ref: Ref; readonly topic: string; readonly pid: Pid }>;
-  readonly shards: Map<number, Ref>;
-  nextToken: number;
+  nextToken = 1;
+
+  constructor({ kind, socket, serializerName, connection, transport }: SocketStart) {
+    this.kind = kind;
+    this.socket = socket;
+    this.serializer = serializerFor(serializerName);
+    this.connection = connection;
+    this.transport = transport;
+    this.messages = bucket(kind.messageRate);
+    this.joins = bucket(kind.joinRate);
+  }
 }
 
 /** How long a join may go on after its client has left. */
@@ -135,25 +158,12 @@ const go = (state: SocketState): Step => ["noreply", state];
 const server: GenServerModule<SocketState, SocketStart> = {
   name: "Socket",
 
-  async init(start) {
+  init(start) {
+    const state = new SocketState(start);
+    if (start.expiresAt !== undefined) state.expiry = expireAt(start.expiresAt);
     const { id } = start.socket;
-    if (id !== null) await PubSub.subscribe(start.pubsub, id);
-    const expiry = start.expiresAt === undefined ? undefined : expireAt(start.expiresAt);
-    return [
-      "ok",
-      {
-        ...start,
-        messages: bucket(start.messageRate),
-        joins: bucket(start.joinRate),
-        told: new Set(),
-        expiry,
-        serializer: serializerFor(start.serializerName),
-        topics: new Map(),
-        monitors: new Map(),
-        shards: new Map(),
-        nextToken: 1,
-      },
-    ];
+    const subscribed = id === null ? "ok" : PubSub.subscribe(start.kind.pubsub, id);
+    return subscribed === "ok" ? ["ok", state] : subscribed.then(() => ["ok", state] as const);
   },
 
   handleInfo(message, state): Step {
@@ -178,7 +188,7 @@ const server: GenServerModule<SocketState, SocketStart> = {
 
   terminate(reason, state) {
     transportClosed(state.socket.endpoint, state.transport.name, state.socket.id, reason);
-    state.writer.close(state.connection);
+    state.kind.writer.close(state.connection);
   },
 
   formatStatus: ({ state }) => ({
@@ -345,9 +355,9 @@ function invalidFrame(
     state,
     "invalid frame",
     "info",
-    `a client sent a frame that is not one of ${state.serializerName}`,
+    `a client sent a frame that is not one of ${state.serializer.name}`,
   );
-  switch (state.invalidFrames) {
+  switch (state.kind.invalidFrames) {
     case "close":
       state.transport.close(1011, "invalid frame");
       return ["stop", ["shutdown", "invalid_frame"], state];
@@ -374,18 +384,18 @@ function invalidFromChannel(
 
 function join(frame: ScannedFrame, entry: Entry | undefined, state: SocketState): Step {
   const { topic, joinRef, ref, payload } = frame;
-  const channel = routeOf(state.definition, topic);
+  const channel = routeOf(state.kind.definition, topic);
   if (channel < 0) {
     notice(state, "warning", `Ignoring unmatched topic ${JSON.stringify(topic)}`);
     return unjoined(frame, state);
   }
-  if (entry === undefined && state.topics.size >= state.maxChannels) {
+  if (entry === undefined && state.topics.size >= state.kind.maxChannels) {
     limitHit(state.socket.endpoint, "topics");
     noticeOnce(
       state,
       "topics",
       "error",
-      `a connection may join ${state.maxChannels} topics; the join of ${JSON.stringify(topic)} is refused`,
+      `a connection may join ${state.kind.maxChannels} topics; the join of ${JSON.stringify(topic)} is refused`,
     );
     write(
       state,
@@ -448,13 +458,14 @@ function startChannel(
   after: readonly Frame[],
   state: SocketState,
 ): void {
-  const node = state.shardOf(topic);
+  const node = state.kind.shardOf(topic);
   const token = state.nextToken;
   state.nextToken += 1;
   state.topics.set(topic, { state: "starting", joining, token, node, pid: undefined, queue });
   // A shard that goes away before it has answered takes this join with it.
-  if (!state.shards.has(node))
-    state.shards.set(node, monitor({ name: shardName(state.socket.endpoint), node }));
+  const asked = state.shards.get(node);
+  if (asked !== undefined) asked.joins += 1;
+  else state.shards.set(node, { ref: monitor({ name: shardName(state.socket.endpoint), node }), joins: 1 });
   const start: ChannelStart = {
     token,
     socket: {
@@ -466,9 +477,9 @@ function startChannel(
       channelPid: self(),
       transportPid: self(),
       transport: state.transport.name,
-      serializer: state.serializerName,
-      pubsub: state.pubsub,
-      writer: state.writer.pid,
+      serializer: state.serializer.name,
+      pubsub: state.kind.pubsub,
+      writer: state.kind.writer.pid,
       connection: state.connection,
     },
     ref: joining.ref,
@@ -478,13 +489,24 @@ function startChannel(
   };
   GenServer.cast({ name: shardName(state.socket.endpoint), node }, [
     "start channel",
-    state.mount,
+    state.kind.mount,
     joining.channel,
     start,
   ] satisfies StartChannel);
 }
 
+/** A shard has answered one of the joins it was asked for; when that was the last, it need not be watched. */
+function shardAnswered(node: number, state: SocketState): void {
+  const asked = state.shards.get(node);
+  if (asked === undefined) return;
+  asked.joins -= 1;
+  if (asked.joins > 0) return;
+  state.shards.delete(node);
+  demonitor(asked.ref, { flush: true });
+}
+
 function channelStarted(topic: string, token: number, pid: Pid, state: SocketState): Step {
+  shardAnswered(pid.node, state);
   const entry = state.topics.get(topic);
   if (entry?.state !== "starting" || entry.token !== token) {
     // Nobody waits for it any more: the client left or joined anew.
@@ -499,6 +521,7 @@ function channelStarted(topic: string, token: number, pid: Pid, state: SocketSta
 function channelNotStarted([, topic, token]: ChannelNotStarted, state: SocketState): Step {
   const entry = state.topics.get(topic);
   if (entry?.state === "starting" && entry.token === token) {
+    shardAnswered(entry.node, state);
     joinFailed(topic, entry.joining, entry.queue, { reason: "unavailable" }, state);
   }
   return go(state);
@@ -506,7 +529,7 @@ function channelNotStarted([, topic, token]: ChannelNotStarted, state: SocketSta
 
 function watch(topic: string, pid: Pid, state: SocketState): void {
   const ref = monitor(pid);
-  state.monitors.set(ref.id, { ref, topic, pid });
+  state.monitors.set(ref.id, { topic, pid });
 }
 
 function joinFailed(
@@ -612,8 +635,8 @@ function down(ref: Ref, object: unknown, reason: unknown, state: SocketState): S
 
 /** A shard is gone: joins it had not answered fail, and their clients try again. */
 function shardDown(ref: Ref, object: unknown, state: SocketState): Step {
-  for (const [node, monitorRef] of state.shards) {
-    if (!monitorRef.equals(ref)) continue;
+  for (const [node, asked] of state.shards) {
+    if (!asked.ref.equals(ref)) continue;
     state.shards.delete(node);
     for (const [topic, entry] of [...state.topics]) {
       if (entry.state === "starting" && entry.node === node && entry.pid === undefined) {
@@ -650,17 +673,17 @@ export interface SocketDescription {
   }[];
 }
 
-function describe({ mount, socket, transport, topics }: SocketState): SocketDescription {
+function describe({ kind, socket, transport, topics }: SocketState): SocketDescription {
   const channels: { topic: string; status: "joined" | "leaving"; pid: Pid }[] = [];
   for (const [topic, entry] of topics) {
     if (entry.state === "joined" || entry.state === "leaving")
       channels.push({ topic, status: entry.state, pid: entry.pid });
   }
-  return { module: mount, id: socket.id, transport: transport.name, channels };
+  return { module: kind.mount, id: socket.id, transport: transport.name, channels };
 }
 
 function write(state: SocketState, frame: Frame): void {
-  state.writer.send(state.connection, frame);
+  state.kind.writer.send(state.connection, frame);
 }
 
 /** Says it the first time it happens on this connection: a client can make it happen as often as it likes. */
@@ -670,7 +693,8 @@ function noticeOnce(
   level: "info" | "warning" | "error",
   text: string,
 ): void {
-  if (state.told.has(what)) return;
+  if (state.told?.has(what)) return;
+  state.told ??= new Set();
   state.told.add(what);
   notice(state, level, text);
 }

@@ -44,6 +44,55 @@ export interface ChannelSocket<Pushes = any> extends ConnectSocket {
   readonly connection: number;
 }
 
+/** The push a channel is handling. One per channel, shared by all values of its socket, so that none need be copied for it. */
+export interface PushCell {
+  ref: WireRef;
+}
+
+/** A channel's socket. The ref is that of its push, whatever the fields say. */
+class ChannelSocketValue implements ChannelSocket {
+  readonly assigns: Assigns;
+  readonly endpoint: string;
+  readonly transport: string;
+  readonly id: string | null;
+  readonly topic: string;
+  readonly joined: boolean;
+  readonly joinRef: WireRef;
+  readonly channelPid: Pid;
+  readonly transportPid: Pid;
+  readonly serializer: string;
+  readonly pubsub: string;
+  readonly writer: Pid;
+  readonly connection: number;
+  readonly #push: PushCell;
+
+  constructor(fields: ChannelSocket, push: PushCell, assigns: Assigns, joined: boolean) {
+    this.assigns = assigns;
+    this.endpoint = fields.endpoint;
+    this.transport = fields.transport;
+    this.id = fields.id;
+    this.topic = fields.topic;
+    this.joined = joined;
+    this.joinRef = fields.joinRef;
+    this.channelPid = fields.channelPid;
+    this.transportPid = fields.transportPid;
+    this.serializer = fields.serializer;
+    this.pubsub = fields.pubsub;
+    this.writer = fields.writer;
+    this.connection = fields.connection;
+    this.#push = push;
+  }
+
+  get ref(): WireRef {
+    return this.#push.ref;
+  }
+
+  /** @internal */
+  with(assigns: Assigns, joined: boolean): ChannelSocketValue {
+    return new ChannelSocketValue(this, this.#push, assigns, joined);
+  }
+}
+
 /** The socket with one assign, or several, replaced. */
 export function assign<S extends ConnectSocket>(socket: S, key: string, value: unknown): S;
 export function assign<S extends ConnectSocket>(socket: S, values: Assigns): S;
@@ -53,34 +102,19 @@ export function assign<S extends ConnectSocket>(
   value?: unknown,
 ): S {
   const values = typeof keyOrValues === "string" ? { [keyOrValues]: value } : keyOrValues;
-  const copy = Object.assign(Object.create(Object.getPrototypeOf(socket)) as S, socket);
-  return Object.assign(copy, { assigns: { ...socket.assigns, ...values } });
+  const assigns = { ...socket.assigns, ...values };
+  return socket instanceof ChannelSocketValue
+    ? (socket.with(assigns, socket.joined) as ConnectSocket as S)
+    : { ...socket, assigns };
 }
 
-const PUSH = Symbol("push");
-
-/** The push a channel is handling. One per channel, shared by all values of its socket, so that none need be copied for it. */
-export interface PushCell {
-  ref: WireRef;
-}
-
-const channelSocketPrototype = {
-  get ref(): WireRef {
-    return (this as unknown as { readonly [PUSH]: PushCell })[PUSH].ref;
-  },
-};
-
-/** @internal Makes the socket of a channel. The ref is that of `push`, whatever the fields say. */
-export function channelSocket(fields: ChannelSocket, push: PushCell): ChannelSocket {
-  const { ref: _ref, ...own } = fields;
-  return Object.assign(Object.create(channelSocketPrototype) as ChannelSocket, own, { [PUSH]: push });
-}
+/** @internal Makes the socket of a channel that joins. */
+export const channelSocket = (fields: ChannelSocket, push: PushCell): ChannelSocket =>
+  new ChannelSocketValue(fields, push, fields.assigns, false);
 
 /** @internal The socket once its channel has joined. */
-export function joinedSocket(socket: ChannelSocket): ChannelSocket {
-  const copy = Object.assign(Object.create(channelSocketPrototype) as ChannelSocket, socket);
-  return Object.assign(copy, { joined: true });
-}
+export const joinedSocket = (socket: ChannelSocket): ChannelSocket =>
+  socket instanceof ChannelSocketValue ? socket.with(socket.assigns, true) : { ...socket, joined: true };
 
 function checkJoined(socket: ChannelSocket, what: string): void {
   if (socket.joined) return;

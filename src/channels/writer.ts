@@ -29,10 +29,18 @@ export interface Connection {
   write(outgoing: Outgoing): void;
 }
 
+interface Entry {
+  readonly connection: Connection;
+  /** As many as it has joined topics. */
+  lanes: readonly string[];
+}
+
+const NO_LANES: readonly string[] = [];
+
 export class Writer {
   /** Where the other processes, on any thread, send what is to be written. */
   readonly pid: Pid;
-  readonly #connections = new Map<number, { readonly connection: Connection; readonly lanes: Set<string> }>();
+  readonly #connections = new Map<number, Entry>();
   readonly #lanes = new Map<string, Set<number>>();
   #nextConnection = 1;
 
@@ -56,7 +64,7 @@ export class Writer {
   }
 
   open(id: number, connection: Connection): void {
-    this.#connections.set(id, { connection, lanes: new Set() });
+    this.#connections.set(id, { connection, lanes: NO_LANES });
   }
 
   close(id: number): void {
@@ -72,7 +80,7 @@ export class Writer {
     for (const [lane, members] of this.#lanes) {
       if (!lane.startsWith(prefix)) continue;
       this.#lanes.delete(lane);
-      for (const id of members) this.#connections.get(id)?.lanes.delete(lane);
+      for (const id of members) this.#forget(id, lane);
     }
   }
 
@@ -88,7 +96,7 @@ export class Writer {
         this.#join(message[1], message[2]);
         break;
       case "lane-":
-        this.#connections.get(message[2])?.lanes.delete(message[1]);
+        this.#forget(message[2], message[1]);
         this.#leave(message[1], message[2]);
         break;
     }
@@ -109,10 +117,17 @@ export class Writer {
   #join(lane: string, id: number): void {
     const entry = this.#connections.get(id);
     if (entry === undefined) return;
-    entry.lanes.add(lane);
+    if (!entry.lanes.includes(lane)) entry.lanes = [...entry.lanes, lane];
     const members = this.#lanes.get(lane);
     if (members === undefined) this.#lanes.set(lane, new Set([id]));
     else members.add(id);
+  }
+
+  #forget(id: number, lane: string): void {
+    const entry = this.#connections.get(id);
+    if (entry === undefined) return;
+    const rest = entry.lanes.filter((other) => other !== lane);
+    entry.lanes = rest.length === 0 ? NO_LANES : rest;
   }
 
   #leave(lane: string, id: number): void {

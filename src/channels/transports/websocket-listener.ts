@@ -5,8 +5,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
-import { exit, onExit, outside, type Pid, send } from "simurgh/runtime";
-import { type WebSocket, WebSocketServer } from "ws";
+import { exit, outside } from "simurgh/runtime";
+import { WebSocketServer } from "ws";
 import {
   authToken,
   checkRequestOrigin,
@@ -20,7 +20,12 @@ import { logRequest } from "../logging.js";
 import type { GatewayHost, MountedSocket, WebSocketOptions } from "../mount.js";
 import { type ResolvedTransport, resolveTransport } from "../mount-options.js";
 import { type MountPath, mountPath } from "../mount-path.js";
-import { DEFAULT_WEBSOCKET_LIMITS, ServerWebSocket, WebSocketConnection } from "./websocket.js";
+import {
+  DEFAULT_WEBSOCKET_LIMITS,
+  ServerWebSocket,
+  WebSocketConnection,
+  type WebSocketKind,
+} from "./websocket.js";
 
 const DEFAULT_HANDSHAKE_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -30,6 +35,7 @@ interface Listening extends Target {
   readonly at: MountPath;
   readonly options: WebSocketOptions;
   readonly wss: WebSocketServer;
+  readonly kind: WebSocketKind;
 }
 
 export class WebSocketListener {
@@ -62,9 +68,13 @@ export class WebSocketListener {
         handleProtocols: (offered) =>
           protocolsOf(resolved, websocket)?.find((protocol) => offered.has(protocol)) ?? false,
       });
-      return [
-        { ...socket, resolved, at: mountPath(path, websocket.path ?? "/websocket"), options: websocket, wss },
-      ];
+      const kind: WebSocketKind = {
+        host,
+        limits: { ...DEFAULT_WEBSOCKET_LIMITS, ...websocket },
+        timeout: websocket.timeout ?? DEFAULT_TIMEOUT_MS,
+      };
+      const at = mountPath(path, websocket.path ?? "/websocket");
+      return [{ ...socket, resolved, at, options: websocket, wss, kind }];
     });
   }
 
@@ -112,7 +122,7 @@ export class WebSocketListener {
     }
     const [target, params] = found;
     logRequest(this.#host, target.resolved.transportLog, request);
-    socket.on("error", () => socket.destroy());
+    socket.on("error", destroy);
     const timer = outside(() =>
       setTimeout(() => {
         this.#host.limit(undefined, "handshake_time");
@@ -148,20 +158,17 @@ export class WebSocketListener {
     }
     if (netSocket.destroyed || host.draining) return refuse(netSocket, 503);
     // The process first, then the answer: a client that knows it is connected is listened to, on its id topic too.
-    const id = host.writer.reserve();
-    let connection: WebSocketConnection | undefined;
-    const pid = await host.startSocket(target, shaken.socket, shaken, id, {
-      name: "websocket",
-      handled: () => connection?.handled(),
-      close: (code, reason) => connection?.close(code, reason),
-    });
+    const connection = new WebSocketConnection(host.writer.reserve(), netSocket, target.kind);
+    const pid = await host.startSocket(target, shaken.socket, shaken, connection.id, connection);
+    let opened = false;
     if (!netSocket.destroyed) {
       target.wss.handleUpgrade(request, netSocket, head, (ws) => {
-        connection = outside(() => this.#open(ws, netSocket, target, id, pid));
+        opened = true;
+        outside(() => connection.open(ws as ServerWebSocket, pid));
       });
     }
     // Not a valid handshake (ws has answered it), or the client has gone meanwhile.
-    if (connection === undefined) exit(pid, "kill");
+    if (!opened) exit(pid, "kill");
   }
 
   /** Everything that is looked at before a handshake is answered, in Phoenix's order (C-054). */
@@ -190,50 +197,6 @@ export class WebSocketListener {
       return { ok: false, status: 403, body: "" };
     }
     return handshake(host, target, request, url, params, "websocket", token);
-  }
-
-  #open(
-    ws: WebSocket,
-    netSocket: NetSocket,
-    { options }: Listening,
-    id: number,
-    pid: Pid,
-  ): WebSocketConnection {
-    const { writer, live } = this.#host;
-    const connection = new WebSocketConnection(
-      ws,
-      netSocket,
-      { ...DEFAULT_WEBSOCKET_LIMITS, ...options },
-      () => this.#host.limit(id, "outbound_bytes"),
-    );
-    const timeout = options.timeout ?? DEFAULT_TIMEOUT_MS;
-    writer.open(id, connection);
-    live.set(id, {
-      pid,
-      sweep(now) {
-        if (now - connection.heardAt(now) > timeout) connection.close(1002, "idle timeout");
-      },
-      terminate: () => connection.terminate(),
-    });
-    ws.on("error", (error: Error & { code?: string }) => {
-      if (error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") this.#host.limit(id, "frame_size");
-    });
-    // These callbacks may run in the context of whichever process began to listen; they speak for none.
-    ws.on("message", (data: Buffer, isBinary: boolean) => {
-      connection.received();
-      outside(() => send(pid, isBinary ? new Uint8Array(data) : data.toString("utf8")));
-    });
-    ws.on("close", () => {
-      live.delete(id);
-      writer.close(id);
-      outside(() => send(pid, ["transport closed", "normal"]));
-    });
-    onExit(pid, () => {
-      // Whatever ended the process, its client must not be left with a connection nobody reads.
-      connection.close(1011, "connection process ended");
-      writer.close(id);
-    });
-    return connection;
   }
 }
 
@@ -276,6 +239,11 @@ const TEXTS: Record<number, string> = {
   500: "Internal Server Error",
   503: "Service Unavailable",
 };
+
+/** One for all: a listener made in `onUpgrade` would keep the request for as long as the connection lasts. */
+function destroy(this: Duplex): void {
+  this.destroy();
+}
 
 /** Answers a handshake with plain HTTP and ends the connection. Once per connection. */
 function refuse(socket: Duplex, status: number, body = ""): void {

@@ -7,7 +7,10 @@
  * `inboundHighWater` frames wait for the socket process, the TCP socket is not read.
  */
 import type { Socket as NetSocket } from "node:net";
+import { onExit, outside, type Pid, send } from "simurgh/runtime";
 import { WebSocket } from "ws";
+import type { GatewayHost, Live } from "../mount.js";
+import type { Transport } from "../socket-server.js";
 import type { Connection, Outgoing } from "../writer.js";
 
 export interface WebSocketLimits {
@@ -17,20 +20,45 @@ export interface WebSocketLimits {
   readonly inboundHighWater: number;
 }
 
+/** What the connections of one mount have in common. */
+export interface WebSocketKind {
+  readonly host: GatewayHost;
+  readonly limits: WebSocketLimits;
+  /** Milliseconds a client may be silent. */
+  readonly timeout: number;
+}
+
 export const DEFAULT_WEBSOCKET_LIMITS: WebSocketLimits = {
   maxBufferedBytes: 4 * 1024 * 1024,
   inboundHighWater: 128,
 };
 
-/** Answers the close of a client with 1000, whatever its code was (C-092); `ws` would send the same code back. */
+/** The `ws` side of a connection. Answers the close of a client with 1000, whatever its code was (C-092); `ws` would send the
+ * same code back. */
 export class ServerWebSocket extends WebSocket {
   /** Set by `ws` before it answers. */
   declare private readonly _closeFrameReceived: boolean;
+  /** Whose it is: lets all connections share their listeners. */
+  connection: WebSocketConnection | undefined;
 
   override close(code?: number, reason?: string | Buffer): void {
     if (this._closeFrameReceived && this.readyState === WebSocket.OPEN) super.close(1000);
     else super.close(code, reason);
   }
+}
+
+const connectionOf = (ws: WebSocket): WebSocketConnection | undefined => (ws as ServerWebSocket).connection;
+
+function onError(this: WebSocket, error: Error & { code?: string }): void {
+  if (error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") connectionOf(this)?.tooLong();
+}
+
+function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
+  connectionOf(this)?.received(isBinary ? new Uint8Array(data) : data.toString("utf8"));
+}
+
+function onClose(this: WebSocket): void {
+  connectionOf(this)?.closed();
 }
 
 /** How long a peer may take to answer our close frame before the connection is cut. */
@@ -45,12 +73,16 @@ function flushAll(): void {
   for (const connection of connections) connection.flush();
 }
 
-export class WebSocketConnection implements Connection {
-  readonly #ws: WebSocket;
+export class WebSocketConnection implements Connection, Transport, Live {
+  readonly name = "websocket";
+  /** Its number at the writer. */
+  readonly id: number;
+  readonly #kind: WebSocketKind;
   readonly #socket: NetSocket;
-  readonly #limits: WebSocketLimits;
-  readonly #onSlow: () => void;
-  #pending: Buffer[] = [];
+  #ws: ServerWebSocket | undefined;
+  #pid: Pid | undefined;
+  /** Frames that leave at the end of this loop run: none, one, or several. */
+  #pending: Buffer | Buffer[] | undefined;
   #pendingBytes = 0;
   #unhandled = 0;
   #closing = false;
@@ -58,16 +90,55 @@ export class WebSocketConnection implements Connection {
   #heardAt = performance.now();
   #bytesHeard = 0;
 
-  /** `onSlow` is told when the client reads too slowly and is closed for it. */
-  constructor(ws: WebSocket, socket: NetSocket, limits: WebSocketLimits, onSlow: () => void) {
-    this.#onSlow = onSlow;
-    this.#ws = ws;
+  /** Nothing is read and nothing can be written before `open`. */
+  constructor(id: number, socket: NetSocket, kind: WebSocketKind) {
+    this.id = id;
     this.#socket = socket;
-    this.#limits = limits;
+    this.#kind = kind;
+  }
+
+  get pid(): Pid {
+    return this.#pid as Pid;
+  }
+
+  /** The handshake is done: what comes goes to `pid`, and what is written leaves. */
+  open(ws: ServerWebSocket, pid: Pid): void {
+    const { writer, live } = this.#kind.host;
+    this.#ws = ws;
+    this.#pid = pid;
+    writer.open(this.id, this);
+    live.set(this.id, this);
+    ws.connection = this;
+    ws.on("error", onError);
+    ws.on("message", onMessage);
+    ws.on("close", onClose);
+    onExit(pid, () => {
+      // Whatever ended the process, its client must not be left with a connection nobody reads.
+      this.close(1011, "connection process ended");
+      writer.close(this.id);
+    });
+  }
+
+  /** `ws` has closed. */
+  closed(): void {
+    const { writer, live } = this.#kind.host;
+    live.delete(this.id);
+    writer.close(this.id);
+    outside(() => send(this.pid, ["transport closed", "normal"]));
+  }
+
+  /** A message was longer than the mount allows; `ws` closes. */
+  tooLong(): void {
+    this.#kind.host.limit(this.id, "frame_size");
+  }
+
+  /** Closes a client that has been silent for too long. */
+  sweep(now: number): void {
+    if (now - this.#lastHeard(now) > this.#kind.timeout) this.close(1002, "idle timeout");
   }
 
   /** When the last byte came, whatever it was part of, as far as it is known: asked at `now`, when it came since the last time. */
-  heardAt(now: number): number {
+  #lastHeard(now: number): number {
     const { bytesRead } = this.#socket;
     if (bytesRead !== this.#bytesHeard) {
       this.#bytesHeard = bytesRead;
@@ -81,9 +152,13 @@ export class WebSocketConnection implements Connection {
     if (this.#closing || this.#socket.destroyed) return;
     const { bytes } = outgoing;
     this.#pendingBytes += bytes.length;
-    if (this.#pending.push(bytes) === 1 && waiting.push(this) === 1) setImmediate(flushAll);
-    if (this.#pendingBytes + this.#socket.writableLength > this.#limits.maxBufferedBytes) {
-      this.#onSlow();
+    if (this.#pending === undefined) {
+      this.#pending = bytes;
+      if (waiting.push(this) === 1) setImmediate(flushAll);
+    } else if (Array.isArray(this.#pending)) this.#pending.push(bytes);
+    else this.#pending = [this.#pending, bytes];
+    if (this.#pendingBytes + this.#socket.writableLength > this.#kind.limits.maxBufferedBytes) {
+      this.#kind.host.limit(this.id, "outbound_bytes");
       this.close(1013, "client too slow");
     }
   }
@@ -91,39 +166,42 @@ export class WebSocketConnection implements Connection {
   /** Hands what was kept to the kernel. */
   flush(): void {
     const pending = this.#pending;
-    if (pending.length === 0) return;
-    const bytes = pending.length === 1 ? (pending[0] as Buffer) : Buffer.concat(pending, this.#pendingBytes);
-    this.#pending = [];
+    if (pending === undefined) return;
+    const bytes = Array.isArray(pending) ? Buffer.concat(pending, this.#pendingBytes) : pending;
+    this.#pending = undefined;
     this.#pendingBytes = 0;
     if (!this.#socket.destroyed) this.#socket.write(bytes);
   }
 
   /** A frame has come in and waits for the socket process. */
-  received(): void {
+  received(data: string | Uint8Array): void {
     this.#unhandled += 1;
-    if (this.#unhandled === this.#limits.inboundHighWater) this.#ws.pause();
+    if (this.#unhandled === this.#kind.limits.inboundHighWater) this.#ws?.pause();
+    // Listeners may run in the context of whichever process began to listen; this one speaks for none.
+    outside(() => send(this.pid, data));
   }
 
   /** The socket process has taken a frame. */
   handled(): void {
     this.#unhandled -= 1;
-    if (this.#ws.isPaused && this.#unhandled <= this.#limits.inboundHighWater / 2) this.#ws.resume();
+    if (this.#ws?.isPaused && this.#unhandled <= this.#kind.limits.inboundHighWater / 2) this.#ws.resume();
   }
 
   /** Starts the closing handshake; a peer that does not take part is cut off. Nothing is written after it. */
   close(code: number, reason = ""): void {
-    if (this.#closing) return;
+    const ws = this.#ws;
+    if (this.#closing || ws === undefined) return;
     this.flush();
     this.#closing = true;
-    this.#ws.close(code, reason);
-    this.#ws.resume();
-    const grace = setTimeout(() => this.#ws.terminate(), CLOSE_GRACE_MS);
+    ws.close(code, reason);
+    ws.resume();
+    const grace = setTimeout(() => ws.terminate(), CLOSE_GRACE_MS);
     grace.unref();
-    this.#ws.once("close", () => clearTimeout(grace));
+    ws.once("close", () => clearTimeout(grace));
   }
 
   terminate(): void {
     this.#closing = true;
-    this.#ws.terminate();
+    this.#ws?.terminate();
   }
 }
