@@ -10,7 +10,7 @@
  * The repository comes first, since a room asks it when somebody joins, and stops last, so that nothing is lost.
  */
 import { extname } from "node:path";
-import { Endpoint, type ShardTree } from "simurgh/channels";
+import { Endpoint, type EndpointOptions, type ShardTree } from "simurgh/channels";
 import { type ChildSpec, threadSpec } from "simurgh/runtime";
 import { type AppFacts, ENDPOINT, setAppFacts } from "./channels/app-facts.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
@@ -29,6 +29,7 @@ export function mainTree(config: Config): ChildSpec[] {
   const { keys, accessSeconds, allowedOrigins, trustedProxies } = config;
   const facts: AppFacts = { keys, storageNode: storageNode(config) };
   const http: HttpFacts = { ...facts, accessSeconds, allowedOrigins, trustedProxies };
+  const args: ShardArgs = { facts, presenceDownMs: config.presenceDownMs };
   setAppFacts(facts);
   return [
     config.shards === 0
@@ -45,15 +46,42 @@ export function mainTree(config: Config): ChildSpec[] {
       gateways: config.gateways,
       sockets: { "/socket": { module: beside("./channels/user-socket"), authToken: true } },
       shards: config.shards,
-      shardTree: { module: new URL(import.meta.url), export: "shardTree", args: facts },
+      shardTree: { module: new URL(import.meta.url), export: "shardTree", args },
+      ...clusterOf(config),
       checkOrigin: allowedOrigins ?? "conn",
       trustProxy: trustedProxies > 0,
     }),
   ];
 }
 
+function clusterOf({ cluster, presenceDownMs }: Config): Pick<EndpointOptions, "cluster"> {
+  if (cluster === undefined) return {};
+  const { engine, url, nodeName } = cluster;
+  return {
+    cluster: {
+      adapter: engine,
+      url,
+      prefix: "phoenixpair",
+      pulseMs: Math.min(3000, Math.round(presenceDownMs / 10)),
+      ...(nodeName === undefined ? {} : { nodeName }),
+    },
+  };
+}
+
+interface ShardArgs {
+  readonly facts: AppFacts;
+  readonly presenceDownMs: number;
+}
+
 /** The children of each shard. */
-export const shardTree: ShardTree = (facts: AppFacts, { pubsub }) => {
+export const shardTree: ShardTree = ({ facts, presenceDownMs }: ShardArgs, { pubsub }) => {
   setAppFacts(facts);
-  return [ChallengePresence.childSpec({ pubsub })];
+  return [
+    ChallengePresence.childSpec({
+      pubsub,
+      downPeriod: presenceDownMs,
+      broadcastPeriod: Math.min(1500, Math.round(presenceDownMs / 20)),
+      permdownPeriod: Math.max(1_200_000, 2 * presenceDownMs),
+    }),
+  ];
 };

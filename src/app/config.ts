@@ -29,6 +29,17 @@ export interface Config {
   readonly allowedOrigins: readonly string[] | undefined;
   /** Proxies before this server, whose word on addresses and https is taken. */
   readonly trustedProxies: number;
+  /** Undefined: there are no other nodes. */
+  readonly cluster: ClusterConfig | undefined;
+  /** Milliseconds after which a node that is not heard any more counts as gone, with everybody on it. */
+  readonly presenceDownMs: number;
+}
+
+export interface ClusterConfig {
+  readonly engine: "nats" | "redis";
+  readonly url: string;
+  /** Undefined: made of the host's name. */
+  readonly nodeName: string | undefined;
 }
 
 /** A fault of the environment or the machine, told in one line: no stack trace helps here. */
@@ -51,6 +62,8 @@ export function readConfig(env: Environment): Config {
     database: readDatabase(env.DATABASE_URL, dataDir),
     keys: { secret: readSecret(env, dataDir), previous: readPrevious(env.JWT_PREVIOUS_SECRETS) },
     accessSeconds: wholeNumber("ACCESS_TOKEN_SECONDS", env.ACCESS_TOKEN_SECONDS ?? "900", 2, 3600),
+    cluster: readCluster(env),
+    presenceDownMs: wholeNumber("PRESENCE_DOWN_MS", env.PRESENCE_DOWN_MS ?? "30000", 1000, 3_600_000),
     shards: wholeNumber("SHARDS", env.SHARDS ?? String(Math.max(1, availableParallelism() - 1)), 0, 64),
     gateways: readGateways(env.GATEWAYS),
     logLevel: oneOf("LOG_LEVEL", env.LOG_LEVEL ?? "warn", LOG_LEVELS),
@@ -113,6 +126,24 @@ export function readDatabase(url: string | undefined, dataDir: string): Database
   if (parsed.pathname.length < 2)
     throw new StartupError("DATABASE_URL names no database; write mysql://user:password@host:3306/database");
   return { kind: "mysql", location: url };
+}
+
+function readCluster({
+  CLUSTER_URL: url,
+  NODE_NAME: nodeName,
+  JWT_SECRET: secret,
+}: Environment): ClusterConfig | undefined {
+  if (url === undefined || url === "") return undefined;
+  const engine = /^(nats|tls):\/\//.test(url) ? "nats" : /^rediss?:\/\//.test(url) ? "redis" : undefined;
+  if (engine === undefined)
+    throw new StartupError(
+      "CLUSTER_URL must start with nats://, tls://, redis:// or rediss://; write nats://host:4222",
+    );
+  if (secret === undefined || secret === "")
+    throw new StartupError(
+      "CLUSTER_URL needs JWT_SECRET, the same on all nodes: a user of one must be known to all",
+    );
+  return { engine, url, nodeName: nodeName === "" ? undefined : nodeName };
 }
 
 function readSecret(env: Environment, dataDir: string): string {

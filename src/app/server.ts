@@ -3,6 +3,7 @@
  */
 import pino, { type Logger } from "pino";
 import { Endpoint } from "simurgh/channels";
+import { ClusterError } from "simurgh/pubsub";
 import {
   createNode,
   type Pid,
@@ -125,6 +126,8 @@ function startFailure(reason: unknown, config: Config): Error {
     );
   }
   const cause = findError(reason) as NodeJS.ErrnoException | undefined;
+  if (cause instanceof ClusterError)
+    return new StartupError(`this node cannot join the others: ${cause.message} (CLUSTER_URL)`);
   if (cause?.syscall === "listen" || cause?.syscall === "getaddrinfo") return listenFailure(cause, config);
   return cause ?? new Error(`the application did not start: ${JSON.stringify(reason)}`);
 }

@@ -1,5 +1,6 @@
 /** What every thread that has a part of an endpoint knows of it. */
 
+import type { Cluster } from "simurgh/pubsub";
 import { BadArg, inProcess, type RuntimeNode, thisNode } from "simurgh/runtime";
 import type { ParamFilter } from "./param-filter.js";
 
@@ -11,6 +12,8 @@ export interface EndpointFacts {
   /** Signs tokens and long-poll sessions. */
   readonly secret: string;
   readonly filterParameters: ParamFilter;
+  /** Undefined when there are no other nodes. */
+  readonly cluster: Cluster | undefined;
 }
 
 const endpoints = new WeakMap<RuntimeNode, Map<string, EndpointFacts>>();

@@ -13,7 +13,14 @@ import { randomBytes } from "node:crypto";
 import type { Server as HttpServer } from "node:http";
 import { availableParallelism } from "node:os";
 import { extname } from "node:path";
-import { type PublishResult, PubSub, SLOTS } from "simurgh/pubsub";
+import {
+  type ClusterOptions,
+  checkCluster,
+  clusterOf,
+  type PublishResult,
+  PubSub,
+  SLOTS,
+} from "simurgh/pubsub";
 import {
   BadArg,
   type ChildSpec,
@@ -23,10 +30,18 @@ import {
   thisNode,
   threadSpec,
 } from "simurgh/runtime";
+import { type ClusterHealth, clusterHealth } from "./cluster-health.js";
 import { type EndpointFacts, endpointFacts, rememberEndpoint } from "./endpoint-registry.js";
 import { fastlane } from "./fastlane.js";
 import type { GatewayInfo } from "./gateway.js";
-import { checkCrosses, Gateways, gatewayChildren, gatewayNodes, MAX_GATEWAYS } from "./gateways.js";
+import {
+  checkCrosses,
+  forwarding,
+  Gateways,
+  gatewayChildren,
+  gatewayNodes,
+  MAX_GATEWAYS,
+} from "./gateways.js";
 import { checkSharedPort, isServerModule, type ListenOptions, type ServerModule } from "./listener.js";
 import { checkPayload } from "./message.js";
 import type { DrainOptions, GatewayOptions, Mount } from "./mount.js";
@@ -58,6 +73,11 @@ export interface EndpointOptions {
   readonly shardTree?: { readonly module: URL | string; readonly export?: string; readonly args?: unknown };
   /** Name of the PubSub. Default: the endpoint's name with ".pubsub". */
   readonly pubsub?: string;
+  /**
+   * Joins this node to others: `{ adapter: "nats" | "redis", url, nodeName }`. The start fails when the engine cannot be used; when
+   * it goes away later, this node works alone and joins again by itself. Default: no other nodes.
+   */
+  readonly cluster?: ClusterOptions;
   /** Which pages may connect. Default true: only pages of `host`. */
   readonly checkOrigin?: CheckOrigin;
   /** The endpoint's own host, for `checkOrigin: true`. Default "localhost". */
@@ -149,8 +169,11 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const owners = Array.from({ length: SLOTS }, (_, index) => (shards === 0 ? here : 1 + (index % shards)));
   const secret = options.secret ?? randomBytes(32).toString("base64url");
   const drainer = drainOptions(options.drainer);
+  const cluster = options.cluster && clusterOf(options.cluster, pubsub);
+  if (cluster !== undefined) await checkCluster(cluster);
   const facts: EndpointFacts = {
     pubsub,
+    cluster,
     gateways: gatewayNodes(options.gateways ?? 1, here),
     secret,
     filterParameters: options.filterParameters ?? DEFAULT_FILTER,
@@ -187,7 +210,7 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
     drainer,
   };
   const children: ChildSpec[] = [
-    ...(shards === 0 ? [] : [PubSub.childSpec({ name: pubsub, owners })]),
+    ...(shards === 0 ? [] : [PubSub.childSpec(forwarding(facts, owners))]),
     { id: "shards", start: [startShards, [shards, args, options]], type: "supervisor" },
     ...gatewayChildren(gateway, facts, options.stallMs),
   ];
@@ -292,6 +315,9 @@ export const Endpoint = {
 
   /** How many gateways there are, and what they have in all: connections, lanes, whether they drain. */
   info: (endpoint: string): Promise<GatewayInfo & { readonly gateways: number }> => Gateways.info(endpoint),
+
+  /** How this node is joined to others; for readiness and for people. */
+  health: (endpoint: string): Promise<ClusterHealth> => clusterHealth(endpointFacts(endpoint)),
 
   /** Where the endpoint's server listens; null while it does not. */
   address: (endpoint: string): Promise<{ readonly host: string; readonly port: number } | null> =>

@@ -11,7 +11,7 @@
  * goes there by the pid of that thread's writer. A thread that ends takes its own connections along, and no others.
  */
 import { extname } from "node:path";
-import { PubSub } from "simurgh/pubsub";
+import { localAdapter, PubSub, type PubSubOptions } from "simurgh/pubsub";
 import {
   BadArg,
   type ChildSpec,
@@ -101,11 +101,18 @@ async function startThreads(
   }
 }
 
+/** The PubSub of a thread that owns no topics: it knows the node's name, and forwards. */
+export const forwarding = ({ pubsub, cluster }: EndpointFacts, owners: readonly number[]): PubSubOptions => ({
+  name: pubsub,
+  owners,
+  ...(cluster === undefined ? {} : { adapter: localAdapter(cluster.nodeName) }),
+});
+
 /** The tree of a gateway thread: called there by the runtime. */
 export function start({ options, facts }: GatewayThreadArgs): ThreadTree {
   rememberEndpoint(options.endpoint, facts);
   return {
-    children: [PubSub.childSpec({ name: facts.pubsub, owners: options.owners }), ...ownChildren(options)],
+    children: [PubSub.childSpec(forwarding(facts, options.owners)), ...ownChildren(options)],
     strategy: "rest_for_one",
     intensity: 10,
     period: 5,

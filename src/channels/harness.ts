@@ -93,6 +93,7 @@ export class ChannelHarness {
       gateways: [thisNode().index],
       secret: `${endpoint} has this secret in tests`,
       filterParameters: DEFAULT_FILTER,
+      cluster: undefined,
     });
     const started = await Supervisor.startLink(
       [

@@ -1,4 +1,5 @@
 /** simurgh/channels: Phoenix Channels, their sockets and endpoints. */
+
 export {
   type Channel,
   type ChannelCallbacks,
@@ -9,6 +10,7 @@ export {
   payload,
 } from "./channel.js";
 export type { ChannelNews } from "./channel-server.js";
+export type { ClusterHealth } from "./cluster-health.js";
 export type { ConnectInfo, ConnectInfoEntry, SessionOptions } from "./connect-info.js";
 export { type ChannelEntry, Debug, type SocketEntry } from "./debug.js";
 export { Endpoint, type EndpointOptions } from "./endpoint.js";

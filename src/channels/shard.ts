@@ -5,7 +5,7 @@
  * ChannelSupervisor, and the ShardServer, which starts a channel for each join it is sent.
  */
 
-import { PubSub } from "simurgh/pubsub";
+import { clusterAdapter, PubSub } from "simurgh/pubsub";
 import {
   type ChildSpec,
   DynamicSupervisor,
@@ -76,9 +76,16 @@ const shardServer: GenServerModule<ReadonlyMap<string, SocketDefinition>, ShardA
 /** The children of a shard, in start order. */
 export async function shardChildren(args: ShardArgs, context: ThreadContext): Promise<ChildSpec[]> {
   const { endpoint, facts, owners } = args;
-  const { pubsub } = facts;
+  const { pubsub, cluster } = facts;
+  const thread = context.node;
+  // The first shard speaks for the node.
+  const leads = thread === Math.min(...(owners ?? [thread]));
   return [
-    PubSub.childSpec(owners === undefined ? { name: pubsub } : { name: pubsub, owners }),
+    PubSub.childSpec({
+      name: pubsub,
+      ...(owners === undefined ? {} : { owners }),
+      ...(cluster === undefined ? {} : { adapter: clusterAdapter(cluster, { thread, leads }) }),
+    }),
     ...(await applicationChildren(args, context)),
     DynamicSupervisor.childSpec({ id: "channels", name: channelsName(endpoint) }),
     { id: "shard", start: [GenServer.startLink, [shardServer, args, { name: shardName(endpoint) }]] },

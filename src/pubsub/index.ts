@@ -15,6 +15,7 @@ export { MemoryNetwork, type MemoryNetworkOptions } from "./adapters/memory.js";
 export { type NatsAdapterOptions, natsAdapter } from "./adapters/nats.js";
 export { type NetworkedOptions, networkedAdapter, type Place } from "./adapters/networked.js";
 export { type RedisAdapterOptions, redisAdapter } from "./adapters/redis.js";
+export { type Cluster, type ClusterOptions, checkCluster, clusterAdapter, clusterOf } from "./cluster.js";
 export {
   bareDispatcher,
   type Dispatcher,

@@ -85,6 +85,8 @@ interface Instance {
   readonly pending: Map<number, Promise<void>>;
   /** Processes whose end is watched already. */
   readonly watched: Set<number>;
+  /** It was joined to others before. */
+  joinedOnce: boolean;
 }
 
 const instances = new WeakMap<RuntimeNode, Map<string, Instance>>();
@@ -225,6 +227,7 @@ function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter): Instance
     interest,
     pending,
     watched: new Set(),
+    joinedOnce: false,
   };
 }
 
@@ -295,7 +298,11 @@ function adapterEvent(state: Instance, event: AdapterEvent): void {
   const { name } = state;
   switch (event[0]) {
     case "status":
-      notice(event[1] === "up" ? "info" : "warning", STATUS_TEXTS[event[1]](name), { status: event[1] });
+      // Who is told of the trouble is told of its end as well.
+      notice(state.joinedOnce || event[1] !== "up" ? "warning" : "info", STATUS_TEXTS[event[1]](name), {
+        status: event[1],
+      });
+      if (event[1] === "up") state.joinedOnce = true;
       break;
     case "twin":
       notice("error", `another node is named ${event[1]} as well: node names must be unique`, {

@@ -18,7 +18,7 @@ export interface Ended {
 }
 
 /** Runs the server until it ends by itself. */
-export async function runToEnd(env: Record<string, string>, ms = 15_000): Promise<Ended> {
+export async function runToEnd(env: Record<string, string>, ms = 60_000): Promise<Ended> {
   const child = spawn(process.execPath, [MAIN], { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
   let stdout = "";
   let stderr = "";
@@ -84,11 +84,18 @@ export class AppServer {
     );
   }
 
+  /** Sends a signal that does not end it. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#child?.kill(signal);
+  }
+
   /** Sends a signal and waits for the end. */
   async end(signal: NodeJS.Signals): Promise<Ended> {
     const child = this.#child as ChildProcess;
     if (child.exitCode === null && child.signalCode === null) {
       const exit = once(child, "exit");
+      // A frozen process hears nothing but SIGKILL.
+      child.kill("SIGCONT");
       child.kill(signal);
       await exit;
     }

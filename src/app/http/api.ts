@@ -4,6 +4,7 @@
  */
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import type { ClusterHealth } from "simurgh/channels";
 import type { SigningKeys } from "../auth/tokens.js";
 import type { Repository } from "../storage/repository.js";
 import { accountRoutes, callerOf } from "./accounts.js";
@@ -25,12 +26,21 @@ export interface ApiOptions {
   readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
   /** Whether the server is up and may be sent users. */
   readonly ready: () => boolean;
+  /** How this node is joined to others. */
+  readonly cluster: () => Promise<ClusterHealth>;
   readonly onError?: (error: unknown) => void;
 }
 
 const MAX_BODY = 1024 * 1024;
 
-export function createApi({ ready, onError, allowedOrigins, trustedProxies, ...options }: ApiOptions): Hono {
+export function createApi({
+  ready,
+  cluster,
+  onError,
+  allowedOrigins,
+  trustedProxies,
+  ...options
+}: ApiOptions): Hono {
   const app = new Hono();
   const way = new Way(trustedProxies);
 
@@ -54,6 +64,14 @@ export function createApi({ ready, onError, allowedOrigins, trustedProxies, ...o
   app.get("/healthz", (context) =>
     ready() ? context.json({ status: "ok" }) : context.json({ status: "starting" }, 503),
   );
+
+  app.get("/readyz", async (context) => {
+    if (!ready()) return context.json({ status: "starting" }, 503);
+    const { node, status, ready: fit, reason, nodes } = await cluster();
+    const shown =
+      node === undefined ? {} : { cluster: { node, status, nodes: nodes.map(({ name }) => name) } };
+    return context.json({ status: reason ?? "ok", ...shown }, fit ? 200 : 503);
+  });
 
   const api = new Hono();
   api.route("/", accountRoutes({ ...options, way }));

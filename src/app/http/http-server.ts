@@ -18,7 +18,7 @@ export interface HttpFacts
     Pick<ApiOptions, "accessSeconds" | "allowedOrigins" | "trustedProxies"> {}
 
 /** Called by the endpoint, which makes it listen once all else is there, and lets it close first. */
-export function server({ storageNode, ...facts }: HttpFacts, { node }: ServerContext): HttpServer {
+export function server({ storageNode, ...facts }: HttpFacts, { node, endpoint }: ServerContext): HttpServer {
   setAppFacts({ storageNode, keys: facts.keys });
   /** Tells sockets something, as a process. While the endpoint is being restarted there is nobody to tell. */
   const outward = (tell: () => unknown): void => void node.run(async () => tell()).catch(() => {});
@@ -29,6 +29,7 @@ export function server({ storageNode, ...facts }: HttpFacts, { node }: ServerCon
     tellRoom: (id, event, payload) =>
       outward(() => Endpoint.broadcast(ENDPOINT, `challenges:${id}`, event, payload)),
     ready: () => http.listening,
+    cluster: () => node.run(() => Endpoint.health(endpoint)),
     onError: (error) =>
       node.report({
         kind: "notice",

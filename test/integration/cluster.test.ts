@@ -1,0 +1,210 @@
+/**
+ * Three nodes with different numbers of threads, each a process of its own, on one engine: what happens on one is seen on all, and
+ * whatever breaks, delivery on a node goes on and everything comes together again without a restart.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { AppCluster, type ClusterNode, DOWN_MS } from "../support/app-cluster.js";
+import type { Account } from "../support/app-server.js";
+import { Participant } from "../support/phoenix-client.js";
+import { describeWith } from "../support/requirements.js";
+import { waitFor } from "../support/wait.js";
+
+/** Long enough for the down period and for a machine with other things to do. */
+const PATIENCE = DOWN_MS + 40_000;
+
+describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
+  describeWith(kind, "three nodes", () => {
+    let cluster: AppCluster;
+    let accounts: Account[];
+    let everybody: Participant[];
+    /** Two on the first node, one on each of the others. */
+    let [ann, abe, bob, cid]: Participant[] = [];
+    let room = 0;
+    beforeAll(async () => {
+      cluster = await AppCluster.start(kind, [1, 0, 2]);
+      accounts = [];
+      for (const name of ["Ann", "Abe", "Bob", "Cid"])
+        accounts.push(await cluster.node(0).server.signUp(name));
+    });
+    afterAll(() => cluster?.stop());
+    beforeEach(async () => {
+      // Five challenges are there from the start.
+      room = (room % 5) + 1;
+      everybody = accounts.map(
+        ({ token }, index) => new Participant(cluster.node(Math.max(0, index - 1)).server, token, room),
+      );
+      [ann, abe, bob, cid] = everybody;
+      await Promise.all(everybody.map((person) => person.join()));
+      await seen(everybody, "Abe,Ann,Bob,Cid");
+    });
+    afterEach(() => {
+      for (const person of everybody) person.leave();
+    });
+
+    const seen = async (by: readonly (Participant | undefined)[], names: string): Promise<void> => {
+      for (const person of by)
+        await waitFor(
+          `${names} are there`,
+          () => {
+            if (person?.names.join() === names) return true;
+            throw new Error(person?.names.join());
+          },
+          PATIENCE,
+        );
+    };
+
+    const reads = (by: readonly (Participant | undefined)[], text: string): Promise<unknown> =>
+      Promise.all(
+        by.map((person) =>
+          waitFor(
+            `somebody reads ${text}`,
+            () => person?.updates.some(({ response }) => response === text),
+            PATIENCE,
+          ),
+        ),
+      );
+
+    /** One after the other, each on another node, types; all read it. */
+    const allHearAll = async (): Promise<void> => {
+      for (const [index, person] of [ann, bob, cid].entries()) {
+        const text = `heard by all ${room} ${index}`;
+        await waitFor(
+          `all read ${text}`,
+          async () => {
+            person?.channel.push("response:update", { response: text });
+            await waitFor(
+              "it",
+              () => everybody.every(({ updates }) => updates.some(({ response }) => response === text)),
+              2000,
+            );
+            return true;
+          },
+          PATIENCE,
+        );
+      }
+    };
+
+    const status = async (node: ClusterNode): Promise<string> =>
+      (await cluster.readiness(node)).cluster.status;
+
+    test("P-021 P-071 what is typed on one node is read on all, once, and everybody sees everybody", async () => {
+      await ann?.type("from the first");
+      await reads(everybody, "from the first");
+      await cid?.type("from the third");
+      await reads(everybody, "from the third");
+      for (const { updates } of everybody)
+        expect(updates.map(({ response }) => response)).toEqual(["from the first", "from the third"]);
+      bob?.leave();
+      await seen([ann, abe, cid], "Abe,Ann,Cid");
+    });
+
+    test("P-635 P-650 the engine is killed and started again: each node goes on by itself, then all hear all", async () => {
+      await cluster.engine.end("SIGKILL");
+      for (const node of cluster.nodes)
+        await waitFor(`${node.name} knows`, async () => (await status(node)) === "down", PATIENCE);
+      await ann?.type("among ourselves");
+      await reads([abe], "among ourselves");
+      expect((await cluster.readiness(cluster.node(0))).code).toBe(200);
+      await seen([ann, abe], "Abe,Ann");
+      await seen([bob], "Bob");
+      await cluster.engine.restart();
+      await cluster.together();
+      await seen(everybody, "Abe,Ann,Bob,Cid");
+      await allHearAll();
+      expect(everybody.map(({ joins }) => joins)).toEqual([1, 1, 1, 1]);
+      for (const { updates } of [bob, cid] as Participant[])
+        expect(updates.map(({ response }) => response)).not.toContain("among ourselves");
+      const lines = cluster
+        .node(0)
+        .server.errors.split("\n")
+        .filter((line) => /cut off from/.test(line));
+      expect(lines).toHaveLength(1);
+    });
+
+    // What follows is the same whatever the engine.
+    if (kind !== "NATS") return;
+
+    test("P-607 one node is cut off for longer than the down period: both sides let go of each other, and find each other again", async () => {
+      const third = cluster.node(2);
+      third.link.refuse(true);
+      third.link.cut();
+      await seen([ann, abe, bob], "Abe,Ann,Bob");
+      await seen([cid], "Cid");
+      await cid?.type("alone on the third");
+      await ann?.type("together on the others");
+      await reads([abe, bob], "together on the others");
+      third.link.refuse(false);
+      await cluster.together();
+      await seen(everybody, "Abe,Ann,Bob,Cid");
+      await allHearAll();
+      expect(everybody.map(({ joins }) => joins)).toEqual([1, 1, 1, 1]);
+    });
+
+    test("P-611 a node is killed without a goodbye: who was there is gone, comes back through it when it is started again, and is there once", async () => {
+      const second = cluster.node(1);
+      await second.server.end("SIGKILL");
+      await seen([ann, abe, cid], "Abe,Ann,Cid");
+      await ann?.type("without the second");
+      await reads([abe, cid], "without the second");
+      await second.server.start();
+      await cluster.together();
+      await seen(everybody, "Abe,Ann,Bob,Cid");
+      await allHearAll();
+      for (const person of everybody)
+        expect([...person.people.values()].map((metas) => metas.length)).toEqual([1, 1, 1, 1]);
+    });
+
+    test("P-620 P-649 a node is frozen for longer than the down period: the others are not held up, and it comes back by itself", async () => {
+      const second = cluster.node(1);
+      second.server.signal("SIGSTOP");
+      const from = performance.now();
+      let slowest = 0;
+      for (let n = 0; performance.now() - from < DOWN_MS; n += 1) {
+        const began = performance.now();
+        await ann?.type(`while one is frozen ${n}`);
+        await reads([cid], `while one is frozen ${n}`);
+        slowest = Math.max(slowest, performance.now() - began);
+      }
+      await seen([ann, abe, cid], "Abe,Ann,Cid");
+      second.server.signal("SIGCONT");
+      await cluster.together();
+      await seen(everybody, "Abe,Ann,Bob,Cid");
+      await allHearAll();
+      expect(slowest).toBeLessThan(5000);
+    });
+
+    test("the engine is slow: what is typed comes late and in order, and nobody is taken for gone", async () => {
+      for (const { link } of cluster.nodes) link.delay(150);
+      for (let n = 0; n < 10; n += 1) ann?.channel.push("response:update", { response: `slow ${n}` });
+      await reads(everybody, "slow 9");
+      for (const { updates } of everybody)
+        expect(updates.map(({ response }) => response)).toEqual(
+          Array.from({ length: 10 }, (_, n) => `slow ${n}`),
+        );
+      for (const { link } of cluster.nodes) link.delay(0);
+      expect(everybody.map(({ names }) => names.join())).toEqual(Array(4).fill("Abe,Ann,Bob,Cid"));
+    });
+  });
+});
+
+describe("a node that cannot join", () => {
+  test("says why in one line, without the password, and does not start", async () => {
+    const { runToEnd } = await import("../support/app-server.js");
+    const env = {
+      DATA_DIR: "/tmp/pp-never",
+      JWT_SECRET: "the same on every node of the cluster",
+      PORT: "0",
+    };
+    const refused = await runToEnd({ ...env, CLUSTER_URL: "nats://me:secret@127.0.0.1:1" });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(
+      /^this node cannot join the others: NATS at nats:\/\/127.0.0.1:1 cannot be reached .*\(CLUSTER_URL\)\n$/,
+    );
+    const wrong = await runToEnd({ ...env, CLUSTER_URL: "http://127.0.0.1" });
+    expect(wrong.stderr).toMatch(/^CLUSTER_URL must start with nats:\/\//);
+    const { JWT_SECRET: _secret, ...without } = env;
+    expect((await runToEnd({ ...without, CLUSTER_URL: "nats://127.0.0.1" })).stderr).toMatch(
+      /needs JWT_SECRET/,
+    );
+  });
+});
