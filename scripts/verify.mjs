@@ -90,34 +90,45 @@ stage("lint", () =>
 );
 
 /**
- * The framework's own tests once more on a later Node, from the npm registry. Not the app's: its database driver is built for
- * the Node that installed it.
+ * On a later Node, from the npm registry: the framework's own tests, those that need several gateway threads, and those of broken
+ * rooms; then the app, with several gateways. With MariaDB, since the driver of SQLite is built for the Node that installed it.
  */
 const LATER_NODE = 24;
-stage(`the framework on Node ${LATER_NODE}`, () => {
-  const binary = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}@${LATER_NODE}`;
-  const onLaterNode = (args, options) =>
-    run("npm", ["exec", "--yes", `--package=${binary}`, "--", "node", ...args], options);
+const binary = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}@${LATER_NODE}`;
+const onLaterNode = (args, options) =>
+  run("npm", ["exec", "--yes", `--package=${binary}`, "--", "node", ...args], options);
+const testOnLaterNode = (what, ...args) =>
+  need(
+    onLaterNode([bin("vitest", "vitest.mjs"), "run", "--reporter=dot", ...args], {
+      env: { ...process.env, SIMURGH_REQUIRE_ALL: "1" },
+      stdio: ["ignore", "inherit", "inherit"],
+    }),
+    `${what} on Node ${LATER_NODE}`,
+  );
+stage(`getting Node ${LATER_NODE}`, () =>
   need(
     onLaterNode(["-e", `process.exit(process.versions.node.startsWith("${LATER_NODE}.") ? 0 : 1)`]),
     `getting Node ${LATER_NODE} (${binary})`,
-  );
+  ),
+);
+stage(`the framework on Node ${LATER_NODE}`, () => {
   const layers = ["runtime", "pubsub", "presence", "channels", "client", "testing"];
-  need(
-    onLaterNode(
-      [
-        bin("vitest", "vitest.mjs"),
-        "run",
-        "--project",
-        "unit",
-        "--reporter=dot",
-        ...layers.map((layer) => `test/${layer}/`),
-      ],
-      { env: { ...process.env, SIMURGH_REQUIRE_ALL: "1" }, stdio: ["ignore", "inherit", "inherit"] },
-    ),
-    `the tests on Node ${LATER_NODE}`,
+  testOnLaterNode(
+    "the tests of the framework",
+    "--project=unit",
+    "--project=unit gateways 2",
+    ...layers.map((layer) => `test/${layer}/`),
   );
+  testOnLaterNode("the tests of broken rooms", "--project=integration", "test/integration/isolation.test.ts");
 });
+stage(`the app on Node ${LATER_NODE}`, () =>
+  testOnLaterNode(
+    "the tutorial",
+    "--project=integration",
+    "--testNamePattern=MariaDB",
+    "test/integration/tutorial.test.ts",
+  ),
+);
 
 const folder = mkdtempSync(join(tmpdir(), "simurgh-verify-"));
 const report = join(folder, "report.json");

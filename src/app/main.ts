@@ -6,8 +6,7 @@ import { startServer } from "./server.js";
 const STOP_DEADLINE_MS = 9000;
 
 async function main(): Promise<void> {
-  const server = await startServer(readConfig(process.env));
-  console.log(`PhoenixPair is listening on ${server.url}`);
+  const starting = startServer(readConfig(process.env));
   let stopping = false;
   const stop = (): void => {
     if (stopping) process.exit(1);
@@ -16,7 +15,9 @@ async function main(): Promise<void> {
       console.error("the server did not stop in time");
       process.exit(1);
     }, STOP_DEADLINE_MS).unref();
-    server.stop().then(
+    // Also while it starts: whoever sees it listen may end it at once.
+    const stopped = starting.then((server) => server.stop());
+    stopped.then(
       () => process.exit(0),
       (error: Error) => {
         console.error(`the server did not stop cleanly: ${error.message}`);
@@ -26,6 +27,8 @@ async function main(): Promise<void> {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  const server = await starting;
+  console.log(`PhoenixPair is listening on ${server.url}`);
   const error = await server.failed;
   console.error(error.message);
   process.exit(1);

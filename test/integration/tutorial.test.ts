@@ -1,4 +1,5 @@
 /** The tutorial, step by step, with the official client, against the real server: every database, with and without shards. */
+import { sharesPorts } from "simurgh/channels";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { AppServer } from "../support/app-server.js";
@@ -20,6 +21,8 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       beforeAll(async () => {
         server = await AppServer.start({
           SHARDS: String(shards),
+          // With several of everything, where Node can.
+          GATEWAYS: shards > 0 && sharesPorts() ? "2" : "1",
           ...(mariadb === undefined ? {} : { DATABASE_URL: await mariadb.createDatabase() }),
         });
       });
