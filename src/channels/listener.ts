@@ -118,14 +118,18 @@ export function close(server: HttpServer): (graceMs: number) => Promise<void> {
 }
 
 /**
- * Takes a port for threads that will share it, and keeps it for them until `release`. Rejects when it is in use: threads of
- * another process that listen there likewise would otherwise take half of the connections without a word.
+ * Makes sure of a port for threads that will share it. Rejects when it is in use: threads of another process that listen there
+ * likewise would otherwise take half of the connections without a word.
+ *
+ * A port that the system has chosen is kept for them until `release`. One that was named is not: its clients may be waiting for it,
+ * and must not be taken for somebody who cannot serve them.
  */
 export async function claimPort(options: ListenOptions): Promise<{ readonly port: number; release(): void }> {
   const alone = createNetServer();
   await listen(alone, options, ALONE);
   const { port } = alone.address() as AddressInfo;
   await new Promise<void>((resolve) => alone.close(() => resolve()));
+  if (options.port !== 0) return { port, release() {} };
   const kept = createNetServer((socket) => socket.destroy());
   await listen(kept, { ...options, port }, SHARED);
   return { port, release: () => void kept.close() };
