@@ -8,7 +8,7 @@ import { Frame } from "../ui/frame.js";
 import { LANGUAGES, languageClass, languageName } from "../ui/language-name.js";
 import { Notice } from "../ui/notice.js";
 import { PageHeading } from "../ui/page-heading.js";
-import { useLoading } from "../ui/use-loading.js";
+import { shownOf, useLoading } from "../ui/use-loading.js";
 
 const PAGE = 24;
 /** How long the search waits for the next letter. */
@@ -24,8 +24,7 @@ export function ChallengesPage({ signed }: { readonly signed: Signed }) {
   const [loading, retry] = useLoading(JSON.stringify([text, language, mine, limit]), (signal) =>
     api.searchChallenges({ text, language, mine, limit }, signal),
   );
-  const found =
-    loading.state === "ready" ? loading.value : loading.state === "loading" ? loading.before : undefined;
+  const found = shownOf(loading);
   const clear = (): void => {
     setTyped("");
     setLanguage("");

@@ -7,6 +7,10 @@ export type Loading<T> =
   | { readonly state: "failed"; readonly message: string; readonly status: number }
   | { readonly state: "ready"; readonly value: T };
 
+/** What there is to show: while it is loaded anew, what was there before. */
+export const shownOf = <T>(loading: Loading<T>): T | undefined =>
+  loading.state === "ready" ? loading.value : loading.state === "loading" ? loading.before : undefined;
+
 /** Loads with `load`, anew whenever `key` changes; returns how to try again. What was there before stays in `before`. */
 export function useLoading<T>(
   key: string,
@@ -17,7 +21,7 @@ export function useLoading<T>(
   // `load` is made anew at each rendering; what it loads is what `key` says.
   useEffect(() => {
     const abort = new AbortController();
-    setLoading((now) => ({ state: "loading", before: now.state === "ready" ? now.value : undefined }));
+    setLoading((now) => ({ state: "loading", before: shownOf(now) }));
     load(abort.signal).then(
       (value) => !abort.signal.aborted && setLoading({ state: "ready", value }),
       (error: unknown) => {

@@ -8,7 +8,7 @@ import { joinPath, roomPath } from "../../routes.js";
 import type { ChallengeDetails, Invitation, Member, Sharing } from "../../types.js";
 import { Notice } from "../../ui/notice.js";
 import { toast } from "../../ui/toasts.js";
-import { useLoading } from "../../ui/use-loading.js";
+import { shownOf, useLoading } from "../../ui/use-loading.js";
 import type { PanelProps } from "../panels.js";
 import type { Person } from "../presence-list.js";
 
@@ -28,8 +28,7 @@ export function SharePanel({ room, challenge, view, shown }: PanelProps) {
       return { details, sharing: details.role === "owner" ? await api.sharing(id, signal) : undefined };
     },
   );
-  const known =
-    loading.state === "ready" ? loading.value : loading.state === "loading" ? loading.before : undefined;
+  const known = shownOf(loading);
 
   return (
     <div class="share">
