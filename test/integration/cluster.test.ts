@@ -3,7 +3,7 @@
  * whatever breaks, delivery on a node goes on and everything comes together again without a restart.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { AppCluster, type ClusterNode, DOWN_MS } from "../support/app-cluster.js";
+import { AppCluster, type ClusterNode, DOWN_MS, START_MS } from "../support/app-cluster.js";
 import type { Account } from "../support/app-server.js";
 import { Participant } from "../support/phoenix-client.js";
 import { describeWith } from "../support/requirements.js";
@@ -25,7 +25,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       accounts = [];
       for (const name of ["Ann", "Abe", "Bob", "Cid"])
         accounts.push(await cluster.node(0).server.signUp(name));
-    });
+    }, START_MS);
     afterAll(() => cluster?.stop());
     beforeEach(async () => {
       // Five challenges are there from the start.

@@ -10,6 +10,9 @@ import { waitFor } from "./wait.js";
 /** Short, so that who is gone is seen to be gone soon; long enough for a loaded machine. */
 export const DOWN_MS = 6000;
 
+/** For a loaded machine: three processes with their threads. */
+export const START_MS = 300_000;
+
 export interface ClusterNode {
   readonly name: string;
   readonly server: AppServer;
@@ -43,12 +46,20 @@ export class AppCluster {
   ): Promise<AppCluster> {
     const engine = await (kind === "NATS" ? startNats() : startRedis());
     const cluster = new AppCluster(engine, await mkdtemp(join(tmpdir(), "pp-cluster-")), env);
-    for (const [index, count] of shards.entries()) await cluster.add(`n${index + 1}`, count);
+    // The first makes the tables.
+    const [first = 0, ...others] = shards;
+    await cluster.add("n1", first);
+    const rest = others.map((count, index) => cluster.#start(`n${index + 2}`, count));
+    cluster.nodes.push(...(await Promise.all(rest)));
     await cluster.together();
     return cluster;
   }
 
-  async add(name: string, shards: number): Promise<ClusterNode> {
+  async add(name: string, shards: number): Promise<void> {
+    this.nodes.push(await this.#start(name, shards));
+  }
+
+  async #start(name: string, shards: number): Promise<ClusterNode> {
     const link = await TcpProxy.start(this.engine.port);
     const server = await AppServer.start({
       DATA_DIR: this.#dataDir,
@@ -60,9 +71,7 @@ export class AppCluster {
       LOG_LEVEL: "info",
       ...this.#env,
     });
-    const node = { name, server, link };
-    this.nodes.push(node);
-    return node;
+    return { name, server, link };
   }
 
   node(index: number): ClusterNode {
