@@ -187,6 +187,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
   },
 
   handleInfo(message, state) {
+    if (message === PubSub.OWNERS_CHANGED) return moved(state);
     if (Array.isArray(message)) {
       if (message[0] === "in" && message.length === 4) return handleIn(message as unknown as Incoming, state);
       if (message[0] === "leave" && message.length === 3) return leave(message as unknown as Leave, state);
@@ -348,6 +349,23 @@ function leave([, ref, joinRef]: Leave, state: ChannelState): Next {
   announceClose(state);
   state.closed = true;
   return ["stop", ["shutdown", "left"], state];
+}
+
+/** Topics have moved to other threads. All that is of a topic meets in one: if this one has moved, its client joins there. */
+function moved(state: ChannelState): Next | Promise<Next> {
+  const { socket } = state;
+  if (PubSub.ownerOf(socket.pubsub, socket.topic) === thisNode().index) return ["noreply", state];
+  return moveOut(state);
+}
+
+async function moveOut(state: ChannelState): Promise<Next> {
+  const { socket, serializer, wireJoinRef } = state;
+  // Its subscription has moved already, and would be there beside that of the next channel.
+  await PubSub.unsubscribe(socket.pubsub, socket.topic);
+  write(socket, serializer.encodeControl(wireJoinRef, socket.topic, "phx_error", { reason: "topic_moved" }));
+  tellSocket(socket, ["channel closes", socket.topic, self()]);
+  state.closed = true;
+  return ["stop", ["shutdown", "topic_moved"], state];
 }
 
 function announceClose({ socket, serializer, wireJoinRef }: ChannelState): void {

@@ -19,7 +19,7 @@ import {
   clusterOf,
   type PublishResult,
   PubSub,
-  SLOTS,
+  type ReassignResult,
 } from "simurgh/pubsub";
 import {
   BadArg,
@@ -48,6 +48,7 @@ import type { DrainOptions, GatewayOptions, Mount } from "./mount.js";
 import { checkMount } from "./mount-options.js";
 import { type CheckOrigin, checkOriginOption } from "./origin.js";
 import { DEFAULT_FILTER, type ParamFilter } from "./param-filter.js";
+import { firstLayout, type Layout, Resharder, shardsName, type Wanted } from "./reshard.js";
 import { type ShardArgs, shardChildren } from "./shard.js";
 
 export interface EndpointOptions {
@@ -166,7 +167,7 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const shards = options.shards ?? Math.max(1, availableParallelism() - 1);
   const here = thisNode().index;
   const pubsub = options.pubsub ?? `${name}.pubsub`;
-  const owners = Array.from({ length: SLOTS }, (_, index) => (shards === 0 ? here : 1 + (index % shards)));
+  const layout = firstLayout(shards, here);
   const secret = options.secret ?? randomBytes(32).toString("base64url");
   const drainer = drainOptions(options.drainer);
   const cluster = options.cluster && clusterOf(options.cluster, pubsub);
@@ -182,7 +183,7 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const args: ShardArgs = {
     endpoint: name,
     facts,
-    owners: shards === 0 ? undefined : owners,
+    owners: shards === 0 ? undefined : layout.owners,
     sockets: Object.fromEntries(
       Object.entries(options.sockets).map(([path, { module }]) => [path, String(module)]),
     ),
@@ -204,15 +205,27 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
     checkOrigin: options.checkOrigin ?? true,
     host: options.host === undefined ? "localhost" : options.host,
     trustProxy: options.trustProxy ?? false,
-    owners,
     socketsSupervisor: `${name}.sockets`,
     secret,
     drainer,
   };
+  const shardSpec = (index: number): ChildSpec => shardThread(index, args, layout, options);
   const children: ChildSpec[] = [
-    ...(shards === 0 ? [] : [PubSub.childSpec(forwarding(facts, owners))]),
-    { id: "shards", start: [startShards, [shards, args, options]], type: "supervisor" },
-    ...gatewayChildren(gateway, facts, options.stallMs),
+    ...(shards === 0 ? [] : [PubSub.childSpec(forwarding(facts, layout))]),
+    { id: "shards", start: [startShards, [args, layout, shardSpec]], type: "supervisor" },
+    ...gatewayChildren(gateway, facts, layout, options.stallMs),
+    ...(shards === 0
+      ? []
+      : [
+          Resharder.childSpec({
+            endpoint: name,
+            pubsub,
+            layout,
+            clustered: cluster !== undefined,
+            shardSpec,
+            others: [...new Set([here, ...facts.gateways])],
+          }),
+        ]),
   ];
   return Supervisor.startLink(children, { strategy: "rest_for_one", name });
 }
@@ -222,25 +235,36 @@ const named = <M extends ServerModule>(from: M | undefined, export_: string) =>
   from && { module: String(from.module), export: from.export ?? export_, args: from.args };
 
 /** The shards' supervisor. Shards fail alone, and often is not a reason to take the connections down. */
-async function startShards(shards: number, args: ShardArgs, options: EndpointOptions): Promise<StartResult> {
-  const name = `${args.endpoint}.shards`;
-  if (shards === 0) {
+async function startShards(
+  args: ShardArgs,
+  { shards }: Layout,
+  shardSpec: (index: number) => ChildSpec,
+): Promise<StartResult> {
+  const name = shardsName(args.endpoint);
+  if (shards.length === 0) {
     const { index, creation } = thisNode();
     const children = await shardChildren(args, { node: index, creation });
     return Supervisor.startLink(children, { strategy: "rest_for_one", intensity: 10, period: 5, name });
   }
-  const threads = Array.from({ length: shards }, (_, k) =>
-    threadSpec({
-      index: k + 1,
-      module: SHARD_MODULE,
-      args,
-      ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
-      ...(options.shardHeapMb === undefined
-        ? {}
-        : { resourceLimits: { maxOldGenerationSizeMb: options.shardHeapMb } }),
-    }),
-  );
-  return Supervisor.startLink(threads, { strategy: "one_for_one", intensity: 100, period: 10, name });
+  return Supervisor.startLink(shards.map(shardSpec), {
+    strategy: "one_for_one",
+    intensity: 100,
+    period: 10,
+    name,
+  });
+}
+
+function shardThread(index: number, args: ShardArgs, layout: Layout, options: EndpointOptions): ChildSpec {
+  return threadSpec({
+    index,
+    module: SHARD_MODULE,
+    // Whenever it starts, it begins with the owners there are then.
+    args: (): ShardArgs => ({ ...args, owners: layout.owners }),
+    ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
+    ...(options.shardHeapMb === undefined
+      ? {}
+      : { resourceLimits: { maxOldGenerationSizeMb: options.shardHeapMb } }),
+  });
 }
 
 const publish = (endpoint: string, topic: string, event: string, payload: unknown) => {
@@ -312,6 +336,13 @@ export const Endpoint = {
   /** Accepts no more connections and sends those there are away with 1012, at all gateways. Resolves with their number. */
   drain: (endpoint: string, options: Partial<DrainOptions> = {}): Promise<number> =>
     Gateways.drain(endpoint, options),
+
+  /**
+   * Moves topics between shard threads while the endpoint runs: to as many threads as given, or each of the 256 slots to the
+   * thread with that node index. No socket closes; clients of topics that move get `phx_error` and join again. Resolves
+   * once it is done, with `["error", reason]` when everything stayed as it was. In the endpoint's own thread.
+   */
+  reshard: (endpoint: string, shards: Wanted): Promise<ReassignResult> => Resharder.reshard(endpoint, shards),
 
   /** How many gateways there are, and what they have in all: connections, lanes, whether they drain. */
   info: (endpoint: string): Promise<GatewayInfo & { readonly gateways: number }> => Gateways.info(endpoint),

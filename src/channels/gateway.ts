@@ -6,7 +6,7 @@
  * An endpoint has one in its own thread, or several, each in a thread of its own; see gateways.ts.
  */
 import type { Server as HttpServer } from "node:http";
-import { slot } from "simurgh/pubsub";
+import { PubSub } from "simurgh/pubsub";
 import {
   DynamicSupervisor,
   type From,
@@ -122,7 +122,7 @@ class Gateway implements GatewayHost {
         messageRate: mount.messageRate ?? DEFAULT_MESSAGE_RATE,
         joinRate: mount.joinRate ?? DEFAULT_JOIN_RATE,
         invalidFrames: mount.invalidFrames ?? "close",
-        shardOf: (topic) => options.owners[slot(topic)] as number,
+        shardOf: (topic) => PubSub.ownerOf(options.pubsub, topic),
       };
       this.#kinds.set(path, kind);
     }

@@ -35,6 +35,7 @@ import {
 } from "./gateway.js";
 import { claimPort, type ListenOptions } from "./listener.js";
 import type { GatewayOptions } from "./mount.js";
+import type { Layout } from "./reshard.js";
 
 /** Node index of the first gateway thread: far from those of shards, and of the application's own threads. */
 const FIRST_GATEWAY = 1001;
@@ -49,6 +50,7 @@ export const gatewayNodes = (gateways: number, here: number): readonly number[] 
 interface GatewayThreadArgs {
   readonly options: GatewayOptions;
   readonly facts: EndpointFacts;
+  readonly owners: readonly number[];
 }
 
 const THREAD_MODULE = new URL(`./gateways${extname(import.meta.url)}`, import.meta.url);
@@ -67,23 +69,29 @@ const ownChildren = (options: GatewayOptions): ChildSpec[] => [
 export function gatewayChildren(
   options: GatewayOptions,
   facts: EndpointFacts,
+  layout: Layout,
   stallMs: number | undefined,
 ): ChildSpec[] {
   if (facts.gateways.length === 1) return ownChildren(options);
   const shutdown = options.drainer.shutdownMs + 3 * REQUEST_GRACE_MS;
   return [
-    { id: "gateways", start: [startThreads, [{ options, facts }, stallMs]], type: "supervisor" },
+    { id: "gateways", start: [startThreads, [{ options, facts }, layout, stallMs]], type: "supervisor" },
     { id: "drainer", start: [GenServer.startLink, [drainer, options.endpoint]], shutdown },
   ];
 }
 
 async function startThreads(
-  { options, facts }: GatewayThreadArgs,
+  { options, facts }: Omit<GatewayThreadArgs, "owners">,
+  layout: Layout,
   stallMs: number | undefined,
 ): Promise<StartResult> {
   const wanted = options.listen as ListenOptions;
   const { port, release } = await claimPort(wanted);
-  const args: GatewayThreadArgs = { options: { ...options, listen: { ...wanted, port } }, facts };
+  const args = (): GatewayThreadArgs => ({
+    options: { ...options, listen: { ...wanted, port } },
+    facts,
+    owners: layout.owners,
+  });
   const threads = facts.gateways.map((index) =>
     threadSpec({
       index,
@@ -101,18 +109,26 @@ async function startThreads(
   }
 }
 
-/** The PubSub of a thread that owns no topics: it knows the node's name, and forwards. */
-export const forwarding = ({ pubsub, cluster }: EndpointFacts, owners: readonly number[]): PubSubOptions => ({
+/**
+ * The PubSub of a thread that owns no topics: it knows the node's name, and forwards. Each time it starts, to the owners there are
+ * then.
+ */
+export const forwarding = (
+  { pubsub, cluster }: EndpointFacts,
+  layout: Pick<Layout, "owners">,
+): PubSubOptions => ({
   name: pubsub,
-  owners,
+  get owners() {
+    return layout.owners;
+  },
   ...(cluster === undefined ? {} : { adapter: localAdapter(cluster.nodeName) }),
 });
 
 /** The tree of a gateway thread: called there by the runtime. */
-export function start({ options, facts }: GatewayThreadArgs): ThreadTree {
+export function start({ options, facts, owners }: GatewayThreadArgs): ThreadTree {
   rememberEndpoint(options.endpoint, facts);
   return {
-    children: [PubSub.childSpec(forwarding(facts, options.owners)), ...ownChildren(options)],
+    children: [PubSub.childSpec(forwarding(facts, { owners })), ...ownChildren(options)],
     strategy: "rest_for_one",
     intensity: 10,
     period: 5,

@@ -124,8 +124,6 @@ export interface GatewayOptions {
   readonly host: string | null;
   /** Whether `x-forwarded-proto` and `x-forwarded-host` tell the address clients used. */
   readonly trustProxy: boolean;
-  /** The thread of each slot. */
-  readonly owners: readonly number[];
   readonly socketsSupervisor: string;
   /** Signs long-poll session tokens. */
   readonly secret: string;

@@ -11,12 +11,15 @@ import {
   DynamicSupervisor,
   GenServer,
   type GenServerModule,
+  isPid,
   send,
   type ThreadContext,
   type ThreadTree,
+  thisNode,
 } from "simurgh/runtime";
 import { type ChannelStart, startChannel } from "./channel-server.js";
 import { type EndpointFacts, rememberEndpoint } from "./endpoint-registry.js";
+import type { Frame } from "./message.js";
 import { loadSocket, type SocketDefinition } from "./socket-definition.js";
 
 /** Plain data: it crosses to the thread. */
@@ -45,31 +48,62 @@ export type ShardTree = (
 ) => readonly ChildSpec[] | Promise<readonly ChildSpec[]>;
 
 export const shardName = (endpoint: string): string => `${endpoint}.shard`;
-const channelsName = (endpoint: string): string => `${endpoint}.channels`;
+export const channelsName = (endpoint: string): string => `${endpoint}.channels`;
 
 /** Asks the shard to start a channel. The channel itself tells the socket process; the shard tells only of failure. */
 export type StartChannel = readonly ["start channel", mount: string, channel: number, start: ChannelStart];
 export type ChannelNotStarted = readonly ["channel not started", topic: string, token: number];
+/** The topic has moved to another thread meanwhile: ask there. */
+export type ChannelElsewhere = readonly [
+  "channel elsewhere",
+  topic: string,
+  token: number,
+  after: readonly Frame[],
+];
 
-const shardServer: GenServerModule<ReadonlyMap<string, SocketDefinition>, ShardArgs, never, StartChannel> = {
+interface Shard {
+  readonly endpoint: string;
+  readonly definitions: ReadonlyMap<string, SocketDefinition>;
+}
+
+const shardServer: GenServerModule<Shard, ShardArgs, never, StartChannel> = {
   name: "ShardServer",
 
   async init({ sockets, endpoint, facts }) {
     rememberEndpoint(endpoint, facts);
+    PubSub.watchOwners(facts.pubsub);
     const definitions = new Map<string, SocketDefinition>();
     for (const [path, module] of Object.entries(sockets)) definitions.set(path, await loadSocket(module));
-    return ["ok", definitions];
+    return ["ok", { endpoint, definitions }];
   },
 
-  async handleCast([, mount, index, start], definitions) {
-    const channel = definitions.get(mount)?.channels[index];
+  async handleCast([, mount, index, start], shard) {
+    const channel = shard.definitions.get(mount)?.channels[index];
     const { socket, token } = start;
+    if (PubSub.ownerOf(socket.pubsub, socket.topic) !== thisNode().index) {
+      send(socket.transportPid, [
+        "channel elsewhere",
+        socket.topic,
+        token,
+        start.after,
+      ] satisfies ChannelElsewhere);
+      return ["noreply", shard];
+    }
     const started =
       channel === undefined ? undefined : await startChannel(channelsName(socket.endpoint), channel, start);
     if (!Array.isArray(started) || started[0] !== "ok") {
       send(socket.transportPid, ["channel not started", socket.topic, token] satisfies ChannelNotStarted);
     }
-    return ["noreply", definitions];
+    return ["noreply", shard];
+  },
+
+  /** Topics have moved: each channel looks whether its own has. */
+  async handleInfo(message, shard) {
+    if (message === PubSub.OWNERS_CHANGED) {
+      for (const { pid } of await DynamicSupervisor.whichChildren(channelsName(shard.endpoint)))
+        if (isPid(pid)) send(pid, PubSub.OWNERS_CHANGED);
+    }
+    return ["noreply", shard];
   },
 };
 

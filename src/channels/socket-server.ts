@@ -36,7 +36,7 @@ import { limitHit, transportClosed } from "./logging.js";
 import { type Frame, isBroadcast, sameRef, type WireRef } from "./message.js";
 import type { InvalidFrames } from "./mount.js";
 import { type Serializer, serializerFor } from "./serializers/index.js";
-import { type ChannelNotStarted, type StartChannel, shardName } from "./shard.js";
+import { type ChannelElsewhere, type ChannelNotStarted, type StartChannel, shardName } from "./shard.js";
 import type { ConnectSocket } from "./socket.js";
 import { routeOf, type SocketDefinition } from "./socket-definition.js";
 import { type Rate, TokenBucket } from "./token-bucket.js";
@@ -201,6 +201,7 @@ const server: GenServerModule<SocketState, SocketStart> = {
 type News =
   | ChannelNews
   | ChannelNotStarted
+  | ChannelElsewhere
   | readonly ["DOWN", Ref, "process", unknown, unknown]
   | readonly ["kill", Pid]
   | readonly ["transport closed", reason: unknown]
@@ -224,6 +225,8 @@ function news(message: News, state: SocketState): Step {
       return channelStarted(message[1], message[2], message[3], state);
     case "channel not started":
       return channelNotStarted(message, state);
+    case "channel elsewhere":
+      return channelElsewhere(message, state);
     case "channel joined":
       return channelJoined(message[1], message[2], state);
     case "channel refused":
@@ -515,6 +518,19 @@ function channelStarted(topic: string, token: number, pid: Pid, state: SocketSta
   }
   entry.pid = pid;
   watch(topic, pid, state);
+  return go(state);
+}
+
+/** The topic has moved while the join was on its way: once more, where it is now. */
+function channelElsewhere([, topic, token, after]: ChannelElsewhere, state: SocketState): Step {
+  const entry = state.topics.get(topic);
+  if (entry?.state !== "starting" || entry.token !== token) return go(state);
+  const { joining, queue, node } = entry;
+  shardAnswered(node, state);
+  if (state.kind.shardOf(topic) === node) {
+    for (const frame of after) write(state, frame);
+    joinFailed(topic, joining, queue, { reason: "unavailable", code: "topic_moving" }, state);
+  } else startChannel(topic, joining, queue, after, state);
   return go(state);
 }
 

@@ -334,7 +334,8 @@ export class Feed {
 
   #broadcast(topic: string, payload: PresenceDiff): void {
     const { pubsub, dispatcher, diffs, name } = this.#options;
-    if (!diffs) return;
+    // A topic that has moved to another thread is told of by that one.
+    if (!diffs || PubSub.ownerOf(pubsub, topic) !== thisNode().index) return;
     const by = dispatcherNamed(dispatcher ?? "fastlane") ?? bareDispatcher;
     try {
       PubSub.localBroadcast(pubsub, topic, { topic, event: "presence_diff", payload }, by);

@@ -130,6 +130,16 @@ export class Origin {
     return steps;
   }
 
+  /** Forgets the entries of topics this replica does not keep any more; what it knows of the origin's changes stays. */
+  keep(owns: (topic: string) => boolean): readonly Step[] {
+    const steps: Step[] = [];
+    for (const topic of [...this.#topics.keys()]) {
+      if (owns(topic)) continue;
+      for (const row of [...(this.#topics.get(topic)?.values() ?? [])]) this.#remove(row, steps);
+    }
+    return steps;
+  }
+
   #change(change: Change, steps: Step[]): void {
     const { topic, pid, key, version } = change;
     const place = placeOf(pid, key);

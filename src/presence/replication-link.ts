@@ -2,8 +2,8 @@
  * Brings what is broadcast on a topic to a process of any thread, for as long as that process lives.
  *
  * A topic lives in one thread. When that thread is replaced, the subscriptions there are gone with it: this little process
- * notices, and subscribes again as soon as somebody is there. In the thread of the topic itself it is not needed: PubSub and
- * what comes after it restart together.
+ * notices, and subscribes again as soon as somebody is there. The topic may also move to another thread, and its subscriptions
+ * with it; then that is the thread to watch.
  */
 import { type Dispatcher, PubSub, registerDispatcher } from "simurgh/pubsub";
 import {
@@ -16,7 +16,6 @@ import {
   send,
   sleep,
   spawnLink,
-  thisNode,
 } from "simurgh/runtime";
 
 /** Delivers to trackers, marked as what it is: `["replication", wire]`. */
@@ -31,29 +30,34 @@ registerDispatcher(replication);
 
 const RETRY_MS = 100;
 
-/** From now on `to`, the calling process, gets what is broadcast on the topic. */
+/** From now on `to`, the calling process, gets what is broadcast on the topic, whichever thread it lives in. */
 export function follow(pubsub: string, topic: string, to: Pid): void {
-  const owner = PubSub.ownerOf(pubsub, topic);
-  if (owner === thisNode().index) {
+  if (PubSub.owners(pubsub) === undefined) {
+    // All topics are this thread's for ever, and PubSub and what comes after it restart together.
     PubSub.subscribe(pubsub, topic);
     return;
   }
-  spawnLink(async function followElsewhere() {
+  spawnLink(async function followTopic() {
+    PubSub.watchOwners(pubsub);
     for (;;) {
-      const ref = monitor({ name: pubsub, node: owner });
-      if (await subscribe(pubsub, topic)) await forward(to, ref);
+      const ref = monitor({ name: pubsub, node: PubSub.ownerOf(pubsub, topic) });
+      if (await subscribe(pubsub, topic)) await forward(pubsub, topic, to, ref);
       else demonitor(ref, { flush: true });
       await sleep(RETRY_MS);
     }
   });
 }
 
-/** Hands on what comes until `ref` says that the other end is gone. */
-async function forward(to: Pid, ref: Ref): Promise<void> {
+/** Hands on what comes until the thread of the topic is gone. A subscription moves with its topic. */
+async function forward(pubsub: string, topic: string, to: Pid, first: Ref): Promise<void> {
+  let ref = first;
   for (;;) {
-    const { any } = await receive((message) => ({ any: message as readonly unknown[] }));
-    if (any[0] === "DOWN" && ref.equals(any[1])) return;
-    send(to, any);
+    const { any } = await receive((message) => ({ any: message }));
+    if (any === PubSub.OWNERS_CHANGED) {
+      demonitor(ref, { flush: true });
+      ref = monitor({ name: pubsub, node: PubSub.ownerOf(pubsub, topic) });
+    } else if (Array.isArray(any) && any[0] === "DOWN" && ref.equals(any[1])) return;
+    else send(to, any);
   }
 }
 

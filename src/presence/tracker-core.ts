@@ -275,6 +275,23 @@ export class TrackerCore {
     }
   }
 
+  /**
+   * Topics have moved between the threads of this node. What was known of the others on topics that are gone is forgotten, unseen:
+   * nobody here looks at them any more; for those that came, everybody is asked for all they have (P-644).
+   */
+  reassigned(gained: boolean, now: number): readonly Effect[] {
+    return this.#done(() => {
+      for (const peer of this.#peers.values()) {
+        const lost = peer.origin.keep(this.#options.owns);
+        if (this.#isUp(peer)) this.view.take(lost);
+        if (!gained) continue;
+        peer.force = "full";
+        peer.asked = undefined;
+        peer.askAt = now;
+      }
+    });
+  }
+
   /** The transport works again: everybody is told at once that this replica is here (P-036). */
   connected(now: number): readonly Effect[] {
     return this.#done(() => {

@@ -100,8 +100,14 @@ export type TrackerRequest =
   | readonly ["stats"]
   | readonly ["goodbye"];
 
-/** The caller of a track gave up waiting: it must not succeed unseen (P-714). */
-export type TrackerCast = readonly ["cancel", pid: Pid, topic: string, key: string, phxRef: string];
+export type TrackerCast =
+  /** The caller of a track gave up waiting: it must not succeed unseen (P-714). */
+  | readonly ["cancel", pid: Pid, topic: string, key: string, phxRef: string]
+  /** The topic has moved here, and this entry with it. */
+  | TrackRequest;
+
+/** The topic has moved to another thread: ask there. */
+export const ELSEWHERE = "topic_moved";
 
 export type TrackResult = readonly ["ok", phxRef: string] | readonly ["error", unknown];
 
@@ -134,6 +140,8 @@ interface Tracker {
   readonly rates: Rates | undefined;
   /** Replicas of other threads of this node, by thread: their end is known here first. */
   readonly siblings: Map<number, { ref: ReplicaRef | undefined; monitor: Ref }>;
+  /** Who owned which slot when it last looked. */
+  owners: readonly number[] | undefined;
   readonly refused: Record<MessageError["code"], number>;
   mismatchReportedAt: number;
   failedDiffs: number;
@@ -176,6 +184,12 @@ function localPid({ core, tracked }: Tracker, row: Row): Pid | undefined {
 const SEND_LATER = Symbol("send later");
 const GOODBYE_FOR = Symbol("goodbye for");
 const WAKE = Symbol("wake");
+const HAND_OVER = Symbol("hand over");
+const HANDED_OVER = Symbol("handed over");
+/** Channels whose topic has moved end by themselves, and their entries with them; what is left after that time moves. */
+const CHANNELS_END_MS = 1000;
+/** The new place of an entry is told before the old one leaves, so that nobody sees its key go. */
+const HANDED_OVER_MS = 100;
 /** A goodbye for a thread that died is repeated: the thread may have been the one that carries it. */
 const GOODBYE_AGAIN_MS = [200, 1000];
 const MISMATCH_REPORT_MS = 60_000;
@@ -214,13 +228,24 @@ const server: GenServerModule<Tracker, StartArg, TrackerRequest, TrackerCast> = 
     return ["reply", answer, tracker];
   },
 
-  handleCast([, pid, topic, key, phxRef], tracker) {
+  handleCast(request, tracker) {
+    if (request[0] === "track") {
+      track(tracker, request);
+      arm(tracker);
+      return ["noreply", tracker];
+    }
+    const [, pid, topic, key, phxRef] = request;
     if (tracker.core.own.get(topic, String(pid), key)?.meta.phx_ref === phxRef)
       untrack(tracker, pid, topic, key);
     return ["noreply", tracker];
   },
 
   handleInfo(received, tracker) {
+    if (received === PubSub.OWNERS_CHANGED) {
+      ownersChanged(tracker);
+      arm(tracker);
+      return ["noreply", tracker];
+    }
     const message: readonly unknown[] = Array.isArray(received) ? received : [];
     switch (message[0]) {
       case WAKE:
@@ -235,6 +260,12 @@ const server: GenServerModule<Tracker, StartArg, TrackerRequest, TrackerCast> = 
         break;
       case GOODBYE_FOR:
         perform(tracker, tracker.core.goodbyeFor(message[1] as ReplicaRef));
+        break;
+      case HAND_OVER:
+        handOver(tracker, () => true);
+        break;
+      case HANDED_OVER:
+        handedOver(tracker, message[1] as Row);
         break;
       case "adapter":
         if (Array.isArray(message[1])) adapterEvent(tracker, message[1]);
@@ -255,7 +286,9 @@ const server: GenServerModule<Tracker, StartArg, TrackerRequest, TrackerCast> = 
   },
 
   terminate(reason, tracker) {
-    if (tracker.settings.permdownOnShutdown && isNormalClass(reason))
+    // A thread all of whose topics have moved to others does not come back.
+    const isOver = !PubSub.threads(tracker.options.pubsub).includes(thisNode().index);
+    if ((tracker.settings.permdownOnShutdown || isOver) && isNormalClass(reason))
       perform(tracker, tracker.core.goodbye(now()));
   },
 
@@ -289,6 +322,7 @@ function make(module: TrackerModule, options: TrackerOptions, settings: Settings
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     rates: options.rateLimit === undefined ? undefined : new Rates(options.rateLimit),
     siblings: new Map(),
+    owners: PubSub.owners(pubsub),
     refused: { malformed: 0, protocol: 0, slots: 0, tracker: 0 },
     mismatchReportedAt: Number.NEGATIVE_INFINITY,
     failedDiffs: 0,
@@ -332,6 +366,7 @@ function remember(tracker: Tracker): void {
 function begin(tracker: Tracker): void {
   const { core, options, settings, topic } = tracker;
   const { name, pubsub } = options;
+  PubSub.watchOwners(pubsub);
   if (!PubSub.isAlone(pubsub)) {
     follow(pubsub, topic, self());
     follow(pubsub, PubSub.EVENTS, self());
@@ -360,6 +395,9 @@ function watchSibling(tracker: Tracker, thread: number): void {
 
 function carryOut(request: TrackerRequest, tracker: Tracker): unknown {
   const { core } = tracker;
+  const topic = topicOf(request);
+  if (topic !== undefined && PubSub.ownerOf(tracker.options.pubsub, topic) !== thisNode().index)
+    return ["error", ELSEWHERE];
   switch (request[0]) {
     case "track":
       return limited(tracker, request[1]) ?? track(tracker, request);
@@ -387,6 +425,21 @@ function carryOut(request: TrackerRequest, tracker: Tracker): unknown {
     case "stats":
       return statsOf(tracker);
     case "goodbye":
+      return undefined;
+  }
+}
+
+function topicOf(request: TrackerRequest): string | undefined {
+  switch (request[0]) {
+    case "track":
+    case "update":
+    case "untrack":
+    case "get":
+      return request[2];
+    case "list":
+    case "count":
+      return request[1];
+    default:
       return undefined;
   }
 }
@@ -491,6 +544,55 @@ function down(tracker: Tracker, message: readonly unknown[]): void {
   }
   sibling.ref = undefined;
 }
+
+// ------------------------------------------------------------------ topics that move to other threads
+
+function ownersChanged(tracker: Tracker): void {
+  const { core, options } = tracker;
+  const here = thisNode().index;
+  const before = tracker.owners ?? [];
+  const after = PubSub.owners(options.pubsub) ?? [];
+  tracker.owners = after;
+  const gained = after.some((owner, number) => owner === here && before[number] !== here);
+  const lost = before.some((owner, number) => owner === here && after[number] !== here);
+  if (!PubSub.isAlone(options.pubsub)) {
+    for (const thread of PubSub.threads(options.pubsub))
+      if (thread !== here && !tracker.siblings.has(thread)) watchSibling(tracker, thread);
+  }
+  if (gained || lost) perform(tracker, core.reassigned(gained, now()));
+  if (!lost) return;
+  // Channels run in the thread of their topic: who runs in another one is none.
+  handOver(tracker, (pid) => pid.node !== here);
+  sendAfter(self(), [HAND_OVER], CHANNELS_END_MS);
+}
+
+/** Gives the entries of topics that have moved to the trackers that keep them now. */
+function handOver({ core, tracked, options: { name, pubsub } }: Tracker, which: (pid: Pid) => boolean): void {
+  for (const row of core.own.rows()) {
+    const node = PubSub.ownerOf(pubsub, row.topic);
+    const entry = tracked.get(row.pid);
+    if (node === thisNode().index || entry === undefined || !which(entry.pid)) continue;
+    const restart = entry.retrack ? "retrack" : "exit";
+    GenServer.cast({ name, node }, [
+      "track",
+      entry.pid,
+      row.topic,
+      row.key,
+      withRef(row.meta),
+      restart,
+    ] satisfies TrackRequest);
+    sendAfter(self(), [HANDED_OVER, row], HANDED_OVER_MS);
+  }
+}
+
+function handedOver(tracker: Tracker, { topic, pid, key }: Row): void {
+  const entry = tracker.tracked.get(pid);
+  // It has ended, or the topic is back already.
+  if (entry === undefined || PubSub.ownerOf(tracker.options.pubsub, topic) === thisNode().index) return;
+  untrack(tracker, entry.pid, topic, key);
+}
+
+// ------------------------------------------------------------------ other trackers
 
 function receive(tracker: Tracker, wire: unknown): void {
   const { core, options, refused } = tracker;

@@ -20,12 +20,14 @@ import {
   isPid,
   type Pid,
   type StartResult,
+  sleep,
   thisNode,
 } from "simurgh/runtime";
 import type { Meta } from "./delta.js";
 import { DEFAULT_LIMITS, type PresenceLimits, tooLarge } from "./limits.js";
 import { checkKey, checkMeta, withRef } from "./meta.js";
 import {
+  ELSEWHERE,
   pidOf,
   startTracker,
   type TrackerModule,
@@ -49,6 +51,9 @@ export interface TrackOptions {
 
 const UPDATE_TRIES = 5;
 
+const MOVING_TRIES = 100;
+const MOVING_RETRY_MS = 50;
+
 /** Which PubSub a tracker of this name was started with tells which thread owns a topic. One name, one PubSub. */
 const pubsubs = new Map<string, { readonly pubsub: string; readonly limits: Required<PresenceLimits> }>();
 
@@ -65,8 +70,13 @@ function settingOf(name: string): { readonly pubsub: string; readonly limits: Re
 export const trackerOf = (name: string, topic: string): number =>
   PubSub.ownerOf(settingOf(name).pubsub, topic);
 
-function ask<R>(name: string, topic: string, request: TrackerRequest): Promise<R> {
-  return GenServer.call({ name, node: trackerOf(name, topic) }, request);
+/** While a topic moves from thread to thread, one of them may know of it before the other: asked until both do. */
+async function ask<R>(name: string, topic: string, request: TrackerRequest): Promise<R> {
+  for (let tries = 0; ; tries += 1) {
+    const answer = await GenServer.call<unknown>({ name, node: trackerOf(name, topic) }, request);
+    if (!Array.isArray(answer) || answer[1] !== ELSEWHERE || tries === MOVING_TRIES) return answer as R;
+    await sleep(MOVING_RETRY_MS);
+  }
 }
 
 function checkTopic(topic: unknown): asserts topic is string {

@@ -25,6 +25,7 @@ export {
   type TopicView,
 } from "./dispatcher.js";
 export { type Envelope, newLife, Receiver, Sender, type SenderOptions, type Verdict } from "./envelope.js";
+export type { ReassignResult } from "./handover.js";
 export { BroadcastError, type Dropped, PubSub, type PubSubOptions } from "./pubsub.js";
 export { sharedJson, sharePayload } from "./shared-payload.js";
 export { SLOTS, slot } from "./slot.js";

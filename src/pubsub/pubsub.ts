@@ -11,6 +11,7 @@
 import {
   BadArg,
   type ChildSpec,
+  demonitor,
   type ExitReason,
   GenServer,
   type GenServerModule,
@@ -19,6 +20,7 @@ import {
   onExit,
   outside,
   type Pid,
+  type Ref,
   type RuntimeNode,
   type StartResult,
   self,
@@ -37,6 +39,14 @@ import type {
 } from "./adapter.js";
 import { localAdapter } from "./adapters/local.js";
 import { bareDispatcher, type Dispatcher, dispatcherNamed } from "./dispatcher.js";
+import {
+  type HandoverStep,
+  type Mark,
+  Marks,
+  type MovedSubscription,
+  type ReassignResult,
+  reassign,
+} from "./handover.js";
 import { slot } from "./slot.js";
 import { TopicTable } from "./topic-table.js";
 
@@ -77,7 +87,12 @@ export class BroadcastError extends Error {
 interface Instance {
   readonly name: string;
   readonly table: TopicTable;
-  readonly owners: readonly number[] | undefined;
+  owners: readonly number[] | undefined;
+  /** While topics move: what is published to them waits here. */
+  holding: Holding | undefined;
+  readonly marks: Marks;
+  /** Who is told when topics have moved. */
+  readonly ownersWatchers: Map<number, Pid>;
   readonly adapter: Adapter;
   readonly dropped: { malformed: number; dispatcher: number; failed: number };
   readonly interest: (slot: number, wanted: boolean) => void;
@@ -89,6 +104,20 @@ interface Instance {
   joinedOnce: boolean;
 }
 
+interface Holding {
+  readonly slots: ReadonlySet<number>;
+  readonly conductor: Ref;
+  readonly kept: Published[];
+  readonly over: Promise<void>;
+  readonly release: () => void;
+}
+
+/** What one thread keeps back while topics move; beyond it publishing is refused. */
+const MOST_KEPT = 100_000;
+
+/** Told to who watches the owners of slots: topics have moved. */
+const OWNERS_CHANGED = Symbol("simurgh.owners changed");
+
 const instances = new WeakMap<RuntimeNode, Map<string, Instance>>();
 
 function instance(name: string): Instance {
@@ -99,10 +128,13 @@ function instance(name: string): Instance {
 }
 
 /** Requests between the PubSub processes of a node's threads. */
-type Forwarded =
-  | readonly ["health"]
+type Forwarded = Subscribing | Published;
+
+type Subscribing =
   | readonly ["subscribe", topic: string, pid: Pid, metadata: unknown]
-  | readonly ["unsubscribe", topic: string, pid: Pid]
+  | readonly ["unsubscribe", topic: string, pid: Pid];
+
+type Published =
   | readonly [
       "broadcast",
       topic: string,
@@ -119,7 +151,12 @@ interface StartArg {
   readonly supervised: boolean;
 }
 
-const server: GenServerModule<Instance, StartArg, Forwarded, Forwarded> = {
+const server: GenServerModule<
+  Instance,
+  StartArg,
+  Subscribing | HandoverStep | readonly ["health"],
+  Forwarded | Mark
+> = {
   name: "PubSub",
 
   async init({ options, supervised }) {
@@ -154,34 +191,42 @@ const server: GenServerModule<Instance, StartArg, Forwarded, Forwarded> = {
   },
 
   handleCall(request, from, state) {
-    if (request[0] === "health") return ["reply", state.adapter.health?.(), state];
-    if (request[0] === "subscribe") {
-      const [, topic, pid, metadata] = request;
-      // The subscriber lives in another thread: its end arrives as DOWN.
-      if (!state.table.has(pid)) monitor(pid);
-      state.table.add(topic, { pid, metadata });
-      const pending = state.pending.get(slot(topic));
-      if (pending !== undefined) {
+    switch (request[0]) {
+      case "health":
+        return ["reply", state.adapter.health?.(), state];
+      case "hold":
+        hold(state, request);
+        break;
+      case "export":
+        state.marks.expect(request[1], "in", request[2], () =>
+          GenServer.reply(from, exported(state, request[1], request[2])),
+        );
+        return ["noreply", state];
+      case "settled":
+        state.marks.expect(request[1], "out", request[2], () => GenServer.reply(from, "ok"));
+        return ["noreply", state];
+      case "commit":
+        commit(state, request[2], request[3]);
+        break;
+      default: {
+        subscribing(state, request);
+        const pending = request[0] === "subscribe" ? state.pending.get(slot(request[1])) : undefined;
+        if (pending === undefined) break;
         void pending.then(() => GenServer.reply(from, "ok"));
         return ["noreply", state];
       }
-    } else if (request[0] === "unsubscribe") {
-      state.table.remove(request[1], request[2]);
     }
     return ["reply", "ok", state];
   },
 
   handleCast(request, state) {
-    if (request[0] === "broadcast") {
-      const [, topic, from, message, dispatcherName, local] = request;
-      const result = local
-        ? "ok"
-        : hand(state, () => state.adapter.broadcast(topic, message, dispatcherName));
-      if (result !== "ok") notice("error", `a broadcast on ${topic} was refused`, { reason: result[1] });
-      else deliverHere(state, topic, from, message, dispatcherName);
-    } else if (request[0] === "direct") {
-      const [, nodeName, topic, message, dispatcherName] = request;
-      directFrom(state, nodeName, topic, message, dispatcherName);
+    if (request[0] === "mark") state.marks.add(request);
+    else if (request[0] === "subscribe" || request[0] === "unsubscribe") subscribing(state, request);
+    else {
+      const owner = elsewhere(state, request[0] === "direct" ? request[2] : request[1]);
+      // The topic has moved on; who sent this will hear of it.
+      if (owner === undefined || state.holding !== undefined) published(state, request);
+      else GenServer.cast({ name: state.name, node: owner }, request);
     }
     return ["noreply", state];
   },
@@ -189,7 +234,9 @@ const server: GenServerModule<Instance, StartArg, Forwarded, Forwarded> = {
   handleInfo(message: readonly unknown[], state) {
     switch (message[0]) {
       case "DOWN":
-        state.table.removeProcess(message[3] as Pid);
+        // Who conducted a move has ended half-way.
+        if (state.holding?.conductor.equals(message[1])) commit(state, state.owners, []);
+        else state.table.removeProcess(message[3] as Pid);
         break;
       case "remote":
         fromElsewhere(state, message[1], message[2], message[3]);
@@ -222,6 +269,9 @@ function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter): Instance
     name,
     table,
     owners,
+    holding: undefined,
+    marks: new Marks(),
+    ownersWatchers: new Map(),
     adapter,
     dropped: { malformed: 0, dispatcher: 0, failed: 0 },
     interest,
@@ -229,6 +279,98 @@ function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter): Instance
     watched: new Set(),
     joinedOnce: false,
   };
+}
+
+function subscribing(state: Instance, request: Subscribing): void {
+  const owner = elsewhere(state, request[1]);
+  if (owner !== undefined) {
+    GenServer.cast({ name: state.name, node: owner }, request satisfies Forwarded);
+    return;
+  }
+  if (request[0] === "unsubscribe") state.table.remove(request[1], request[2]);
+  else add(state, { topic: request[1], pid: request[2], metadata: request[3] });
+}
+
+/** A subscriber of any thread: its end arrives as DOWN. */
+function add({ table, watched }: Instance, { topic, pid, metadata }: MovedSubscription): void {
+  if (!table.has(pid) && !(isHere(pid) && watched.has(pid.id))) monitor(pid);
+  table.add(topic, { pid, metadata });
+}
+
+const isHere = (pid: Pid): boolean => pid.node === thisNode().index && pid.creation === thisNode().creation;
+
+/** Does here what was published elsewhere, or kept back. */
+function published(state: Instance, request: Published): void {
+  if (request[0] === "direct") {
+    const [, nodeName, topic, message, dispatcherName] = request;
+    directFrom(state, nodeName, topic, message, dispatcherName);
+    return;
+  }
+  const [, topic, from, message, dispatcherName, local] = request;
+  const result = local ? "ok" : hand(state, () => state.adapter.broadcast(topic, message, dispatcherName));
+  if (result !== "ok") notice("error", `a broadcast on ${topic} was refused`, { reason: result[1] });
+  else deliverHere(state, topic, from, message, dispatcherName);
+}
+
+// ------------------------------------------------------------------ topics move: see handover.ts
+
+const mark = (name: string, to: readonly number[], what: Mark): void => {
+  for (const node of to) GenServer.cast({ name, node }, what);
+};
+
+function hold(
+  state: Instance,
+  [, move, conductor, slots, losing]: HandoverStep & readonly ["hold", ...unknown[]],
+): void {
+  let release!: () => void;
+  const over = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  state.holding = { slots: new Set(slots), conductor: monitor(conductor), kept: [], over, release };
+  // Every process of this thread has sent before this what it sent to the former owner.
+  mark(state.name, losing, ["mark", move, "in", thisNode().index]);
+}
+
+function exported(state: Instance, move: number, threads: readonly number[]): readonly MovedSubscription[] {
+  const moved: MovedSubscription[] = [];
+  const { table, holding } = state;
+  for (const topic of [...table.topics()]) {
+    if (!holding?.slots.has(slot(topic)) || elsewhere(state, topic) !== undefined) continue;
+    for (const { pid, metadata } of [...(table.view(topic)?.subscriptions() ?? [])]) {
+      moved.push({ topic, pid, metadata });
+      table.remove(topic, pid);
+    }
+  }
+  mark(state.name, threads, ["mark", move, "out", thisNode().index]);
+  return moved;
+}
+
+function commit(
+  state: Instance,
+  owners: readonly number[] | undefined,
+  subscriptions: readonly MovedSubscription[],
+): void {
+  const { holding } = state;
+  state.owners = owners;
+  state.holding = undefined;
+  state.marks.clear();
+  for (const subscription of subscriptions) add(state, subscription);
+  if (holding !== undefined) demonitor(holding.conductor, { flush: true });
+  for (const request of holding?.kept ?? []) {
+    const owner = elsewhere(state, request[0] === "direct" ? request[2] : request[1]);
+    if (owner === undefined) published(state, request);
+    else GenServer.cast({ name: state.name, node: owner }, request satisfies Forwarded);
+  }
+  holding?.release();
+  for (const pid of state.ownersWatchers.values()) send(pid, OWNERS_CHANGED);
+}
+
+/** True when the topic moves just now: the request waits until it has. */
+function kept({ holding }: Instance, topic: string, request: Published): PublishResult | undefined {
+  if (holding?.slots.has(slot(topic)) !== true) return undefined;
+  if (holding.kept.length >= MOST_KEPT) return ["error", "moving"];
+  holding.kept.push(request);
+  return "ok";
 }
 
 function notice(
@@ -366,16 +508,14 @@ function publish(
   checkTopic(topic);
   const running = instance(name);
   const owner = elsewhere(running, topic);
-  if (owner !== undefined) {
-    GenServer.cast({ name, node: owner }, [
-      "broadcast",
-      topic,
-      from,
-      message,
-      dispatcher.name,
-      local,
-    ] satisfies Forwarded);
-    return "ok";
+  if (owner !== undefined || running.holding !== undefined) {
+    const request: Published = ["broadcast", topic, from, message, dispatcher.name, local];
+    const waits = kept(running, topic, request);
+    if (waits !== undefined) return waits;
+    if (owner !== undefined) {
+      GenServer.cast({ name, node: owner }, request);
+      return "ok";
+    }
   }
   if (!local) {
     const result = hand(running, () => running.adapter.broadcast(topic, message, dispatcher.name));
@@ -425,6 +565,8 @@ export const PubSub = {
   ): "ok" | Promise<"ok"> {
     checkTopic(topic);
     const running = instance(name);
+    if (running.holding?.slots.has(slot(topic)))
+      return running.holding.over.then(() => PubSub.subscribe(name, topic, options));
     const pid = self();
     const owner = elsewhere(running, topic);
     if (owner !== undefined)
@@ -469,6 +611,8 @@ export const PubSub = {
   unsubscribe(name: string, topic: string): "ok" | Promise<"ok"> {
     checkTopic(topic);
     const running = instance(name);
+    if (running.holding?.slots.has(slot(topic)))
+      return running.holding.over.then(() => PubSub.unsubscribe(name, topic));
     const owner = elsewhere(running, topic);
     if (owner !== undefined)
       return GenServer.call({ name, node: owner }, ["unsubscribe", topic, self()] satisfies Forwarded);
@@ -526,14 +670,11 @@ export const PubSub = {
     checkTopic(topic);
     const running = instance(name);
     const owner = elsewhere(running, topic);
+    const request: Published = ["direct", nodeName, topic, message, dispatcher.name];
+    const waits = kept(running, topic, request);
+    if (waits !== undefined) return waits;
     if (owner !== undefined) {
-      GenServer.cast({ name, node: owner }, [
-        "direct",
-        nodeName,
-        topic,
-        message,
-        dispatcher.name,
-      ] satisfies Forwarded);
+      GenServer.cast({ name, node: owner }, request);
       return "ok";
     }
     return directFrom(running, nodeName, topic, message, dispatcher.name);
@@ -564,6 +705,35 @@ export const PubSub = {
   /** The threads that own topics: their node indexes. */
   threads: (name: string): readonly number[] => [...new Set(instance(name).owners ?? [thisNode().index])],
 
+  /** The owner of each slot as this thread knows it; undefined when it owns all. */
+  owners: (name: string): readonly number[] | undefined => instance(name).owners,
+
+  /**
+   * Gives slots to other threads, at run time; see handover.ts. `threads`: all in which this PubSub runs. Only subscriptions move:
+   * what else lives in the thread of its topic must watch for it (`watchOwners`). `onCommit`: threads that start from then on must
+   * begin with the new owners.
+   */
+  reassign(
+    name: string,
+    to: readonly number[],
+    threads: readonly number[],
+    onCommit: () => void = () => {},
+  ): Promise<ReassignResult> {
+    const from = instance(name).owners as readonly number[];
+    return reassign({ name, conductor: self(), threads, from, to, onCommit });
+  },
+
+  /** The calling process gets `PubSub.OWNERS_CHANGED` each time after topics have moved to or from any thread. */
+  watchOwners(name: string): void {
+    const { ownersWatchers } = instance(name);
+    const pid = self();
+    if (ownersWatchers.has(pid.id)) return;
+    ownersWatchers.set(pid.id, pid);
+    onExit(pid, () => void ownersWatchers.delete(pid.id));
+  },
+
+  OWNERS_CHANGED,
+
   /** Whether there can be no other nodes. */
   isAlone: (name: string): boolean => instance(name).adapter.alone ?? false,
 
@@ -572,7 +742,7 @@ export const PubSub = {
 
   /** What a thread's adapter knows of the cluster; undefined where there is no engine. */
   health: (name: string, thread: number = thisNode().index): Promise<AdapterHealth | undefined> =>
-    GenServer.call({ name, node: thread }, ["health"] satisfies Forwarded),
+    GenServer.call({ name, node: thread }, ["health"] as const),
 
   /** Subscription counts of this thread, for tests and the observer. */
   stats(name: string): { readonly topics: number; readonly processes: number } {

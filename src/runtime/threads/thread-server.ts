@@ -38,7 +38,7 @@ export interface ThreadOptions {
   readonly module: URL | string;
   /** Name of that export. Default "start". */
   readonly export?: string;
-  /** Plain data for it. */
+  /** Plain data for it; a function gives it anew each time the thread starts. */
   readonly args?: unknown;
   /** Heap limits of the thread; over them it dies, alone: see heap-guard.ts. Default: what Node allows a process. */
   readonly resourceLimits?: ResourceLimits;
@@ -142,7 +142,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       peers,
       module: String(options.module),
       exportName: options.export ?? "start",
-      args: options.args,
+      args: typeof options.args === "function" ? options.args() : options.args,
     };
     const done: Promise<void> = pool.run(boot, {
       transferList: peers.map(({ port }) => port),
