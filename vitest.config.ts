@@ -29,6 +29,8 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/integration/**", "test/e2e/**", GATEWAYS],
           testTimeout: 20_000,
+          // Starting threads takes long on a busy machine.
+          hookTimeout: 60_000,
         },
       },
       // The runtime's suite once more under each of the other isolations (R-011); the default in tests is freeze.
