@@ -7,6 +7,7 @@
  */
 import { hostname } from "node:os";
 import type { AdapterFactory } from "./adapter.js";
+import { type HubConnectOptions, hubLink } from "./adapters/hub-link.js";
 import { ClusterError, type OpenLink } from "./adapters/link.js";
 import { type NatsConnectOptions, natsLink } from "./adapters/nats.js";
 import {
@@ -30,6 +31,7 @@ interface Common extends Pick<NetworkedOptions, "lingerMs" | "pulseMs" | "maxUns
 export type ClusterOptions =
   | (Common & NatsConnectOptions & { readonly adapter: "nats" })
   | (Common & RedisConnectOptions & { readonly adapter: "redis" })
+  | (Common & HubConnectOptions & { readonly adapter: "hub" })
   | (Common & {
       /** A module that makes the adapter: its export, default `adapter`, gets `args` and a `Place`. */
       readonly adapter: { readonly module: URL | string; readonly export?: string; readonly args?: unknown };
@@ -48,11 +50,11 @@ export function clusterOf(options: ClusterOptions, pubsub: string): Cluster {
   const { adapter, nodeName = `${hostname()}.${process.pid}` } = options;
   checkNodeName(nodeName);
   const isModule = typeof adapter === "object" && adapter !== null && adapter.module !== undefined;
-  if (!isModule && adapter !== "nats" && adapter !== "redis")
+  if (!isModule && adapter !== "nats" && adapter !== "redis" && adapter !== "hub")
     throw new ClusterError(
-      `cluster.adapter must be "nats", "redis" or { module }, got ${JSON.stringify(adapter)}`,
+      `cluster.adapter must be "nats", "redis", "hub" or { module }, got ${JSON.stringify(adapter)}`,
     );
-  if (!isModule && typeof (options as { readonly url?: unknown }).url !== "string")
+  if (!isModule && adapter !== "hub" && typeof (options as { readonly url?: unknown }).url !== "string")
     throw new ClusterError(`cluster.url is missing: write ${String(adapter)}://host:port`);
   const { prefix = "simurgh" } = options as { readonly prefix?: string };
   if (!/^[A-Za-z0-9_-]+$/.test(prefix))
@@ -70,6 +72,7 @@ export function clusterOf(options: ClusterOptions, pubsub: string): Cluster {
 
 const linkOf = ({ options, nodeName, prefix }: Cluster): readonly [string, OpenLink] | undefined => {
   if (options.adapter === "nats") return ["nats", natsLink({ ...options, nodeName, prefix })];
+  if (options.adapter === "hub") return ["hub", hubLink({ ...options, prefix: `${prefix}.` })];
   if (options.adapter === "redis") return ["redis", redisLink({ ...options, nodeName, prefix })];
   return undefined;
 };

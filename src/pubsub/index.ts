@@ -9,6 +9,8 @@ export type {
   PublishResult,
   TellEvent,
 } from "./adapter.js";
+export { type Hub, type HubOptions, startHub } from "./adapters/hub.js";
+export { type HubAdapterOptions, hubAdapter } from "./adapters/hub-link.js";
 export { ClusterError, type Link, type LinkEvents, type OpenLink } from "./adapters/link.js";
 export { localAdapter } from "./adapters/local.js";
 export { MemoryNetwork, type MemoryNetworkOptions } from "./adapters/memory.js";

@@ -1,5 +1,18 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { type Envelope, localAdapter, MemoryNetwork, PubSub, Receiver, Sender } from "simurgh/pubsub";
+import {
+  type Envelope,
+  hubAdapter,
+  localAdapter,
+  MemoryNetwork,
+  PubSub,
+  Receiver,
+  Sender,
+  startHub,
+} from "simurgh/pubsub";
+
 import { createNode, type RuntimeNode, receive } from "simurgh/runtime";
 import { afterEach, describe, expect, test } from "vitest";
 import { adapterContract } from "./adapter-contract.js";
@@ -18,6 +31,25 @@ adapterContract("memory", {
       },
       start() {
         network.up = true;
+      },
+    };
+  },
+});
+adapterContract("hub", {
+  patience: 60_000,
+  open: async () => {
+    const path = join(await mkdtemp(join(tmpdir(), "simurgh-test-")), "hub");
+    let hub = await startHub({ path });
+    return {
+      adapter: (nodeName) => hubAdapter({ path, nodeName }),
+      limit: LIMIT,
+      stop: () => hub.close(),
+      async start() {
+        hub = await startHub({ path });
+      },
+      async close() {
+        await hub.close();
+        await rm(dirname(path), { recursive: true });
       },
     };
   },
