@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseRoute, roomPath, signInPath } from "../../src/app/web/routes.js";
+import { joinPath, parseRoute, roomPath, signInPath } from "../../src/app/web/routes.js";
 
 test.each([
   ["/", { page: "challenges" }],
@@ -8,10 +8,21 @@ test.each([
   ["/c/a%20b", { page: "room", id: "a b" }],
   ["/c/", { page: "not-found" }],
   ["/c/%E0%A4%A", { page: "not-found" }],
-  ["/c/7/edit", { page: "not-found" }],
+  ["/c/7/edit", { page: "edit", id: "7" }],
+  ["/c/7/edit/more", { page: "not-found" }],
+  ["/account", { page: "account" }],
+  ["/join", { page: "join", token: "" }],
   ["/nowhere", { page: "not-found" }],
 ])("the address %s means its page", (path, route) => {
   expect(parseRoute(path, "")).toEqual(route);
+});
+
+test("an invitation's token stands behind the #, and survives signing in", () => {
+  const url = new URL(joinPath("to-ken_1"), "http://x");
+  expect([url.pathname, url.search]).toEqual(["/join", ""]);
+  expect(parseRoute(url.pathname, url.search, url.hash)).toEqual({ page: "join", token: "to-ken_1" });
+  const signIn = new URL(signInPath(url.pathname + url.search + url.hash), "http://x");
+  expect(parseRoute(signIn.pathname, signIn.search)).toEqual({ page: "sign-in", next: "/join#to-ken_1" });
 });
 
 test("signing in leads back to where one was going", () => {
