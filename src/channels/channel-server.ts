@@ -27,6 +27,7 @@ import {
 import { type Channel, checkIntercepts } from "./channel.js";
 import type { FastlaneMetadata } from "./fastlane.js";
 import { decodePayload, InvalidFrame, type RawPayload } from "./frame-scanner.js";
+import { Intake, type Taken } from "./inflow.js";
 import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./logging.js";
 import { type Frame, isBroadcast, type WireRef } from "./message.js";
 import { badReturn, type InfoResult, type InResult, isResult, type JoinResult } from "./results.js";
@@ -44,6 +45,7 @@ export type ChannelNews =
   | readonly ["channel joined", topic: string, pid: Pid]
   | readonly ["channel refused", topic: string, pid: Pid]
   | readonly ["channel closes", topic: string, pid: Pid]
+  | readonly ["taken", topic: string, pid: Pid, Taken]
   | readonly ["invalid frame", topic: string, ref: WireRef, pid: Pid];
 
 export interface ChannelStart {
@@ -69,6 +71,8 @@ interface ChannelState {
   readonly wireJoinRef: WireRef;
   /** Events that this client's channel sees before it does. */
   intercepts: readonly string[];
+  /** What has come in from the client. */
+  readonly intake: Intake;
   /** The close has been announced: nothing more is said at the end. */
   closed: boolean;
 }
@@ -115,7 +119,17 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const { wireJoinRef } = start;
     return [
       "ok",
-      { channel, start, socket, push, serializer, wireJoinRef, intercepts: [], closed: false },
+      {
+        channel,
+        start,
+        socket,
+        push,
+        serializer,
+        wireJoinRef,
+        intercepts: [],
+        intake: new Intake(),
+        closed: false,
+      },
       ["continue", "join"],
     ];
   },
@@ -247,6 +261,8 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
 };
 
 function handleIn([, event, ref, payload]: Incoming, state: ChannelState): Next | Promise<Next> {
+  const taken = state.intake.take(payload);
+  if (taken !== undefined) tellSocket(state.socket, ["taken", state.socket.topic, self(), taken]);
   let value: unknown;
   try {
     value = decodePayload(payload);

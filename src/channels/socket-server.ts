@@ -19,6 +19,7 @@ import {
   cancelTimer,
   demonitor,
   exit,
+  type From,
   GenServer,
   type GenServerModule,
   monitor,
@@ -32,6 +33,7 @@ import {
 } from "simurgh/runtime";
 import type { ChannelNews, ChannelStart, Incoming, Leave } from "./channel-server.js";
 import { decodePayload, type RawPayload, type ScannedFrame } from "./frame-scanner.js";
+import { MOST_QUEUED, type Taken, Waiting } from "./inflow.js";
 import { limitHit, transportClosed } from "./logging.js";
 import { type Frame, isBroadcast, sameRef, type WireRef } from "./message.js";
 import type { InvalidFrames } from "./mount.js";
@@ -47,6 +49,8 @@ export interface Transport {
   readonly name: "websocket" | "longpoll";
   /** A frame that was handed over has been taken. */
   handled(): void;
+  /** Reads no more from the client, or does again. */
+  hold(on: boolean): void;
   close(code: number, reason?: string): void;
 }
 
@@ -89,6 +93,17 @@ interface Joined {
   /** What the channel's own frames carry: the join's ref when there was no join_ref. */
   readonly channelRef: WireRef;
   readonly pid: Pid;
+  readonly watched: Watched;
+}
+
+/** A channel process whose end is watched. */
+interface Watched {
+  readonly topic: string;
+  readonly pid: Pid;
+  /** What waits for it. */
+  readonly waiting: Waiting;
+  /** So much waits that the connection is not read. */
+  full: boolean;
 }
 
 type Entry =
@@ -98,6 +113,7 @@ type Entry =
       readonly token: number;
       readonly node: number;
       pid: Pid | undefined;
+      watched: Watched | undefined;
       readonly queue: ScannedFrame[];
       /** The client has left already: which of its leaves ends the join if it takes too long. */
       givingUp?: number;
@@ -124,7 +140,11 @@ class SocketState {
   readonly joins: TokenBucket | undefined;
   readonly topics = new SmallMap<string, Entry>();
   /** Which topic a watched channel serves. */
-  readonly monitors = new SmallMap<number, { readonly topic: string; readonly pid: Pid }>();
+  readonly monitors = new SmallMap<number, Watched>();
+  /** Channels that are behind so much that the client is held back. */
+  full = 0;
+  /** Transports that ask are answered when it goes on. */
+  heldBack: From[] | undefined;
   /** Monitors of the shards that have not answered yet, and how many joins they owe an answer. */
   readonly shards = new SmallMap<number, { readonly ref: Ref; joins: number }>();
   /** What the log has been told of this connection; each once. */
@@ -143,6 +163,9 @@ class SocketState {
     this.joins = bucket(kind.joinRate);
   }
 }
+
+/** When to try again what does not fit before a join. */
+const QUEUE_RETRY_MS = 1000;
 
 /** How long a join may go on after its client has left. */
 const LEAVE_GRACE_MS = 500;
@@ -182,7 +205,9 @@ const server: GenServerModule<SocketState, SocketStart> = {
     if (what === "debug") return ["reply", describe(state), state];
     if (what !== "frame") return ["reply", ["error", "unknown request"], state];
     const step = inbound(state.serializer.scan(data), state);
-    if (step[0] === "noreply") GenServer.reply(from, "ok");
+    if (step[0] !== "noreply") return step;
+    if (state.full === 0) GenServer.reply(from, "ok");
+    else state.heldBack = [...(state.heldBack ?? []), from];
     return step;
   },
 
@@ -229,6 +254,8 @@ function news(message: News, state: SocketState): Step {
       return channelElsewhere(message, state);
     case "channel joined":
       return channelJoined(message[1], message[2], state);
+    case "taken":
+      return channelTook(message[1], message[2], message[3], state);
     case "channel refused":
       return channelRefused(message[1], message[2], state);
     case "channel closes":
@@ -283,6 +310,7 @@ function route(frame: ScannedFrame, state: SocketState): Step {
     case "replacing":
       if (isStale(frame, entry.joining.joinRef, entry.joining.ref)) return stale(frame, state);
       if (event === "phx_leave") return leaveEarly(frame, entry, state);
+      if (entry.queue.length >= MOST_QUEUED) return limited(frame, QUEUE_RETRY_MS, state);
       entry.queue.push(frame);
       return go(state);
     case "joined":
@@ -292,6 +320,7 @@ function route(frame: ScannedFrame, state: SocketState): Step {
         state.topics.set(topic, { ...entry, state: "leaving", leave: frame });
         send(entry.pid, ["leave", frame.ref, entry.channelRef] satisfies Leave);
       } else {
+        hand(entry.watched, frame.payload, state);
         send(entry.pid, ["in", event, frame.ref, frame.payload] satisfies Incoming);
       }
       return go(state);
@@ -464,7 +493,15 @@ function startChannel(
   const node = state.kind.shardOf(topic);
   const token = state.nextToken;
   state.nextToken += 1;
-  state.topics.set(topic, { state: "starting", joining, token, node, pid: undefined, queue });
+  state.topics.set(topic, {
+    state: "starting",
+    joining,
+    token,
+    node,
+    pid: undefined,
+    watched: undefined,
+    queue,
+  });
   // A shard that goes away before it has answered takes this join with it.
   const asked = state.shards.get(node);
   if (asked !== undefined) asked.joins += 1;
@@ -517,7 +554,7 @@ function channelStarted(topic: string, token: number, pid: Pid, state: SocketSta
     return go(state);
   }
   entry.pid = pid;
-  watch(topic, pid, state);
+  entry.watched = watch(topic, pid, state);
   return go(state);
 }
 
@@ -543,9 +580,40 @@ function channelNotStarted([, topic, token]: ChannelNotStarted, state: SocketSta
   return go(state);
 }
 
-function watch(topic: string, pid: Pid, state: SocketState): void {
+function watch(topic: string, pid: Pid, state: SocketState): Watched {
   const ref = monitor(pid);
-  state.monitors.set(ref.id, { topic, pid });
+  const watched: Watched = { topic, pid, waiting: new Waiting(), full: false };
+  state.monitors.set(ref.id, watched);
+  return watched;
+}
+
+// ------------------------------------------------------------------ channels that are slower than their client
+
+function hand(watched: Watched, payload: RawPayload, state: SocketState): void {
+  watched.waiting.handed(payload);
+  if (watched.full || !watched.waiting.isMuch) return;
+  watched.full = true;
+  state.full += 1;
+  if (state.full === 1) state.transport.hold(true);
+}
+
+function channelTook(topic: string, pid: Pid, taken: Taken, state: SocketState): Step {
+  const entry = state.topics.get(topic);
+  // What waits for a channel that is ending counts until it has.
+  if (entry?.state !== "joined" || !pid.equals(entry.pid)) return go(state);
+  entry.watched.waiting.taken(taken);
+  if (entry.watched.waiting.isLittle) caughtUp(entry.watched, state);
+  return go(state);
+}
+
+function caughtUp(watched: Watched, state: SocketState): void {
+  if (!watched.full) return;
+  watched.full = false;
+  state.full -= 1;
+  if (state.full > 0) return;
+  state.transport.hold(false);
+  for (const from of state.heldBack ?? []) GenServer.reply(from, "ok");
+  state.heldBack = undefined;
 }
 
 function joinFailed(
@@ -562,10 +630,11 @@ function joinFailed(
 
 function channelJoined(topic: string, pid: Pid, state: SocketState): Step {
   const entry = state.topics.get(topic);
-  if (entry?.state !== "starting" || !pid.equals(entry.pid)) return go(state);
+  if (entry?.state !== "starting" || !pid.equals(entry.pid) || entry.watched === undefined) return go(state);
+  const { watched } = entry;
   const { joinRef, ref } = entry.joining;
   // Joined without a join_ref, a client may go on to use the ref its frames from us carry (C-043).
-  state.topics.set(topic, { state: "joined", joinRef, channelRef: joinRef ?? ref, pid });
+  state.topics.set(topic, { state: "joined", joinRef, channelRef: joinRef ?? ref, pid, watched });
   for (const frame of entry.queue) route(frame, state);
   return go(state);
 }
@@ -620,6 +689,7 @@ function down(ref: Ref, object: unknown, reason: unknown, state: SocketState): S
   const watched = state.monitors.get(ref.id);
   if (watched === undefined) return shardDown(ref, object, state);
   state.monitors.delete(ref.id);
+  caughtUp(watched, state);
   const { topic, pid } = watched;
   const entry = state.topics.get(topic);
   if (entry === undefined) return go(state);

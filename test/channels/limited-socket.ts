@@ -1,4 +1,6 @@
+import { BroadcastChannel } from "node:worker_threads";
 import {
+  broadcast,
   type ChannelSocket,
   defineChannel,
   defineSocket,
@@ -9,6 +11,13 @@ import {
   reply,
 } from "simurgh/channels";
 import { sleep } from "simurgh/runtime";
+
+/** Opened by the test, whichever thread this runs in. */
+const gate = new BroadcastChannel(`limits ${process.pid}`) as BroadcastChannel & { unref(): void };
+gate.unref();
+const opened = new Promise<void>((resolve) => {
+  gate.onmessage = () => resolve();
+});
 
 export default defineSocket({
   async connect(params, socket) {
@@ -21,6 +30,14 @@ export default defineSocket({
       join: (_topic: string, _params: unknown, socket: ChannelSocket) => joined(socket),
       handleIn: {
         echo: (payload: unknown, socket: ChannelSocket) => reply("ok", payload, socket),
+        async gated(payload: { n: number }, socket: ChannelSocket) {
+          await opened;
+          return reply("ok", { n: payload.n }, socket);
+        },
+        shout(payload: object, socket: ChannelSocket) {
+          broadcast(socket, "data", payload);
+          return noreply(socket);
+        },
         async flood(_payload: unknown, socket: ChannelSocket) {
           const data = "x".repeat(50_000);
           for (let n = 0; n < 400; n += 1) {

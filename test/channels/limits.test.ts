@@ -1,6 +1,7 @@
 /** Every limit is on by default, an option of the mount, counted each time, and logged once a connection. */
 import { request } from "node:http";
 import { connect as netConnect } from "node:net";
+import { BroadcastChannel } from "node:worker_threads";
 import type { Mount } from "simurgh/channels";
 import { telemetry } from "simurgh/runtime";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -10,10 +11,10 @@ const module = new URL("./limited-socket.ts", import.meta.url);
 let server: TestServer;
 let hits: string[];
 let detach: () => void;
-const start = async (mount: Partial<Mount>): Promise<void> => {
+const start = async (mount: Partial<Mount>, shards = 0): Promise<void> => {
   hits = [];
   detach = telemetry.attach("phoenix.limit", ({ metadata }) => void hits.push(metadata.limit as string));
-  server = await startServer({ checkOrigin: false, sockets: { "/socket": { module, ...mount } } });
+  server = await startServer({ checkOrigin: false, shards, sockets: { "/socket": { module, ...mount } } });
 };
 afterEach(async () => {
   detach();
@@ -59,6 +60,85 @@ describe("limits", () => {
     expect(logged("outbound_bytes")).toBe(1);
     client.ws.terminate();
   });
+
+  test("a client that does not read is sent away with 1013; the others of its room miss nothing", async () => {
+    await start({ messageRate: false }, 1);
+    const [slow, ...others] = await Promise.all([1, 2, 3].map(() => RawClient.connect(server.url)));
+    for (const client of [slow as RawClient, ...others]) {
+      client.send("1", "1", "room:1", "phx_join", {});
+      await client.until(1);
+    }
+    slow?.ws.pause();
+    // As soon as it has been given up it may read, and see what became of it.
+    const resume = telemetry.attach("phoenix.limit", () => slow?.ws.resume());
+    const data = "x".repeat(50_000);
+    // What waits for the slow one: 15 MB, of which the kernel takes some.
+    for (let n = 0; n < 300; n += 1) {
+      others[0]?.send("1", `${n}`, "room:1", "shout", { n, data });
+      await Promise.all(others.map((client) => client.until(n + 2, 30_000)));
+    }
+    for (const client of others)
+      expect(
+        client.frames.slice(1).map((frame) => (frame as [null, null, string, string, { n: number }])[4].n),
+      ).toEqual(Array.from({ length: 300 }, (_, n) => n));
+    expect((await slow?.untilClosed(30_000))?.code).toBe(1013);
+    resume();
+    expect(hits).toEqual(["outbound_bytes"]);
+    expect(others.map(({ closed }) => closed)).toEqual([undefined, undefined]);
+    for (const client of others) client.ws.terminate();
+  }, 120_000);
+
+  test.each([0, 1])(
+    "a client that sends more than its channel can take is held back by TCP, with %i shards",
+    async (shards) => {
+      await start({ messageRate: false }, shards);
+      const [eager, other] = await Promise.all([
+        RawClient.connect(server.url),
+        RawClient.connect(server.url),
+      ]);
+      for (const [n, client] of [eager, other].entries()) {
+        client.send("1", "1", `room:${n}`, "phx_join", {});
+        await client.until(1);
+      }
+      const data = "x".repeat(20_000);
+      const count = 2000;
+      // Sends the next one as soon as the kernel has taken the last.
+      let sent = 0;
+      const pump = (): void => {
+        if (sent === count) return;
+        eager.ws.send(JSON.stringify(["1", `${sent}`, "room:0", "gated", { n: sent, data }]), pump);
+        sent += 1;
+      };
+      pump();
+      // Until no more is taken off it while somebody else is served.
+      let [before, quiet] = [-1, 0];
+      for (let n = 0; quiet < 50; n += 1) {
+        other.send("1", `e${n}`, "room:1", "echo", { n });
+        await other.until(n + 2);
+        quiet = sent === before ? quiet + 1 : 0;
+        before = sent;
+      }
+      // Of 40 MB the server takes about 5, and the kernel keeps some.
+      expect(sent).toBeLessThan(count * 0.6);
+      const gate = new BroadcastChannel(`limits ${process.pid}`);
+      gate.postMessage("open");
+      const replies = (await eager.until(count + 1, 60_000)).slice(1) as [
+        string,
+        string,
+        string,
+        string,
+        { response: { n: number } },
+      ][];
+      expect(replies.map(([, , , , { response }]) => response.n)).toEqual(
+        Array.from({ length: count }, (_, n) => n),
+      );
+      expect(hits).toEqual([]);
+      gate.close();
+      eager.ws.terminate();
+      other.ws.terminate();
+    },
+    120_000,
+  );
 
   test("the time of a handshake, connect included: 408", async () => {
     await start({ websocket: { handshakeMs: 50 } });

@@ -158,6 +158,8 @@ export class LongPollListener {
     const pid = await host.startSocket(target, shaken.socket, shaken, id, {
       name: "longpoll",
       handled() {},
+      // A frame is answered when the next may come, and the client waits for that.
+      hold() {},
       close: () => session.close(),
     });
     session.pid = pid;

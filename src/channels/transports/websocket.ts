@@ -85,6 +85,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   #pending: Buffer | Buffer[] | undefined;
   #pendingBytes = 0;
   #unhandled = 0;
+  /** Its channels have enough to do. */
+  #held = false;
   #closing = false;
   /** When the client was last heard, on the monotonic clock, and what had come by then. */
   #heardAt = performance.now();
@@ -184,7 +186,17 @@ export class WebSocketConnection implements Connection, Transport, Live {
   /** The socket process has taken a frame. */
   handled(): void {
     this.#unhandled -= 1;
-    if (this.#ws?.isPaused && this.#unhandled <= this.#kind.limits.inboundHighWater / 2) this.#ws.resume();
+    if (this.#ws?.isPaused) this.#readOn();
+  }
+
+  hold(on: boolean): void {
+    this.#held = on;
+    if (on) this.#ws?.pause();
+    else this.#readOn();
+  }
+
+  #readOn(): void {
+    if (!this.#held && this.#unhandled <= this.#kind.limits.inboundHighWater / 2) this.#ws?.resume();
   }
 
   /** Starts the closing handshake; a peer that does not take part is cut off. Nothing is written after it. */
