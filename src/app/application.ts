@@ -5,7 +5,8 @@
  *     ├ Repository           owns the database; in a thread of its own when there are shards
  *     └ Endpoint             gateways, each with the API and the web client, and shards
  *         each shard:
- *         └ ChallengePresence
+ *         ├ ChallengePresence
+ *         └ Rooms            a document for each challenge that somebody works on
  *
  * The repository comes first, since a room asks it when somebody joins, and stops last, so that nothing is lost.
  */
@@ -14,9 +15,10 @@ import { Endpoint, type EndpointOptions, type ShardTree } from "simurgh/channels
 import { type ChildSpec, threadSpec } from "simurgh/runtime";
 import { type AppFacts, ENDPOINT, setAppFacts } from "./channels/app-facts.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
-import type { Config } from "./config.js";
+import type { Config, DatabaseConfig } from "./config.js";
 import type { HttpFacts } from "./http/http-server.js";
-import { repositorySpec } from "./storage/repository.js";
+import { Rooms } from "./rooms/rooms.js";
+import { REPOSITORY } from "./storage/repository-client.js";
 
 /** A module beside this one, built or source, whichever this one is. */
 const beside = (path: string): URL => new URL(`${path}${extname(import.meta.url)}`, import.meta.url);
@@ -24,16 +26,28 @@ const beside = (path: string): URL => new URL(`${path}${extname(import.meta.url)
 /** The thread of the repository: after the shards; the main thread when there are none. */
 export const storageNode = ({ shards }: Config): number => (shards === 0 ? 0 : shards + 1);
 
+/** The threads where rooms live. */
+export const roomThreads = ({ shards }: Config): readonly number[] =>
+  shards === 0 ? [0] : Array.from({ length: shards }, (_, k) => k + 1);
+
+/** Loaded only where it runs: other threads start without a database's libraries. */
+const startRepository = async (database: DatabaseConfig) =>
+  (await import("./storage/repository.js")).startRepository(database);
+
 /** The children of the main thread. */
 export function mainTree(config: Config): ChildSpec[] {
   const { keys, accessSeconds, allowedOrigins, trustedProxies } = config;
-  const facts: AppFacts = { keys, storageNode: storageNode(config) };
+  const facts: AppFacts = { keys, storageNode: storageNode(config), shards: config.shards };
   const http: HttpFacts = { ...facts, accessSeconds, allowedOrigins, trustedProxies };
   const args: ShardArgs = { facts, presenceDownMs: config.presenceDownMs };
   setAppFacts(facts);
   return [
     config.shards === 0
-      ? repositorySpec(config.database)
+      ? {
+          id: REPOSITORY,
+          start: [startRepository, [config.database]],
+          shutdown: 8000,
+        }
       : threadSpec({
           index: facts.storageNode,
           module: beside("./storage/repository"),
@@ -83,5 +97,6 @@ export const shardTree: ShardTree = ({ facts, presenceDownMs }: ShardArgs, { pub
       broadcastPeriod: Math.min(1500, Math.round(presenceDownMs / 20)),
       permdownPeriod: Math.max(1_200_000, 2 * presenceDownMs),
     }),
+    Rooms.childSpec(),
   ];
 };

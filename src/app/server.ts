@@ -13,9 +13,10 @@ import {
   Supervisor,
   trapExit,
 } from "simurgh/runtime";
-import { mainTree } from "./application.js";
+import { mainTree, roomThreads } from "./application.js";
 import { ENDPOINT } from "./channels/app-facts.js";
 import { type Config, StartupError } from "./config.js";
+import { Rooms } from "./rooms/rooms.js";
 
 export interface RunningServer {
   readonly url: string;
@@ -54,6 +55,8 @@ export async function startServer(config: Config): Promise<RunningServer> {
     node,
     failed: tree.failed,
     async stop() {
+      // While everybody is still connected, so that what is stored is also acknowledged.
+      await node.run(() => Rooms.drain(roomThreads(config))).catch(() => {});
       await tree.stop();
       await node.stop();
       logger.flush();

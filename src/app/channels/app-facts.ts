@@ -7,6 +7,8 @@ export interface AppFacts {
   readonly keys: SigningKeys;
   /** Node index of the thread where the repository runs. */
   readonly storageNode: number;
+  /** Threads that rooms live in; 0: all in the main thread. */
+  readonly shards: number;
 }
 
 let facts: AppFacts | undefined;

@@ -1,18 +1,23 @@
 /**
- * A room: one challenge, worked on together. The events are the tutorial's.
+ * The channel of a room: one challenge, worked on together. It speaks to one client, and to the Room that owns the document.
+ * docs/room-protocol.md is the wire.
  *
- * in   `response:update {response}`            stores the text, shows its writer as typing, tells everybody
- *      `current_participant_typing:remove`     the writer has left the text
- *      `chat:send`, `chat:history`             see room-chat.ts
+ * Two kinds of client: those that exchange updates of the document (`proto: "y1"`), and the tutorial's, which send and are sent
+ * the whole text.
+ *
+ * in   `chat:send`, `chat:history`              see room-chat.ts
  *      `session:renew {token}`                 see session-renewal.ts
- * out  `response:updated {challenge}`          to everybody, the writer included, once it is stored
+ *      `y:sync`, `y:update`, `y:awareness`     of document clients
+ *      `response:update {response}`            stores the text, shows its writer as typing, tells everybody
+ *      `current_participant_typing:remove`     the writer has left the text
+ * out  `y:sv`, `y:update`, `y:awareness`, `room:status`
+ *      `response:updated {challenge}`          to everybody who is sent whole texts, the writer included, once it is stored
  *      `challenge:changed {challenge}`         its owner has changed title, prompt or language
  *      `room:access`, `room:closed`            see room-access.ts
  *      `presence_state`, `presence_diff`       who is here: `{typing, first_name, user_id}` under the user's id
  */
 import {
   assign,
-  broadcast,
   type ChannelSocket,
   defineChannel,
   joined,
@@ -20,11 +25,14 @@ import {
   push,
   refused,
   reply,
+  socketRef,
+  stop,
 } from "simurgh/channels";
-import { send } from "simurgh/runtime";
+import { GenServer, monitor, type Pid, send } from "simurgh/runtime";
 import { challengeId, MAX_RESPONSE } from "../http/input.js";
-import { type Failure, repositoryOn } from "../storage/repository.js";
-import { appFacts } from "./app-facts.js";
+import { isRoomNews, type RoomCall, type RoomCast, type SyncAnswer } from "../rooms/room.js";
+import { Rooms } from "../rooms/rooms.js";
+import type { ChallengeView, Failure } from "../storage/repository-client.js";
 import { ChallengePresence } from "./challenge-presence.js";
 import {
   ACCESS_CHANGED,
@@ -36,6 +44,7 @@ import {
   roleOf,
 } from "./room-access.js";
 import { chatEvents } from "./room-chat.js";
+import { CursorPayload, type Dialect, decodeBytes, dialectOf, encodeBytes, JoinParams } from "./room-wire.js";
 import { EXPIRING, sessionEvents, tellExpiring, watchSession } from "./session-renewal.js";
 
 const STORE_FAILED = { error: "Error updating challenge" };
@@ -45,9 +54,23 @@ const UNAVAILABLE = { reason: "unavailable", code: "database_unavailable", retry
 const REFUSALS: Readonly<Partial<Record<Failure, object>>> = {
   not_found: { reason: "not_found", code: "challenge_not_found" },
   forbidden: { reason: "unauthorized", code: "not_invited" },
+  damaged: { reason: "unavailable", code: "room_damaged", retry_after_ms: 60_000 },
+};
+const refusal = (why: Failure) => refused(REFUSALS[why] ?? UNAVAILABLE);
+
+/** What clients of the other kind have no use for. */
+const INTERCEPTED: Readonly<Record<Dialect, readonly string[]>> = {
+  naive: [ACCESS_CHANGED, "y:update", "y:awareness", "room:status"],
+  binary: [ACCESS_CHANGED, "response:updated"],
+  base64: [ACCESS_CHANGED, "response:updated", "y:update"],
 };
 
-const repository = () => repositoryOn(appFacts().storageNode);
+const room = (socket: ChannelSocket): Pid => socket.assigns.room as Pid;
+const dialect = (socket: ChannelSocket): Dialect => socket.assigns.dialect as Dialect;
+
+const ask = <T>(socket: ChannelSocket, request: RoomCall): Promise<T> =>
+  GenServer.call<T>(room(socket), request, 15_000);
+const tell = (socket: ChannelSocket, request: RoomCast): void => void GenServer.cast(room(socket), request);
 
 const meta = (socket: ChannelSocket, typing: boolean) => ({
   typing,
@@ -62,65 +85,123 @@ async function setTyping(socket: ChannelSocket, typing: boolean): Promise<Channe
   return assign(socket, "typing", typing);
 }
 
-/** The text of an update, with one kind of line end; undefined when it is not one. */
+/** The text of an update; undefined when it is not one. */
 function responseText(payload: unknown): string | undefined {
   const response = (payload as { response?: unknown } | null)?.response;
-  if (typeof response !== "string" || response.length > MAX_RESPONSE) return undefined;
-  return response.toWellFormed().replace(/\r\n?/g, "\n");
+  return typeof response === "string" && response.length <= MAX_RESPONSE ? response : undefined;
 }
 
 export const challengeChannel = defineChannel("challenges:*", {
-  async join(topic, _params, socket) {
+  params: JoinParams,
+
+  async join(topic, params, socket) {
     const id = challengeId(topic.slice("challenges:".length));
-    const found = id === undefined ? (["error", "not_found"] as const) : await repository().challenge(id);
-    if (found[0] === "error") return refused(REFUSALS[found[1]] ?? UNAVAILABLE);
-    const { id: challenge, updated_at: updatedAt } = found[1];
-    const role = await roleOf(challenge, socket.assigns.userId);
-    if (role[0] === "error") return refused(REFUSALS[role[1]] ?? UNAVAILABLE);
+    if (id === undefined) return refusal("not_found");
+    const userId = socket.assigns.userId as number;
+    const asked = await roleOf(id, userId);
+    // With the database away, whoever has been in the room may come back to it.
+    const role =
+      asked[0] === "ok" ? asked[1] : asked[1] === "unavailable" && (await Rooms.rememberedRole(id, userId));
+    if (!role) return refusal(asked[1] as Failure);
+    const speaks = dialectOf(params);
+    const inside = assign(socket, { challengeId: id, role, dialect: speaks, typing: false });
+    const can_write = canWrite(inside);
+    const entered = await Rooms.enter(id, {
+      pid: socket.channelPid,
+      userId,
+      name: socket.assigns.firstName as string,
+      role,
+      canWrite: can_write,
+      document: speaks !== "naive",
+      client: params.client,
+    });
+    if (entered[0] === "error") return refusal(entered[1]);
+    const { room: pid, challenge, epoch, sv, status, me } = entered[1];
     send(socket.channelPid, "after join");
-    const entered = assign(socket, { challengeId: challenge, updatedAt, role: role[1], typing: false });
-    return joined(entered, { challenge: found[1], role: role[1], can_write: canWrite(entered) });
+    const plain = { challenge, role, can_write };
+    const document = { epoch, sv: Buffer.from(sv).toString("base64"), status, me };
+    return joined(assign(inside, "room", pid), speaks === "naive" ? plain : { ...plain, ...document }, {
+      intercept: INTERCEPTED[speaks],
+    });
   },
 
   handleIn: {
     ...sessionEvents,
     ...chatEvents,
 
+    async "y:sync"(payload, socket) {
+      const bytes = decodeBytes(payload);
+      const answer =
+        bytes === undefined ? undefined : await ask<SyncAnswer | undefined>(socket, ["sync", bytes]);
+      if (answer === undefined) return reply("error", { reason: "bad_update" }, socket);
+      push(socket, "y:sv", encodeBytes(dialect(socket), answer.sv));
+      // After the reply has been written, which is when this message is taken.
+      send(socket.channelPid, ["states", answer.states]);
+      return reply("ok", encodeBytes(dialect(socket), answer.update), socket);
+    },
+
+    "y:update"(payload, socket) {
+      const bytes = decodeBytes(payload);
+      if (bytes === undefined) return reply("error", { reason: "bad_update" }, socket);
+      tell(socket, ["update", socket.channelPid, socketRef(socket), bytes]);
+      return noreply(socket);
+    },
+
+    "y:awareness"(payload, socket) {
+      const cursor = CursorPayload.safeParse(payload);
+      if (cursor.success) tell(socket, ["cursor", socket.channelPid, cursor.data]);
+      return noreply(socket);
+    },
+
     async "response:update"(payload, socket) {
       if (!canWrite(socket)) return reply("error", { ...STORE_FAILED, ...READ_ONLY }, socket);
       const response = responseText(payload);
-      const stored =
+      const answer =
         response === undefined
           ? undefined
-          : await repository().updateResponse(socket.assigns.challengeId as number, response);
-      if (stored?.[0] !== "ok") return reply("error", STORE_FAILED, socket);
-      const typing = await setTyping(socket, true);
-      broadcast(typing, "response:updated", { challenge: stored[1] });
-      return noreply(typing);
+          : await ask<"ok" | "refused">(socket, ["whole text", socket.channelPid, response]);
+      return answer === "ok" ? noreply(socket) : reply("error", STORE_FAILED, socket);
     },
 
     async "current_participant_typing:remove"(_payload, socket) {
+      tell(socket, ["stopped typing", socket.channelPid]);
       const still = await setTyping(socket, false);
       push(still, "presence_state", await ChallengePresence.list(still));
       return noreply(still);
     },
   },
 
-  intercept: [ACCESS_CHANGED],
-  handleOut: accessOut,
+  handleOut: {
+    ...accessOut,
+    "y:update": (bytes: Uint8Array, socket) => {
+      if (dialect(socket) === "base64") push(socket, "y:update", encodeBytes("base64", bytes));
+      return noreply(socket);
+    },
+    "y:awareness": (_states, socket) => noreply(socket),
+    "room:status": (_status, socket) => noreply(socket),
+    "response:updated": (_challenge, socket) => noreply(socket),
+  },
 
   async handleInfo(message, socket) {
     if (message === CHECK_ACCESS) return checkAccess(socket);
     if (message === EXPIRING) return tellExpiring(socket);
     if (message === "after join") {
       watchSession(socket);
+      monitor(room(socket));
       await ChallengePresence.track(socket, socket.assigns.userId, meta(socket, false));
       push(socket, "presence_state", await ChallengePresence.list(socket));
-      // What was stored after the join had read the text and before it was subscribed was told to others only.
-      const now = await repository().challenge(socket.assigns.challengeId as number);
-      if (now[0] === "ok" && now[1].updated_at !== socket.assigns.updatedAt)
-        push(socket, "response:updated", { challenge: now[1] });
+      // What was told after the room was entered and before it was subscribed to.
+      const challenge = await ask<ChallengeView | undefined>(socket, ["entered", socket.channelPid]);
+      if (challenge !== undefined) push(socket, "response:updated", { challenge });
+      return noreply(socket);
     }
+    if (isRoomNews(message)) return noreply(await setTyping(socket, message[2]));
+    if (Array.isArray(message) && message[0] === "states") {
+      push(socket, "y:awareness", { states: message[1], gone: [] });
+      return noreply(socket);
+    }
+    // Without its room it would answer nothing: the client joins again, and finds the next one.
+    if (Array.isArray(message) && message[0] === "DOWN") return stop(["room_down", message[4]], socket);
     return noreply(socket);
   },
 });

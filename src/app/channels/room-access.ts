@@ -6,8 +6,9 @@
  *      `room:closed {reason}`            "removed" or "deleted": there is no way back into this room by itself
  */
 import { assign, type ChannelSocket, type InfoResult, noreply, push, stop } from "simurgh/channels";
-import { self, sendAfter } from "simurgh/runtime";
-import { type Outcome, repositoryOn } from "../storage/repository.js";
+import { GenServer, type Pid, self, sendAfter } from "simurgh/runtime";
+import type { RoomCast } from "../rooms/room.js";
+import { type Outcome, repositoryOn } from "../storage/repository-client.js";
 import type { Role } from "../storage/sharing.js";
 import { appFacts } from "./app-facts.js";
 
@@ -32,6 +33,8 @@ export async function checkAccess(socket: ChannelSocket): Promise<InfoResult> {
     if (role === socket.assigns.role) return noreply(socket);
     const changed = assign(socket, "role", role);
     push(changed, "room:access", { role, can_write: canWrite(changed) });
+    // The room decides about updates of the document.
+    tellRoom(changed, role);
     return noreply(changed);
   }
   if (role === "forbidden") return closeRoom(socket, "removed");
@@ -41,7 +44,13 @@ export async function checkAccess(socket: ChannelSocket): Promise<InfoResult> {
   return noreply(socket);
 }
 
+function tellRoom(socket: ChannelSocket, role: Role | undefined): void {
+  const may: RoomCast = ["access", socket.channelPid, role, role !== undefined && canWrite(socket)];
+  GenServer.cast(socket.assigns.room as Pid, may);
+}
+
 function closeRoom(socket: ChannelSocket, reason: "removed" | "deleted"): InfoResult {
+  tellRoom(socket, undefined);
   push(socket, "room:closed", { reason });
   return stop(["shutdown", reason], socket);
 }

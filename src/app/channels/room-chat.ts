@@ -9,7 +9,7 @@
  */
 import { assign, broadcast, type ChannelSocket, reply } from "simurgh/channels";
 import { ChatBody, ChatHistoryBody } from "../http/input.js";
-import { repositoryOn } from "../storage/repository.js";
+import { repositoryOn } from "../storage/repository-client.js";
 import { appFacts } from "./app-facts.js";
 
 const BURST = 5;

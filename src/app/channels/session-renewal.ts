@@ -6,7 +6,7 @@
 import { assign, type ChannelSocket, expireAt, noreply, push, reply } from "simurgh/channels";
 import { self, sendAfter } from "simurgh/runtime";
 import { verifyToken } from "../auth/tokens.js";
-import { repositoryOn } from "../storage/repository.js";
+import { repositoryOn } from "../storage/repository-client.js";
 import { appFacts } from "./app-facts.js";
 
 /** How long before the end the client is told: half of what is left, when that is less. */

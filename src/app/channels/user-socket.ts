@@ -7,7 +7,7 @@
  */
 import { assign, defineSocket, error, ok } from "simurgh/channels";
 import { verifyToken } from "../auth/tokens.js";
-import { repositoryOn } from "../storage/repository.js";
+import { repositoryOn } from "../storage/repository-client.js";
 import { appFacts } from "./app-facts.js";
 import { challengeChannel } from "./challenge-channel.js";
 import { userTopic } from "./user-topic.js";

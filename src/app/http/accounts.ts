@@ -16,7 +16,7 @@ import { hashPassword, isOutdated, Overloaded, verifyPassword } from "../auth/pa
 import { newRefreshToken, type RefreshToken, successor } from "../auth/refresh-tokens.js";
 import { type Claims, issueToken, type SigningKeys, verifyToken } from "../auth/tokens.js";
 import { Ordered } from "../ordered.js";
-import type { Repository, UserView } from "../storage/repository.js";
+import type { Repository, UserView } from "../storage/repository-client.js";
 import { Attempts } from "./attempts.js";
 import { ApiError, orFail, orMissing, refuseFor } from "./errors.js";
 import { firstName, NewPasswordBody, NewUserBody, SessionBody } from "./input.js";

@@ -6,7 +6,7 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { ClusterHealth } from "simurgh/channels";
 import type { SigningKeys } from "../auth/tokens.js";
-import type { Repository } from "../storage/repository.js";
+import type { Repository } from "../storage/repository-client.js";
 import { accountRoutes, callerOf } from "./accounts.js";
 import { challengeRoutes, invitationRoutes } from "./challenges.js";
 import { ApiError, errorAnswer } from "./errors.js";

@@ -19,7 +19,7 @@
  */
 import { type Context, Hono } from "hono";
 import { invitationHash, newInvitationToken } from "../auth/invitation-tokens.js";
-import type { Repository } from "../storage/repository.js";
+import type { Repository } from "../storage/repository-client.js";
 import type { Role } from "../storage/sharing.js";
 import type { Caller } from "./accounts.js";
 import { ApiError, orFail } from "./errors.js";

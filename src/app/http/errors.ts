@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { Overloaded } from "../auth/passwords.js";
-import type { Failure, Outcome } from "../storage/repository.js";
+import type { Failure, Outcome } from "../storage/repository-client.js";
 
 export class ApiError extends Error {
   readonly status: ContentfulStatusCode;
@@ -35,6 +35,9 @@ const FAILURES: Readonly<Record<Failure, () => ApiError>> = {
     new ApiError(503, "unavailable", "The database does not answer; try again in a moment.", {
       "retry-after": "2",
     }),
+  // Of rooms only; who asks for anything else never gets them.
+  fenced: () => new ApiError(503, "unavailable", "This has just moved; try again in a moment."),
+  damaged: () => new ApiError(500, "damaged", "What is stored here cannot be read; it has been noted."),
 };
 
 /** What was asked for. Throws an `ApiError` for every other outcome. */

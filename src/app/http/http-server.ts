@@ -8,7 +8,7 @@ import { Endpoint, type ServerContext } from "simurgh/channels";
 import type { RuntimeNode } from "simurgh/runtime";
 import { type AppFacts, ENDPOINT, setAppFacts } from "../channels/app-facts.js";
 import { userTopic } from "../channels/user-topic.js";
-import { askRepository, type Repository, repositoryBy } from "../storage/repository.js";
+import { askRepository, type Repository, repositoryBy } from "../storage/repository-client.js";
 import { type ApiOptions, createApi } from "./api.js";
 import { serveWeb } from "./web.js";
 
@@ -18,8 +18,11 @@ export interface HttpFacts
     Pick<ApiOptions, "accessSeconds" | "allowedOrigins" | "trustedProxies"> {}
 
 /** Called by the endpoint, which makes it listen once all else is there, and lets it close first. */
-export function server({ storageNode, ...facts }: HttpFacts, { node, endpoint }: ServerContext): HttpServer {
-  setAppFacts({ storageNode, keys: facts.keys });
+export function server(
+  { storageNode, shards, ...facts }: HttpFacts,
+  { node, endpoint }: ServerContext,
+): HttpServer {
+  setAppFacts({ storageNode, shards, keys: facts.keys });
   /** Tells sockets something, as a process. While the endpoint is being restarted there is nobody to tell. */
   const outward = (tell: () => unknown): void => void node.run(async () => tell()).catch(() => {});
   const api = createApi({

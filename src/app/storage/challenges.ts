@@ -94,7 +94,14 @@ export interface ChallengeSearch {
 
 const EXCERPT = 280;
 
-const challengeView = ({ id, title, prompt, language, response, updatedAt }: Challenge): ChallengeView => ({
+export const challengeView = ({
+  id,
+  title,
+  prompt,
+  language,
+  response,
+  updatedAt,
+}: Challenge): ChallengeView => ({
   id,
   title,
   prompt,
@@ -206,13 +213,6 @@ export function challenges({ source, writes }: Database) {
       return writes.run(id, async () => {
         const { affected } = await table.delete({ id });
         return affected === 0 ? NOT_FOUND : (["ok", null] as const);
-      });
-    },
-
-    updateResponse(id: number, response: string): Promise<Outcome<ChallengeView>> {
-      return writes.run(id, async () => {
-        const { affected } = await table.update({ id }, { response, updatedAt: new Date() });
-        return affected === 0 ? NOT_FOUND : find(id);
       });
     },
   };

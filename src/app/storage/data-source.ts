@@ -11,6 +11,7 @@ import { SeedChallenges1764000000001 } from "./migrations/1764000000001-seed-cha
 import { CreateSessions1764200000000 } from "./migrations/1764200000000-create-sessions.js";
 import { CreateSharing1764200000001 } from "./migrations/1764200000001-create-sharing.js";
 import { CreateChat1764200000002 } from "./migrations/1764200000002-create-chat.js";
+import { CreateRoomLog1764300000000 } from "./migrations/1764300000000-create-room-log.js";
 import { sessionEntity } from "./sessions.js";
 import { invitationEntity, membershipEntity } from "./sharing.js";
 import { userEntity } from "./users.js";
@@ -26,6 +27,7 @@ const migrations = [
   CreateSessions1764200000000,
   CreateSharing1764200000001,
   CreateChat1764200000002,
+  CreateRoomLog1764300000000,
 ];
 
 interface SqliteHandle {

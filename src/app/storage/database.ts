@@ -6,16 +6,29 @@
  */
 import type { DataSource } from "typeorm";
 import type { Ordered } from "../ordered.js";
+import type { Transactions } from "./transactions.js";
 
 /** What became of a request. A database that does not answer is an outcome, not an exception. */
 export type Outcome<T> = readonly ["ok", T] | readonly ["error", Failure];
 
-export type Failure = "taken" | "not_found" | "forbidden" | "reused" | "too_many" | "unavailable";
+export type Failure =
+  | "taken"
+  | "not_found"
+  | "forbidden"
+  | "reused"
+  | "too_many"
+  | "unavailable"
+  /** Somebody else writes to that room now. */
+  | "fenced"
+  /** What is stored does not fit together. */
+  | "damaged";
 
 export const NOT_FOUND = ["error", "not_found"] as const;
 
 export interface Database {
   readonly source: DataSource;
+  readonly dialect: Dialect;
+  readonly transactions: Transactions;
   /** Writes of one challenge, by its id, queue behind each other. */
   readonly writes: Ordered<number>;
 }

@@ -1,7 +1,7 @@
 /**
  * The Repository: the process that owns the database (Ecto.Repo in the tutorial). Everybody else, on whatever thread, asks
  * it by `GenServer.call`. What can be asked is told concept by concept: users.ts, sessions.ts,
- * challenges.ts, sharing.ts, chat.ts.
+ * challenges.ts, sharing.ts, chat.ts, room-log.ts.
  *
  * It runs in a thread of its own, because better-sqlite3 waits for the disk synchronously: a slow commit must hold up
  * neither the sockets nor a room. With `SHARDS=0` everything, this too, runs in the main thread.
@@ -14,6 +14,7 @@ import {
   type From,
   GenServer,
   type GenServerModule,
+  type StartResult,
   type ThreadContext,
 } from "simurgh/runtime";
 import { QueryFailedError } from "typeorm";
@@ -22,33 +23,31 @@ import { Ordered } from "../ordered.js";
 import { challenges } from "./challenges.js";
 import { chat } from "./chat.js";
 import { createDataSource } from "./data-source.js";
-import type { Database, Outcome } from "./database.js";
+import { type Database, dialectOf, type Outcome } from "./database.js";
+import { DEADLINE_MS, REPOSITORY, type Request } from "./repository-client.js";
+import { roomLog } from "./room-log.js";
 import { sessions } from "./sessions.js";
 import { sharing } from "./sharing.js";
+import { Transactions } from "./transactions.js";
 import { users } from "./users.js";
 
 export type { ChallengeView } from "./challenges.js";
 export type { Failure, Outcome } from "./database.js";
 export type { UserView } from "./users.js";
 
-export const REPOSITORY = "repository";
-
-const operations = (database: Database) => ({
+const plain = (database: Database) => ({
   ...users(database),
   ...sessions(database),
   ...challenges(database),
   ...sharing(database),
   ...chat(database),
 });
+const operations = (database: Database) => ({ ...plain(database), ...roomLog(database) });
 
 /** The repository as its callers see it. */
 export type Repository = Readonly<ReturnType<typeof operations>>;
 
 type Operation = (...args: readonly unknown[]) => Promise<Outcome<unknown>>;
-type Request = readonly [operation: string, ...args: unknown[]];
-
-/** Milliseconds one request may take, and how long a caller waits for it at the most. */
-const DEADLINE_MS = 4000;
 
 interface State extends Database {
   readonly operations: ReadonlyMap<string, Operation>;
@@ -69,9 +68,15 @@ const server: GenServerModule<State, DatabaseConfig, Request> = {
         ["database_unavailable", (error as NodeJS.ErrnoException).code ?? "", (error as Error).message],
       ];
     }
-    const database = { source, writes: new Ordered<number>() };
-    const named = Object.entries(operations(database)) as unknown as [string, Operation][];
-    return ["ok", { ...database, operations: new Map(named) }];
+    const transactions = new Transactions(source);
+    const database = { source, dialect: dialectOf(source), transactions, writes: new Ordered<number>() };
+    const entries = (all: object) => Object.entries(all) as [string, Operation][];
+    const apart = entries(plain(database)).map(([name, operation]): [string, Operation] => [
+      name,
+      (...args) => transactions.alone(() => operation(...args)),
+    ]);
+    // Those of the log run transactions of their own, and wait for each other.
+    return ["ok", { ...database, operations: new Map([...entries(roomLog(database)), ...apart]) }];
   },
 
   handleCall(request, from, state) {
@@ -79,8 +84,9 @@ const server: GenServerModule<State, DatabaseConfig, Request> = {
     return ["noreply", state];
   },
 
-  async terminate(_reason, { source, writes }) {
+  async terminate(_reason, { source, writes, operations }) {
     await writes.allSettled();
+    await operations.get("logSettled")?.();
     await source.destroy();
   },
 
@@ -113,38 +119,10 @@ const isDuplicate = (error: unknown): boolean =>
   error instanceof QueryFailedError &&
   ["SQLITE_CONSTRAINT_UNIQUE", "ER_DUP_ENTRY"].includes((error.driverError as { code?: string }).code ?? "");
 
-export const repositorySpec = (config: DatabaseConfig): ChildSpec => ({
-  id: REPOSITORY,
-  start: [GenServer.startLink, [server, config, { name: REPOSITORY }]],
-  shutdown: 8000,
-});
+export const startRepository = (config: DatabaseConfig): Promise<StartResult> =>
+  GenServer.startLink(server, config, { name: REPOSITORY });
 
 /** The tree of the storage thread: called there by the runtime. */
 export const start = (config: DatabaseConfig, _context: ThreadContext): readonly ChildSpec[] => [
-  repositorySpec(config),
+  { id: REPOSITORY, start: [startRepository, [config]], shutdown: 8000 },
 ];
-
-/** A Repository whose operations go through `ask`, each as its name and arguments. */
-export function repositoryBy(ask: (request: Request) => Promise<Outcome<unknown>>): Repository {
-  return new Proxy({} as Repository, {
-    // Nobody may take it for a promise.
-    get: (_target, name) =>
-      typeof name === "string" && name !== "then"
-        ? (...args: readonly unknown[]) => ask([name, ...args])
-        : undefined,
-  });
-}
-
-/** A client of the repository on the thread with this node index. For use inside processes. */
-export const repositoryOn = (node: number): Repository =>
-  repositoryBy((request) => askRepository(node, request));
-
-/** Asks from inside a process. */
-export async function askRepository(node: number, request: Request): Promise<Outcome<unknown>> {
-  try {
-    return await GenServer.call<Outcome<unknown>>({ name: REPOSITORY, node }, request, DEADLINE_MS + 1000);
-  } catch {
-    // Its thread is being restarted, or it is too busy to answer.
-    return ["error", "unavailable"];
-  }
-}

@@ -1,0 +1,43 @@
+/** What the clients of a room send and are sent, as far as it is not Phoenix's: see docs/room-protocol.md. */
+import { z } from "zod";
+
+/** How a client takes part. `base64`: as a document client, but without binary frames. */
+export type Dialect = "naive" | "binary" | "base64";
+
+/** A naive client may send whatever it likes here. */
+export const JoinParams = z
+  .looseObject({
+    proto: z.literal("y1").optional().catch(undefined),
+    bytes: z.enum(["binary", "base64"]).optional().catch(undefined),
+    client: z.int().min(0).max(0xffff_ffff).optional().catch(undefined),
+  })
+  .catch({});
+
+export const dialectOf = ({ proto, bytes }: z.output<typeof JoinParams>): Dialect =>
+  proto === undefined ? "naive" : (bytes ?? "binary");
+
+/** Longer than any relative position in base64. */
+const position = z
+  .string()
+  .max(64)
+  .regex(/^[A-Za-z0-9+/]*={0,2}$/);
+
+export const CursorPayload = z.object({
+  cursor: z.object({ anchor: position, head: position }).nullable(),
+  top: position.optional(),
+});
+
+/** Base64 of the largest update, and some. */
+const MAX_BASE64 = 1024 * 1024;
+
+/** The bytes of a payload, however they were sent; undefined when there are none. */
+export function decodeBytes(payload: unknown): Uint8Array | undefined {
+  if (payload instanceof Uint8Array) return payload;
+  const text = (payload as { b64?: unknown } | null)?.b64;
+  if (typeof text !== "string" || text.length > MAX_BASE64 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text))
+    return undefined;
+  return new Uint8Array(Buffer.from(text, "base64"));
+}
+
+export const encodeBytes = (dialect: Dialect, bytes: Uint8Array): Uint8Array | { readonly b64: string } =>
+  dialect === "base64" ? { b64: Buffer.from(bytes).toString("base64") } : bytes;

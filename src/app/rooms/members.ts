@@ -1,0 +1,119 @@
+/**
+ * Who is in a room, and what the room keeps of each connection: pure.
+ */
+import { randomUUID } from "node:crypto";
+import type { Pid } from "simurgh/runtime";
+import type { Role } from "../storage/sharing.js";
+import { Rate } from "./rate.js";
+import { SeenTexts } from "./whole-text.js";
+
+/** Colours there are for people. */
+const COLORS = 12;
+
+export interface Entrant {
+  /** The channel of the connection. */
+  readonly pid: Pid;
+  readonly userId: number;
+  readonly name: string;
+  /** As the database had it. */
+  readonly role: Role;
+  readonly canWrite: boolean;
+  /** Exchanges updates of the document; otherwise whole texts. */
+  readonly document: boolean;
+  /** The id under which it edits the document, when it said so: nobody else may use it meanwhile. */
+  readonly client: number | undefined;
+}
+
+/** How others see a connection. */
+export interface Face {
+  readonly id: string;
+  readonly user_id: number;
+  readonly name: string;
+  readonly color: number;
+}
+
+export interface Cursor {
+  readonly cursor: { readonly anchor: string; readonly head: string } | null;
+  readonly top?: string | undefined;
+}
+
+export interface Member extends Entrant {
+  readonly face: Face;
+  canWrite: boolean;
+  cursor: Cursor | undefined;
+  /** Until when its user counts as typing; 0: does not. */
+  typingUntil: number;
+  readonly seen: SeenTexts;
+  readonly updates: Rate;
+  readonly bytes: Rate;
+  readonly cursors: Rate;
+}
+
+export class Members {
+  readonly #byPid = new Map<string, Member>();
+
+  get size(): number {
+    return this.#byPid.size;
+  }
+
+  /** Whether anybody has to be sent whole texts. */
+  get hasReaders(): boolean {
+    for (const { document } of this.#byPid.values()) if (!document) return true;
+    return false;
+  }
+
+  all(): Iterable<Member> {
+    return this.#byPid.values();
+  }
+
+  get(pid: Pid): Member | undefined {
+    return this.#byPid.get(String(pid));
+  }
+
+  enter(entrant: Entrant): Member {
+    const member: Member = {
+      ...entrant,
+      face: {
+        id: randomUUID().slice(0, 13),
+        user_id: entrant.userId,
+        name: entrant.name,
+        color: this.#colorFor(entrant.userId),
+      },
+      cursor: undefined,
+      typingUntil: 0,
+      seen: new SeenTexts(),
+      updates: new Rate(30, 120),
+      bytes: new Rate(1024 * 1024, 4 * 1024 * 1024),
+      cursors: new Rate(10, 20),
+    };
+    this.#byPid.set(String(entrant.pid), member);
+    return member;
+  }
+
+  leave(pid: Pid): Member | undefined {
+    const member = this.get(pid);
+    this.#byPid.delete(String(pid));
+    return member;
+  }
+
+  /** Whether this user may add to what the document's client of that id has written. */
+  mayExtend(userId: number, client: number): boolean {
+    for (const member of this.#byPid.values())
+      if (member.client === client && member.userId !== userId) return false;
+    return true;
+  }
+
+  /** The colour the user has here already, else one that nobody has, else one by chance. */
+  #colorFor(userId: number): number {
+    const taken = new Set<number>();
+    for (const { face } of this.#byPid.values()) {
+      if (face.user_id === userId) return face.color;
+      taken.add(face.color);
+    }
+    for (let n = 0; n < COLORS; n += 1) {
+      const color = (userId + n) % COLORS;
+      if (!taken.has(color)) return color;
+    }
+    return userId % COLORS;
+  }
+}

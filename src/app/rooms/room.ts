@@ -1,0 +1,631 @@
+/**
+ * A room: the process that owns the document of one challenge while somebody works on it.
+ *
+ *   new ──first request──▶ loading ──the log is read──▶ live ──nobody here for a minute, all stored──▶ ended
+ *      └──it cannot be──▶ ended; who wanted to enter is told why
+ *
+ * It promises: what a client sends becomes part of the document as a whole or not at all; others are told at once, the sender is
+ * answered once it is stored; nothing is forgotten that was answered. Whole texts are told the other way round, as the tutorial
+ * has it: stored first, then told, and taken back when storing fails.
+ *
+ * Channels enter and leave; who is here may write or not, as the room knows it, whatever was true when they joined. For other
+ * threads there is rooms.ts. Everything that must outlive the process is in storage/room-log.ts.
+ */
+import { Endpoint, isBroadcast, replyTo, type SocketRef } from "simurgh/channels";
+import {
+  cancelTimer,
+  type ExitReason,
+  type From,
+  GenServer,
+  type GenServerModule,
+  monitor,
+  type Pid,
+  type Ref,
+  self,
+  send,
+  sendAfter,
+  trapExit,
+} from "simurgh/runtime";
+import * as Y from "yjs";
+import type { ChallengeView, Outcome, Repository } from "../storage/repository-client.js";
+import type { LogTail, OpenedRoom } from "../storage/room-log.js";
+import type { Role } from "../storage/sharing.js";
+import { DamagedDocument, normalText, SharedDocument } from "./document.js";
+import { type Cursor, type Entrant, type Face, type Member, Members } from "./members.js";
+import { Rate } from "./rate.js";
+import { isForSaving, now, type Persistence, Saving } from "./saving.js";
+import { diff, type Hunk } from "./text-diff.js";
+import { MAX_TEXT, MAX_UPDATE } from "./update-check.js";
+
+export interface RoomOptions {
+  readonly id: number;
+  readonly topic: string;
+  readonly endpoint: string;
+  readonly repository: Repository;
+}
+
+export interface RoomStatus {
+  readonly persistence: Persistence;
+  readonly draining: boolean;
+}
+
+/** What who enters is told. */
+export interface Entered {
+  readonly challenge: ChallengeView;
+  readonly epoch: string;
+  readonly sv: Uint8Array;
+  readonly status: RoomStatus;
+  readonly me: Face;
+}
+
+export interface SyncAnswer {
+  readonly sv: Uint8Array;
+  readonly update: Uint8Array;
+  readonly states: readonly (Face & Cursor)[];
+}
+
+export type RoomCall =
+  | readonly ["enter", Entrant]
+  /** The channel is subscribed now: what was told since it entered? */
+  | readonly ["entered", Pid]
+  | readonly ["sync", stateVector: Uint8Array]
+  | readonly ["whole text", Pid, text: string]
+  | readonly ["restore", userId: number, text: string]
+  | readonly ["text"]
+  /** What this user may do, as far as the room remembers. */
+  | readonly ["role", userId: number]
+  | readonly ["drain"];
+
+export type RoomCast =
+  | readonly ["update", Pid, SocketRef, bytes: Uint8Array]
+  | readonly ["cursor", Pid, Cursor]
+  | readonly ["stopped typing", Pid]
+  /** Without a role: may not be here any more. */
+  | readonly ["access", Pid, Role | undefined, canWrite: boolean];
+
+/** What a room tells the channels that are in it. */
+export type RoomNews = readonly ["room", "typing", boolean];
+
+export const isRoomNews = (message: unknown): message is RoomNews =>
+  Array.isArray(message) && message[0] === "room" && message.length === 3;
+
+/** Typing is over so long after the last edit. */
+export const TYPING_MS = 3000;
+const IDLE_MS = 60_000;
+/** How soon to look into the log for what was lost on the way from another node, and how often in any case. */
+const GAP_MS = 300;
+const LOOK_MS = 15_000;
+const TELL_TEXT_MS = 50;
+const TELL_CURSORS_MS = 50;
+/** What a try on a copy, and a bad update, cost of what a client may send. */
+const TRIED_COST = 5;
+const BAD_COST = 10;
+/** Characters a second that whole texts are told one by one; beyond, only the last of 50 ms. */
+const TOLD = { perSecond: 2 * 1024 * 1024, burst: 16 * 1024 * 1024 };
+
+class Live {
+  readonly document: SharedDocument;
+  readonly saving: Saving;
+  readonly epoch: string;
+  challenge: ChallengeView;
+  /** Edits of whole texts that are not stored, so nobody was told of them. */
+  withheld: Uint8Array[] = [];
+
+  constructor(opened: OpenedRoom, document: SharedDocument, saving: Saving) {
+    this.document = document;
+    this.saving = saving;
+    this.epoch = opened.epoch;
+    this.challenge = opened.challenge;
+  }
+}
+
+class Room {
+  readonly options: RoomOptions;
+  readonly #members = new Members();
+  readonly #told = new Rate(TOLD.perSecond, TOLD.burst);
+  /** Of those who have been here: for when the database cannot be asked. */
+  readonly #roles = new Map<number, Role>();
+  #live: Live | undefined;
+  /** Who asked before it was live. */
+  #early: (readonly [RoomCall, From])[] = [];
+  /** Updates that were told to everybody, until this room hears them itself. */
+  readonly #said = new Set<Uint8Array>();
+  #draining: From[] | undefined;
+  #textDue = false;
+  #moved = new Set<Member>();
+  #gone: string[] = [];
+  #timers = new Map<string, Ref>();
+
+  constructor(options: RoomOptions) {
+    this.options = options;
+  }
+
+  get size(): number {
+    return this.#members.size;
+  }
+
+  get saving(): Saving | undefined {
+    return this.#live?.saving;
+  }
+
+  // ---------------------------------------------------------------- beginning
+
+  #load(): void {
+    const me = self();
+    void this.options.repository.openRoom(this.options.id).then((found) => send(me, ["opened", found]));
+  }
+
+  /** The reason to end, when there is one. */
+  opened(found: Outcome<OpenedRoom>): ExitReason | undefined {
+    if (found[0] === "error") return this.#refuse(found[1]);
+    const opened = found[1];
+    let document: SharedDocument;
+    try {
+      document = SharedDocument.load(opened.snapshot.state, opened.updates);
+    } catch (error) {
+      if (!(error instanceof DamagedDocument)) throw error;
+      console.error(`[phoenixpair] room ${opened.challenge.id} is damaged: ${error.message}`);
+      return this.#refuse("damaged");
+    }
+    const me = self();
+    const { id } = this.options;
+    const logBytes = opened.updates.reduce((sum, { length }) => sum + length, 0);
+    const saving = new Saving(
+      { id, epoch: opened.epoch, seq: opened.seq, snapshotSeq: opened.snapshot.seq, logBytes },
+      this.options.repository,
+      document,
+      {
+        changed: () => this.#tellStatus(),
+        takenBack: () => this.#takeBack(),
+        behind: (tail) => this.#catchUp(tail),
+        lost: (reason) => send(me, ["lost", reason]),
+      },
+    );
+    this.#live = new Live(opened, document, saving);
+    const early = this.#early;
+    this.#early = [];
+    for (const [request, from] of early) this.call(request, from);
+    this.#watchIdle();
+    return undefined;
+  }
+
+  #refuse(why: string): ExitReason {
+    for (const [, from] of this.#early) GenServer.reply(from, ["error", why]);
+    this.#early = [];
+    return "normal";
+  }
+
+  // ---------------------------------------------------------------- requests
+
+  call(request: RoomCall, from: From): void {
+    const live = this.#live;
+    if (live === undefined) {
+      // Not before: whoever asks is then sure to be told why it cannot be loaded.
+      if (this.#early.length === 0) this.#load();
+      this.#early.push([request, from]);
+      return;
+    }
+    const answer = (value: unknown): void => void GenServer.reply(from, value);
+    switch (request[0]) {
+      case "enter":
+        answer(["ok", this.#enter(live, request[1])]);
+        break;
+      case "entered":
+        answer(this.#missed(live, request[1]));
+        break;
+      case "sync":
+        answer(this.#sync(live, request[1]));
+        break;
+      case "whole text":
+        this.#wholeText(live, request[1], request[2], answer);
+        break;
+      case "restore":
+        // What it is now must not be lost by it.
+        live.saving.snapshot();
+        this.#edit(live, request[1], diff(live.document.text, normalText(request[2])), (stored) =>
+          answer(stored === undefined ? ["error", "unavailable"] : ["ok", stored]),
+        );
+        break;
+      case "text":
+        answer(["ok", live.document.text]);
+        break;
+      case "role":
+        answer(this.#roles.get(request[1]));
+        break;
+      case "drain":
+        this.#drain(live, from);
+    }
+  }
+
+  cast(request: RoomCast): void {
+    const live = this.#live;
+    if (live === undefined) return;
+    switch (request[0]) {
+      case "update":
+        this.#update(live, request[1], request[2], request[3]);
+        break;
+      case "cursor":
+        this.#cursor(request[1], request[2]);
+        break;
+      case "stopped typing":
+        this.#stopTyping(request[1]);
+        break;
+      case "access":
+        this.#access(request[1], request[2], request[3]);
+    }
+  }
+
+  #enter(live: Live, entrant: Entrant): Entered {
+    monitor(entrant.pid);
+    const member = this.#members.enter(entrant);
+    this.#roles.set(entrant.userId, entrant.role);
+    this.#disarm("idle");
+    this.#arm("look", LOOK_MS);
+    member.seen.add(live.document.text);
+    return {
+      challenge: this.#view(live, live.document.text),
+      epoch: live.epoch,
+      sv: live.document.stateVector(),
+      status: this.#status(live),
+      me: member.face,
+    };
+  }
+
+  /** What a client that is sent whole texts was told before it could hear it. */
+  #missed(live: Live, pid: Pid): ChallengeView | undefined {
+    const member = this.#members.get(pid);
+    if (member === undefined || member.document || live.saving.hasRevocable) return undefined;
+    const { text } = live.document;
+    if (member.seen.newest === text) return undefined;
+    member.seen.add(text);
+    return this.#view(live, text);
+  }
+
+  leave(pid: Pid): void {
+    const member = this.#members.leave(pid);
+    if (member === undefined) return;
+    if (member.cursor !== undefined) {
+      this.#gone.push(member.face.id);
+      this.#arm("cursors", TELL_CURSORS_MS);
+    }
+    this.#moved.delete(member);
+    this.#watchIdle();
+  }
+
+  #access(pid: Pid, role: Role | undefined, canWrite: boolean): void {
+    const member = this.#members.get(pid);
+    if (member === undefined) return;
+    member.canWrite = canWrite;
+    if (role === undefined) this.#roles.delete(member.userId);
+    else this.#roles.set(member.userId, role);
+  }
+
+  /** What others told everybody in the room, as far as it concerns the room itself. */
+  heard(event: string, payload: unknown): void {
+    if (this.#live === undefined) return;
+    if (event === "y:update" && payload instanceof Uint8Array) {
+      // Of this room's own: it hears what it tells.
+      if (!this.#said.delete(payload)) this.#fromElsewhere(this.#live, payload);
+    }
+    if (event !== "challenge:changed") return;
+    const { title, prompt, language } = (payload as { challenge: ChallengeView }).challenge;
+    this.#live.challenge = { ...this.#live.challenge, title, prompt, language };
+    this.#tellTextSoon();
+  }
+
+  // ---------------------------------------------------------------- other nodes
+
+  /** What the room of another node has told everybody. */
+  #fromElsewhere(live: Live, update: Uint8Array): void {
+    const applied = live.document.apply(update, () => true);
+    // Something before it was lost on the way; the log has it, or will have it soon.
+    if (applied.type === "refused") live.saving.lookSoon(GAP_MS);
+    if (applied.type !== "changed") return;
+    // Stored here too: what is written here may build on it, should the other node not come to store it.
+    live.saving.add(null, applied.update, { stored: () => {} });
+    this.#tellTextSoon();
+  }
+
+  /** What others have written to the log and was not heard of. */
+  #catchUp({ snapshot, updates }: LogTail): void {
+    const live = this.#live as Live;
+    const news = live.document.absorb(snapshot, updates);
+    if (news === undefined) return;
+    this.#tellHere("y:update", news);
+    this.#tellTextSoon();
+  }
+
+  // ---------------------------------------------------------------- the document
+
+  #sync(live: Live, stateVector: Uint8Array): SyncAnswer | undefined {
+    const update = live.document.updateSince(stateVector);
+    if (update === undefined) return undefined;
+    const states: (Face & Cursor)[] = [];
+    for (const { face, cursor } of this.#members.all())
+      if (cursor !== undefined) states.push({ ...face, ...cursor });
+    return { sv: live.document.stateVector(), update, states };
+  }
+
+  #update(live: Live, pid: Pid, ref: SocketRef, bytes: Uint8Array): void {
+    const member = this.#members.get(pid);
+    if (member === undefined) return;
+    const refusal = this.#refusal(live, member, bytes);
+    if (refusal !== undefined) {
+      replyTo(ref, "error", refusal);
+      return;
+    }
+    const applied = live.document.apply(bytes, (client) => this.#members.mayExtend(member.userId, client));
+    if (applied.tried) member.updates.charge(TRIED_COST);
+    const waiting = { stored: (seq: number): void => replyTo(ref, "ok", { seq }) };
+    switch (applied.type) {
+      case "refused": {
+        const { reason } = applied;
+        if (reason === "bad_update") member.updates.charge(BAD_COST);
+        replyTo(ref, "error", reason === "too_large" ? { reason, limit: MAX_TEXT } : { reason });
+        break;
+      }
+      case "known":
+        live.saving.whenStored(waiting);
+        break;
+      case "changed":
+        this.#tell("y:update", applied.update, pid);
+        live.saving.add(member.userId, applied.update, waiting);
+        this.#typed(member);
+        this.#tellTextSoon();
+    }
+  }
+
+  /** Why an update is not even looked at. */
+  #refusal(live: Live, member: Member, bytes: Uint8Array): object | undefined {
+    if (!member.canWrite) return { reason: "read_only", why: "role" };
+    if (bytes.length > MAX_UPDATE) return { reason: "too_large", limit: MAX_UPDATE };
+    const time = now();
+    const wait = member.updates.take(1, time) || member.bytes.take(bytes.length, time);
+    if (wait > 0) return { reason: "rate", retry_after_ms: wait };
+    return live.saving.hasRoom ? undefined : { reason: "read_only", why: "persistence" };
+  }
+
+  /** An edit by the server: told once it is stored. `done` gets its place in the log; undefined when it was taken back. */
+  #edit(live: Live, userId: number, hunks: readonly Hunk[], done: (seq: number | undefined) => void): void {
+    const possible = live.saving.persistence === "ok" && live.saving.hasRoom;
+    const failed = (): void => done(undefined);
+    if (possible && hunks.length === 0) {
+      live.saving.whenStored({ stored: done, failed });
+      return;
+    }
+    const update = possible ? live.document.edit(hunks) : undefined;
+    if (update === undefined) {
+      failed();
+      return;
+    }
+    live.withheld.push(update);
+    const stored = (seq: number): void => {
+      this.#tell("y:update", live.withheld.shift() as Uint8Array);
+      if (live.withheld.length === 0) live.document.settleEdits();
+      done(seq);
+    };
+    live.saving.add(userId, update, { stored, failed });
+  }
+
+  #takeBack(): void {
+    const live = this.#live as Live;
+    const edits = live.withheld.splice(0);
+    const undone = live.document.undoEdits(edits.length);
+    live.document.settleEdits();
+    if (undone === undefined) return;
+    // Together, so that nobody sees the edit come and go; and not without it, for what follows builds on its ids.
+    this.#tell("y:update", Y.mergeUpdates([...edits, undone]));
+    live.saving.add(null, undone, { stored: () => {} });
+  }
+
+  // ---------------------------------------------------------------- whole texts
+
+  #wholeText(live: Live, pid: Pid, text: string, answer: (value: unknown) => void): void {
+    const member = this.#members.get(pid);
+    if (member === undefined || !member.canWrite) {
+      answer("refused");
+      return;
+    }
+    const normal = normalText(text);
+    const hunks = member.seen.editOf(normal, live.document.text);
+    member.seen.add(normal);
+    let result = live.document.text;
+    this.#edit(live, member.userId, hunks, (seq) => {
+      answer(seq === undefined ? "refused" : "ok");
+      if (seq === undefined) return;
+      this.#typed(member);
+      if (this.#told.take(result.length * this.#members.size, now()) > 0) this.#tellTextSoon();
+      else this.#tellText(live, result);
+    });
+    result = live.document.text;
+  }
+
+  #tellTextSoon(): void {
+    if (!this.#members.hasReaders) return;
+    this.#textDue = true;
+    this.#arm("text", TELL_TEXT_MS);
+  }
+
+  #tellText(live: Live, text: string): void {
+    for (const member of this.#members.all()) if (!member.document) member.seen.add(text);
+    this.#tellHere("response:updated", { challenge: this.#view(live, text) });
+  }
+
+  #view({ challenge }: Live, text: string): ChallengeView {
+    return { ...challenge, response: text, updated_at: new Date().toISOString() };
+  }
+
+  // ---------------------------------------------------------------- typing and cursors
+
+  #typed(member: Member): void {
+    if (member.typingUntil === 0) send(member.pid, ["room", "typing", true] satisfies RoomNews);
+    member.typingUntil = now() + TYPING_MS;
+    this.#arm("typing", TYPING_MS);
+  }
+
+  #endTyping(): void {
+    const time = now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const member of this.#members.all()) {
+      if (member.typingUntil === 0) continue;
+      if (member.typingUntil > time) {
+        next = Math.min(next, member.typingUntil);
+        continue;
+      }
+      member.typingUntil = 0;
+      send(member.pid, ["room", "typing", false] satisfies RoomNews);
+    }
+    if (next < Number.POSITIVE_INFINITY) this.#arm("typing", next - time);
+  }
+
+  #stopTyping(pid: Pid): void {
+    const member = this.#members.get(pid);
+    if (member !== undefined) member.typingUntil = 0;
+  }
+
+  #cursor(pid: Pid, cursor: Cursor): void {
+    const member = this.#members.get(pid);
+    if (member === undefined || member.cursors.take(1, now()) > 0) return;
+    member.cursor = cursor;
+    this.#moved.add(member);
+    this.#arm("cursors", TELL_CURSORS_MS);
+  }
+
+  #tellCursors(): void {
+    const states = [...this.#moved].map(({ face, cursor }) => ({ ...face, ...cursor }));
+    this.#tell("y:awareness", { states, gone: this.#gone });
+    this.#moved.clear();
+    this.#gone = [];
+  }
+
+  // ---------------------------------------------------------------- status and end
+
+  #status({ saving }: Live): RoomStatus {
+    return { persistence: saving.persistence, draining: this.#draining !== undefined };
+  }
+
+  #tellStatus(): void {
+    if (this.#live !== undefined) this.#tellHere("room:status", this.#status(this.#live));
+  }
+
+  #drain(live: Live, from: From): void {
+    const first = this.#draining === undefined;
+    this.#draining = [...(this.#draining ?? []), from];
+    if (first) this.#tellStatus();
+    live.saving.whenStored({ stored: () => this.#drained(), failed: () => this.#drained() });
+  }
+
+  #drained(): void {
+    for (const from of this.#draining ?? []) GenServer.reply(from, "ok");
+    this.#draining = [];
+  }
+
+  timer(name: string): ExitReason | undefined {
+    this.#timers.delete(name);
+    const live = this.#live;
+    if (live === undefined) return undefined;
+    if (name === "typing") this.#endTyping();
+    else if (name === "look") {
+      live.saving.look();
+      if (this.#members.size > 0) this.#arm("look", LOOK_MS);
+    } else if (name === "cursors") this.#tellCursors();
+    else if (name === "text" && this.#textDue) {
+      // What may be taken back yet is told when it is certain.
+      if (live.saving.hasRevocable) this.#arm("text", TELL_TEXT_MS);
+      else {
+        this.#textDue = false;
+        this.#tellText(live, live.document.text);
+      }
+    } else if (name === "idle" && this.#members.size === 0) {
+      if (live.saving.snapshot()) return "normal";
+      this.#arm("idle", TELL_TEXT_MS);
+    }
+    return undefined;
+  }
+
+  #watchIdle(): void {
+    if (this.#members.size === 0) this.#arm("idle", IDLE_MS);
+  }
+
+  /** Tells everybody, on all nodes. */
+  #tell(event: string, payload: object, except?: Pid): void {
+    const { endpoint, topic } = this.options;
+    if (except !== undefined && payload instanceof Uint8Array) this.#said.add(payload);
+    // Itself it need not tell.
+    Endpoint.broadcastFrom(endpoint, except ?? self(), topic, event, payload);
+  }
+
+  /** Tells those whose room this is: others hear it from their own. */
+  #tellHere(event: string, payload: object): void {
+    const { endpoint, topic } = this.options;
+    Endpoint.localBroadcastFrom(endpoint, self(), topic, event, payload);
+  }
+
+  #arm(name: string, ms: number): void {
+    if (!this.#timers.has(name)) this.#timers.set(name, sendAfter(self(), ["timer", name], Math.ceil(ms)));
+  }
+
+  #disarm(name: string): void {
+    const timer = this.#timers.get(name);
+    if (timer !== undefined) cancelTimer(timer);
+    this.#timers.delete(name);
+  }
+}
+
+export const roomServer: GenServerModule<Room, RoomOptions> = {
+  name: "Room",
+
+  async init(options) {
+    // Stopping stores what is not stored yet.
+    trapExit(true);
+    await Endpoint.subscribe(options.endpoint, options.topic);
+    return ["ok", new Room(options)];
+  },
+
+  handleCall(request: RoomCall, from, room) {
+    room.call(request, from);
+    return ["noreply", room];
+  },
+
+  handleCast(request: RoomCast, room) {
+    room.cast(request);
+    return ["noreply", room];
+  },
+
+  handleInfo(message, room) {
+    if (isForSaving(message)) {
+      room.saving?.handle(message);
+      return ["noreply", room];
+    }
+    if (isBroadcast(message)) {
+      room.heard(message.event, message.payload);
+      return ["noreply", room];
+    }
+    if (!Array.isArray(message)) return ["noreply", room];
+    let end: ExitReason | undefined;
+    if (message[0] === "DOWN") room.leave(message[3] as Pid);
+    else if (message[0] === "timer") end = room.timer(message[1] as string);
+    else if (message[0] === "opened") end = room.opened(message[1] as Outcome<OpenedRoom>);
+    // Channels see it end, their clients join again, and whoever owns the room then answers.
+    else if (message[0] === "lost") end = ["room_lost", message[1]];
+    return end === undefined ? ["noreply", room] : ["stop", end, room];
+  },
+
+  async terminate(reason, room) {
+    const { saving } = room;
+    if (saving === undefined) return;
+    const lost = Array.isArray(reason) && reason[0] === "room_lost";
+    if (!lost && !(await saving.finish()))
+      console.error(
+        `[phoenixpair] room ${room.options.id} ended with ${saving.unsavedBytes} bytes that could not be stored`,
+      );
+    saving.drop();
+  },
+
+  formatStatus: ({ state }) => ({
+    room: state.options.id,
+    members: state.size,
+    persistence: state.saving?.persistence ?? "loading",
+    unsavedBytes: state.saving?.unsavedBytes ?? 0,
+  }),
+};

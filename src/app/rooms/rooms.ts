@@ -1,0 +1,170 @@
+/**
+ * The rooms of an application: who wants into one, or has something to tell it, starts here.
+ *
+ *     Rooms  one per shard thread, rest_for_one
+ *     ├ Registry          challenge id → Room
+ *     ├ RoomSupervisor    a Room for each challenge that somebody works on, started when the first one comes
+ *     └ RoomDesk          passes on what other threads have to say to a room
+ *
+ * A room lives in the thread of its topic, beside the channels of those who are in it. `enter` is for those channels;
+ * everything else works in every thread, inside a process.
+ */
+import { slot } from "simurgh/pubsub";
+import {
+  type ChildSpec,
+  DynamicSupervisor,
+  GenServer,
+  type GenServerModule,
+  isPid,
+  type Pid,
+  Registry,
+  Supervisor,
+} from "simurgh/runtime";
+import { appFacts, ENDPOINT } from "../channels/app-facts.js";
+import { type Outcome, repositoryOn } from "../storage/repository-client.js";
+import type { RoomVersion, RoomVersionText } from "../storage/room-log.js";
+import type { Role } from "../storage/sharing.js";
+import type { Entrant } from "./members.js";
+import { type Entered, type RoomCall, type RoomOptions, roomServer } from "./room.js";
+
+const REGISTRY = "phoenixpair.room_registry";
+const SUPERVISOR = "phoenixpair.room_supervisor";
+const DESK = "phoenixpair.room_desk";
+
+/** Milliseconds a room may take to answer: a text may wait for a database that does not answer. */
+const ANSWER_MS = 12_000;
+/** Milliseconds all rooms may take to store what they have before the server stops. */
+const DRAIN_MS = 4000;
+/** Milliseconds a room that is stopped may take. */
+const SHUTDOWN_MS = 8000;
+
+export const roomTopic = (id: number): string => `challenges:${id}`;
+
+/** The thread where the room of a challenge lives. */
+const roomNode = (id: number): number => {
+  const { shards } = appFacts();
+  return shards === 0 ? 0 : 1 + (slot(roomTopic(id)) % shards);
+};
+
+type DeskRequest = readonly ["call", id: number, RoomCall] | readonly ["drain"];
+
+const live = (id: number): Pid | undefined => {
+  const pid = Registry.whereisName([REGISTRY, id]);
+  return isPid(pid) ? pid : undefined;
+};
+
+async function start(id: number): Promise<Pid | undefined> {
+  const repository = repositoryOn(appFacts().storageNode);
+  const options: RoomOptions = { id, topic: roomTopic(id), endpoint: ENDPOINT, repository };
+  const result = await DynamicSupervisor.startChild(SUPERVISOR, {
+    id,
+    start: [
+      GenServer.startLink,
+      [roomServer, options, { name: { via: Registry, term: [REGISTRY, id] }, label: `room ${id}` }],
+    ],
+    restart: "temporary",
+    shutdown: SHUTDOWN_MS,
+  });
+  return Array.isArray(result) && result[0] === "ok" ? (result[1] as Pid) : live(id);
+}
+
+/** Asks a room of this thread, which is started when it must be. */
+async function ask<T>(id: number, request: RoomCall): Promise<Outcome<T> & readonly unknown[]> {
+  // It may end for having been idle just when it is asked.
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const room = live(id) ?? (await start(id));
+    if (room === undefined) continue;
+    try {
+      return await GenServer.call(room, request, ANSWER_MS);
+    } catch {
+      // It has ended, or does not answer.
+    }
+  }
+  return ["error", "unavailable"];
+}
+
+const desk: GenServerModule<null, null, DeskRequest> = {
+  name: "RoomDesk",
+  init: () => ["ok", null],
+  handleCall(request, from, state) {
+    if (request[0] === "call")
+      void ask(request[1], request[2]).then((answer) => GenServer.reply(from, answer));
+    else if (request[0] === "drain") void drainHere().then(() => GenServer.reply(from, "ok"));
+    else GenServer.reply(from, "ok");
+    return ["noreply", state];
+  },
+};
+
+async function drainHere(): Promise<void> {
+  const rooms = Registry.select(REGISTRY, (_id, pid) => pid);
+  await Promise.allSettled(rooms.map((room) => GenServer.call(room, ["drain"], DRAIN_MS)));
+}
+
+export const Rooms = {
+  childSpec: (): ChildSpec => ({
+    id: "rooms",
+    type: "supervisor",
+    start: [
+      Supervisor.startLink,
+      [
+        [
+          Registry.childSpec({ keys: "unique", name: REGISTRY }),
+          DynamicSupervisor.childSpec({ id: "rooms", name: SUPERVISOR }),
+          { id: "desk", start: [GenServer.startLink, [desk, null, { name: DESK }]] },
+        ],
+        { strategy: "rest_for_one" },
+      ],
+    ],
+  }),
+
+  /** For a channel of the room's topic: the room's pid and what to tell the client, or why not. */
+  async enter(id: number, entrant: Entrant): Promise<Outcome<Entered & { readonly room: Pid }>> {
+    const entered = await ask<Entered>(id, ["enter", entrant]);
+    if (entered[0] === "error") return entered;
+    const room = live(id);
+    return room === undefined ? ["error", "unavailable"] : ["ok", { ...entered[1], room }];
+  },
+
+  /** For a channel of the room's topic: what a user who has been here may do, as long as the room is live. */
+  async rememberedRole(id: number, userId: number): Promise<Role | undefined> {
+    const room = live(id);
+    return room === undefined
+      ? undefined
+      : GenServer.call<Role | undefined>(room, ["role", userId]).catch(() => undefined);
+  },
+
+  /** Former states, the newest first. */
+  versions: (id: number): Promise<Outcome<readonly RoomVersion[]>> =>
+    repositoryOn(appFacts().storageNode).roomVersions(id),
+
+  /** The text as of a version. */
+  preview: (id: number, seq: number): Promise<Outcome<RoomVersionText>> =>
+    repositoryOn(appFacts().storageNode).roomVersion(id, seq),
+
+  /** Makes the text what it was then: a new edit by that user, which others see and which can be undone by restoring again. */
+  async restore(id: number, seq: number, userId: number): Promise<Outcome<number>> {
+    const version = await Rooms.preview(id, seq);
+    if (version[0] === "error") return version;
+    return askDesk(id, ["restore", userId, version[1].text]);
+  },
+
+  /** The text as it is now. Starts the room when it is not live. */
+  text: (id: number): Promise<Outcome<string>> => askDesk(id, ["text"]),
+
+  /** Has all rooms of these threads say that they are about to end, and store what they have. */
+  async drain(nodes: readonly number[]): Promise<void> {
+    await GenServer.multiCall(nodes, DESK, ["drain"], DRAIN_MS + 500);
+  },
+};
+
+async function askDesk<T>(id: number, request: RoomCall): Promise<Outcome<T>> {
+  try {
+    return await GenServer.call<Outcome<T>>(
+      { name: DESK, node: roomNode(id) },
+      ["call", id, request],
+      ANSWER_MS + 1000,
+    );
+  } catch {
+    return ["error", "unavailable"];
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Group commit: what several ask to have stored within a few milliseconds is stored by one commit, and each is told when
+ * that commit is done. A commit waits for the disk, so a hundred rooms that share one wait a hundredth each.
+ *
+ * One commit at a time; what comes meanwhile is the next group. When a commit fails, all of its group fail; each may ask
+ * again, and being out of step then, they do not fail for each other twice.
+ */
+export interface GroupCommitLimits {
+  /** Milliseconds that the first of a group waits for others. */
+  readonly waitMs: number;
+  /** A group that large is committed without waiting. */
+  readonly weight: number;
+}
+
+interface Waiting<Item, Answer> {
+  readonly item: Item;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class GroupCommit<Item, Answer> {
+  readonly #commit: (items: readonly Item[]) => Promise<readonly Answer[]>;
+  readonly #limits: GroupCommitLimits;
+  #group: Waiting<Item, Answer>[] = [];
+  #weight = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+
+  /** `commit` stores a group and gives an answer for each item, in order. */
+  constructor(commit: (items: readonly Item[]) => Promise<readonly Answer[]>, limits: GroupCommitLimits) {
+    this.#commit = commit;
+    this.#limits = limits;
+  }
+
+  add(item: Item, weight: number): Promise<Answer> {
+    const answer = new Promise<Answer>((resolve, reject) => {
+      this.#group.push({ item, resolve, reject });
+    });
+    this.#weight += weight;
+    if (this.#running === undefined) {
+      if (this.#weight >= this.#limits.weight) this.#start();
+      else this.#timer ??= setTimeout(() => this.#start(), this.#limits.waitMs);
+    }
+    return answer;
+  }
+
+  /** Stores what waits and settles when nothing does any more. */
+  async settled(): Promise<void> {
+    while (this.#running !== undefined || this.#group.length > 0) {
+      if (this.#running === undefined) this.#start();
+      await this.#running;
+    }
+  }
+
+  #start(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const group = this.#group;
+    this.#group = [];
+    this.#weight = 0;
+    this.#running = this.#store(group).then(() => {
+      this.#running = undefined;
+      // It has gathered for as long as the last commit took.
+      if (this.#group.length > 0) this.#start();
+    });
+  }
+
+  async #store(group: readonly Waiting<Item, Answer>[]): Promise<void> {
+    try {
+      const answers = await this.#commit(group.map(({ item }) => item));
+      group.forEach(({ resolve }, index) => void resolve(answers[index] as Answer));
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
+  }
+}

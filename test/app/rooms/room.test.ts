@@ -1,0 +1,819 @@
+/** The room's process, with a clock that stands still until it is moved and a repository that does as it is told. */
+import { ChannelHarness, Endpoint } from "simurgh/channels";
+import { createNode, GenServer, monitor, type Pid, receive, self, spawn } from "simurgh/runtime";
+import { VirtualClock } from "simurgh/testing";
+import { describe, expect, test } from "vitest";
+import * as Y from "yjs";
+import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
+import { type Entered, type RoomCall, type RoomCast, roomServer } from "../../../src/app/rooms/room.js";
+import type { Repository } from "../../../src/app/storage/repository-client.js";
+import type { Append, Snapshot } from "../../../src/app/storage/room-log.js";
+
+const CHALLENGE = {
+  id: 1,
+  title: "T",
+  prompt: "P",
+  language: "javascript",
+  response: "hello",
+  updated_at: "",
+};
+
+/** A log in memory. `fate` decides what becomes of what is asked. */
+class FakeRepository {
+  fate: "ok" | "unavailable" | "fenced" = "ok";
+  readonly rows: { readonly userId: number | null; readonly bytes: Uint8Array }[] = [];
+  readonly appends: Append[] = [];
+  readonly snapshots: Snapshot[] = [];
+  projection: string | undefined;
+  opened = 0;
+  readonly #state = seedState("hello");
+
+  readonly client = {
+    openRoom: async () => {
+      this.opened += 1;
+      if (this.fate !== "ok") return ["error", this.fate];
+      const newest = this.snapshots.at(-1);
+      const state = newest?.state ?? this.#state;
+      const from = newest?.seq ?? 0;
+      return [
+        "ok",
+        {
+          challenge: CHALLENGE,
+          epoch: "e",
+          seq: this.rows.length,
+          snapshot: { seq: from, state, hash: "" },
+          updates: this.rows.slice(from).map(({ bytes }) => bytes),
+        },
+      ];
+    },
+    appendUpdates: async (append: Append) => {
+      this.appends.push(append);
+      if (this.fate !== "ok") return ["error", this.fate];
+      const first = this.rows.length + 1;
+      this.rows.push(...append.entries);
+      if (append.text !== undefined) this.projection = append.text;
+      return ["ok", { first }];
+    },
+    updatesAfter: async (_id: number, _epoch: string, seq: number) => {
+      if (this.fate !== "ok") return ["error", this.fate];
+      const updates = this.rows.slice(seq).map(({ bytes }) => bytes);
+      return ["ok", { seq: this.rows.length, snapshot: undefined, updates }];
+    },
+    saveSnapshot: async (snapshot: Snapshot) => {
+      if (this.fate !== "ok") return ["error", this.fate];
+      this.snapshots.push(snapshot);
+      this.projection = snapshot.text;
+      return ["ok", null];
+    },
+  } as unknown as Repository;
+
+  /** The text that a room would start from now. */
+  get text(): string {
+    return SharedDocument.load(
+      this.#state,
+      this.rows.map(({ bytes }) => bytes),
+    ).text;
+  }
+}
+
+type Heard = readonly [kind: string, what: string, payload: unknown];
+
+/** A room, and the test as everybody else. */
+class World {
+  readonly clock = new VirtualClock();
+  readonly repository = new FakeRepository();
+  readonly heard: Heard[] = [];
+  room!: Pid;
+  #refs = 0;
+  #endpoint = "";
+
+  async start(): Promise<void> {
+    this.#endpoint = `room-test-${Math.random()}`;
+    await ChannelHarness.start(this.#endpoint);
+    await Endpoint.subscribe(this.#endpoint, "challenges:1");
+    await this.startRoom();
+  }
+
+  async startRoom(): Promise<void> {
+    const started = await GenServer.start(roomServer, {
+      id: 1,
+      topic: "challenges:1",
+      endpoint: this.#endpoint,
+      repository: this.repository.client,
+    });
+    this.room = (started as readonly ["ok", Pid])[1];
+  }
+
+  get endpoint(): string {
+    return this.#endpoint;
+  }
+
+  ask<T>(request: RoomCall): Promise<T> {
+    return GenServer.call<T>(this.room, request, 1_000_000);
+  }
+
+  tell(request: RoomCast): void {
+    GenServer.cast(this.room, request);
+  }
+
+  /** Somebody's channel: what the room tells it is heard as `["channel", name, message]`. */
+  async enter(
+    name: string,
+    { document = true, canWrite = true, userId = 1, client = undefined as number | undefined } = {},
+  ): Promise<Pid & { entered: Entered }> {
+    const { heard } = this;
+    const pid = spawn(async () => {
+      for (;;) heard.push(["channel", name, (await receive((message) => [message]))[0]]);
+    });
+    const entered = await this.ask<["ok", Entered]>([
+      "enter",
+      { pid, userId, name, role: "edit", canWrite, document, client },
+    ]);
+    return Object.assign(pid, { entered: entered[1] });
+  }
+
+  /** Sends an update as that channel; the answer is heard as `["reply", ref, [status, response]]`. */
+  update(pid: Pid, bytes: Uint8Array): string {
+    this.#refs += 1;
+    const ref = String(this.#refs);
+    this.tell([
+      "update",
+      pid,
+      { writer: self(), connection: 1, serializer: "v2_json", topic: "challenges:1", ref, joinRef: "1" },
+      bytes,
+    ]);
+    return ref;
+  }
+
+  /** Lets everything happen that needs no time. */
+  async settle(): Promise<void> {
+    for (let quiet = 0; quiet < 5; quiet += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      for (;;) {
+        const message = await receive((given) => [given], { after: 0 });
+        if (message === undefined) break;
+        this.#hear(message[0]);
+        quiet = 0;
+      }
+    }
+  }
+
+  #hear(message: unknown): void {
+    if (!Array.isArray(message) && typeof message === "object" && message !== null && "event" in message) {
+      const { event, payload } = message as { event: string; payload: unknown };
+      this.heard.push(["broadcast", event, payload]);
+    } else if (Array.isArray(message) && message[0] === "send") {
+      const [, ref, , , { status, response }] = JSON.parse(message[2]) as [
+        0,
+        string,
+        0,
+        0,
+        { status: string; response: unknown },
+      ];
+      this.heard.push(["reply", ref, [status, response]]);
+    }
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.settle();
+    const end = this.clock.now() + ms;
+    while (this.clock.next !== undefined && this.clock.next <= end) {
+      this.clock.advanceTo(this.clock.next);
+      await this.settle();
+    }
+    this.clock.advanceTo(end);
+    await this.settle();
+  }
+
+  replyTo(ref: string): unknown {
+    return this.heard.find(([kind, what]) => kind === "reply" && what === ref)?.[2];
+  }
+
+  broadcasts<T>(event: string): T[] {
+    return this.heard
+      .filter(([kind, what]) => kind === "broadcast" && what === event)
+      .map(([, , payload]) => payload as T);
+  }
+
+  toldTo(name: string): unknown[] {
+    return this.heard
+      .filter(([kind, what]) => kind === "channel" && what === name)
+      .map(([, , message]) => message);
+  }
+}
+
+const world = (run: (world: World) => Promise<void>) => async (): Promise<void> => {
+  const here = new World();
+  const node = createNode({ clock: here.clock });
+  await node.run(async () => {
+    await here.start();
+    await run(here);
+  });
+  await node.stop();
+};
+
+/** Somebody's editor: gives the update of each change. */
+class Editor {
+  readonly doc = new Y.Doc();
+  readonly text = this.doc.getText("response");
+
+  static async of(here: World): Promise<Editor> {
+    const editor = new Editor();
+    const answer = await here.ask<{ update: Uint8Array }>(["sync", Y.encodeStateVector(editor.doc)]);
+    Y.applyUpdate(editor.doc, answer.update);
+    return editor;
+  }
+
+  change(change: (text: Y.Text) => void): Uint8Array {
+    const before = Y.encodeStateVector(this.doc);
+    change(this.text);
+    return Y.encodeStateAsUpdate(this.doc, before);
+  }
+}
+
+describe("an update", () => {
+  test(
+    "is told to others at once and answered once it is stored",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      here.repository.fate = "unavailable";
+      const ref = here.update(
+        ann,
+        editor.change((text) => text.insert(5, "!")),
+      );
+      await here.settle();
+      expect(here.broadcasts("y:update")).toHaveLength(1);
+      expect(here.replyTo(ref)).toBeUndefined();
+      expect(here.broadcasts("room:status")).toEqual([{ persistence: "degraded", draining: false }]);
+      here.repository.fate = "ok";
+      await here.advance(200);
+      expect(here.replyTo(ref)).toEqual(["ok", { seq: 1 }]);
+      expect(here.broadcasts("room:status").at(-1)).toEqual({ persistence: "ok", draining: false });
+      expect(here.repository.text).toBe("hello!");
+    }),
+  );
+
+  test(
+    "that was sent before is answered when what it says is stored, not sooner",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const update = (await Editor.of(here)).change((text) => text.insert(0, "x"));
+      here.repository.fate = "unavailable";
+      const refs = [here.update(ann, update), here.update(ann, update)];
+      await here.settle();
+      expect(refs.map((ref) => here.replyTo(ref))).toEqual([undefined, undefined]);
+      here.repository.fate = "ok";
+      await here.advance(200);
+      const third = here.update(ann, update);
+      await here.settle();
+      expect([...refs, third].map((ref) => here.replyTo(ref))).toEqual(Array(3).fill(["ok", { seq: 1 }]));
+    }),
+  );
+
+  test(
+    "is one of many stored together, in order, while the database was away; each try is later than the one before",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      here.repository.fate = "unavailable";
+      const refs: string[] = [];
+      for (let n = 0; n < 50; n += 1) {
+        refs.push(
+          here.update(
+            ann,
+            editor.change((text) => text.insert(text.length, `${n},`)),
+          ),
+        );
+        await here.advance(200);
+      }
+      expect(here.repository.appends.length).toBeLessThan(20);
+      here.repository.fate = "ok";
+      await here.advance(6000);
+      expect(refs.map((ref) => here.replyTo(ref))).toEqual(refs.map((_ref, n) => ["ok", { seq: n + 1 }]));
+      expect(here.repository.text).toBe(editor.text.toString());
+    }),
+  );
+
+  test(
+    "of somebody who may not write is refused, from the moment that is said",
+    world(async (here) => {
+      const ann = await here.enter("Ann", { userId: 7 });
+      const editor = await Editor.of(here);
+      here.tell(["access", ann, "view", false]);
+      const ref = here.update(
+        ann,
+        editor.change((text) => text.insert(0, "x")),
+      );
+      await here.settle();
+      expect(here.replyTo(ref)).toEqual(["error", { reason: "read_only", why: "role" }]);
+      expect(await here.ask(["whole text", ann, "x"])).toBe("refused");
+      here.tell(["access", ann, "edit", true]);
+      const again = here.update(
+        ann,
+        editor.change((text) => text.insert(0, "y")),
+      );
+      await here.settle();
+      expect(here.replyTo(again)).toEqual(["error", { reason: "bad_update" }]);
+      const all = here.update(ann, Y.encodeStateAsUpdate(editor.doc));
+      await here.settle();
+      expect(here.replyTo(all)).toEqual(["ok", { seq: 1 }]);
+      expect(here.repository.text).toBe("yxhello");
+    }),
+  );
+
+  test(
+    "under an id that somebody else in the room has named as theirs is refused",
+    world(async (here) => {
+      const [mine, theirs] = [await Editor.of(here), await Editor.of(here)];
+      const ann = await here.enter("Ann", { userId: 1, client: mine.doc.clientID });
+      const eve = await here.enter("Eve", { userId: 2 });
+      theirs.doc.clientID = mine.doc.clientID;
+      const forged = here.update(
+        eve,
+        theirs.change((text) => text.insert(0, "forged")),
+      );
+      const real = here.update(
+        ann,
+        mine.change((text) => text.insert(0, "real")),
+      );
+      await here.settle();
+      expect(here.replyTo(forged)).toEqual(["error", { reason: "bad_update" }]);
+      expect(here.replyTo(real)).toEqual(["ok", { seq: 1 }]);
+    }),
+  );
+
+  test(
+    "beyond the rate is refused with the time to wait, and taken then",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      const updates = Array.from({ length: 125 }, () =>
+        editor.change((text) => text.insert(text.length, "x")),
+      );
+      const refs = updates.map((update) => here.update(ann, update));
+      await here.settle();
+      expect(here.replyTo(refs[119] as string)).toMatchObject(["ok", { seq: 120 }]);
+      expect(here.replyTo(refs[120] as string)).toEqual(["error", { reason: "rate", retry_after_ms: 34 }]);
+      await here.advance(34);
+      const again = here.update(ann, updates[120] as Uint8Array);
+      await here.settle();
+      expect(here.replyTo(again)).toMatchObject(["ok", { seq: 121 }]);
+    }),
+  );
+
+  test(
+    "when too much waits already is refused, and taken again once that is stored",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      here.repository.fate = "unavailable";
+      // Inserted and deleted again, so that it is the log that grows and not the text.
+      const large = (): Uint8Array => {
+        const update = editor.change((text) => text.insert(0, "x".repeat(400_000)));
+        return update;
+      };
+      const refs: string[] = [];
+      for (let n = 0; n < 2; n += 1) {
+        refs.push(here.update(ann, large()));
+        await here.advance(1000);
+      }
+      expect(here.broadcasts("room:status")).toEqual([{ persistence: "degraded", draining: false }]);
+      const shrink = editor.change((text) => text.delete(0, 800_000));
+      refs.push(here.update(ann, shrink));
+      for (let n = 0; n < 9; n += 1) {
+        const update = large();
+        refs.push(here.update(ann, update));
+        await here.advance(1000);
+        refs.push(
+          here.update(
+            ann,
+            editor.change((text) => text.delete(0, 400_000)),
+          ),
+        );
+        await here.advance(1000);
+      }
+      expect(here.broadcasts("room:status").at(-1)).toEqual({ persistence: "read_only", draining: false });
+      const refused = refs.map((ref) => here.replyTo(ref)).filter((answer) => answer !== undefined);
+      expect(refused).toContainEqual(["error", { reason: "read_only", why: "persistence" }]);
+      here.repository.fate = "ok";
+      await here.advance(6000);
+      expect(here.broadcasts("room:status").at(-1)).toEqual({ persistence: "ok", draining: false });
+      const all = here.update(ann, Y.encodeStateAsUpdate(editor.doc));
+      await here.settle();
+      expect(here.replyTo(all)).toMatchObject(["ok", {}]);
+      expect(here.repository.text).toBe(editor.text.toString());
+    }),
+  );
+});
+
+describe("a whole text", () => {
+  test(
+    "is stored first, then told to both kinds of client",
+    world(async (here) => {
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      expect(await here.ask(["whole text", bob, "hello, you"])).toBe("ok");
+      await here.settle();
+      expect(here.broadcasts<{ challenge: unknown }>("response:updated")).toMatchObject([
+        { challenge: { id: 1, title: "T", response: "hello, you" } },
+      ]);
+      expect(here.broadcasts("y:update")).toHaveLength(1);
+      expect(here.repository.projection).toBe("hello, you");
+    }),
+  );
+
+  test(
+    "is an edit of what its client has seen, and keeps what others typed meanwhile",
+    world(async (here) => {
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      here.update(
+        ann,
+        editor.change((text) => text.insert(0, "Ann says ")),
+      );
+      // Bob has not heard of it when he sends his.
+      expect(await here.ask(["whole text", bob, "hello from Bob"])).toBe("ok");
+      expect(here.repository.text).toBe("Ann says hello from Bob");
+    }),
+  );
+
+  test(
+    "that cannot be stored is refused and taken back, without anything that others did, and document clients see nothing of it",
+    world(async (here) => {
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      const ann = await here.enter("Ann");
+      const [editor, reader] = [await Editor.of(here), await Editor.of(here)];
+      here.repository.fate = "unavailable";
+      const answer = here.ask(["whole text", bob, "never stored"]);
+      const ref = here.update(
+        ann,
+        editor.change((text) => text.insert(5, " Ann")),
+      );
+      expect(await answer).toBe("refused");
+      expect(await here.ask(["whole text", bob, "nor this"])).toBe("refused");
+      await here.advance(100);
+      expect(here.broadcasts<{ challenge: { response: string } }>("response:updated")).toMatchObject([
+        { challenge: { response: "hello Ann" } },
+      ]);
+      here.repository.fate = "ok";
+      await here.advance(1000);
+      expect(here.replyTo(ref)).toMatchObject(["ok", {}]);
+      expect(here.repository.text).toBe("hello Ann");
+      const seen: string[] = [];
+      reader.text.observe(() => seen.push(reader.text.toString()));
+      for (const update of here.broadcasts<Uint8Array>("y:update")) Y.applyUpdate(reader.doc, update);
+      expect([...new Set(seen)]).toEqual(["hello Ann"]);
+      expect(await here.ask(["whole text", bob, "hello Ann and Bob"])).toBe("ok");
+      expect(here.repository.text).toBe("hello Ann and Bob");
+    }),
+  );
+
+  test(
+    "is not sent for each key of document clients: at most every 50 ms, and the last one always",
+    world(async (here) => {
+      await here.enter("Bob", { document: false, userId: 2 });
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      for (let n = 0; n < 100; n += 1) {
+        here.update(
+          ann,
+          editor.change((text) => text.insert(text.length, String(n % 10))),
+        );
+        await here.advance(5);
+      }
+      await here.advance(60);
+      const told = here.broadcasts<{ challenge: { response: string } }>("response:updated");
+      expect(told.length).toBeGreaterThan(5);
+      expect(told.length).toBeLessThan(14);
+      expect(told.at(-1)?.challenge.response).toBe(editor.text.toString());
+    }),
+  );
+
+  test(
+    "that was told between entering and subscribing is told once more",
+    world(async (here) => {
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      expect(await here.ask(["entered", bob])).toBeUndefined();
+      const eve = await here.enter("Eve", { document: false, userId: 3 });
+      const ann = await here.enter("Ann");
+      here.update(
+        ann,
+        (await Editor.of(here)).change((text) => text.insert(0, "x")),
+      );
+      expect(await here.ask(["entered", eve])).toMatchObject({ response: "xhello" });
+    }),
+  );
+});
+
+describe("who is there", () => {
+  test(
+    "typing is told when it begins and ends 3 s after the last edit, of either kind",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      const editor = await Editor.of(here);
+      here.update(
+        ann,
+        editor.change((text) => text.insert(0, "a")),
+      );
+      await here.advance(2000);
+      here.update(
+        ann,
+        editor.change((text) => text.insert(0, "b")),
+      );
+      await here.ask(["whole text", bob, "abhello!"]);
+      await here.advance(2900);
+      expect(here.toldTo("Ann")).toEqual([["room", "typing", true]]);
+      expect(here.toldTo("Bob")).toEqual([["room", "typing", true]]);
+      await here.advance(200);
+      expect(here.toldTo("Ann")).toEqual([
+        ["room", "typing", true],
+        ["room", "typing", false],
+      ]);
+      expect(here.toldTo("Bob")).toEqual(here.toldTo("Ann"));
+    }),
+  );
+
+  test(
+    "who has left the text types no longer, and is told to type again at the next edit",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      here.update(
+        ann,
+        editor.change((text) => text.insert(0, "a")),
+      );
+      here.tell(["stopped typing", ann]);
+      await here.advance(5000);
+      here.update(
+        ann,
+        editor.change((text) => text.insert(0, "b")),
+      );
+      await here.settle();
+      expect(here.toldTo("Ann")).toEqual([
+        ["room", "typing", true],
+        ["room", "typing", true],
+      ]);
+    }),
+  );
+
+  test(
+    "cursors are told with the name the server knows, together, and gone when their connection is",
+    world(async (here) => {
+      const ann = await here.enter("Ann", { userId: 1 });
+      const tab = await here.enter("Ann", { userId: 1 });
+      const bob = await here.enter("Bob", { userId: 13 });
+      expect(ann.entered.me.color).toBe(tab.entered.me.color);
+      expect(bob.entered.me.color).not.toBe(ann.entered.me.color);
+      const cursor = { anchor: "AA==", head: "AA==" };
+      here.tell(["cursor", ann, { cursor: null }]);
+      here.tell(["cursor", ann, { cursor }]);
+      here.tell(["cursor", bob, { cursor, top: "BB==" }]);
+      await here.advance(50);
+      expect(here.broadcasts("y:awareness")).toEqual([
+        {
+          states: [
+            { ...ann.entered.me, cursor },
+            { ...bob.entered.me, cursor, top: "BB==" },
+          ],
+          gone: [],
+        },
+      ]);
+      const { exit } = await import("simurgh/runtime");
+      exit(ann, "kill");
+      await here.advance(50);
+      expect(here.broadcasts("y:awareness").at(-1)).toEqual({ states: [], gone: [ann.entered.me.id] });
+      const answer = await here.ask<{ states: unknown[] }>(["sync", Y.encodeStateVector(new Y.Doc())]);
+      expect(answer.states).toEqual([{ ...bob.entered.me, cursor, top: "BB==" }]);
+    }),
+  );
+});
+
+describe("a room", () => {
+  test(
+    "ends a minute after the last one has left, with a snapshot; the next one starts from there",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      here.update(
+        ann,
+        (await Editor.of(here)).change((text) => text.insert(0, "x")),
+      );
+      await here.settle();
+      const { exit } = await import("simurgh/runtime");
+      exit(ann, "kill");
+      await here.advance(59_000);
+      expect(here.repository.snapshots).toEqual([]);
+      monitor(here.room);
+      let down: unknown;
+      await here.advance(500);
+      here.clock.advanceTo(here.clock.now() + 600);
+      for (let n = 0; n < 20 && down === undefined; n += 1) {
+        here.clock.advanceTo(here.clock.now() + 100);
+        await new Promise((resolve) => setImmediate(resolve));
+        down = await receive(
+          (message) => (Array.isArray(message) && message[0] === "DOWN" ? message[4] : undefined),
+          { after: 0 },
+        );
+      }
+      expect(down).toBe("normal");
+      expect(here.repository.snapshots).toMatchObject([{ seq: 1, text: "xhello", authors: [1] }]);
+      await here.startRoom();
+      expect(await here.ask(["text"])).toEqual(["ok", "xhello"]);
+    }),
+  );
+
+  test(
+    "that somebody enters again does not end, nor one whose edits are not stored",
+    world(async (here) => {
+      const { exit, isAlive } = await import("simurgh/runtime");
+      exit(await here.enter("Ann"), "kill");
+      await here.advance(50_000);
+      const bob = await here.enter("Bob");
+      await here.advance(50_000);
+      const editor = await Editor.of(here);
+      here.repository.fate = "unavailable";
+      here.update(
+        bob,
+        editor.change((text) => text.insert(0, "x")),
+      );
+      await here.settle();
+      exit(bob, "kill");
+      await here.advance(120_000);
+      expect(isAlive(here.room)).toBe(true);
+      here.repository.fate = "ok";
+      await here.advance(70_000);
+      expect(isAlive(here.room)).toBe(false);
+      expect(here.repository.text).toBe("xhello");
+    }),
+  );
+
+  test(
+    "that is told to stop stores everything first, and a snapshot",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      here.repository.fate = "unavailable";
+      for (let n = 0; n < 300; n += 1) {
+        here.update(
+          ann,
+          editor.change((text) => text.insert(text.length, "x")),
+        );
+        await here.advance(40);
+      }
+      here.repository.fate = "ok";
+      await GenServer.stop(here.room, "shutdown");
+      expect(here.repository.text).toBe(editor.text.toString());
+      expect(here.repository.snapshots.at(-1)?.text).toBe(editor.text.toString());
+    }),
+  );
+
+  test(
+    "says that it drains, and that everything is stored",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      here.update(
+        ann,
+        (await Editor.of(here)).change((text) => text.insert(0, "x")),
+      );
+      expect(await here.ask(["drain"])).toBe("ok");
+      await here.settle();
+      expect(here.repository.text).toBe("xhello");
+      expect(here.broadcasts("room:status")).toEqual([{ persistence: "ok", draining: true }]);
+    }),
+  );
+
+  test(
+    "that somebody else writes to now ends, so that its clients find the other",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      monitor(here.room);
+      here.repository.fate = "fenced";
+      const editor = await Editor.of(here);
+      here.update(
+        ann,
+        editor.change((text) => text.insert(0, "x")),
+      );
+      const reason = await receive((message) =>
+        Array.isArray(message) && message[0] === "DOWN" ? [message[4]] : undefined,
+      );
+      expect(reason).toEqual([["room_lost", "fenced"]]);
+      expect(here.repository.appends).toHaveLength(1);
+    }),
+  );
+
+  test(
+    "keeps a snapshot every 500 edits, and once nobody has typed for a minute",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const editor = await Editor.of(here);
+      for (let n = 0; n < 510; n += 1) {
+        here.update(
+          ann,
+          editor.change((text) => text.insert(text.length, "x")),
+        );
+        await here.advance(34);
+      }
+      expect(here.repository.snapshots).toHaveLength(1);
+      await here.advance(61_000);
+      expect(here.repository.snapshots.map(({ seq }) => seq)).toEqual([500, 510]);
+    }),
+  );
+
+  test(
+    "goes back to a former text by an edit like any other, and keeps what it was until then",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      here.update(
+        ann,
+        (await Editor.of(here)).change((text) => text.insert(5, " world")),
+      );
+      await here.settle();
+      expect(await here.ask(["restore", 1, "hello"])).toEqual(["ok", 2]);
+      await here.settle();
+      expect(await here.ask(["text"])).toEqual(["ok", "hello"]);
+      expect(here.repository.snapshots).toMatchObject([{ seq: 1, text: "hello world" }]);
+      expect(here.broadcasts("y:update")).toHaveLength(2);
+    }),
+  );
+});
+
+describe("with rooms of the same challenge on other nodes", () => {
+  test(
+    "what they tell is part of the document, and stored here too before it is built on",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const [there, editor] = [await Editor.of(here), await Editor.of(here)];
+      const update = there.change((text) => text.insert(0, "from there, "));
+      Endpoint.broadcast(here.endpoint, "challenges:1", "y:update", update);
+      await here.settle();
+      expect(await here.ask(["text"])).toEqual(["ok", "from there, hello"]);
+      Y.applyUpdate(editor.doc, update);
+      const ref = here.update(
+        ann,
+        editor.change((text) => text.insert(12, "and here, ")),
+      );
+      await here.settle();
+      expect(here.replyTo(ref)).toEqual(["ok", { seq: 2 }]);
+      expect(here.repository.text).toBe("from there, and here, hello");
+    }),
+  );
+
+  test(
+    "what they have stored and was lost on the way is read from the log when that grows, and told to those who are here",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      const [there, editor] = [await Editor.of(here), await Editor.of(here)];
+      here.repository.rows.push({ userId: 2, bytes: there.change((text) => text.insert(0, "lost, ")) });
+      const ref = here.update(
+        ann,
+        editor.change((text) => text.insert(5, "!")),
+      );
+      await here.settle();
+      expect(here.replyTo(ref)).toEqual(["ok", { seq: 2 }]);
+      expect(await here.ask(["text"])).toEqual(["ok", "lost, hello!"]);
+      for (const update of here.broadcasts<Uint8Array>("y:update")) Y.applyUpdate(editor.doc, update);
+      expect(editor.text.toString()).toBe("lost, hello!");
+      await here.advance(61_000);
+      expect(here.repository.snapshots).toMatchObject([{ seq: 2, text: "lost, hello!" }]);
+    }),
+  );
+
+  test(
+    "what builds on something lost is looked up in the log, and so is what nothing was heard of at all",
+    world(async (here) => {
+      await here.enter("Ann");
+      const there = await Editor.of(here);
+      here.repository.rows.push({ userId: 2, bytes: there.change((text) => text.insert(0, "a")) });
+      const second = there.change((text) => text.insert(1, "b"));
+      Endpoint.broadcast(here.endpoint, "challenges:1", "y:update", second);
+      here.repository.rows.push({ userId: 2, bytes: second });
+      await here.advance(400);
+      expect(await here.ask(["text"])).toEqual(["ok", "abhello"]);
+      here.repository.rows.push({ userId: 2, bytes: there.change((text) => text.insert(2, "c")) });
+      await here.advance(15_100);
+      expect(await here.ask(["text"])).toEqual(["ok", "abchello"]);
+    }),
+  );
+});
+
+test("who wants into a room that cannot be loaded is told so, and the next one is tried anew", async () => {
+  const here = new World();
+  const node = createNode({ clock: here.clock });
+  await node.run(async () => {
+    here.repository.fate = "unavailable";
+    await here.start();
+    const pid = self();
+    const entrant = {
+      pid,
+      userId: 1,
+      name: "Ann",
+      role: "edit" as const,
+      canWrite: true,
+      document: true,
+      client: undefined,
+    };
+    expect(await here.ask(["enter", entrant])).toEqual(["error", "unavailable"]);
+  });
+  await node.stop();
+});
