@@ -33,6 +33,11 @@ async function initialCall(pid: unknown): Promise<string | undefined> {
   }
 }
 
+function noneAfterExit(error: unknown): [] {
+  if (error instanceof ExitSignal) return [];
+  throw error;
+}
+
 const why = (error: unknown): "not_alive" | "timeout" => {
   const reason = error instanceof ExitSignal && Array.isArray(error.reason) ? error.reason[0] : undefined;
   return reason === "timeout" ? "timeout" : "not_alive";
@@ -43,7 +48,8 @@ export const Debug = {
   async listSockets(endpoint: string): Promise<SocketEntry[]> {
     const gateways = await Promise.all(
       endpointFacts(endpoint).gateways.map((node) =>
-        DynamicSupervisor.whichChildren({ name: `${endpoint}.sockets`, node }),
+        // A gateway that has just ended has none.
+        DynamicSupervisor.whichChildren({ name: `${endpoint}.sockets`, node }).catch(noneAfterExit),
       ),
     );
     const children = gateways.flat();

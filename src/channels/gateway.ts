@@ -13,6 +13,7 @@ import {
   GenServer,
   type GenServerModule,
   onExit,
+  outside,
   type Pid,
   type RuntimeNode,
   self,
@@ -27,7 +28,13 @@ import { drained, endpointStarted, type Limit, limitHit } from "./logging.js";
 import type { DrainOptions, GatewayHost, GatewayOptions, Live, MountedSocket } from "./mount.js";
 import type { ConnectSocket } from "./socket.js";
 import { loadSocket } from "./socket-definition.js";
-import { type SocketKind, type SocketStart, startSocket, type Transport } from "./socket-server.js";
+import {
+  type SocketKind,
+  type SocketStart,
+  startSocket,
+  type ThreadGone,
+  type Transport,
+} from "./socket-server.js";
 import type { Rate } from "./token-bucket.js";
 import { interceptRequests } from "./transports/intercept.js";
 import { LongPollListener, shortestSilence } from "./transports/long-poll.js";
@@ -78,7 +85,13 @@ class Gateway implements GatewayHost {
       }),
     );
     this.#detach.push(
-      this.node.onRoadDown(({ index, creation }) => this.writer.dropLanesOf(index, creation)),
+      this.node.onRoadDown(({ index, creation }) => {
+        this.writer.dropLanesOf(index, creation);
+        const news: ThreadGone = ["thread gone", index];
+        outside(() => {
+          for (const { pid } of this.live.values()) send(pid, news);
+        });
+      }),
     );
   }
 

@@ -18,6 +18,7 @@ import { PubSub } from "simurgh/pubsub";
 import {
   cancelTimer,
   demonitor,
+  ExitSignal,
   exit,
   type From,
   GenServer,
@@ -189,7 +190,7 @@ const server: GenServerModule<SocketState, SocketStart> = {
     return subscribed === "ok" ? ["ok", state] : subscribed.then(() => ["ok", state] as const);
   },
 
-  handleInfo(message, state): Step {
+  handleInfo(message, state): Step | Promise<Step> {
     if (typeof message === "string" || message instanceof Uint8Array)
       return inbound(state.serializer.scan(message), state);
     if (Array.isArray(message)) return news(message as never, state);
@@ -233,7 +234,14 @@ type News =
   | GiveUp
   | readonly ["expired"]
   | ExpireAt
+  | ThreadGone
   | readonly ["drain"];
+
+/** Sent by the gateway when another thread has ended. */
+export type ThreadGone = readonly ["thread gone", node: number];
+
+/** How often a thread that is to come back is looked for. */
+const AGAIN_MS = 100;
 
 /** Sent by a channel whose client has shown a fresh token; see `expireAt` in socket.ts. */
 export type ExpireAt = readonly ["expire at", epochMs: number];
@@ -244,7 +252,7 @@ const EXPIRED = 4401;
 const expireAt = (epochMs: number): Ref =>
   sendAfter(self(), ["expired"], Math.max(0, Math.ceil(epochMs - Date.now())));
 
-function news(message: News, state: SocketState): Step {
+function news(message: News, state: SocketState): Step | Promise<Step> {
   switch (message[0]) {
     case "channel started":
       return channelStarted(message[1], message[2], message[3], state);
@@ -278,10 +286,26 @@ function news(message: News, state: SocketState): Step {
       if (state.expiry !== undefined) cancelTimer(state.expiry);
       state.expiry = message[1] === Number.POSITIVE_INFINITY ? undefined : expireAt(message[1]);
       return go(state);
+    case "thread gone": {
+      const { id } = state.socket;
+      const concerned = id !== null && state.kind.shardOf(id) === message[1];
+      return concerned ? subscribeAgain(id, message, state) : go(state);
+    }
     case "drain":
       state.transport.close(1012, "server restarting");
       return ["stop", ["shutdown", "draining"], state];
   }
+}
+
+/** The subscriptions of a thread end with it. Whoever disconnects this client by its id must find it all the same (C-138). */
+async function subscribeAgain(id: string, message: ThreadGone, state: SocketState): Promise<Step> {
+  try {
+    await PubSub.subscribe(state.kind.pubsub, id);
+  } catch (error) {
+    if (!(error instanceof ExitSignal)) throw error;
+    sendAfter(self(), message, AGAIN_MS);
+  }
+  return go(state);
 }
 
 // ------------------------------------------------------------------ frames of the client

@@ -2,7 +2,7 @@ import type { Channel as PhoenixChannel } from "phoenix";
 import { Endpoint } from "simurgh/channels";
 import { PubSub } from "simurgh/pubsub";
 import { exit, type Pid, threadName } from "simurgh/runtime";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { outcome, phoenixSocket, RawClient, startServer, type TestServer } from "./support.js";
 
 describe.each([0, 2])("an endpoint with %i shards", (shards) => {
@@ -718,5 +718,16 @@ test("a client that sends or joins faster than its mount allows is told when to 
   ).toHaveLength(1);
   fast.close();
   other.close();
+  await server.stop();
+});
+
+test("C-138 disconnect by id still finds a connection when the shard of its topic has died and is back", async () => {
+  const server = await startServer({ shards: 1 });
+  const client = await RawClient.connect(`${server.url}&user_id=9`);
+  await server.run(() => void exit(server.node.whereis(threadName(1)) as Pid, "kill"));
+  await vi.waitFor(async () => {
+    await server.run(() => Endpoint.disconnect("endpoint", "users:9"));
+    expect(client.closed?.code).toBe(1001);
+  }, 15_000);
   await server.stop();
 });

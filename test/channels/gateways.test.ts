@@ -156,6 +156,7 @@ test.each<[how: string, end: (victim: Placed) => unknown]>([
     const sockets = () => server.run(() => Debug.listSockets("endpoint"));
     const before = await sockets();
     await end(placed[0] as Placed);
+    expect((await sockets()).length).toBeLessThanOrEqual(before.length);
     const lost = await vi.waitFor(() => {
       const gone = [1001, 1002].find((gateway) => of(placed, gateway).every(({ client }) => client.closed));
       expect(gone).toBeDefined();
