@@ -8,7 +8,7 @@
 
 import { type Dispatcher, registerDispatcher, type Subscription } from "simurgh/pubsub";
 import { type Pid, send, thisNode } from "simurgh/runtime";
-import { type Broadcast, type Frame, isBroadcast } from "./message.js";
+import { type Broadcast, bytesOf, EncodedPayload, type Frame, isBroadcast } from "./message.js";
 import { serializerFor } from "./serializers/index.js";
 import { joinLane, leaveLane, sendLane } from "./writer-messages.js";
 
@@ -98,6 +98,24 @@ export const fastlane: Dispatcher<Lanes> = {
     if (lane.members.size === 0) state.lanes.splice(state.lanes.indexOf(lane), 1);
   },
 
+  pack: (message) => {
+    const json = isBroadcast(message) ? jsonOf(message.payload) : undefined;
+    if (json === undefined) return { wire: [AS_IT_IS, message], message };
+    const { topic, event, payload } = message as Broadcast;
+    return {
+      wire: [AS_JSON, event, json],
+      message: { topic, event, payload: new EncodedPayload(json, payload) } satisfies Broadcast,
+    };
+  },
+
+  unpack(topic, wire) {
+    const [kind, first, json] = wire as readonly unknown[];
+    if (kind === AS_IT_IS) return first;
+    if (kind !== AS_JSON || typeof first !== "string" || typeof json !== "string")
+      throw new TypeError("neither a broadcast nor a message");
+    return { topic, event: first, payload: new EncodedPayload(json) } satisfies Broadcast;
+  },
+
   dispatch(topic, from, message, state) {
     if (!isBroadcast(message) || message.topic !== topic.topic) {
       for (const { pid } of topic.subscriptions())
@@ -109,7 +127,7 @@ export const fastlane: Dispatcher<Lanes> = {
     for (const lane of state.lanes) {
       if (lane.intercepts.includes(message.event)) {
         for (const pid of lane.members.values())
-          if (from === undefined || !pid.equals(from)) send(pid, message);
+          if (from === undefined || !pid.equals(from)) send(pid, decoded(message));
         continue;
       }
       const frame = encodeOnce(frames, lane.serializer, message);
@@ -118,9 +136,29 @@ export const fastlane: Dispatcher<Lanes> = {
       const except = sender !== undefined && lane.writer.equals(sender.writer) ? sender.connection : 0;
       send(lane.writer, sendLane(lane.key, frame, except));
     }
-    for (const { pid } of state.others) if (from === undefined || !pid.equals(from)) send(pid, message);
+    for (const { pid } of state.others)
+      if (from === undefined || !pid.equals(from)) send(pid, decoded(message));
   },
 };
+
+/** How a message crosses to other nodes. */
+const AS_IT_IS = 0;
+const AS_JSON = 1;
+
+/** Undefined for what JSON cannot say: bytes, as a payload or in one. */
+function jsonOf(payload: unknown): string | undefined {
+  if (typeof payload !== "object" || payload === null || bytesOf(payload) !== undefined) return undefined;
+  for (const value of Object.values(payload)) if (bytesOf(value) !== undefined) return undefined;
+  try {
+    return JSON.stringify(payload);
+  } catch {
+    return undefined;
+  }
+}
+
+/** For a process, which looks into it. */
+const decoded = (message: Broadcast): Broadcast =>
+  message.payload instanceof EncodedPayload ? { ...message, payload: message.payload.value } : message;
 
 registerDispatcher(fastlane);
 
@@ -133,7 +171,8 @@ function encodeOnce(
   if (!frames.has(serializer)) {
     let frame: Frame | undefined;
     try {
-      frame = serializerFor(serializer).encodeBroadcast(message);
+      const chosen = serializerFor(serializer);
+      frame = chosen.encodeBroadcast(chosen.takesEncoded === true ? message : decoded(message));
     } catch (error) {
       thisNode().report({
         kind: "notice",

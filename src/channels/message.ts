@@ -25,6 +25,26 @@ export interface Broadcast {
   readonly payload: unknown;
 }
 
+/**
+ * The payload of a broadcast as JSON, made once for the other nodes, or by one of them. It passes into frames as it is; only who
+ * must look into it decodes it.
+ */
+export class EncodedPayload {
+  readonly json: string;
+  #value: unknown;
+
+  /** `value` is what it was made of, where that is known. */
+  constructor(json: string, value?: unknown) {
+    this.json = json;
+    this.#value = value;
+  }
+
+  get value(): unknown {
+    this.#value ??= JSON.parse(this.json);
+    return this.#value;
+  }
+}
+
 /** One frame on its way to a client: text, or bytes of a binary frame. */
 export type Frame = string | Uint8Array;
 

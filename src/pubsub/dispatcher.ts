@@ -31,6 +31,13 @@ export interface Dispatcher<State = any> {
   open?(topic: TopicView): State;
   added?(state: State, subscription: Subscription): void;
   removed?(state: State, subscription: Subscription): void;
+  /**
+   * What crosses to other nodes in place of a message, and the message as it is dispatched here, which may hold what was
+   * encoded for them. Default: the message itself.
+   */
+  pack?(message: unknown): { readonly wire: unknown; readonly message: unknown };
+  /** The message again, on another node. Throws for what `pack` never makes. */
+  unpack?(topic: string, wire: unknown): unknown;
   /** Delivers `message` to everybody but `from`. */
   dispatch(topic: TopicView, from: Pid | undefined, message: unknown, state: State): void;
 }

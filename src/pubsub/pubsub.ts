@@ -307,9 +307,11 @@ function published(state: Instance, request: Published): void {
     return;
   }
   const [, topic, from, message, dispatcherName, local] = request;
-  const result = local ? "ok" : hand(state, () => state.adapter.broadcast(topic, message, dispatcherName));
-  if (result !== "ok") notice("error", `a broadcast on ${topic} was refused`, { reason: result[1] });
-  else deliverHere(state, topic, from, message, dispatcherName);
+  const here = local
+    ? { result: "ok" as const, message }
+    : toOthers(state, topic, message, dispatcherNamed(dispatcherName), dispatcherName);
+  if (here.result === "ok") deliverHere(state, topic, from, here.message, dispatcherName);
+  else notice("error", `a broadcast on ${topic} was refused`, { reason: here.result[1] });
 }
 
 // ------------------------------------------------------------------ topics move: see handover.ts
@@ -381,6 +383,21 @@ function notice(
   thisNode().report({ kind: "notice", level, text, pid: self(), metadata });
 }
 
+/** Sends to all other nodes. Gives the message as it is dispatched here. */
+function toOthers(
+  running: Instance,
+  topic: string,
+  message: unknown,
+  dispatcher: Dispatcher | undefined,
+  dispatcherName: string,
+): { readonly result: PublishResult; readonly message: unknown } {
+  const { adapter } = running;
+  const packed = adapter.alone === true ? undefined : dispatcher?.pack?.(message);
+  const wire = packed === undefined ? message : packed.wire;
+  const result = hand(running, () => adapter.broadcast(topic, wire, dispatcherName));
+  return { result, message: packed === undefined ? message : packed.message };
+}
+
 /** Asks the adapter. One that throws must not take the broadcaster down. */
 function hand({ name }: Instance, publish: () => PublishResult): PublishResult {
   try {
@@ -403,7 +420,20 @@ function fromElsewhere(state: Instance, topic: unknown, message: unknown, dispat
     count(state, "malformed", "a message from another node has no topic or no dispatcher", {});
     return;
   }
-  deliverHere(state, topic, undefined, message, dispatcherName);
+  const unpack = dispatcherNamed(dispatcherName)?.unpack;
+  let unpacked = message;
+  if (unpack !== undefined) {
+    try {
+      unpacked = unpack(topic, message);
+    } catch (error) {
+      count(state, "malformed", `a message from another node is none that ${dispatcherName} made`, {
+        topic,
+        error,
+      });
+      return;
+    }
+  }
+  deliverHere(state, topic, undefined, unpacked, dispatcherName);
 }
 
 function deliverHere(
@@ -480,8 +510,11 @@ function directFrom(
   dispatcherName: string,
 ): PublishResult {
   // To this node: in the sender's own turn, as a broadcast is, so that the order of both is the sender's (P-020).
-  if (nodeName !== running.adapter.nodeName())
-    return hand(running, () => running.adapter.directBroadcast(nodeName, topic, message, dispatcherName));
+  if (nodeName !== running.adapter.nodeName()) {
+    const packed = dispatcherNamed(dispatcherName)?.pack?.(message);
+    const wire = packed === undefined ? message : packed.wire;
+    return hand(running, () => running.adapter.directBroadcast(nodeName, topic, wire, dispatcherName));
+  }
   deliverHere(running, topic, undefined, message, dispatcherName);
   return "ok";
 }
@@ -517,12 +550,13 @@ function publish(
       return "ok";
     }
   }
-  if (!local) {
-    const result = hand(running, () => running.adapter.broadcast(topic, message, dispatcher.name));
-    if (result !== "ok") return result;
+  if (local) {
+    running.table.dispatch(topic, from, message, dispatcher);
+    return "ok";
   }
-  running.table.dispatch(topic, from, message, dispatcher);
-  return "ok";
+  const here = toOthers(running, topic, message, dispatcher, dispatcher.name);
+  if (here.result === "ok") running.table.dispatch(topic, from, here.message, dispatcher);
+  return here.result;
 }
 
 function orThrow(result: PublishResult): "ok" {

@@ -14,6 +14,8 @@ export interface Serializer {
   encodeReply(joinRef: WireRef, ref: WireRef, topic: string, status: string, response: unknown): Frame;
   /** Encoded once for all subscribers that share this serializer. */
   encodeBroadcast(broadcast: Broadcast): Frame;
+  /** It puts the JSON of an `EncodedPayload` into a broadcast's frame as it is. Default: it gets the decoded payload. */
+  readonly takesEncoded?: true;
   /** `phx_close` and `phx_error` carry the join_ref as their ref too (C-045, C-046). */
   encodeControl(joinRef: WireRef, topic: string, event: string, payload: unknown): Frame;
 }

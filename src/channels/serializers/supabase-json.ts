@@ -89,6 +89,7 @@ function refuseBytes(what: string, payload: unknown): void {
 
 export const supabaseJson: Serializer = {
   name: "supabase_json",
+  takesEncoded: true,
 
   scan: (data) =>
     typeof data !== "string" && data[0] === USER_BROADCAST_PUSH ? scanUserBroadcast(data) : v2Json.scan(data),

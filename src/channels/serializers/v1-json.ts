@@ -4,7 +4,7 @@
  */
 
 import { type ScannedFrame, scanned } from "../frame-scanner.js";
-import { bytesOf, checkedResponse, type Frame, type WireRef } from "../message.js";
+import { bytesOf, checkedResponse, EncodedPayload, type Frame, type WireRef } from "../message.js";
 import type { Serializer } from "./serializer.js";
 
 const encode = (topic: string, event: string, payload: unknown, ref: WireRef): Frame => {
@@ -18,6 +18,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 
 export const v1Json: Serializer = {
   name: "v1_json",
+  takesEncoded: true,
 
   /** All of `topic`, `event`, `payload` and `ref` must be there; join_ref may be (C-016). */
   scan(data): ScannedFrame | undefined {
@@ -40,6 +41,9 @@ export const v1Json: Serializer = {
       throw new TypeError(`the ${status} reply is binary, which protocol 1.0.0 cannot carry`);
     return encode(topic, "phx_reply", { status, response: checkedResponse(status, response) }, ref);
   },
-  encodeBroadcast: ({ topic, event, payload }) => encode(topic, event, payload, null),
+  encodeBroadcast: ({ topic, event, payload }) =>
+    payload instanceof EncodedPayload
+      ? `${JSON.stringify({ topic, event }).slice(0, -1)},"payload":${payload.json},"ref":null}`
+      : encode(topic, event, payload, null),
   encodeControl: (joinRef, topic, event, payload) => encode(topic, event, payload, joinRef),
 };

@@ -8,6 +8,7 @@ import {
   bytesOf,
   checkedResponse,
   checkPayload,
+  EncodedPayload,
   type Frame,
   type WireRef,
 } from "../message.js";
@@ -56,6 +57,7 @@ const refText = (ref: WireRef): string =>
 
 export const v2Json: Serializer = {
   name: "v2_json",
+  takesEncoded: true,
 
   scan: (data) => (typeof data === "string" ? scanText(data) : scanBinary(data)),
 
@@ -111,6 +113,8 @@ export const v2Json: Serializer = {
         ],
         bytes,
       );
+    if (payload instanceof EncodedPayload)
+      return `${JSON.stringify([null, null, topic, event]).slice(0, -1)},${payload.json}]`;
     checkPayload(event, payload);
     return JSON.stringify([null, null, topic, event, payload]);
   },
