@@ -145,7 +145,9 @@ test("what can never work is refused at the start, and says what to write", asyn
       () => "started",
       (error: Error) => error.message,
     );
-  expect(await refused({ adapter: "rabbit", url: "x" })).toMatch(/must be \\"nats\\", \\"redis\\" or/);
+  expect(await refused({ adapter: "rabbit", url: "x" })).toMatch(
+    /must be \\"nats\\", \\"redis\\", \\"hub\\" or/,
+  );
   expect(await refused({ adapter: "nats" })).toMatch(/cluster.url is missing: write nats:/);
   expect(await refused({ adapter: "nats", url: "nats://127.0.0.1", nodeName: "" })).toMatch(
     /a node name must be/,
