@@ -1,4 +1,4 @@
-// npm run bench [-- name]: runs the questions in bench/<name>/, one file each, all or those named, one after the other, each
+// npm run bench [-- name] [--url ws://…]: runs the questions in bench/<name>/, one file each, all or those named, one after the other, each
 // in a process of its own and on the built code.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -15,8 +15,11 @@ const questionsOf = (name) =>
 const all = (existsSync(bench) ? readdirSync(bench, { withFileTypes: true }) : [])
   .filter((entry) => entry.isDirectory() && entry.name !== "fixtures" && questionsOf(entry.name).length > 0)
   .map((entry) => entry.name);
-const [first, ...rest] = process.argv.slice(2);
-const wanted = first === undefined ? all : [first];
+// What follows the name, or stands without one, is for the questions: --url, see bench/README.md.
+const args = process.argv.slice(2);
+const named = args[0] !== undefined && !args[0].startsWith("--");
+const rest = named ? args.slice(1) : args;
+const wanted = named ? [args[0]] : all;
 for (const name of wanted) {
   if (!all.includes(name)) {
     console.error(`there is no bench named ${name}; there are: ${all.join(", ") || "none"}`);

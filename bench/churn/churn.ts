@@ -5,7 +5,7 @@ await compareServers({
   name: "churn",
   question: "Connect, join, go",
   scenario: "churn",
-  options: { clients: 100, rounds: 20 },
+  options: { clients: 100, rounds: 10 },
   servers: [SERVERS.simurgh, SERVERS.sharded, SERVERS.ws, SERVERS.socketIo],
   measure: "CPU µs per life",
 });

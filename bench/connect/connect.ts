@@ -5,8 +5,8 @@ await compareServers({
   name: "connect",
   question: "Connect and join",
   scenario: "connect",
-  options: { clients: 1000 },
+  options: { clients: 2000 },
   servers: [SERVERS.simurgh, SERVERS.sharded, SERVERS.ws, SERVERS.socketIo],
-  measure: "CPU µs per connect and join",
+  measure: "CPU µs per join",
   target: 1.6,
 });

@@ -5,7 +5,7 @@ await compareServers({
   name: "echo",
   question: "Echo, 100 clients",
   scenario: "echo",
-  options: { clients: 100, seconds: 3 },
+  options: { clients: 100, seconds: 2 },
   servers: [SERVERS.simurgh, SERVERS.sharded, SERVERS.ws, SERVERS.socketIo],
   measure: "CPU µs per request",
   target: 1.15,

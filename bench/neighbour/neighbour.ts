@@ -16,5 +16,4 @@ await compareServers({
   servers: [SERVERS.twoShards, SERVERS.simurgh, SERVERS.ws, SERVERS.socketIo],
   measure: "p99 ms beside a busy room",
   env: { BUSY_TOPIC: busy ?? "room:busy" },
-  rounds: 1,
 });

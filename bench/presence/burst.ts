@@ -6,7 +6,6 @@ await compareServers({
   question: "500 join one presence room at once",
   scenario: "presence",
   options: { clients: 500 },
-  servers: [SERVERS.simurgh, SERVERS.sharded],
+  servers: [SERVERS.simurgh, SERVERS.sharded, SERVERS.ws, SERVERS.socketIo],
   measure: "frames",
-  rounds: 1,
 });
