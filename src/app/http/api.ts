@@ -1,5 +1,5 @@
 /**
- * The JSON API: accounts.ts, challenges.ts, and what holds for all of it. Every error has the right status and
+ * The JSON API: accounts.ts, challenges.ts, versions.ts, and what holds for all of it. Every error has the right status and
  * `{error: {code, message}}`.
  */
 import { type Context, Hono } from "hono";
@@ -13,6 +13,7 @@ import { ApiError, errorAnswer } from "./errors.js";
 import { securityHeaders } from "./headers.js";
 import { Way } from "./request.js";
 import { sameOrigin } from "./same-origin.js";
+import { type RoomHistory, versionRoutes } from "./versions.js";
 
 export interface ApiOptions {
   readonly repository: Repository;
@@ -24,6 +25,8 @@ export interface ApiOptions {
   readonly disconnect: (userId: number) => void;
   /** Tells everybody in a room. */
   readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
+  /** Changes the text of rooms. */
+  readonly rooms: RoomHistory;
   /** Whether the server is up and may be sent users. */
   readonly ready: () => boolean;
   /** How this node is joined to others. */
@@ -77,6 +80,7 @@ export function createApi({
   api.route("/", accountRoutes({ ...options, way }));
   const challenges = { ...options, caller: (context: Context) => callerOf(context, options) };
   api.route("/challenges", challengeRoutes(challenges));
+  api.route("/challenges", versionRoutes(challenges));
   api.route("/invitations", invitationRoutes(challenges));
   app.route("/api", api);
   app.all("/api/*", ({ req: { path, method } }) => {

@@ -17,16 +17,13 @@
  *
  * and for whoever was sent a link: POST /api/invitations/accept {token} → {challenge_id, role}.
  */
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { invitationHash, newInvitationToken } from "../auth/invitation-tokens.js";
-import type { Repository } from "../storage/repository-client.js";
-import type { Role } from "../storage/sharing.js";
-import type { Caller } from "./accounts.js";
+import { type AccessOptions, challengeAccess, numberIn } from "./challenge-access.js";
 import { ApiError, orFail } from "./errors.js";
 import {
   AcceptBody,
   ChallengeChangesBody,
-  challengeId,
   MemberBody,
   NewChallengeBody,
   NewInvitationBody,
@@ -34,9 +31,7 @@ import {
 } from "./input.js";
 import { readBody, readQuery } from "./request.js";
 
-export interface ChallengeOptions {
-  readonly repository: Repository;
-  readonly caller: (context: Context) => Promise<Caller>;
+export interface ChallengeOptions extends AccessOptions {
   /** Tells everybody in a room. */
   readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
 }
@@ -44,18 +39,7 @@ export interface ChallengeOptions {
 export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptions): Hono {
   const app = new Hono();
 
-  /** The caller and their role in the challenge of the path. Throws for whoever has none. */
-  const entering = async (context: Context): Promise<{ id: number; role: Role }> => {
-    const { userId } = await caller(context);
-    const id = numberIn(context, "id");
-    return { id, role: orFail(await repository.role(id, userId)) };
-  };
-
-  const owning = async (context: Context): Promise<number> => {
-    const { id, role } = await entering(context);
-    if (role !== "owner") throw new ApiError(403, "forbidden", "Only the owner of a challenge may do this.");
-    return id;
-  };
+  const { entering, owning } = challengeAccess({ repository, caller });
 
   app.get("/", async (context) => {
     const { userId } = await caller(context);
@@ -81,7 +65,7 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
   });
 
   app.patch("/:id", async (context) => {
-    const id = await owning(context);
+    const { id } = await owning(context);
     const changes = await readBody(context, ChallengeChangesBody);
     const challenge = orFail(await repository.changeChallenge(id, changes));
     const { response: _response, ...shown } = challenge;
@@ -91,19 +75,19 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
   });
 
   app.delete("/:id", async (context) => {
-    const id = await owning(context);
+    const { id } = await owning(context);
     orFail(await repository.deleteChallenge(id));
     tellRoom(id, "access:changed", {});
     return context.body(null, 204);
   });
 
   app.get("/:id/sharing", async (context) => {
-    const id = await owning(context);
+    const { id } = await owning(context);
     return context.json(orFail(await repository.sharing(id)));
   });
 
   app.post("/:id/invitations", async (context) => {
-    const challenge = await owning(context);
+    const { id: challenge } = await owning(context);
     const { role, hours } = await readBody(context, NewInvitationBody);
     const token = newInvitationToken();
     const invitation = orFail(
@@ -113,13 +97,13 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
   });
 
   app.delete("/:id/invitations/:number", async (context) => {
-    const id = await owning(context);
+    const { id } = await owning(context);
     orFail(await repository.revoke(id, numberIn(context, "number")));
     return context.body(null, 204);
   });
 
   app.put("/:id/members/:number", async (context) => {
-    const id = await owning(context);
+    const { id } = await owning(context);
     const userId = numberIn(context, "number");
     const { role } = await readBody(context, MemberBody);
     orFail(await repository.setMember(id, userId, role));
@@ -148,10 +132,4 @@ export function invitationRoutes({ repository, caller, tellRoom }: ChallengeOpti
     return context.json({ challenge_id: id, role });
   });
   return app;
-}
-
-function numberIn(context: Context, name: string): number {
-  const id = challengeId(context.req.param(name) ?? "");
-  if (id === undefined) throw new ApiError(404, "not_found", "There is no such thing.");
-  return id;
 }

@@ -8,6 +8,7 @@ import { Endpoint, type ServerContext } from "simurgh/channels";
 import type { RuntimeNode } from "simurgh/runtime";
 import { type AppFacts, ENDPOINT, setAppFacts } from "../channels/app-facts.js";
 import { userTopic } from "../channels/user-topic.js";
+import { Rooms } from "../rooms/rooms.js";
 import { askRepository, type Repository, repositoryBy } from "../storage/repository-client.js";
 import { type ApiOptions, createApi } from "./api.js";
 import { serveWeb } from "./web.js";
@@ -31,6 +32,10 @@ export function server(
     disconnect: (userId) => outward(() => Endpoint.disconnect(ENDPOINT, userTopic(userId))),
     tellRoom: (id, event, payload) =>
       outward(() => Endpoint.broadcast(ENDPOINT, `challenges:${id}`, event, payload)),
+    rooms: {
+      restore: (id, seq, userId) => node.run(() => Rooms.restore(id, seq, userId)),
+      write: (id, text, userId) => node.run(() => Rooms.write(id, text, userId)),
+    },
     ready: () => http.listening,
     cluster: () => node.run(() => Endpoint.health(endpoint)),
     onError: (error) =>

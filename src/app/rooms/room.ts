@@ -222,9 +222,10 @@ class Room {
       case "restore":
         // What it is now must not be lost by it.
         live.saving.snapshot();
-        this.#edit(live, request[1], diff(live.document.text, normalText(request[2])), (stored) =>
-          answer(stored === undefined ? ["error", "unavailable"] : ["ok", stored]),
-        );
+        this.#edit(live, request[1], diff(live.document.text, normalText(request[2])), (stored) => {
+          answer(stored === undefined ? ["error", "unavailable"] : ["ok", stored]);
+          if (stored !== undefined) this.#tellTextSoon();
+        });
         break;
       case "text":
         answer(["ok", live.document.text]);

@@ -145,8 +145,12 @@ export const Rooms = {
   async restore(id: number, seq: number, userId: number): Promise<Outcome<number>> {
     const version = await Rooms.preview(id, seq);
     if (version[0] === "error") return version;
-    return askDesk(id, ["restore", userId, version[1].text]);
+    return Rooms.write(id, version[1].text, userId);
   },
+
+  /** Makes the text this one, in the same way. */
+  write: (id: number, text: string, userId: number): Promise<Outcome<number>> =>
+    askDesk(id, ["restore", userId, text]),
 
   /** The text as it is now. Starts the room when it is not live. */
   text: (id: number): Promise<Outcome<string>> => askDesk(id, ["text"]),

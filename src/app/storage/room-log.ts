@@ -284,7 +284,8 @@ export function roomLog({ transactions, dialect }: Database) {
         // Another node was faster.
         if (before[0] !== undefined && before[0].seq >= seq) return ok(null);
         await insertSnapshot(transaction, id, room.epoch, seq, state, text, authors);
-        await project(transaction, id, text);
+        // What was stored after this state has its own text, and may have come first.
+        if (room.last_seq === seq) await project(transaction, id, text);
         await transaction.query("DELETE FROM room_updates WHERE challenge_id = ? AND seq <= ?", [
           id,
           before[0]?.seq ?? 0,

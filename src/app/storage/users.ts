@@ -1,5 +1,5 @@
 /** Accounts: who may log in, and what others see of them. */
-import { EntitySchema } from "typeorm";
+import { EntitySchema, In } from "typeorm";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
 
 export interface User {
@@ -56,6 +56,15 @@ export function users({ source }: Database) {
     async userByEmail(email: string): Promise<Outcome<UserView & { readonly passwordHash: string }>> {
       const user = await table.findOneBy({ emailNormal: normalEmail(email) });
       return user === null ? NOT_FOUND : ["ok", { ...userView(user), passwordHash: user.passwordHash }];
+    },
+
+    /** How these users are called, by id. */
+    async firstNames(ids: readonly number[]): Promise<Outcome<Readonly<Record<number, string>>>> {
+      const found = await table.find({
+        where: { id: In([...new Set(ids)]) },
+        select: { id: true, firstName: true },
+      });
+      return ["ok", Object.fromEntries(found.map(({ id, firstName }) => [id, firstName]))];
     },
 
     async setPassword(id: number, passwordHash: string): Promise<Outcome<null>> {

@@ -12,6 +12,7 @@ import type {
   Member,
   Sharing,
   Signed,
+  Version,
 } from "./types.js";
 
 export { ApiError, messageOf } from "./fetch-json.js";
@@ -87,6 +88,17 @@ export const api = {
   ) => request(challengePath(id), { method: "PATCH", body }) as Promise<Challenge>,
 
   deleteChallenge: (id: string) => request(challengePath(id), { method: "DELETE" }),
+
+  versions: (id: string, signal?: AbortSignal) =>
+    request(`${challengePath(id)}/versions`, { signal }) as Promise<readonly Version[]>,
+
+  version: (id: string, seq: number, signal?: AbortSignal) =>
+    request(`${challengePath(id)}/versions/${seq}`, { signal }) as Promise<{ readonly text: string }>,
+
+  restoreVersion: (id: string, seq: number) =>
+    request(`${challengePath(id)}/versions/${seq}/restore`, { method: "POST" }),
+
+  resetRoom: (id: string) => request(`${challengePath(id)}/reset`, { method: "POST" }),
 
   sharing: (id: string | number, signal?: AbortSignal) =>
     request(`${challengePath(id)}/sharing`, { signal }) as Promise<Sharing>,

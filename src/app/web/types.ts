@@ -53,6 +53,14 @@ export interface Sharing {
   readonly invitations: readonly Invitation[];
 }
 
+/** A former state of a room's text. */
+export interface Version {
+  readonly seq: number;
+  readonly at: string;
+  /** Who has edited since the one before. */
+  readonly authors: readonly string[];
+}
+
 export interface Signed {
   readonly token: string;
   readonly user: User;

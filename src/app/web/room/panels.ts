@@ -7,6 +7,7 @@
 import type { ComponentType } from "preact";
 import type { Challenge, Signed } from "../types.js";
 import { ChatPanel } from "./panels/chat.js";
+import { HistoryPanel } from "./panels/history.js";
 import { SharePanel } from "./panels/share.js";
 import type { RoomView } from "./room-link.js";
 
@@ -40,5 +41,6 @@ export interface Panel {
 
 export const PANELS: readonly Panel[] = [
   { id: "chat", title: "Chat", Content: ChatPanel },
+  { id: "history", title: "History", Content: HistoryPanel },
   { id: "share", title: "Share", Content: SharePanel },
 ];
