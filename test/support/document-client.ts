@@ -150,6 +150,7 @@ export class DocumentClient {
       .receive("error", (error: { reason: string }) => {
         this.errors.push(error);
         if (this.joins === joins) this.unanswered -= 1;
+        this.synced = false;
         // A gap heals by asking again; being too fast by waiting.
         setTimeout(() => this.channel.state === "joined" && this.#sync(), error.reason === "rate" ? 200 : 20);
       });

@@ -95,6 +95,8 @@ const IDLE_MS = 60_000;
 /** How soon to look into the log for what was lost on the way from another node, and how often in any case. */
 const GAP_MS = 300;
 const LOOK_MS = 15_000;
+/** After a crash clients bring back what it has lost, of each other too: so long nobody's id is protected. */
+const YOUNG_MS = 60_000;
 const TELL_TEXT_MS = 50;
 const TELL_CURSORS_MS = 50;
 /** What a try on a copy, and a bad update, cost of what a client may send. */
@@ -107,6 +109,7 @@ class Live {
   readonly document: SharedDocument;
   readonly saving: Saving;
   readonly epoch: string;
+  readonly since = now();
   challenge: ChallengeView;
   /** Edits of whole texts that are not stored, so nobody was told of them. */
   withheld: Uint8Array[] = [];
@@ -355,7 +358,9 @@ class Room {
       replyTo(ref, "error", refusal);
       return;
     }
-    const applied = live.document.apply(bytes, (client) => this.#members.mayExtend(member.userId, client));
+    const young = now() - live.since < YOUNG_MS;
+    const mayExtend = (client: number): boolean => young || this.#members.mayExtend(member.userId, client);
+    const applied = live.document.apply(bytes, mayExtend);
     if (applied.tried) member.updates.charge(TRIED_COST);
     const waiting = { stored: (seq: number): void => replyTo(ref, "ok", { seq }) };
     switch (applied.type) {

@@ -329,6 +329,7 @@ describe("an update", () => {
       const ann = await here.enter("Ann", { userId: 1, client: mine.doc.clientID });
       const eve = await here.enter("Eve", { userId: 2 });
       theirs.doc.clientID = mine.doc.clientID;
+      await here.advance(60_000);
       const forged = here.update(
         eve,
         theirs.change((text) => text.insert(0, "forged")),
@@ -340,6 +341,28 @@ describe("an update", () => {
       await here.settle();
       expect(here.replyTo(forged)).toEqual(["error", { reason: "bad_update" }]);
       expect(here.replyTo(real)).toEqual(["ok", { seq: 1 }]);
+    }),
+  );
+
+  test(
+    "may bring what others had written, after a crash has lost it, from each of them",
+    world(async (here) => {
+      const [one, two] = [await Editor.of(here), await Editor.of(here)];
+      const lost = one.change((text) => text.insert(0, "one "));
+      Y.applyUpdate(two.doc, lost);
+      Y.applyUpdate(
+        one.doc,
+        two.change((text) => text.insert(4, "two ")),
+      );
+      const ann = await here.enter("Ann", { userId: 1, client: one.doc.clientID });
+      const bob = await here.enter("Bob", { userId: 2, client: two.doc.clientID });
+      const refs = [
+        here.update(ann, Y.encodeStateAsUpdate(one.doc)),
+        here.update(bob, Y.encodeStateAsUpdate(two.doc)),
+      ];
+      await here.settle();
+      expect(refs.map((ref) => here.replyTo(ref))).toEqual(Array(2).fill(["ok", { seq: 1 }]));
+      expect(here.repository.text).toBe("one two hello");
     }),
   );
 
