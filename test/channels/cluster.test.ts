@@ -127,6 +127,38 @@ test("P-733 health tells the nodes, what is wrong, and whether sending clients e
   await alone.stop();
 });
 
+test("C-167 a long-poll session is reached through any node", async () => {
+  const topic = fresh();
+  const ask = async (server: TestServer, method: string, token = "", body?: unknown) => {
+    const url = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0&token=${token}`;
+    const response = await fetch(url, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return (await response.json()) as { status: number; token: string; messages: string[] };
+  };
+  const { status, token } = await ask(a, "GET");
+  expect(status).toBe(410);
+  expect((await ask(b, "POST", token, ["1", "1", topic, "phx_join", { name: "far" }])).status).toBe(200);
+  const frames: unknown[][] = [];
+  const poll = async (server: TestServer): Promise<void> => {
+    const answer = await ask(server, "GET", token);
+    expect([200, 204]).toContain(answer.status);
+    frames.push(...(answer.messages ?? []).map((text) => JSON.parse(text) as unknown[]));
+  };
+  while (!frames.some(event("welcome"))) await poll(b);
+  const large = "x".repeat(200_000);
+  for (const n of [1, 2, 3]) await b.run(() => Endpoint.broadcast("endpoint", topic, "large", { n, large }));
+  while (frames.filter(event("large")).length < 3) await poll(b);
+  expect(frames.filter(event("large")).map((frame) => (frame[4] as { n: number }).n)).toEqual([1, 2, 3]);
+  expect((await ask(b, "POST", token, ["1", "2", topic, "shout", { n: 1 }])).status).toBe(200);
+  while (!frames.some(event("shout"))) await poll(a);
+  const forged = `${token.slice(0, -1)}${token.endsWith("A") ? "B" : "A"}`;
+  expect((await ask(b, "POST", forged, ["1", "3", topic, "shout", {}])).status).toBe(410);
+  const unknown = await ask(b, "GET", "");
+  expect(unknown.status).toBe(410);
+});
+
 test("without the engine the clients of a node still hear each other", async () => {
   const topic = fresh();
   const [one, two, far] = [await joined(a, topic), await joined(a, topic), await joined(b, topic)];

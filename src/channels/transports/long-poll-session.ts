@@ -7,6 +7,7 @@
 import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
 import type { GatewayHost, LongPollOptions } from "../mount.js";
 import type { Connection, Outgoing } from "../writer.js";
+import { type Home, SessionRelay } from "./long-poll-relay.js";
 
 /** What a client wants of its session. A poll has a name by which it is given up. */
 export type SessionRequest =
@@ -29,6 +30,9 @@ const GONE = answer(410);
 
 /** Polls of one session that may wait at once; of more the oldest is answered. */
 const MAX_POLLS = 8;
+
+/** Characters of one answer's frames: as bytes they fit into what crosses between nodes. */
+const MAX_ANSWER = 256 * 1024;
 
 interface Poll {
   readonly name: string;
@@ -119,10 +123,17 @@ export class Session implements Connection {
     poll.resolve(answer(status, status === 200 ? this.#take() : []));
   }
 
+  /** As many frames as fit in an answer that may have to cross to another node; at least one. */
   #take(): string[] {
-    const frames = this.#frames;
-    this.#frames = [];
-    this.#bytes = 0;
+    let length = 0;
+    let count = 0;
+    for (const frame of this.#frames) {
+      length += frame.length;
+      if (count > 0 && length > MAX_ANSWER) break;
+      count += 1;
+    }
+    const frames = this.#frames.splice(0, count);
+    for (const frame of frames) this.#bytes -= frame.length;
     return frames;
   }
 
@@ -141,9 +152,20 @@ export class Session implements Connection {
 export class Sessions {
   readonly #host: GatewayHost;
   readonly #sessions = new Map<string, Session>();
+  readonly #relay: SessionRelay | undefined;
 
-  constructor(host: GatewayHost) {
+  /** `nodeName` is this node's in the cluster; undefined when there are no others. */
+  constructor(host: GatewayHost, nodeName: string | undefined) {
     this.#host = host;
+    if (nodeName !== undefined) {
+      this.#relay = new SessionRelay(host, nodeName, (request) => this.answer(request));
+      this.#relay.start();
+    }
+  }
+
+  /** Where sessions of this gateway are, for other nodes; "" without a cluster. */
+  get nodeName(): string {
+    return this.#relay?.nodeName ?? "";
   }
 
   add(name: string, session: Session): void {
@@ -154,11 +176,12 @@ export class Sessions {
     this.#sessions.delete(name);
   }
 
-  /** Asks a session of the gateway on the node `home`. Null when it is not there any more, or its gateway is not. */
-  async ask(home: number, request: SessionRequest): Promise<SessionAnswer | null> {
-    if (home === this.#host.node.index) return this.answer(request);
+  /** Asks a session of the gateway at `home`. Null when it is not there any more, its gateway is not, or is silent for `ms`. */
+  async ask(home: Home, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
+    if (home.node !== this.nodeName) return (await this.#relay?.ask(home, request, ms)) ?? null;
+    if (home.gateway === this.#host.node.index) return this.answer(request);
     try {
-      return await this.#host.relay(home, request);
+      return await this.#host.relay(home.gateway, request);
     } catch (error) {
       if (error instanceof ExitSignal) return null;
       throw error;

@@ -12,11 +12,13 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { onExit } from "simurgh/runtime";
+import { endpointFacts } from "../endpoint-registry.js";
 import { checkRequestOrigin, handshake, type Target } from "../handshake.js";
 import { type Limit, logRequest } from "../logging.js";
 import type { GatewayHost, LongPollOptions, MountedSocket } from "../mount.js";
 import { resolveTransport } from "../mount-options.js";
 import { type MountPath, mountPath } from "../mount-path.js";
+import type { Home } from "./long-poll-relay.js";
 import { Session, type SessionAnswer, Sessions } from "./long-poll-session.js";
 
 const DEFAULTS: Required<
@@ -31,6 +33,9 @@ const DEFAULTS: Required<
 
 /** Frames of one POST that are handled; the rest is ignored (C-152). */
 const MAX_BATCH = 100;
+
+/** A request to another node and its answer may take this long beyond what the session itself takes. */
+const ON_ITS_WAY_MS = 5000;
 
 interface Polling extends Target {
   readonly at: MountPath;
@@ -49,8 +54,7 @@ interface Asked {
 
 /** Where a client's session is. */
 interface Place {
-  /** Node index of its gateway. */
-  readonly home: number;
+  readonly home: Home;
   readonly session: string;
   readonly token: string;
 }
@@ -63,7 +67,6 @@ export class LongPollListener {
 
   constructor(host: GatewayHost, mounted: readonly MountedSocket[]) {
     this.#host = host;
-    this.sessions = new Sessions(host);
     this.#sockets = mounted.flatMap((socket) => {
       const { longpoll = false } = socket.mount;
       if (longpoll === false) return [];
@@ -83,6 +86,8 @@ export class LongPollListener {
         },
       ];
     });
+    const { cluster } = endpointFacts(host.options.endpoint);
+    this.sessions = new Sessions(host, this.#sockets.length === 0 ? undefined : cluster?.nodeName);
   }
 
   /** Answers a request to one of its paths; false for any other. */
@@ -123,7 +128,7 @@ export class LongPollListener {
       }
       case "GET": {
         const place = this.#placeOf(target, request, url);
-        const answer = place && (await this.#poll(place, response));
+        const answer = place && (await this.#poll(place, response, target.options.windowMs));
         if (!answer) return this.#begin(asked);
         const { status, messages } = answer;
         return respond(
@@ -148,7 +153,8 @@ export class LongPollListener {
     if (!shaken.ok) return respond(response, { status: 403 });
     const key = randomBytes(18).toString("base64url");
     const issued = Math.floor(Date.now() / 1000).toString(36);
-    const token = this.#sign(target, `${host.node.index}.${key}.${issued}`);
+    const node = Buffer.from(this.sessions.nodeName).toString("base64url");
+    const token = this.#sign(target, `${host.node.index}~${node}.${key}.${issued}`);
     const id = host.writer.reserve();
     const session = new Session(host, target.options, () => {
       this.sessions.delete(key);
@@ -193,22 +199,29 @@ export class LongPollListener {
     const given = Buffer.from(token);
     if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined;
     if (Date.now() / 1000 - Number.parseInt(issued, 36) > target.options.maxAge) return undefined;
-    return { home: Number(home), session, token };
+    const [gateway, node = ""] = home.split("~");
+    return {
+      home: { gateway: Number(gateway), node: Buffer.from(node, "base64url").toString() },
+      session,
+      token,
+    };
   }
 
   /** Null when there is no such session any more. */
-  #poll({ home, session }: Place, response: ServerResponse): Promise<SessionAnswer | null> {
+  #poll({ home, session }: Place, response: ServerResponse, windowMs: number): Promise<SessionAnswer | null> {
     this.#polls += 1;
     const poll = `${this.#host.node.index}.${this.#polls}`;
     // A client that has gone takes no frames with it.
     response.on("close", () => {
       if (!response.writableEnded) this.#giveUp(home, session, poll);
     });
-    return this.sessions.ask(home, ["poll", session, poll]);
+    return this.sessions.ask(home, ["poll", session, poll], windowMs + ON_ITS_WAY_MS);
   }
 
-  #giveUp(home: number, session: string, poll: string): void {
-    this.#host.node.run(() => this.sessions.ask(home, ["give up", session, poll])).catch(() => {});
+  #giveUp(home: Home, session: string, poll: string): void {
+    this.#host.node
+      .run(() => this.sessions.ask(home, ["give up", session, poll], ON_ITS_WAY_MS))
+      .catch(() => {});
   }
 
   async #publish(
@@ -223,8 +236,9 @@ export class LongPollListener {
       response.writeHead(400, { connection: "close" }).end();
       return;
     }
-    const answer =
-      place && (await this.sessions.ask(place.home, ["publish", place.session, partsOf(request, body)]));
+    const parts = partsOf(request, body);
+    const ms = parts.length * options.windowMs + ON_ITS_WAY_MS;
+    const answer = place && (await this.sessions.ask(place.home, ["publish", place.session, parts], ms));
     respond(response, { status: answer?.status ?? 410 });
   }
 }
