@@ -21,6 +21,8 @@ export interface FragileServer {
   readonly reports: readonly Report[];
   /** Index of the thread that owns a topic; 0 is the main thread. */
   ownerOf(topic: string): Promise<number>;
+  /** Runs `fn` as a process of the server's main thread. */
+  run<T>(fn: () => T | Promise<T>): Promise<T>;
   /** Ends a shard's thread from outside, by force. */
   killShard(index: number): Promise<void>;
   stop(): Promise<void>;
@@ -66,6 +68,7 @@ export async function startFragileServer(shards: number): Promise<FragileServer>
     port: (server.address() as AddressInfo).port,
     reports,
     ownerOf: (topic) => node.run(() => PubSub.ownerOf(`${ENDPOINT}.pubsub`, topic)),
+    run: (fn) => node.run(fn),
     killShard: (index) =>
       node.run(() => {
         const thread = whereis(threadName(index));
