@@ -180,6 +180,12 @@ describeWith("Chromium", "the product in browsers", () => {
     await bob.ready();
     expect(bob.page.url()).toBe(room);
     await ann.sees("Ann", "Bob");
+    await ann.page.getByRole("tab", { name: /Chat/ }).click();
+    await ann.page.getByRole("tab", { name: /Share/ }).click();
+    await ann.page.getByLabel("What Bob may do").selectOption("removed");
+    await bob.page.getByText("has closed it for you").waitFor();
+    await bob.page.getByRole("heading", { name: "Challenges" }).waitFor();
+    await ann.sees("Ann");
     await bob.page.goto(`${server.url}/join#nonsense`);
     await bob.page.getByText(/not good any more/).waitFor();
   });

@@ -4,6 +4,7 @@
  */
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { api, messageOf } from "../../api.js";
+import { navigate } from "../../router.js";
 import { joinPath, roomPath } from "../../routes.js";
 import type { ChallengeDetails, Invitation, Member, Sharing } from "../../types.js";
 import { Notice } from "../../ui/notice.js";
@@ -19,6 +20,7 @@ export function SharePanel({ room, challenge, view, shown }: PanelProps) {
   const [stamp, setStamp] = useState(0);
   const refresh = useCallback(() => setStamp((n) => n + 1), []);
   useEffect(() => room.on("room:access", refresh), [room, refresh]);
+  useEffect(() => room.on("room:closed", leave), [room]);
   // Looked up when it is first shown, and anew when something has changed.
   const [loading, retry] = useLoading(
     `${id} ${stamp} ${shown}`,
@@ -45,6 +47,18 @@ export function SharePanel({ room, challenge, view, shown }: PanelProps) {
       )}
     </div>
   );
+}
+
+const CLOSED: Readonly<Record<string, string>> = {
+  removed: "The owner of that room has closed it for you. Ask them if you want back in.",
+  deleted: "The owner of that challenge has deleted it, and its room is closed.",
+};
+
+/** The server has ended this room for us. */
+function leave(payload: unknown): void {
+  const { reason } = payload as { reason?: unknown };
+  toast({ tone: "error", text: CLOSED[String(reason)] ?? "That room is closed." });
+  navigate("/", { replace: true });
 }
 
 const WHO: Readonly<Record<ChallengeDetails["access"], string>> = {
