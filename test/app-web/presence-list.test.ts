@@ -1,13 +1,25 @@
 import { describe, expect, test } from "vitest";
+import { COLORS } from "../../src/app/web/room/peers.js";
 import { comingsAndGoings, peopleOf } from "../../src/app/web/room/presence-list.js";
 
 const meta = (first_name: string, typing = false) => ({ first_name, typing });
 
 describe("the people in a room", () => {
   test("somebody with several tabs is listed once, and types when any tab does", () => {
-    expect(peopleOf([["2", [meta("Ada"), meta("Ada", true)]]], "1")).toEqual([
+    expect(peopleOf([["2", [meta("Ada"), meta("Ada", true)]]], "1")).toMatchObject([
       { id: "2", name: "Ada", you: false, typing: true },
     ]);
+  });
+
+  test("the server's colour goes before the one that follows from the id, which is the same for everybody", () => {
+    const present = [
+      ["2", [meta("Ada")]],
+      ["3", [meta("Ben")]],
+    ] as const;
+    const [ada, ben] = peopleOf(present, "1", new Map([["2", 11]]));
+    expect(ada!.color).toBe(11);
+    expect(ben!.color).toBe(peopleOf(present, "3")[0]!.color);
+    expect(ben!.color).toBeLessThan(COLORS);
   });
 
   test("oneself comes first, the others by name, namesakes in a steady order", () => {
@@ -33,7 +45,7 @@ describe("the people in a room", () => {
         ],
         "x",
       ),
-    ).toEqual([{ id: "1", name: "Somebody", you: false, typing: false }]);
+    ).toMatchObject([{ id: "1", name: "Somebody", you: false, typing: false }]);
   });
 
   test("comings and goings name others only, and typing is not news", () => {

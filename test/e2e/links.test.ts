@@ -110,6 +110,112 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
     await ann.saved();
   });
 
+  test("a page that is loaded again in the middle of a word has the whole word", async () => {
+    await Promise.all([ann.openRoom("Balanced brackets"), bob.openRoom("Balanced brackets")]);
+    await ann.write("word: ");
+    await bob.reads("word: ");
+    await ann.saved();
+    // The link swallows what is typed before the page is loaded again.
+    proxy.stall();
+    await ann.page.keyboard.type("unsaved 🙂 ");
+    await ann.page.keyboard.type("half");
+    const reload = ann.page.reload();
+    proxy.cut();
+    proxy.resume();
+    await reload;
+    await ann.ready();
+    await equal("the word is there", ["word: unsaved 🙂 half"]);
+    await ann.saved();
+  });
+
+  test("a tab that is closed without a connection leaves its edits to the next one", async () => {
+    await Promise.all([ann.openRoom("Rate limiter"), bob.openRoom("Rate limiter")]);
+    await ann.write("kept");
+    await bob.reads("kept");
+    await ann.saved();
+    proxy.refuse(true);
+    proxy.cut();
+    await ann.banner.waitFor();
+    await ann.code.click();
+    await ann.page.keyboard.press("ControlOrMeta+End");
+    await ann.page.keyboard.type(" and more");
+    await ann.page.locator('[data-save="unsaved"]').waitFor();
+    const url = ann.page.url();
+    const next = await ann.tab();
+    await ann.page.close();
+    await bob.code.click();
+    await bob.page.keyboard.press("ControlOrMeta+Home");
+    await bob.page.keyboard.type("meanwhile ");
+    proxy.refuse(false);
+    await next.page.goto(url);
+    await next.ready();
+    await bob.reads("meanwhile kept and more");
+    await next.reads("meanwhile kept and more");
+    await next.saved();
+  });
+
+  test("who signs out takes what was not saved off this machine", async () => {
+    await ann.openRoom("Words around the corner");
+    proxy.refuse(true);
+    proxy.cut();
+    await ann.banner.waitFor();
+    await ann.code.click();
+    await ann.page.keyboard.type("private");
+    const rows = () =>
+      ann.page.evaluate<number>(`new Promise((resolve) => {
+        const opening = indexedDB.open("phoenixpair");
+        opening.onsuccess = () => {
+          const counting = opening.result.transaction("unsaved").objectStore("unsaved").count();
+          counting.onsuccess = () => resolve(counting.result);
+        };
+      })`);
+    await waitFor("it is kept", async () => (await rows()) > 0);
+    await ann.page.goBack();
+    await ann.page.getByRole("button", { name: /log out/i }).click();
+    await ann.page.getByLabel("Password").waitFor();
+    await waitFor("it is gone", async () => (await rows()) === 0);
+  });
+
+  test("back and forward between room and list, and a page that the browser kept, go on where they were", async () => {
+    await Promise.all([ann.openRoom("Merge the meetings"), bob.openRoom("Merge the meetings")]);
+    await ann.write("one ");
+    await bob.reads("one ");
+    await ann.saved();
+    await ann.page.goBack();
+    await ann.page.getByRole("heading", { name: "Challenges" }).waitFor();
+    await bob.sees("Bob");
+    await bob.code.click();
+    await bob.page.keyboard.press("ControlOrMeta+End");
+    await bob.page.keyboard.type("two ");
+    await bob.saved();
+    await ann.page.goForward();
+    await ann.ready();
+    await ann.reads("one two ");
+    await ann.code.click();
+    await ann.page.keyboard.press("ControlOrMeta+End");
+    await ann.page.keyboard.type("three ");
+    await bob.reads("one two three ");
+    // Another site and back: a page of its own again, or the one that the browser has kept.
+    await ann.page.goto("about:blank");
+    await ann.page.goBack();
+    await ann.ready();
+    await ann.reads("one two three ");
+    // What a browser tells a page that it puts away and brings back.
+    await ann.page.evaluate(`
+      dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
+      dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+    `);
+    await bob.code.click();
+    await bob.page.keyboard.press("ControlOrMeta+End");
+    await bob.page.keyboard.type("four");
+    await ann.reads("one two three four");
+    await ann.code.click();
+    await ann.page.keyboard.press("ControlOrMeta+Home");
+    await ann.page.keyboard.type("zero ");
+    await bob.reads("zero one two three four");
+    await ann.saved();
+  });
+
   test("a server with another key is told who one is by the cookie: the room comes back by itself", async () => {
     await bob.openRoom("Least recently used");
     await server.end("SIGKILL");

@@ -2,6 +2,7 @@
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";
+import { seriousViolations } from "../support/axe.js";
 import { launchBrowser, Person } from "../support/browser.js";
 import { describeWith } from "../support/requirements.js";
 import { waitFor } from "../support/wait.js";
@@ -46,7 +47,7 @@ describeWith("Chromium", "PhoenixPair in two browsers", () => {
     await ann.write("const answer = 42;");
     await bob.reads("const answer = 42;");
     await bob.sees("Ann (typing)", "Bob");
-    // Leaving the text area ends it.
+    // Leaving the text area ends it, and so does a pause.
     await ann.code.blur();
     await bob.sees("Ann", "Bob");
 
@@ -55,6 +56,7 @@ describeWith("Chromium", "PhoenixPair in two browsers", () => {
     await bob.page.keyboard.type(" // yes");
     await ann.reads("const answer = 42; // yes");
     await ann.sees("Ann", "Bob (typing)");
+    await ann.sees("Ann", "Bob");
 
     const url = bob.page.url();
     await bob.page.close();
@@ -136,7 +138,7 @@ describeWith("Chromium", "PhoenixPair in two browsers", () => {
     }
     const expected = `start\n${[0, 1, 2].map((round) => `before ${round} during ${round}\n`).join("")}`;
     expect(await ann.text()).toBe(expected);
-    await bob.sees("Ann (typing)", "Bob");
+    await bob.sees("Ann", "Bob");
     // A browser logs the refused connections of the time in between; nothing else may be wrong.
     expect(
       [...ann.complaints, ...bob.complaints].filter(
@@ -184,6 +186,32 @@ describeWith("Chromium", "PhoenixPair in two browsers", () => {
     await eve.sees(name);
     expect(dialogs).toBe(0);
     expect(eve.complaints).toEqual([]);
+  });
+
+  test.each([
+    ["light", { colorScheme: "light" as const }],
+    ["dark", { colorScheme: "dark" as const }],
+    ["on a phone", { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true }],
+  ])("axe finds nothing serious in a room, %s", async (_, options) => {
+    const [ann, bob] = [await person(options), await person()];
+    await ann.signUp(server.url, "Ann");
+    await ann.openRoom("Words around the corner");
+    await bob.signUp(server.url, "Bob");
+    await bob.openRoom("Words around the corner");
+    await bob.code.click();
+    await bob.page.keyboard.press("ControlOrMeta+Home");
+    await bob.page.keyboard.press("Shift+ArrowDown");
+    await ann.page.locator(".peer-caret").waitFor();
+    expect(await seriousViolations(ann.page)).toEqual([]);
+    for (const tab of await ann.page.getByRole("tab").all()) {
+      await tab.click();
+      expect(await seriousViolations(ann.page)).toEqual([]);
+    }
+    if ("isMobile" in options) await ann.page.getByRole("tab", { name: "People" }).click();
+    await ann.page.getByRole("button", { name: "Follow Bob" }).click();
+    await ann.page.getByText("Following Bob").first().waitFor();
+    expect(await seriousViolations(ann.page)).toEqual([]);
+    expect([...ann.complaints, ...bob.complaints]).toEqual([]);
   });
 
   test.each([

@@ -73,9 +73,16 @@ export class Person {
     return this.page.locator(".cm-content");
   }
 
-  /** The editor's text. */
+  /** The editor's text, as far as it is in view. */
   async text(): Promise<string> {
     return (await this.page.locator(".cm-line").allTextContents()).join("\n");
+  }
+
+  /** The whole text, also what is not in view, by way of the clipboard. */
+  async copied(): Promise<string> {
+    await this.page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await this.page.getByRole("button", { name: "Copy code" }).click();
+    return this.page.evaluate<string>("navigator.clipboard.readText()");
   }
 
   /** Replaces the whole text, as a person would. */

@@ -2,7 +2,7 @@
 export async function waitFor<T>(
   what: string,
   read: () => T | Promise<T>,
-  ms = 10_000,
+  ms = 30_000,
 ): Promise<NonNullable<T>> {
   const deadline = performance.now() + ms;
   let last: unknown;

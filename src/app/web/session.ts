@@ -10,6 +10,7 @@
  * each other: a tab never goes on as a person who has left.
  */
 import { ApiError, fetchJson } from "./fetch-json.js";
+import { forgetUnsavedEdits } from "./sync/unsaved-edits.js";
 import type { Signed } from "./types.js";
 import { useSyncExternalStore } from "./ui/store.js";
 
@@ -157,6 +158,7 @@ export const session = {
   /** Here at once; on the server as soon as it can be reached, or when the session has gone unused for long enough. */
   signOut(): void {
     const token = session.token();
+    if (state) void forgetUnsavedEdits(String(state.user.id));
     void fetchJson("/api/session", {
       method: "DELETE",
       keepalive: true,

@@ -74,6 +74,10 @@ describe("a shared document", () => {
     ann!.arrive();
     while (await ann!.receive());
     expect(ann!.document.save).toBe("saving");
+    advance(50);
+    while (ann!.arrive() || (await ann!.receive()));
+    expect(ann!.document.save).toBe("saving");
+    expect(room.storedText).toBe("");
     await room.heal(advance);
     expect(ann!.document.save).toBe("saved");
     expect(room.storedText).toBe("x");

@@ -1,27 +1,28 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { bannerOf } from "./banner.js";
 import { comingsAndGoings, type Person } from "./presence-list.js";
-import type { RoomView } from "./room-link.js";
+import type { RoomView } from "./room-view.js";
 
 /** Changes within this time are told together; somebody who reloads the page has not left. */
 const GATHER_MS = 1_200;
 
-const CONNECTION = {
-  connecting: "",
-  online: "",
-  reconnecting: "Connection lost. Reconnecting. You can go on typing.",
-  back: "Connected again.",
-} as const;
-
-/** What a screen reader says by itself: the connection at once, comings and goings gathered, typing never. */
+/** What a screen reader says by itself: trouble and its end at once, comings and goings gathered, typing never. */
 export function useAnnouncements(view: RoomView | undefined): string {
   const [text, setText] = useState("");
   const told = useRef<readonly Person[]>(undefined);
   const connection = view?.connection ?? "connecting";
   const people = view?.people;
+  const banner = view && bannerOf(view);
+  const trouble = banner && banner.tone !== "quiet" ? banner.text : undefined;
+  const leader = view?.people.find((person) => person.id === view.following)?.name;
 
   useEffect(() => {
-    if (CONNECTION[connection]) setText(CONNECTION[connection]);
-  }, [connection]);
+    if (trouble) setText(trouble);
+  }, [trouble]);
+
+  useEffect(() => {
+    if (leader !== undefined) setText(`Following ${leader}. Escape ends it.`);
+  }, [leader]);
 
   useEffect(() => {
     if (!people || people.length === 0 || connection === "reconnecting") return;

@@ -1,11 +1,10 @@
 /**
- * The code editor: CodeMirror, the keys, the colours. It knows nothing of the network: local edits go out through
- * `onEdit`, remote ones come in through `applyRemote`, which keeps caret, selection, scroll position and undo history
- * of the reader (a remote edit is not something one can undo).
+ * The code editor: CodeMirror, the keys, the colours, bound to the room's shared text. It knows nothing of the network.
+ * Edits of others keep caret, selection and scroll position of the reader, and undo takes back one's own edits only.
  *
  * Tab indents. Escape, then Tab leaves the editor (CodeMirror's own way out), and the page says so.
  */
-import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { defaultKeymap, indentWithTab } from "@codemirror/commands";
 import {
   bracketMatching,
   HighlightStyle,
@@ -13,8 +12,7 @@ import {
   indentUnit,
   syntaxHighlighting,
 } from "@codemirror/language";
-import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
-import { Annotation, type ChangeSet, Compartment, EditorState, Transaction } from "@codemirror/state";
+import { Annotation, Compartment, EditorState, type Transaction } from "@codemirror/state";
 import {
   drawSelection,
   dropCursor,
@@ -26,16 +24,34 @@ import {
   lineNumbers,
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
+import { yCollab, ySyncAnnotation, yUndoManagerKeymap } from "y-codemirror.next";
+import * as Y from "yjs";
 import { languageName } from "../ui/language-name.js";
-import { indentOf, loadLanguage } from "./languages.js";
+import { indentOf, loadLanguage } from "./languages/index.js";
+import type { Peer } from "./peers.js";
+import { placeCursors, type RemoteCursor, remoteCursors, shownCursors } from "./remote-cursors.js";
 
 export interface EditorEvents {
-  readonly onEdit: (changes: ChangeSet) => void;
-  readonly onFocus: () => void;
+  /** The cursor, the selection or the part in view has changed. */
+  readonly onMove: () => void;
   readonly onBlur: () => void;
+  /** The reader moves through the text by themselves. */
+  readonly onOwnWay: () => void;
+  /** An edit was not taken, because the text would be longer than the server stores. */
+  readonly onFull: () => void;
 }
 
-const remote = Annotation.define<true>();
+/** Where this editor's cursor and its first line in view are, as other copies of the text understand it. */
+export interface Whereabouts {
+  readonly cursor: { readonly anchor: Uint8Array; readonly head: Uint8Array };
+  readonly top: Uint8Array;
+}
+
+/** Characters of a text; the server stores 1 MiB of it. */
+export const TEXT_LIMIT = 1024 * 1024;
+
+/** The text of the document put into the editor, which is nobody's edit. */
+const filling = Annotation.define<true>();
 
 /** Colours are the page's own variables, so light and dark are decided in one place. */
 const highlight = HighlightStyle.define([
@@ -91,7 +107,12 @@ export class CodeEditor {
   readonly #view: EditorView;
   readonly #language = new Compartment();
   readonly #writable = new Compartment();
+  readonly #shared = new Compartment();
+  readonly #search = new Compartment();
+  #text: Y.Text | undefined;
   #shownLanguage = "";
+  /** Cursors that name letters which have not arrived yet. */
+  #early = new Map<string, Peer>();
 
   constructor(parent: HTMLElement, describedBy: string, events: EditorEvents) {
     const nonce = document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? "";
@@ -102,39 +123,51 @@ export class CodeEditor {
           EditorView.cspNonce.of(nonce),
           this.#writable.of(readOnly(true)),
           this.#language.of([]),
+          this.#shared.of([]),
+          this.#search.of([]),
           lineNumbers(),
           highlightActiveLineGutter(),
           highlightSpecialChars(),
-          history(),
           drawSelection(),
           dropCursor(),
           indentOnInput(),
           bracketMatching(),
           highlightActiveLine(),
-          highlightSelectionMatches(),
           syntaxHighlighting(highlight),
           theme,
-          keymap.of([...defaultKeymap, ...searchKeymap, ...historyKeymap, indentWithTab]),
+          remoteCursors,
+          keymap.of([...yUndoManagerKeymap, ...defaultKeymap, indentWithTab]),
           EditorView.contentAttributes.of({
             "aria-describedby": describedBy,
+            "aria-multiline": "true",
             tabindex: "0",
             autocapitalize: "off",
             autocorrect: "off",
             spellcheck: "false",
           }),
-          EditorView.domEventHandlers({ focus: events.onFocus, blur: events.onBlur }),
-          EditorView.updateListener.of((update) => {
-            for (const transaction of update.transactions) {
-              if (transaction.docChanged && !transaction.annotation(remote))
-                events.onEdit(transaction.changes);
-            }
+          EditorView.domEventHandlers({
+            blur: events.onBlur,
+            wheel: events.onOwnWay,
+            touchmove: events.onOwnWay,
+            mousedown: events.onOwnWay,
+            keydown: events.onOwnWay,
+            scroll: events.onMove,
           }),
-          // The text goes over the wire as UTF-8, which has no room for half a character.
-          EditorState.transactionFilter.of((transaction) =>
-            transaction.docChanged && !transaction.annotation(remote) && !wellFormed(transaction.changes)
-              ? []
-              : transaction,
-          ),
+          EditorView.updateListener.of((update) => {
+            if (update.docChanged && this.#early.size > 0) this.#placeEarly();
+            if (update.docChanged || update.selectionSet || update.geometryChanged) events.onMove();
+          }),
+          EditorState.changeFilter.of((transaction) => {
+            if (!transaction.docChanged || transaction.annotation(filling)) return true;
+            if (transaction.annotation(ySyncAnnotation)) return true;
+            // The text goes over the wire as UTF-8, which has no room for half a character.
+            if (!wellFormed(transaction.changes)) return false;
+            const { newLength, length } = transaction.changes;
+            if (newLength <= TEXT_LIMIT || newLength < length) return true;
+            // Not from within a transaction.
+            queueMicrotask(events.onFull);
+            return false;
+          }),
         ],
       }),
     });
@@ -144,21 +177,33 @@ export class CodeEditor {
     return this.#view.hasFocus;
   }
 
-  get text(): string {
+  /** What stands in the editor. */
+  get value(): string {
     return this.#view.state.sliceDoc();
   }
 
-  applyRemote(changes: ChangeSet): void {
-    if (changes.empty) return;
+  /** Shows a shared text, from now on in step with it, instead of what was there. */
+  open(text: Y.Text): void {
+    this.#text = text;
+    this.#early.clear();
+    const { length } = this.#view.state.doc;
+    this.#view.dispatch({ effects: this.#shared.reconfigure([]) });
     this.#view.dispatch({
-      changes,
-      annotations: [remote.of(true), Transaction.remote.of(true), Transaction.addToHistory.of(false)],
+      changes: { from: 0, to: length, insert: text.toString() },
+      annotations: filling.of(true),
     });
+    placeCursors(this.#view, [], shownCursors(this.#view));
+    // Awareness is the server's here (peers.ts), and undo the text's own: a new text has nothing to undo.
+    this.#view.dispatch({
+      effects: this.#shared.reconfigure(yCollab(text, null, { undoManager: new Y.UndoManager(text) })),
+    });
+    void this.#loadSearch();
   }
 
-  /** The text to start with, which is nobody's edit. */
-  fill(text: string): void {
-    this.applyRemote(this.#view.state.changes({ from: 0, to: this.#view.state.doc.length, insert: text }));
+  /** Once the text is there. When it does not arrive, the browser's own search is left. */
+  async #loadSearch(): Promise<void> {
+    const loaded = await import("./search.js").catch(() => undefined);
+    if (loaded && this.#text) this.#view.dispatch({ effects: this.#search.reconfigure(loaded.search) });
   }
 
   allowEditing(allowed: boolean): void {
@@ -180,19 +225,98 @@ export class CodeEditor {
     });
   }
 
+  /** Undefined while there is no text. */
+  whereabouts(): Whereabouts | undefined {
+    const text = this.#text;
+    if (!text) return undefined;
+    const { anchor, head } = this.#view.state.selection.main;
+    const at = (index: number): Uint8Array =>
+      Y.encodeRelativePosition(Y.createRelativePositionFromTypeIndex(text, index));
+    return { cursor: { anchor: at(anchor), head: at(head) }, top: at(this.#topLine()) };
+  }
+
+  #topLine(): number {
+    const { scrollDOM, documentPadding } = this.#view;
+    return this.#view.lineBlockAtHeight(Math.max(0, scrollDOM.scrollTop - documentPadding.top)).from;
+  }
+
+  /** Shows where these are now, and no longer those who have gone. */
+  showPeers(changed: readonly Peer[], gone: readonly string[]): void {
+    const shown: RemoteCursor[] = [];
+    const away = [...gone];
+    for (const peer of changed) {
+      this.#early.delete(peer.id);
+      if (!peer.cursor) away.push(peer.id);
+      else {
+        const cursor = this.#cursorOf(peer);
+        if (cursor) shown.push(cursor);
+        else this.#early.set(peer.id, peer);
+      }
+    }
+    for (const id of gone) this.#early.delete(id);
+    placeCursors(this.#view, shown, away);
+  }
+
+  /** Scrolls to what somebody sees, as far as this window allows, and in any case to their cursor. */
+  goTo({ top, cursor }: Peer): void {
+    const first = top && this.#placeOf(top);
+    if (first !== undefined) {
+      this.#view.dispatch({ effects: EditorView.scrollIntoView(first, { y: "start", yMargin: 0 }) });
+    }
+    const head = cursor && this.#placeOf(cursor.head);
+    if (head !== undefined) {
+      this.#view.dispatch({ effects: EditorView.scrollIntoView(head, { y: "nearest", yMargin: 24 }) });
+    }
+  }
+
+  /** The line on which somebody's cursor is, counted from 1. */
+  lineOf({ cursor }: Peer): number | undefined {
+    const place = cursor && this.#placeOf(cursor.head);
+    return place === undefined ? undefined : this.#view.state.doc.lineAt(place).number;
+  }
+
   focus(): void {
     this.#view.focus();
   }
 
   destroy(): void {
     this.#shownLanguage = "";
+    this.#text = undefined;
     this.#view.destroy();
+  }
+
+  #cursorOf({ id, name, color, cursor }: Peer): RemoteCursor | undefined {
+    const anchor = cursor && this.#placeOf(cursor.anchor);
+    const head = cursor && this.#placeOf(cursor.head);
+    return anchor === undefined || head === undefined ? undefined : { id, name, color, anchor, head };
+  }
+
+  /** Letters have arrived: perhaps those that a cursor was waiting for. Not from within an update. */
+  #placeEarly(): void {
+    queueMicrotask(() => {
+      if (this.#text) this.showPeers([...this.#early.values()], []);
+    });
+  }
+
+  /** Where a relative position is now. It comes from another's browser, so it may be anything. */
+  #placeOf(position: Uint8Array): number | undefined {
+    const text = this.#text;
+    if (!text?.doc) return undefined;
+    try {
+      const place = Y.createAbsolutePositionFromRelativePosition(
+        Y.decodeRelativePosition(position),
+        text.doc,
+      );
+      return place?.type === text ? Math.min(place.index, this.#view.state.doc.length) : undefined;
+    } catch {
+      return undefined;
+    }
   }
 }
 
 const readOnly = (on: boolean) => [EditorState.readOnly.of(on), EditorView.editable.of(!on)];
 
-function wellFormed(changes: ChangeSet): boolean {
+function wellFormed(changes: Transaction["changes"]): boolean {
   let good = true;
   changes.iterChanges((_fromA, _toA, _fromB, _toB, inserted) => {
     good &&= inserted.toString().isWellFormed();

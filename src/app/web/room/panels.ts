@@ -6,10 +6,7 @@
  */
 import type { ComponentType } from "preact";
 import type { Challenge, Signed } from "../types.js";
-import { ChatPanel } from "./panels/chat.js";
-import { HistoryPanel } from "./panels/history.js";
-import { SharePanel } from "./panels/share.js";
-import type { RoomView } from "./room-link.js";
+import type { RoomView } from "./room-view.js";
 
 /** The room's channel as a panel may use it. */
 export interface RoomChannel {
@@ -36,11 +33,12 @@ export interface Panel {
   /** In the tab's and the panel's element ids. */
   readonly id: string;
   readonly title: string;
-  readonly Content: ComponentType<PanelProps>;
+  /** Its component. Each panel is a chunk of its own (lazy-panel.tsx). */
+  readonly load: () => Promise<ComponentType<PanelProps>>;
 }
 
 export const PANELS: readonly Panel[] = [
-  { id: "chat", title: "Chat", Content: ChatPanel },
-  { id: "history", title: "History", Content: HistoryPanel },
-  { id: "share", title: "Share", Content: SharePanel },
+  { id: "chat", title: "Chat", load: async () => (await import("./panels/chat.js")).ChatPanel },
+  { id: "history", title: "History", load: async () => (await import("./panels/history.js")).HistoryPanel },
+  { id: "share", title: "Share", load: async () => (await import("./panels/share.js")).SharePanel },
 ];

@@ -5,11 +5,11 @@ interface PeopleProps {
   /** Without a connection nobody knows who is there. */
   readonly stale: boolean;
   readonly ready: boolean;
+  readonly following: string | undefined;
+  readonly onFollow: (id: string | undefined) => void;
 }
 
-const HUES = 6;
-
-export function People({ people, stale, ready }: PeopleProps) {
+export function People({ people, stale, ready, following, onFollow }: PeopleProps) {
   return (
     <section class={stale ? "people stale" : "people"} aria-labelledby="people-title">
       <h2 id="people-title">
@@ -19,7 +19,7 @@ export function People({ people, stale, ready }: PeopleProps) {
       <ul>
         {people.map((person) => (
           <li key={person.id} class={person.typing ? "person typing" : "person"}>
-            <span class={`initial hue-${hue(person.id)}`} aria-hidden="true">
+            <span class={`initial peer-${person.color}`} aria-hidden="true">
               {initial(person.name)}
             </span>
             <span class="person-name">
@@ -32,6 +32,17 @@ export function People({ people, stale, ready }: PeopleProps) {
                 <i aria-hidden="true" />
               </span>
             )}
+            {!person.you && !stale && (
+              <button
+                type="button"
+                class="follow"
+                aria-pressed={following === person.id}
+                aria-label={`Follow ${person.name}`}
+                onClick={() => onFollow(following === person.id ? undefined : person.id)}
+              >
+                Follow
+              </button>
+            )}
           </li>
         ))}
       </ul>
@@ -41,11 +52,4 @@ export function People({ people, stale, ready }: PeopleProps) {
 
 function initial(name: string): string {
   return ([...name.trim()][0] ?? "?").toLocaleUpperCase();
-}
-
-/** The same person has the same colour for everybody; the name says who it is, the colour only helps. */
-function hue(id: string): number {
-  let sum = 0;
-  for (const char of id) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 9973;
-  return sum % HUES;
 }

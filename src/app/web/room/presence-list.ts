@@ -2,6 +2,8 @@
  * From the metas of Phoenix Presence (one per open tab) to the people one sees: each once, oneself first, then by
  * name. Somebody types when any of their tabs says so.
  */
+import { COLORS } from "./peers.js";
+
 export interface Meta {
   readonly typing?: unknown;
   readonly first_name?: unknown;
@@ -12,11 +14,18 @@ export interface Person {
   readonly name: string;
   readonly you: boolean;
   readonly typing: boolean;
+  /** Which of the palette's colours. */
+  readonly color: number;
 }
 
 export type Presences = readonly (readonly [id: string, metas: readonly Meta[]])[];
 
-export function peopleOf(presences: Presences, yourId: string): readonly Person[] {
+/** `colors` are those that the server gave to people with a cursor; everybody else has one that follows from the id. */
+export function peopleOf(
+  presences: Presences,
+  yourId: string,
+  colors: ReadonlyMap<string, number> = new Map(),
+): readonly Person[] {
   return presences
     .filter(([, metas]) => metas.length > 0)
     .map(([id, metas]) => ({
@@ -24,8 +33,15 @@ export function peopleOf(presences: Presences, yourId: string): readonly Person[
       name: nameOf(metas),
       you: id === yourId,
       typing: metas.some((meta) => meta.typing === true),
+      color: colors.get(id) ?? colorFor(id),
     }))
     .sort((a, b) => Number(b.you) - Number(a.you) || a.name.localeCompare(b.name) || (a.id < b.id ? -1 : 1));
+}
+
+function colorFor(id: string): number {
+  let sum = 0;
+  for (const char of id) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 9973;
+  return sum % COLORS;
 }
 
 function nameOf(metas: readonly Meta[]): string {

@@ -1,6 +1,7 @@
 /**
- * One room as the page sees it: the socket, the channel, who is there, and the text kept in step (sync/text-sync.ts
- * decides, this file carries out). The view is a plain value that listeners read after each change.
+ * One room as the page sees it: the socket, the channel of docs/room-protocol.md, the shared document, who is there and
+ * where they are. The document decides what is sent and what is saved (sync/), this file carries it over the wire. The
+ * view is a plain value that listeners read after each change.
  *
  *     connecting ──▶ online ──▶ reconnecting ──▶ back ──a moment──▶ online
  *         └──────────────┴───────────┴──▶ ended: signed out, or the server says that this room is not for us
@@ -8,55 +9,42 @@
 import { type Channel, Presence, Socket } from "phoenix";
 import { ApiError, api } from "../api.js";
 import { session } from "../session.js";
-import {
-  draftOf,
-  initialSync,
-  inStep,
-  resumeSync,
-  type SaveStatus,
-  type SyncAction,
-  type SyncEvent,
-  type SyncState,
-  saveStatus,
-  step,
-  wakeAt,
-} from "../sync/text-sync.js";
+import { bytesOf, toBase64, toBuffer } from "../sync/bytes.js";
+import type { Persistence } from "../sync/doc-sync.js";
+import { type DocumentLink, RoomDocument } from "../sync/room-document.js";
+import { unsavedEdits } from "../sync/unsaved-edits.js";
 import type { Challenge, Signed } from "../types.js";
-import { keepDraft, takeDraft } from "./drafts.js";
-import type { CodeEditor } from "./editor.js";
-import { type Meta, type Person, type Presences, peopleOf } from "./presence-list.js";
+import type { CodeEditor, Whereabouts } from "./editor.js";
+import { colorOf, colorsOf, type Peer, type Peers, withAwareness } from "./peers.js";
+import { type Meta, type Presences, peopleOf } from "./presence-list.js";
 import { RoomEvents, reasonOf } from "./room-events.js";
+import type { RoomView } from "./room-view.js";
 import { keepSession } from "./session-keeper.js";
-
-export type Connection = "connecting" | "online" | "reconnecting" | "back";
-
-export interface RoomView {
-  readonly connection: Connection;
-  readonly challenge: Challenge | undefined;
-  readonly people: readonly Person[];
-  readonly save: SaveStatus;
-  /** Why the last update was refused, in the server's words. */
-  readonly problem: string | undefined;
-  /** The room cannot be entered. */
-  readonly refusal: "not-found" | "refused" | undefined;
-}
 
 const RECONNECT_MS = [50, 100, 250, 500, 1_000, 2_000, 3_000];
 const REJOIN_MS = [200, 500, 1_000, 2_000, 5_000];
 const BACK_SHOWN_MS = 4_000;
-/** How long unsent edits wait, after a join, for the text to be read once more. */
-const READ_AGAIN_MS = 2_000;
 /** Refused connects in a row after which the token is looked at: a browser does not say why a socket was refused. */
 const DOUBT_AFTER = 3;
+/** The server takes ten positions a second. */
+const POSITION_EVERY_MS = 110;
+/** Updates are answered when they are stored, and that may take as long as the database is away. */
+const NEVER_MS = 2 ** 31 - 1;
 
-export class RoomLink {
+export class RoomLink implements DocumentLink {
   readonly channel: RoomEvents;
   view: RoomView = {
     connection: "connecting",
     challenge: undefined,
     people: [],
     save: "saved",
-    problem: undefined,
+    block: undefined,
+    persistence: "ok",
+    draining: false,
+    canWrite: false,
+    ready: false,
+    following: undefined,
+    rescued: undefined,
     refusal: undefined,
   };
   readonly #id: string;
@@ -65,30 +53,25 @@ export class RoomLink {
   readonly #changed: () => void;
   readonly #socket: Socket;
   readonly #channel: Channel;
-  #sync: SyncState;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #presence: Presence;
+  #document: RoomDocument | undefined;
+  #epoch: string | undefined;
+  /** Names this connection among the peers. */
+  #ownId = "";
+  #ownColor: number | undefined;
+  #peers: Peers = new Map();
+  #sentPosition = "";
+  #positionTimer: ReturnType<typeof setTimeout> | undefined;
   #backTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Joins so far, and the newest text that was broadcast since the last one. */
-  #joins = 0;
-  #heard: Challenge | undefined;
   #failedConnects = 0;
-  /** The server may believe that this tab types. */
-  #typing = false;
   #closed = false;
   readonly #leaveSession: () => void;
-  #draftKept: boolean;
 
   constructor(id: string, signed: Signed, editor: CodeEditor, changed: () => void) {
     this.#id = id;
     this.#userId = String(signed.user.id);
     this.#editor = editor;
     this.#changed = changed;
-
-    const draft = takeDraft(this.#userId, id);
-    this.#draftKept = draft !== undefined;
-    const stagger = Math.random();
-    this.#sync = draft ? resumeSync(draft, stagger, Date.now()) : initialSync(stagger);
-
     this.#socket = new Socket("/socket", {
       params: () => ({ token: session.token() }),
       heartbeatIntervalMs: 15_000,
@@ -96,44 +79,81 @@ export class RoomLink {
       reconnectAfterMs: (tries: number) => pick(RECONNECT_MS, tries) * (0.7 + 0.6 * Math.random()),
       rejoinAfterMs: (tries: number) => pick(REJOIN_MS, tries),
     });
-    this.#channel = this.#socket.channel(`challenges:${id}`, {});
+    this.#channel = this.#socket.channel(`challenges:${id}`, () => ({
+      proto: "y1",
+      // So that nobody else writes under this page's id.
+      client: this.#document?.doc.clientID,
+    }));
     this.channel = new RoomEvents(this.#channel, () => this.#canPush());
     this.#leaveSession = keepSession(this.#channel);
+    this.#presence = new Presence(this.#channel);
     this.#listen();
     this.#socket.connect();
     this.#join();
-    window.addEventListener("pagehide", this.#keep);
-    document.addEventListener("visibilitychange", this.#keep);
   }
 
-  edited(changes: Extract<SyncEvent, { type: "edited" }>["changes"]): void {
-    this.#feed({ type: "edited", changes });
+  /** The cursor, the selection or the part in view has changed. */
+  moved(): void {
+    this.#positionTimer ??= setTimeout(() => {
+      this.#positionTimer = undefined;
+      this.#tellPosition();
+    }, POSITION_EVERY_MS);
   }
 
   /** The reader has left the text: nobody types here any more. */
   blurred(): void {
-    if (!this.#typing || !this.#canPush()) return;
-    this.#typing = false;
-    this.#channel.push("current_participant_typing:remove", {});
+    const typing = this.view.people.some((person) => person.you && person.typing);
+    if (typing && this.#canPush()) this.#channel.push("current_participant_typing:remove", {});
+  }
+
+  /** Goes along with what somebody sees; undefined ends it. */
+  follow(userId: string | undefined): void {
+    if (userId === this.view.following) return;
+    this.#show({ following: userId });
+    const peer = this.#peerOf(userId);
+    if (peer) this.#editor.goTo(peer);
   }
 
   close(): void {
-    this.#keep();
     this.#closed = true;
     this.#leaveSession();
-    clearTimeout(this.#timer);
     clearTimeout(this.#backTimer);
-    window.removeEventListener("pagehide", this.#keep);
-    document.removeEventListener("visibilitychange", this.#keep);
+    clearTimeout(this.#positionTimer);
     this.#channel.leave();
     this.#socket.disconnect();
+    this.#document?.close();
   }
 
-  readonly #keep = (): void => {
-    const draft = draftOf(this.#sync);
-    keepDraft(this.#userId, this.#id, draft);
-    this.#draftKept = draft !== undefined;
-  };
+  ask(stateVector: Uint8Array): void {
+    const document = this.#document;
+    this.#channel
+      .push("y:sync", toBuffer(stateVector))
+      .receive("ok", async (reply: unknown) => {
+        const update = bytesOf(reply);
+        if (!update || document !== this.#document) return;
+        await document?.receive(update, true);
+        this.#opened();
+      })
+      .receive("error", () => document?.unasked())
+      .receive("timeout", () => document?.unasked());
+  }
+
+  push(id: number, update: Uint8Array): void {
+    const document = this.#document;
+    this.#channel
+      .push("y:update", toBuffer(update), NEVER_MS)
+      .receive("ok", () => document?.stored(id))
+      .receive("error", (reply: unknown) => {
+        const { why, retry_after_ms: wait } = (reply ?? {}) as { why?: unknown; retry_after_ms?: unknown };
+        const reason = reasonOf(reply);
+        document?.refused(id, {
+          reason,
+          why: typeof why === "string" ? why : undefined,
+          retryAfterMs: typeof wait === "number" ? wait : undefined,
+        });
+        if (reason === "epoch") this.#rejoin();
+      });
+  }
 
   #listen(): void {
     this.#socket.onOpen(() => {
@@ -145,62 +165,29 @@ export class RoomLink {
     });
     this.#channel.onError(() => this.#away());
 
-    this.#channel.on("response:updated", ({ challenge }: { challenge: Challenge }) => {
-      if (!isChallenge(challenge)) return;
-      this.#heard = challenge;
-      if (this.#sync.joined) this.#take(challenge);
+    this.#channel.on("y:sv", (payload: unknown) => {
+      const vector = bytesOf(payload);
+      if (vector) this.#document?.asked(vector);
     });
-
-    const presence = new Presence(this.#channel);
-    presence.onSync(() => {
-      const entries: Presences = presence.list(
-        (id: string, entry: { metas: readonly Meta[] }) => [id, entry.metas] as const,
-      );
-      this.#show({ people: peopleOf(entries, this.#userId) });
+    this.#channel.on("y:update", (payload: unknown) => {
+      const update = bytesOf(payload);
+      if (update) void this.#document?.receive(update, false);
     });
-  }
-
-  #take(challenge: Challenge): void {
-    const text = textOf(challenge);
-    if (this.#sync.joined) {
-      this.#show({ challenge });
-      this.#feed({ type: "updated", text });
-      return;
-    }
-    const again = this.view.connection === "reconnecting";
-    clearTimeout(this.#backTimer);
-    if (again) this.#backTimer = setTimeout(() => this.#show({ connection: "online" }), BACK_SHOWN_MS);
-    this.#show({ challenge, connection: again ? "back" : "online", problem: undefined });
-    this.#feed({ type: "joined", text });
-  }
-
-  /**
-   * The join's reply was read from the database before the server subscribed us to the room, so it may lack an update
-   * that nobody will tell us of. The text is therefore read once more: before unsent edits go out, because they would
-   * overwrite that update; otherwise on the quiet. What has been broadcast since the join is newer than both.
-   */
-  async #enter(replied: Challenge): Promise<void> {
-    this.#joins += 1;
-    const join = this.#joins;
-    this.#heard = undefined;
-    if (inStep(this.#sync)) this.#take(replied);
-    const read = await api.challenge(this.#id, AbortSignal.timeout(READ_AGAIN_MS)).catch(() => undefined);
-    if (join !== this.#joins || this.#channel.state !== "joined") return;
-    if (!this.#sync.joined) this.#take(this.#heard ?? read ?? replied);
-    else if (!this.#heard && read) this.#take(read);
+    this.#channel.on("y:awareness", (payload: unknown) => this.#meet(payload));
+    this.#channel.on("room:status", (payload: unknown) => this.#status(payload));
+    this.#channel.on("room:access", (payload: unknown) => this.#access(payload));
+    this.#channel.on("challenge:changed", (payload: unknown) => {
+      const { challenge } = (payload ?? {}) as { challenge?: unknown };
+      const before = this.view.challenge;
+      if (before && isChallenge(challenge)) this.#show({ challenge: { ...before, ...challenge } });
+    });
+    this.#presence.onSync(() => this.#showPeople());
   }
 
   #join(): void {
     this.#channel
       .join()
-      .receive("ok", ({ challenge }: { challenge: Challenge }) => {
-        if (!isChallenge(challenge)) return this.#end("refused");
-        this.#typing = false;
-        this.channel.joined();
-        this.#restoreDraft();
-        this.#editor.allowEditing(true);
-        void this.#enter(challenge);
-      })
+      .receive("ok", (reply: unknown) => void this.#enter(reply))
       .receive("error", (reply: unknown) => {
         const reason = reasonOf(reply);
         if (/not.?found|no such|unknown|invalid/i.test(reason)) this.#end("not-found");
@@ -211,18 +198,129 @@ export class RoomLink {
       });
   }
 
-  /** The first join fills the editor with the draft's text; the merge with the server's then follows like any other. */
-  #restoreDraft(): void {
-    const { doc } = this.#sync;
-    if (doc === "" || this.#editor.text !== "") return;
-    this.#editor.fill(doc);
+  async #enter(reply: unknown): Promise<void> {
+    const { challenge, epoch, can_write, status, me } = (reply ?? {}) as Record<string, unknown>;
+    if (!isChallenge(challenge) || typeof epoch !== "string") return this.#end("refused");
+    const { id, color } = (me ?? {}) as { id?: unknown; color?: unknown };
+    this.#ownId = String(id);
+    this.#ownColor = colorOf(color);
+    this.#sentPosition = "";
+    // What a state of before the outage is about may have gone meanwhile: all of them come again.
+    this.#forgetPeers();
+    this.#show({ challenge, canWrite: can_write === true, ...statusOf(status) });
+    this.channel.joined();
+    if (epoch !== this.#epoch) await this.#begin(epoch);
+    if (!this.#canPush()) return;
+    this.#document?.joined(this.view.canWrite, this.view.persistence);
+  }
+
+  /** A document for this epoch. What an earlier one had unsaved does not fit into it, and is offered as text. */
+  async #begin(epoch: string): Promise<void> {
+    const before = this.#document;
+    this.#epoch = epoch;
+    this.#document = undefined;
+    if (before && !before.saved) this.#show({ rescued: before.text.toString() });
+    before?.close();
+    const unsaved = await unsavedEdits(this.#userId, this.#id, epoch);
+    if (this.#closed || epoch !== this.#epoch) return;
+    this.#document = new RoomDocument(this, unsaved, () => this.#showDocument());
+    this.#show({ ready: false });
+    this.#editor.allowEditing(false);
+  }
+
+  /** The text has arrived, for the first time or again. */
+  #opened(): void {
+    const document = this.#document;
+    if (this.#closed || !document?.received) return;
+    if (!this.view.ready) {
+      this.#editor.open(document.text);
+      this.#editor.allowEditing(this.view.canWrite);
+    }
+    if (this.view.connection === "reconnecting") {
+      this.#backTimer = setTimeout(() => this.#show({ connection: "online" }), BACK_SHOWN_MS);
+      this.#show({ connection: "back" });
+    } else if (this.view.connection === "connecting") this.#show({ connection: "online" });
+    this.#show({ ready: true });
+    this.moved();
+  }
+
+  #showDocument(): void {
+    const document = this.#document;
+    if (!document) return;
+    const { save, block } = document;
+    if (save !== this.view.save || block !== this.view.block) this.#show({ save, block });
+  }
+
+  #status(payload: unknown): void {
+    const status = statusOf(payload);
+    this.#show(status);
+    this.#document?.persistence(status.persistence);
+  }
+
+  #access(payload: unknown): void {
+    const canWrite = (payload as { can_write?: unknown } | null)?.can_write === true;
+    this.#show({ canWrite });
+    this.#document?.access(canWrite);
+    if (this.view.ready) this.#editor.allowEditing(canWrite);
+  }
+
+  #meet(payload: unknown): void {
+    const before = this.#peers;
+    const { peers, changed } = withAwareness(before, payload, this.#ownId);
+    this.#peers = peers;
+    this.#editor.showPeers(
+      changed,
+      [...before.keys()].filter((id) => !peers.has(id)),
+    );
+    const leader = changed.findLast((peer) => peer.userId === this.view.following);
+    if (leader) this.#editor.goTo(leader);
+    this.#showPeople();
+  }
+
+  #forgetPeers(): void {
+    this.#editor.showPeers([], [...this.#peers.keys()]);
+    this.#peers = new Map();
+  }
+
+  #showPeople(): void {
+    const entries: Presences = this.#presence.list(
+      (id: string, entry: { metas: readonly Meta[] }) => [id, entry.metas] as const,
+    );
+    const colors = new Map(colorsOf(this.#peers));
+    if (this.#ownColor !== undefined) colors.set(this.#userId, this.#ownColor);
+    const people = peopleOf(entries, this.#userId, colors);
+    if (JSON.stringify(people) === JSON.stringify(this.view.people)) return;
+    const { following } = this.view;
+    const gone = following !== undefined && !people.some((person) => person.id === following);
+    this.#show({ people, ...(gone && { following: undefined }) });
+  }
+
+  #peerOf(userId: string | undefined): Peer | undefined {
+    return [...this.#peers.values()].findLast((peer) => peer.userId === userId);
+  }
+
+  #tellPosition(): void {
+    const place = this.view.ready && this.#canPush() ? this.#editor.whereabouts() : undefined;
+    if (!place) return;
+    const message = positionMessage(place);
+    const text = JSON.stringify(message);
+    if (text === this.#sentPosition) return;
+    this.#sentPosition = text;
+    this.#channel.push("y:awareness", message);
   }
 
   #away(): void {
     if (this.#closed) return;
     clearTimeout(this.#backTimer);
-    if (this.#sync.joined) this.#feed({ type: "left" });
-    if (this.view.challenge) this.#show({ connection: "reconnecting" });
+    this.#document?.left();
+    this.#forgetPeers();
+    if (this.view.ready) this.#show({ connection: "reconnecting", following: undefined });
+  }
+
+  /** The document was begun anew while we were in the room: joining again tells which one it is now. */
+  #rejoin(): void {
+    this.#document?.left();
+    this.#socket.disconnect(() => this.#socket.connect());
   }
 
   async #doubtToken(): Promise<void> {
@@ -230,7 +328,7 @@ export class RoomLink {
     if (this.#failedConnects % DOUBT_AFTER === 0) await this.#checkToken();
   }
 
-  /** The api signs out on a 401, and the page goes to the sign-in form; every other failure is a matter of time. */
+  /** The api ends the session on a 401, and the page goes to the sign-in form; every other failure is a matter of time. */
   async #checkToken(): Promise<void> {
     try {
       await api.challenge(this.#id);
@@ -246,47 +344,9 @@ export class RoomLink {
     this.#show({ refusal });
   }
 
-  #feed(event: SyncEvent): void {
-    if (this.#closed) return;
-    const { state, actions } = step(this.#sync, event, Date.now());
-    this.#sync = state;
-    // A draft of what has been stored since would be typed a second time by the next page.
-    if (this.#draftKept && inStep(state)) this.#keep();
-    for (const action of actions) this.#perform(action);
-    this.#show({ save: saveStatus(this.#sync), ...(this.#sync.failures === 0 && { problem: undefined }) });
-    this.#sleep();
-  }
-
-  #perform(action: SyncAction): void {
-    if (action.type === "apply") {
-      this.#editor.applyRemote(action.changes);
-      return;
-    }
-    const { id } = action;
-    // A push while away would wait in the client's buffer and go out later, out of date; text-sync never asks for it,
-    // and should the socket have gone just now, the update counts as lost when `left` comes.
-    if (!this.#canPush()) return;
-    this.#typing = true;
-    this.#channel
-      .push("response:update", { response: action.text })
-      .receive("ok", () => this.#feed({ type: "confirmed", id }))
-      .receive("error", (reply: unknown) => {
-        this.#show({ problem: reasonOf(reply) });
-        this.#feed({ type: "refused", id });
-      });
-    // An update that goes out after the reader has left the text sets the mark again on the server.
-    if (!this.#editor.focused) this.blurred();
-  }
-
+  /** A push while away would wait in the client's buffer and go out later, out of date. */
   #canPush(): boolean {
     return this.#channel.state === "joined" && this.#socket.isConnected();
-  }
-
-  #sleep(): void {
-    clearTimeout(this.#timer);
-    const at = wakeAt(this.#sync);
-    if (at === undefined) return;
-    this.#timer = setTimeout(() => this.#feed({ type: "tick" }), Math.max(0, at - Date.now()));
   }
 
   #show(change: Partial<{ -readonly [K in keyof RoomView]: RoomView[K] }>): void {
@@ -296,6 +356,11 @@ export class RoomLink {
   }
 }
 
+const positionMessage = ({ cursor, top }: Whereabouts): object => ({
+  cursor: { anchor: toBase64(cursor.anchor), head: toBase64(cursor.head) },
+  top: toBase64(top),
+});
+
 const pick = (delays: readonly number[], tries: number): number =>
   delays[Math.min(tries, delays.length) - 1] ?? 50;
 
@@ -303,6 +368,10 @@ function isChallenge(value: unknown): value is Challenge {
   return typeof value === "object" && value !== null && "id" in value;
 }
 
-/** The editor knows one kind of line break. */
-const textOf = (challenge: Challenge): string =>
-  typeof challenge.response === "string" ? challenge.response.replace(/\r\n?/g, "\n") : "";
+function statusOf(value: unknown): { readonly persistence: Persistence; readonly draining: boolean } {
+  const { persistence, draining } = (value ?? {}) as { persistence?: unknown; draining?: unknown };
+  return {
+    persistence: persistence === "degraded" || persistence === "read_only" ? persistence : "ok",
+    draining: draining === true,
+  };
+}

@@ -1,17 +1,21 @@
-/** The room: prompt, people and code. What it shows is the link's view; what it does is a few keystrokes away. */
+/** The room: task, people and code. What it shows is the link's view; what it does is a few keystrokes away. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { follow } from "../router.js";
 import { useSession } from "../session.js";
-import type { SaveStatus } from "../sync/text-sync.js";
+import type { SaveStatus } from "../sync/doc-sync.js";
 import { Brand, Frame } from "../ui/frame.js";
-import { languageName } from "../ui/language-name.js";
 import { PageHeading } from "../ui/page-heading.js";
 import { PromptText } from "../ui/prompt-text.js";
+import { toast } from "../ui/toasts.js";
 import { useAnnouncements } from "./announcements.js";
+import { bannerOf } from "./banner.js";
+import { CodeBar, copy } from "./code-bar.js";
 import { CodeEditor } from "./editor.js";
+import { LazyPanel } from "./lazy-panel.js";
 import { PANELS } from "./panels.js";
 import { People } from "./people.js";
-import { type Connection, RoomLink, type RoomView } from "./room-link.js";
+import { RoomLink } from "./room-link.js";
+import type { RoomView } from "./room-view.js";
 import { type Tab, Tabs, tabId, tabPanelId } from "./tabs.js";
 import { useWide } from "./use-wide.js";
 import "../styles/room.css";
@@ -27,9 +31,11 @@ export function RoomPage({ id }: { readonly id: string }) {
   useEffect(() => {
     if (!place.current || !signed) return;
     const code = new CodeEditor(place.current, "leave-hint", {
-      onEdit: (changes) => link.current?.edited(changes),
-      onFocus: () => {},
+      onMove: () => link.current?.moved(),
       onBlur: () => link.current?.blurred(),
+      onOwnWay: () => link.current?.follow(undefined),
+      onFull: () =>
+        toast({ tone: "error", text: "That does not fit: a text may have 1 MiB. Shorten it first." }),
     });
     const room = new RoomLink(id, signed, code, () => setView(room.view));
     link.current = room;
@@ -45,6 +51,24 @@ export function RoomPage({ id }: { readonly id: string }) {
   useEffect(() => {
     if (language !== undefined) void editor.current?.setLanguage(language);
   }, [language]);
+
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent): void => {
+      if (event.key === "Escape") link.current?.follow(undefined);
+    };
+    document.addEventListener("keydown", onKeyDown);
+    return () => document.removeEventListener("keydown", onKeyDown);
+  }, []);
+
+  const rescued = view?.rescued;
+  useEffect(() => {
+    if (rescued === undefined) return;
+    toast({
+      tone: "error",
+      text: "The document was begun anew while you had unsaved edits. Your text of before can be copied.",
+      action: { label: "Copy it", run: () => void copy(rescued) },
+    });
+  }, [rescued]);
 
   const announcement = useAnnouncements(view);
   const wide = useWide();
@@ -64,6 +88,8 @@ export function RoomPage({ id }: { readonly id: string }) {
   if (!signed) return null;
   if (view?.refusal) return <Refused refusal={view.refusal} />;
   const challenge = view?.challenge;
+  const banner = view && bannerOf(view);
+  const leader = view?.people.find((person) => person.id === view.following);
 
   // Where there is room for them, code and people are always shown; on a phone they are tabs among the others.
   const tabs: readonly Tab[] = [
@@ -91,12 +117,10 @@ export function RoomPage({ id }: { readonly id: string }) {
         <a class="back" href="/" onClick={follow}>
           <span aria-hidden="true">←</span> Challenges
         </a>
-        <Banner
-          connection={view?.connection ?? "connecting"}
-          save={view?.save ?? "saved"}
-          problem={view?.problem}
-        />
-        <Saved status={view?.save ?? "saved"} ready={challenge !== undefined} />
+        <div class={`banner ${banner?.tone ?? "none"}`} data-connection={view?.connection ?? "connecting"}>
+          {banner?.text}
+        </div>
+        <Saved status={view?.save ?? "saved"} ready={view?.ready === true} />
       </header>
       <p class="visually-hidden" role="status" aria-live="polite">
         {announcement}
@@ -106,9 +130,6 @@ export function RoomPage({ id }: { readonly id: string }) {
         <section {...panel("task")} class="task">
           <div class="task-head">
             <PageHeading title={challenge?.title ?? "Opening the room…"} />
-            {challenge && (
-              <span class={`language ${challenge.language}`}>{languageName(challenge.language)}</span>
-            )}
           </div>
           {challenge ? (
             <PromptText text={challenge.prompt} />
@@ -120,10 +141,11 @@ export function RoomPage({ id }: { readonly id: string }) {
             </div>
           )}
         </section>
-        {PANELS.map(({ id: name, Content }) => (
+        {PANELS.map(({ id: name, load }) => (
           <section {...panel(name)} class="panel" key={name}>
             {challenge && link.current && view && (
-              <Content
+              <LazyPanel
+                load={load}
                 room={link.current.channel}
                 challenge={challenge}
                 signed={signed}
@@ -139,10 +161,39 @@ export function RoomPage({ id }: { readonly id: string }) {
             people={view?.people ?? []}
             stale={view?.connection === "reconnecting"}
             ready={challenge !== undefined}
+            following={view?.following}
+            onFollow={(person) => {
+              link.current?.follow(person);
+              if (person !== undefined && !wide) setChosen("code");
+            }}
           />
         </div>
         <section {...panel("code", wide)} class="code-pane" tabIndex={-1}>
-          <div class={challenge ? "code-place" : "code-place waiting"} ref={place} />
+          {challenge && view && (
+            <CodeBar
+              challenge={challenge}
+              canWrite={view.canWrite}
+              read={() => editor.current?.value ?? ""}
+            />
+          )}
+          {leader && (
+            <p class={`following peer-${leader.color}`}>
+              <span>
+                Following <bdi>{leader.name}</bdi>
+              </span>
+              <button type="button" class="button quiet" onClick={() => link.current?.follow(undefined)}>
+                <span>Stop</span> <kbd>Esc</kbd>
+              </button>
+            </p>
+          )}
+          {!view?.ready && (
+            <div class="skeleton code-skeleton" aria-hidden="true">
+              <i />
+              <i />
+              <i />
+            </div>
+          )}
+          <div class={view?.ready ? "code-place" : "code-place waiting"} ref={place} />
           <p class="leave-hint" id="leave-hint">
             <kbd>Tab</kbd> indents. <kbd>Esc</kbd>, then <kbd>Tab</kbd> leaves the editor.
           </p>
@@ -171,36 +222,6 @@ function Saved({ status, ready }: { readonly status: SaveStatus; readonly ready:
       {ready ? SAVED[status] : ""}
     </span>
   );
-}
-
-interface BannerProps {
-  readonly connection: Connection;
-  readonly save: SaveStatus;
-  readonly problem: string | undefined;
-}
-
-/** Says what is going on with the connection, and what that means for what one types. */
-function Banner({ connection, save, problem }: BannerProps) {
-  const text = bannerText(connection, save, problem);
-  // A connect that takes no longer than a blink is not worth a flash of colour (the style sheet delays "connecting").
-  return (
-    <div class={`banner ${text ? connection : "none"}`} data-connection={connection}>
-      {text}
-    </div>
-  );
-}
-
-function bannerText(connection: Connection, save: SaveStatus, problem: string | undefined): string {
-  if (connection === "connecting") return "Connecting…";
-  if (connection === "reconnecting") {
-    return save === "saved"
-      ? "Connection lost. Reconnecting… You can go on typing."
-      : "Connection lost. Reconnecting… What you type is kept on this page until it is saved.";
-  }
-  if (save === "unsaved") {
-    return `${problem ? `${problem}. ` : "The server does not answer. "}Your text is kept on this page and sent again.`;
-  }
-  return connection === "back" ? "Connected again. Everybody sees the same text." : "";
 }
 
 function Refused({ refusal }: { readonly refusal: NonNullable<RoomView["refusal"]> }) {

@@ -1,4 +1,4 @@
-/** Bytes as the wire has them: an ArrayBuffer of their own on a WebSocket, base64 where only JSON passes. */
+/** Bytes as the wire has them: an ArrayBuffer of their own as a binary frame, base64 within JSON. */
 
 /** Yjs gives views into larger buffers; the Phoenix client sends an ArrayBuffer, whole, and nothing else as bytes. */
 export const toBuffer = (bytes: Uint8Array): ArrayBuffer =>
@@ -22,8 +22,6 @@ export function fromBase64(text: unknown): Uint8Array | undefined {
   }
 }
 
-/** The bytes of a message: a binary frame's, or those of its JSON twin `{b64}`. */
-export function bytesOf(payload: unknown): Uint8Array | undefined {
-  if (payload instanceof ArrayBuffer) return new Uint8Array(payload);
-  return fromBase64((payload as { b64?: unknown } | null)?.b64);
-}
+/** The bytes of a binary frame; undefined for any other message. */
+export const bytesOf = (payload: unknown): Uint8Array | undefined =>
+  payload instanceof ArrayBuffer ? new Uint8Array(payload) : undefined;

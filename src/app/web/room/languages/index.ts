@@ -5,9 +5,9 @@
 import type { Extension } from "@codemirror/state";
 
 const LOADERS: Readonly<Record<string, () => Promise<Extension>>> = {
-  javascript: async () => (await import("@codemirror/lang-javascript")).javascript(),
-  typescript: async () => (await import("@codemirror/lang-javascript")).javascript({ typescript: true }),
-  python: async () => (await import("@codemirror/lang-python")).python(),
+  javascript: async () => (await import("./javascript.js")).javascript,
+  typescript: async () => (await import("./javascript.js")).typescript,
+  python: async () => (await import("./python.js")).python,
 };
 
 export async function loadLanguage(language: string): Promise<Extension> {

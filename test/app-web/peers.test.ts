@@ -1,0 +1,66 @@
+import { describe, expect, test } from "vitest";
+import { colorsOf, type Peers, withAwareness } from "../../src/app/web/room/peers.js";
+
+const NOBODY: Peers = new Map();
+const state = (id: string, user: number, more: object = {}) => ({
+  id,
+  user_id: user,
+  name: `user ${user}`,
+  color: user,
+  cursor: { anchor: "AQI=", head: "AwQ=" },
+  ...more,
+});
+
+describe("the others' cursors", () => {
+  test("a state holds until its connection is gone, and one's own does not count", () => {
+    const first = withAwareness(NOBODY, { states: [state("a", 1), state("b", 2), state("me", 3)] }, "me");
+    expect([...first.peers.keys()]).toEqual(["a", "b"]);
+    expect(first.changed).toHaveLength(2);
+    expect(first.peers.get("a")!.cursor!.head).toEqual(Uint8Array.of(3, 4));
+    const second = withAwareness(
+      first.peers,
+      { states: [state("b", 2, { cursor: null })], gone: ["a"] },
+      "me",
+    );
+    expect([...second.peers.keys()]).toEqual(["b"]);
+    expect(second.peers.get("b")!.cursor).toBeUndefined();
+    expect([...first.peers.keys()]).toEqual(["a", "b"]);
+  });
+
+  test("all tabs of a person have one colour", () => {
+    const { peers } = withAwareness(NOBODY, { states: [state("a", 1), state("b", 1), state("c", 2)] }, "");
+    expect([...colorsOf(peers)]).toEqual([
+      ["1", 1],
+      ["2", 2],
+    ]);
+  });
+
+  test.each([
+    [undefined],
+    [null],
+    ["text"],
+    [{ states: "x", gone: 7 }],
+    [{ states: [null, 3, {}, { id: 7, user_id: 1 }, { id: "a", user_id: {} }] }],
+  ])("%j is nobody's state", (message) => {
+    expect(withAwareness(NOBODY, message, "me").peers.size).toBe(0);
+  });
+
+  test("what is malformed in a state is left out of it, and no colour but the palette's gets into the page", () => {
+    const odd = state("a", 1, {
+      name: 7,
+      color: "red; } body { display: none",
+      cursor: { anchor: "%%%", head: "AQI=" },
+      top: 9,
+    });
+    const { peers } = withAwareness(NOBODY, { states: [odd, state("b", 2, { color: 12 })] }, "me");
+    expect(peers.get("a")).toEqual({
+      id: "a",
+      userId: "1",
+      name: "Somebody",
+      color: 0,
+      cursor: undefined,
+      top: undefined,
+    });
+    expect(peers.get("b")!.color).toBe(0);
+  });
+});
