@@ -62,6 +62,9 @@ export class Transactions {
   async #commit<T>(runner: QueryRunner, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     await runner.startTransaction();
     try {
+      // Takes SQLite's lock for writing before anything is read: another process that shares the file could write in between, and
+      // what had been read could then not be built upon.
+      if (this.#oneConnection) await runner.query("UPDATE rooms SET last_seq = last_seq WHERE 0");
       const result = await work({
         query: (sql, parameters = []) => runner.query(sql, [...parameters]),
         manager: runner.manager,
