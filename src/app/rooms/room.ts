@@ -434,7 +434,7 @@ class Room {
     }
     const normal = normalText(text);
     const hunks = member.seen.editOf(normal, live.document.text);
-    member.seen.add(normal);
+    member.seen.wrote(normal);
     let result = live.document.text;
     this.#edit(live, member.userId, hunks, (seq) => {
       answer(seq === undefined ? "refused" : "ok");

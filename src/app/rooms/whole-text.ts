@@ -14,6 +14,14 @@ const REMEMBERED = 8;
 /** The texts that a client can have before it, the newest last. Strings are shared, not copied. */
 export class SeenTexts {
   #texts: readonly string[] = [];
+  /** The last text it sent itself. */
+  #own: string | undefined;
+
+  /** A text that the client has sent. */
+  wrote(text: string): void {
+    this.#own = text;
+    this.add(text);
+  }
 
   add(text: string): void {
     if (this.#texts.at(-1) !== text) this.#texts = [...this.#texts.slice(1 - REMEMBERED), text];
@@ -25,7 +33,8 @@ export class SeenTexts {
 
   /** The edit of `current` that corresponds to what made `text` out of a text seen here. */
   editOf(text: string, current: string): readonly Hunk[] {
-    const base = this.#nearest(text) ?? current;
+    // Nobody else has written since it did: whatever looks nearer, this is the text it had.
+    const base = this.#own === current ? current : (this.#nearest(text) ?? current);
     if (base === current) return diff(current, text);
     return hunks(changesBetween(base, text).map(changesBetween(base, current)));
   }
