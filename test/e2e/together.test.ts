@@ -164,6 +164,19 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     expect(complaints([ann, bob])).toEqual([]);
   });
 
+  test("the language that one chooses is everybody's, and stays", async () => {
+    const [ann, bob] = (await inRoom("Balanced brackets", ["Ann", "Bob"])) as [Person, Person];
+    const language = (person: Person) => person.page.getByLabel("Language");
+    expect(await language(bob).inputValue()).toBe("javascript");
+    await language(ann).selectOption("python");
+    await waitFor("Bob's page has it", async () => (await language(bob).inputValue()) === "python");
+    await bob.page.getByRole("textbox", { name: "Code, Python" }).waitFor();
+    await bob.page.reload();
+    await bob.ready();
+    expect(await language(bob).inputValue()).toBe("python");
+    expect(complaints([ann, bob])).toEqual([]);
+  });
+
   test("one can go along with somebody through a long text, until one goes one's own way", async () => {
     const [ann, bob] = (await inRoom("Least recently used", ["Ann", "Bob"], {
       viewport: { width: 1100, height: 500 },

@@ -5,7 +5,7 @@
  *     GET    /api/challenges?view=cards      a page of a search: q, language, mine=1, offset, limit  {cards, total}
  *     GET    /api/challenges/:id             with ?include=details also starter, access and one's role
  *     POST   /api/challenges
- *     PATCH  /api/challenges/:id             owner: title, prompt, language, starter, access
+ *     PATCH  /api/challenges/:id             owner: title, prompt, language, starter, access; who may write: language
  *     DELETE /api/challenges/:id             owner
  *
  * Sharing, for the owner:
@@ -65,8 +65,11 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
   });
 
   app.patch("/:id", async (context) => {
-    const { id } = await owning(context);
+    const { id, role } = await entering(context);
     const changes = await readBody(context, ChallengeChangesBody);
+    // The language is the room's: whoever writes there may choose it. The rest is the owner's.
+    const language = Object.keys(changes).every((key) => key === "language");
+    if (!(role === "edit" && language)) await owning(context);
     const challenge = orFail(await repository.changeChallenge(id, changes));
     const { response: _response, ...shown } = challenge;
     tellRoom(id, "challenge:changed", { challenge: shown });
