@@ -393,7 +393,7 @@ class Room {
 
   /** An edit by the server: told once it is stored. `done` gets its place in the log; undefined when it was taken back. */
   #edit(live: Live, userId: number, hunks: readonly Hunk[], done: (seq: number | undefined) => void): void {
-    const possible = live.saving.persistence === "ok" && live.saving.hasRoom;
+    const possible = live.saving.hasRoom;
     const failed = (): void => done(undefined);
     if (possible && hunks.length === 0) {
       live.saving.whenStored({ stored: done, failed });

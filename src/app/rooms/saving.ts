@@ -145,6 +145,8 @@ export class Saving {
     this.#unsaved.add({ userId, bytes }, waiting);
     bytesOfAll += bytes.length;
     if (userId !== null) this.#authors.add(userId);
+    // Somebody waits for yes or no: the database may be back already.
+    if (waiting.failed !== undefined) this.#disarm("again");
     this.#store();
   }
 
