@@ -253,7 +253,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     expect(after).toEqual([[null, null, topic, "later", {}]]);
   });
 
-  test("C-167 a session of another node is not known here: a POST is 410, a GET begins anew (sticky routing, docs/protocol.md)", async () => {
+  test("C-167 a session of a server that is not joined to this one is not known here: a POST is 410, a GET begins anew", async () => {
     const other = await startServer({
       checkOrigin: false,
       secret: "a secret for both servers",

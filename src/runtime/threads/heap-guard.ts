@@ -11,7 +11,7 @@
  *                        └ used after a full collection: the thread asks to be terminated
  *
  * and a young generation that fits into those 16 MiB. A thread between its limit and the hard one is ended in peace. Memory
- * outside the heap, such as that of buffers, counts too. What remains is in docs/adr/0020-heap-of-a-thread.md.
+ * outside the heap, such as that of buffers, counts too. What remains is in docs/adr/0001-heap-of-a-thread.md.
  */
 import { constants, type PerformanceEntry, PerformanceObserver } from "node:perf_hooks";
 import { getHeapStatistics, type HeapInfo } from "node:v8";
