@@ -23,8 +23,11 @@ import { REPOSITORY } from "./storage/repository-client.js";
 /** A module beside this one, built or source, whichever this one is. */
 const beside = (path: string): URL => new URL(`${path}${extname(import.meta.url)}`, import.meta.url);
 
-/** The thread of the repository: after the shards; the main thread when there are none. */
-export const storageNode = ({ shards }: Config): number => (shards === 0 ? 0 : shards + 1);
+/** Above any number of shards, so that more of them can be started, and below the gateways, which begin at 1001. */
+const STORAGE_NODE = 1000;
+
+/** The thread of the repository; the main thread when there are no shards. */
+export const storageNode = ({ shards }: Config): number => (shards === 0 ? 0 : STORAGE_NODE);
 
 /** The threads where rooms live. */
 export const roomThreads = ({ shards }: Config): readonly number[] =>
