@@ -438,7 +438,10 @@ class Room {
     let result = live.document.text;
     this.#edit(live, member.userId, hunks, (seq) => {
       answer(seq === undefined ? "refused" : "ok");
-      if (seq === undefined) return;
+      if (seq === undefined) {
+        member.seen.forget(normal);
+        return;
+      }
       this.#typed(member);
       if (this.#told.take(result.length * this.#members.size, now()) > 0) this.#tellTextSoon();
       else this.#tellText(live, result);

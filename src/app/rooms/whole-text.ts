@@ -27,6 +27,11 @@ export class SeenTexts {
     if (this.#texts.at(-1) !== text) this.#texts = [...this.#texts.slice(1 - REMEMBERED), text];
   }
 
+  /** A text that was refused: nothing was made of it here. */
+  forget(text: string): void {
+    this.#texts = this.#texts.filter((seen) => seen !== text);
+  }
+
   get newest(): string | undefined {
     return this.#texts.at(-1);
   }

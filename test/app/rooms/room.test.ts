@@ -493,6 +493,19 @@ describe("a whole text", () => {
   );
 
   test(
+    "that replaces one which was refused replaces what is there, not what was refused",
+    world(async (here) => {
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      expect(await here.ask(["whole text", bob, "text 1"])).toBe("ok");
+      here.repository.fate = "unavailable";
+      expect(await here.ask(["whole text", bob, "text 22222"])).toBe("refused");
+      here.repository.fate = "ok";
+      expect(await here.ask(["whole text", bob, "text 22222!"])).toBe("ok");
+      expect(await here.ask(["text"])).toEqual(["ok", "text 22222!"]);
+    }),
+  );
+
+  test(
     "is not sent for each key of document clients: at most every 50 ms, and the last one always",
     world(async (here) => {
       await here.enter("Bob", { document: false, userId: 2 });
