@@ -3,10 +3,12 @@
  *
  * Each sender numbers what it sends, per stream: a stream is whatever its engine keeps in order, such as a subject. The numbers tell
  * what was lost and what came twice; the incarnation tells a node from one that was started under the same name (P-034),
- * and its own echo from a namesake's message (P-710).
+ * and its own echo from a namesake's message (P-710). A copy can be late, behind the news that its sender has gone or that a new
+ * one speaks in its place; so a receiver knows the numbers of those that are gone for a while longer.
  */
 import { randomBytes } from "node:crypto";
 import { Packr } from "msgpackr";
+import type { Clock } from "simurgh/runtime";
 import type { AdapterEvent } from "./adapter.js";
 
 export const ENVELOPE_VERSION = 1;
@@ -89,8 +91,16 @@ interface Heard {
   readonly node: string;
   readonly life: string;
   readonly place: string;
-  /** Last number by stream. */
-  readonly streams: Map<string, number>;
+  readonly streams: Map<string, Stream>;
+  /** When it was taken to be gone; undefined while it speaks. */
+  goneAt: number | undefined;
+}
+
+interface Stream {
+  /** Its last number. */
+  last: number;
+  /** It was not listened to since: what was missed of it is no gap. */
+  paused: boolean;
 }
 
 interface Lives {
@@ -101,11 +111,18 @@ interface Lives {
 
 /** A bound on what strangers can make a receiver remember. */
 const MAX_SENDERS = 10_000;
+/** How late a copy of a message can be, behind the end of its sender, and still be known. */
+const RECALL_MS = 60_000;
+
+function makeRoom(known: Map<string, unknown>): void {
+  if (known.size >= MAX_SENDERS) known.delete(known.keys().next().value as string);
+}
 
 /** Holds what arrives against what arrived before. */
 export class Receiver {
   readonly #own: { readonly node: string; readonly life: string; readonly incarnation: string };
   readonly #tell: (event: AdapterEvent) => void;
+  readonly #clock: Pick<Clock, "now">;
   readonly #senders = new Map<string, Heard>();
   readonly #lives = new Map<string, Lives>();
   readonly #twins = new Set<string>();
@@ -118,9 +135,11 @@ export class Receiver {
   constructor(
     own: { readonly node: string; readonly life: string; readonly incarnation: string },
     tell: (event: AdapterEvent) => void,
+    clock: Pick<Clock, "now"> = performance,
   ) {
     this.#own = own;
     this.#tell = tell;
+    this.#clock = clock;
   }
 
   /** Reads bytes from the engine. Undefined, and counted, when they are not an envelope this version knows. */
@@ -140,37 +159,52 @@ export class Receiver {
     return undefined;
   }
 
-  judge({ node, incarnation, stream, sequence }: Envelope): Verdict {
+  judge({ node, incarnation, stream: name, sequence }: Envelope): Verdict {
     if (incarnation === this.#own.incarnation) return "echo";
     const sender = this.#senders.get(incarnation) ?? this.#meet(node, incarnation);
-    this.#live(sender);
-    const { streams } = sender;
-    const last = streams.get(stream);
-    if (last !== undefined && sequence <= last) {
+    const stream = sender.streams.get(name);
+    if (stream !== undefined && sequence <= stream.last) {
+      // Nor is it a sign of life.
       this.duplicates += 1;
       return "duplicate";
     }
-    streams.set(stream, sequence);
-    if (last !== undefined && sequence > last + 1) {
-      this.lost += sequence - last - 1;
-      this.#tell(["gap", node, last + 1, sequence - 1]);
+    sender.goneAt = undefined;
+    this.#live(sender);
+    if (stream === undefined) {
+      sender.streams.set(name, { last: sequence, paused: false });
+      return "deliver";
     }
+    const missing = stream.last + 1;
+    if (sequence > missing && !stream.paused) {
+      this.lost += sequence - missing;
+      this.#tell(["gap", node, missing, sequence - 1]);
+    }
+    stream.last = sequence;
+    stream.paused = false;
     return "deliver";
   }
 
   /** A stream is no longer received: what is missed of it is no gap. */
-  forget(stream: string): void {
-    for (const { streams } of this.#senders.values()) streams.delete(stream);
+  pause(name: string): void {
+    for (const { streams } of this.#senders.values()) {
+      const stream = streams.get(name);
+      if (stream !== undefined) stream.paused = true;
+    }
   }
 
-  /** That node is gone. */
-  forgetNode(node: string): void {
-    this.#lives.delete(node);
-    this.#forgetSenders((sender) => sender.node === node);
+  /** That node is gone, or one of its lives. Whoever of it speaks again is not. */
+  leave(node: string): void {
+    this.#retire((sender) => sender.node === node);
   }
 
-  #forgetSenders(which: (sender: Heard) => boolean): void {
-    for (const [incarnation, sender] of this.#senders) if (which(sender)) this.#senders.delete(incarnation);
+  /** Takes those to be gone; forgets who has been for long. */
+  #retire(which: (sender: Heard) => boolean): void {
+    const now = this.#clock.now();
+    for (const [incarnation, sender] of this.#senders) {
+      if (sender.goneAt === undefined) {
+        if (which(sender)) sender.goneAt = now;
+      } else if (now - sender.goneAt > RECALL_MS) this.#senders.delete(incarnation);
+    }
   }
 
   /** A sender that is new, in place of the one that was in its thread before. */
@@ -178,9 +212,9 @@ export class Receiver {
     const [life = ""] = incarnation.split("/", 1);
     const end = incarnation.lastIndexOf(".");
     const place = end < 0 ? incarnation : incarnation.slice(0, end);
-    this.#forgetSenders((sender) => sender.node === node && sender.place === place);
-    if (this.#senders.size >= MAX_SENDERS) this.#senders.delete(this.#senders.keys().next().value as string);
-    const heard: Heard = { node, life, place, streams: new Map() };
+    this.#retire((sender) => sender.node === node && sender.place === place);
+    makeRoom(this.#senders);
+    const heard: Heard = { node, life, place, streams: new Map(), goneAt: undefined };
     this.#senders.set(incarnation, heard);
     return heard;
   }
@@ -192,11 +226,13 @@ export class Receiver {
       return;
     }
     const lives = this.#lives.get(node);
-    if (lives === undefined) this.#lives.set(node, { current: life, previous: undefined });
-    else if (lives.current !== life) {
+    if (lives === undefined) {
+      makeRoom(this.#lives);
+      this.#lives.set(node, { current: life, previous: undefined });
+    } else if (lives.current !== life) {
       const { current, previous } = lives;
       if (previous === life) this.#twin(node, life);
-      else this.#forgetSenders((sender) => sender.node === node && sender.life === previous);
+      else this.#retire((sender) => sender.node === node && sender.life === previous);
       lives.previous = current;
       lives.current = life;
     }

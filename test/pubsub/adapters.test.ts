@@ -209,4 +209,63 @@ describe("the road between nodes", () => {
       "echo",
     );
   });
+
+  describe("P-022 P-637 a copy is not delivered, however late", () => {
+    const RECALL_MS = 60_000;
+    let now = 0;
+    const receiverOf = (events: unknown[]) =>
+      new Receiver(new Sender("me"), (event) => void events.push(event), { now: () => now });
+    const say = (sender: Sender, stream = "s"): Envelope =>
+      new Receiver(sender, () => {}).open(sender.seal(stream, "t", 1, "d", LIMIT) as Uint8Array) as Envelope;
+
+    test("behind the news that its node has left, or that a new life of it has begun", () => {
+      const events: unknown[] = [];
+      const receiver = receiverOf(events);
+      const other = new Sender("other");
+      const [first, , third] = [say(other), say(other), say(other)];
+      expect(receiver.judge(first)).toBe("deliver");
+      receiver.leave("other");
+      expect(receiver.judge(first)).toBe("duplicate");
+      // It speaks again, so it was not gone, and something is missing.
+      expect(receiver.judge(third)).toBe("deliver");
+      expect(events).toEqual([["gap", "other", 2, 2]]);
+      now += 2 * RECALL_MS;
+      receiver.leave("someone else");
+      expect(receiver.judge(third)).toBe("duplicate");
+    });
+
+    test("behind the first message of who speaks in its sender's place, in the same life or a later one", () => {
+      const events: unknown[] = [];
+      const receiver = receiverOf(events);
+      const lives = ["1", "1", "2", "3"].map((life) => new Sender("other", { life }));
+      const first = lives.map((sender) => say(sender));
+      expect(first.map((envelope) => receiver.judge(envelope))).toEqual(first.map(() => "deliver"));
+      expect(first.map((envelope) => receiver.judge(envelope))).toEqual(first.map(() => "duplicate"));
+      // A copy of what an earlier life said does not mean that it is there.
+      expect(events).toEqual([]);
+    });
+
+    test("behind a time in which its stream was not listened to; what was missed then is no gap", () => {
+      const events: unknown[] = [];
+      const receiver = receiverOf(events);
+      const other = new Sender("other");
+      const [first, , third, , fifth] = [say(other), say(other), say(other), say(other), say(other)];
+      expect(receiver.judge(first)).toBe("deliver");
+      receiver.pause("s");
+      expect([first, third].map((envelope) => receiver.judge(envelope))).toEqual(["duplicate", "deliver"]);
+      expect(events).toEqual([]);
+      expect(receiver.judge(fifth)).toBe("deliver");
+      expect(events).toEqual([["gap", "other", 4, 4]]);
+    });
+
+    test("who has been gone for long is forgotten", () => {
+      const receiver = receiverOf([]);
+      const message = say(new Sender("other"));
+      expect(receiver.judge(message)).toBe("deliver");
+      receiver.leave("other");
+      now += RECALL_MS + 1;
+      receiver.leave("someone else");
+      expect(receiver.judge(message)).toBe("deliver");
+    });
+  });
 });

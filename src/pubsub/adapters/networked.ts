@@ -134,7 +134,7 @@ class Networked implements Adapter {
     this.#startedAt = this.#statusAt = clock.now();
     const { nodeName, thread, lingerMs, pulseMs } = this.#options;
     this.#sender = new Sender(nodeName, { life, thread });
-    this.#receiver = new Receiver(this.#sender, tell);
+    this.#receiver = new Receiver(this.#sender, tell, clock);
     this.#members = new Members({ node: nodeName, life }, pulseMs);
     this.#interest = new Interest({
       clock,
@@ -293,7 +293,7 @@ class Networked implements Adapter {
   #drop(number: number): void {
     for (const channel of [`b.${number}`, `n.${channelToken(this.#options.nodeName)}.${number}`]) {
       this.#link?.unlisten(channel);
-      this.#receiver.forget(channel);
+      this.#receiver.pause(channel);
     }
   }
 
@@ -394,7 +394,7 @@ class Networked implements Adapter {
   }
 
   #change([name, what]: readonly [string, "joined" | "left" | "lost"]): void {
-    if (what !== "joined") this.#receiver.forgetNode(name);
+    if (what !== "joined") this.#receiver.leave(name);
     this.#tell(["node", name, what]);
   }
 
