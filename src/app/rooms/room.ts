@@ -416,8 +416,10 @@ class Room {
   #takeBack(): void {
     const live = this.#live as Live;
     const edits = live.withheld.splice(0);
+    const { text } = live.document;
     const undone = live.document.undoEdits(edits.length);
     live.document.settleEdits();
+    for (const { seen } of this.#members.all()) seen.wentBack(text, live.document.text);
     if (undone === undefined) return;
     // Together, so that nobody sees the edit come and go; and not without it, for what follows builds on its ids.
     this.#tell("y:update", Y.mergeUpdates([...edits, undone]));
@@ -439,7 +441,7 @@ class Room {
     this.#edit(live, member.userId, hunks, (seq) => {
       answer(seq === undefined ? "refused" : "ok");
       if (seq === undefined) {
-        member.seen.forget(normal);
+        member.seen.forget(normal, live.document.text);
         return;
       }
       this.#typed(member);

@@ -3,7 +3,9 @@
  * difference to the text it came from, carried over to what the text is by now. Without that, its every keystroke would undo what
  * others have typed since.
  *
- * It does not say which text it came from. So of those it was sent, and those it sent itself, the nearest counts.
+ * It does not say which text it came from. While nobody else has written, that does not matter: the text becomes what it sent.
+ * Otherwise, of the texts it was sent, and those it sent itself, the nearest counts; but nobody sends the same text twice in a row
+ * without another in between, so then it came from one it was told since.
  */
 import type { ChangeSet } from "@codemirror/state";
 import { changesBetween, diff, distance, type Hunk } from "./text-diff.js";
@@ -15,11 +17,17 @@ const REMEMBERED = 8;
 export class SeenTexts {
   #texts: readonly string[] = [];
   /** The last text it sent itself. */
-  #own: string | undefined;
+  #sent: string | undefined;
+  /** The document, as long as nobody else has changed it since this client did. */
+  #alone: string | undefined;
+  /** The same, before the last text. */
+  #before: string | undefined;
 
   /** A text that the client has sent. */
   wrote(text: string): void {
-    this.#own = text;
+    this.#sent = text;
+    this.#before = this.#alone;
+    this.#alone = text;
     this.add(text);
   }
 
@@ -27,9 +35,15 @@ export class SeenTexts {
     if (this.#texts.at(-1) !== text) this.#texts = [...this.#texts.slice(1 - REMEMBERED), text];
   }
 
-  /** A text that was refused: nothing was made of it here. */
-  forget(text: string): void {
+  /** A text that was refused: nothing is made of it here. What it has made already is taken back after this. */
+  forget(text: string, current: string): void {
     this.#texts = this.#texts.filter((seen) => seen !== text);
+    if (this.#alone === text && current !== text) this.#alone = this.#before;
+  }
+
+  /** Edits were taken back, by which the document went from one text to the other. */
+  wentBack(from: string, to: string): void {
+    if (this.#alone === from) this.#alone = to;
   }
 
   get newest(): string | undefined {
@@ -39,21 +53,28 @@ export class SeenTexts {
   /** The edit of `current` that corresponds to what made `text` out of a text seen here. */
   editOf(text: string, current: string): readonly Hunk[] {
     // Nobody else has written since it did: whatever looks nearer, this is the text it had.
-    const base = this.#own === current ? current : (this.#nearest(text) ?? current);
+    const base = this.#alone === current ? current : (nearest(this.#bases(text), text) ?? current);
     if (base === current) return diff(current, text);
     return hunks(changesBetween(base, text).map(changesBetween(base, current)));
   }
 
-  #nearest(text: string): string | undefined {
-    let best: string | undefined;
-    let least = Number.POSITIVE_INFINITY;
-    for (const seen of this.#texts.toReversed()) {
-      const { cost } = distance(seen, text);
-      if (cost < least) [best, least] = [seen, cost];
-      if (cost === 0) break;
-    }
-    return best;
+  /** What the client can have come from, to this text. */
+  #bases(text: string): readonly string[] {
+    if (text !== this.#sent) return this.#texts;
+    const since = this.#texts.slice(this.#texts.lastIndexOf(text) + 1);
+    return since.length > 0 ? since : this.#texts;
   }
+}
+
+function nearest(texts: readonly string[], text: string): string | undefined {
+  let best: string | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const seen of texts.toReversed()) {
+    const { cost } = distance(seen, text);
+    if (cost < least) [best, least] = [seen, cost];
+    if (cost === 0) break;
+  }
+  return best;
 }
 
 function hunks(changes: ChangeSet): readonly Hunk[] {

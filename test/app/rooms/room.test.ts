@@ -506,6 +506,39 @@ describe("a whole text", () => {
   );
 
   test(
+    "becomes the document's as it is when its client writes alone, also after many under way at once were refused",
+    world(async (here) => {
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      const all = (from: number, to: number): Promise<unknown>[] =>
+        Array.from({ length: to - from + 1 }, (_, n) => here.ask(["whole text", bob, `text ${from + n}`]));
+      expect(new Set(await Promise.all(all(1, 6)))).toEqual(new Set(["ok"]));
+      here.repository.fate = "unavailable";
+      expect(new Set(await Promise.all(all(7, 9)))).toEqual(new Set(["refused"]));
+      here.repository.fate = "ok";
+      for (const text of ["text 33", "text 22", "the end"]) {
+        expect(await here.ask(["whole text", bob, text])).toBe("ok");
+        expect(await here.ask(["text"])).toEqual(["ok", text]);
+      }
+    }),
+  );
+
+  test(
+    "that comes again, after its client was told what it was put together with, replaces it",
+    world(async (here) => {
+      const ann = await here.enter("Ann", { document: false });
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      const answers = [
+        here.ask(["whole text", ann, "Ann says hello"]),
+        here.ask(["whole text", bob, "hello from Bob"]),
+      ];
+      expect(await Promise.all(answers)).toEqual(["ok", "ok"]);
+      expect(await here.ask(["text"])).toEqual(["ok", "Ann says hello from Bob"]);
+      expect(await here.ask(["whole text", bob, "hello from Bob"])).toBe("ok");
+      expect(await here.ask(["text"])).toEqual(["ok", "hello from Bob"]);
+    }),
+  );
+
+  test(
     "is not sent for each key of document clients: at most every 50 ms, and the last one always",
     world(async (here) => {
       await here.enter("Bob", { document: false, userId: 2 });

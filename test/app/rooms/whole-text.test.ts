@@ -11,3 +11,46 @@ test("a client that writes alone gets what it sent, though an older text of its 
     expect(current).toBe(text);
   }
 });
+
+/** The document after this text, as its client sent it. */
+function write(seen: SeenTexts, text: string, current: string): string {
+  let made = current;
+  for (const { from, to, insert } of seen.editOf(text, current).toReversed())
+    made = made.slice(0, from) + insert + made.slice(to);
+  seen.wrote(text);
+  return made;
+}
+
+test("a client that writes alone gets what it sends after several of its texts were taken back, whatever is nearer", () => {
+  const seen = new SeenTexts();
+  for (const text of ["text 403", "text 406", "text 410"]) seen.wrote(text);
+  // Told once they are stored, when the next are on their way already.
+  for (const text of ["text 403", "text 406", "text 410"]) seen.add(text);
+  let current = "text 410";
+  for (const text of ["text 411", "text 412"]) current = write(seen, text, current);
+  for (const text of ["text 411", "text 412"]) seen.forget(text, current);
+  seen.wentBack(current, "text 410");
+  expect(write(seen, "text 416", "text 410")).toBe("text 416");
+});
+
+test("a client that writes alone gets what it sends after one of its texts was refused at once", () => {
+  const seen = new SeenTexts();
+  for (const text of ["text 406", "text 410", "too long"]) seen.wrote(text);
+  seen.forget("too long", "text 410");
+  expect(write(seen, "text 4067", "text 410")).toBe("text 4067");
+});
+
+test("a text that comes a second time, after its client was told what was made of it, is made so", () => {
+  const seen = new SeenTexts();
+  seen.add("7 41");
+  expect(write(seen, "the end", "12 46")).not.toBe("the end");
+  seen.add("2 the end 46");
+  expect(write(seen, "the end", "2 the end 46")).toBe("the end");
+});
+
+test("a text that comes twice keeps what others did, of which its client was told nothing yet", () => {
+  const seen = new SeenTexts();
+  seen.add("hello");
+  seen.wrote("hello Bob");
+  expect(write(seen, "hello Bob", "Ann: hello Bob")).toBe("Ann: hello Bob");
+});
