@@ -140,7 +140,10 @@ describeWith("Chromium", "the product in browsers", () => {
     await ann.page.getByLabel("Language").selectOption("python");
     await ann.page.getByRole("button", { name: "Save" }).click();
     await ann.page.getByRole("heading", { name: "Sum it all up" }).waitFor();
-    await ann.page.getByText("Python").first().waitFor();
+    await waitFor("the room is in Python", async () => {
+      const language = await ann.page.getByLabel("Language").inputValue();
+      return language === "python";
+    });
     await bob.page.goto(`${room}/edit`);
     await bob.page.getByRole("heading", { name: "This is not yours to open" }).waitFor();
     await bob.page.goto(server.url);
