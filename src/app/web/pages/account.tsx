@@ -1,8 +1,8 @@
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { ApiError, api, messageOf } from "../api.js";
 import { session } from "../session.js";
 import type { Signed } from "../types.js";
-import { Field, focusFirstError } from "../ui/field.js";
+import { Field, useFormErrors } from "../ui/field.js";
 import { Frame } from "../ui/frame.js";
 import { Notice } from "../ui/notice.js";
 import { PageHeading } from "../ui/page-heading.js";
@@ -45,14 +45,8 @@ async function logOutEverywhere(): Promise<void> {
 }
 
 function PasswordForm({ email }: { readonly email: string }) {
-  const form = useRef<HTMLFormElement>(null);
-  const [errors, setErrors] = useState<Errors>({});
+  const { form, errors, show, clear } = useFormErrors<Errors>();
   const [busy, setBusy] = useState(false);
-
-  const show = (found: Errors): void => {
-    setErrors(found);
-    requestAnimationFrame(() => form.current && focusFirstError(form.current, found));
-  };
 
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
@@ -66,7 +60,7 @@ function PasswordForm({ email }: { readonly email: string }) {
     if (input.current === "") return show({ current: "Enter the password you have now." });
     if (wrong) return show({ password: wrong });
     setBusy(true);
-    setErrors({});
+    clear();
     try {
       session.signIn(await api.changePassword(input));
       form.current?.reset();

@@ -1,7 +1,7 @@
 /** The form of a challenge, new or changed: what is checked here saves a way to the server, which checks it all. */
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { ApiError, messageOf } from "../api.js";
-import { Field, focusFirstError, TextField } from "../ui/field.js";
+import { Field, TextField, useFormErrors } from "../ui/field.js";
 import { LANGUAGES, languageName } from "../ui/language-name.js";
 import { Notice } from "../ui/notice.js";
 
@@ -26,14 +26,8 @@ interface ChallengeFormProps {
 
 export function ChallengeForm(props: ChallengeFormProps) {
   const { initial, codeHint, submitLabel, busyLabel, cancel, onSubmit } = props;
-  const form = useRef<HTMLFormElement>(null);
-  const [errors, setErrors] = useState<Errors>({});
+  const { form, errors, show, clear } = useFormErrors<Errors>();
   const [busy, setBusy] = useState(false);
-
-  const show = (found: Errors): void => {
-    setErrors(found);
-    requestAnimationFrame(() => form.current && focusFirstError(form.current, found));
-  };
 
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
@@ -50,7 +44,7 @@ export function ChallengeForm(props: ChallengeFormProps) {
     if (input.title === "") found.title = "Give the challenge a title.";
     if (input.prompt === "") found.prompt = "Say what is to be solved.";
     if (Object.keys(found).length > 0) return show(found);
-    setErrors({});
+    clear();
     setBusy(true);
     try {
       await onSubmit(input);

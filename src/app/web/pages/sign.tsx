@@ -1,8 +1,8 @@
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { ApiError, api } from "../api.js";
 import { follow } from "../router.js";
 import { session } from "../session.js";
-import { Field, focusFirstError } from "../ui/field.js";
+import { Field, useFormErrors } from "../ui/field.js";
 import { Frame } from "../ui/frame.js";
 import { Notice } from "../ui/notice.js";
 import { PageHeading } from "../ui/page-heading.js";
@@ -18,15 +18,9 @@ type Errors = Partial<Record<"name" | "email" | "password" | "form", string>>;
 /** Signing in and signing up: the same form, one field more. Where one goes afterwards is App's business. */
 export function SignPage({ mode, next }: SignProps) {
   const joining = mode === "sign-up";
-  const form = useRef<HTMLFormElement>(null);
-  const [errors, setErrors] = useState<Errors>({});
+  const { form, errors, show, clear } = useFormErrors<Errors>();
   const [busy, setBusy] = useState(false);
   const suffix = next === "/" ? "" : `?next=${encodeURIComponent(next)}`;
-
-  const show = (found: Errors): void => {
-    setErrors(found);
-    requestAnimationFrame(() => form.current && focusFirstError(form.current, found));
-  };
 
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
@@ -38,7 +32,7 @@ export function SignPage({ mode, next }: SignProps) {
     if (Object.keys(found).length > 0) return show(found);
 
     setBusy(true);
-    setErrors({});
+    clear();
     try {
       session.signIn(await (joining ? api.signUp(input) : api.logIn(input)));
     } catch (error) {

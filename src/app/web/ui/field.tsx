@@ -1,4 +1,5 @@
 import type { InputHTMLAttributes, TextareaHTMLAttributes } from "preact";
+import { useRef, useState } from "preact/hooks";
 
 interface Common {
   readonly name: string;
@@ -54,11 +55,23 @@ function described(name: string, hint: string | undefined, error: string | undef
   return { ...(ids && { "aria-describedby": ids }), ...(error && { "aria-invalid": true as const }) };
 }
 
+/** What is wrong with the fields of a form, by name. Shown errors take the focus to the first of them. */
+export function useFormErrors<Errors extends Readonly<Record<string, string | undefined>>>() {
+  const form = useRef<HTMLFormElement>(null);
+  const [errors, setErrors] = useState<Partial<Errors>>({});
+  return {
+    form,
+    errors,
+    show(found: Partial<Errors>): void {
+      setErrors(found);
+      requestAnimationFrame(() => form.current && focusFirstError(form.current, found));
+    },
+    clear: (): void => setErrors({}),
+  };
+}
+
 /** The first field with an error gets the focus: that is where to go on. */
-export function focusFirstError(
-  form: HTMLFormElement,
-  errors: Readonly<Record<string, string | undefined>>,
-): void {
+function focusFirstError(form: HTMLFormElement, errors: Readonly<Record<string, string | undefined>>): void {
   for (const element of form.elements) {
     if (element instanceof HTMLElement && errors[element.id] !== undefined) {
       element.focus();
