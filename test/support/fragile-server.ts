@@ -16,6 +16,9 @@ import {
 
 const ENDPOINT = "fragile";
 
+/** Milliseconds without a sign of life that a thread may take. */
+export const STALL_MS = 2000;
+
 export interface FragileServer {
   readonly port: number;
   readonly reports: readonly Report[];
@@ -53,7 +56,7 @@ export async function startFragileServer(shards: number): Promise<FragileServer>
           },
           shards,
           shardHeapMb: 64,
-          stallMs: 2000,
+          stallMs: STALL_MS,
         });
         const started = await Supervisor.startLink([endpoint], { strategy: "one_for_one" });
         if (started[0] !== "ok") throw new Error(`the endpoint did not start: ${JSON.stringify(started)}`);
