@@ -29,6 +29,9 @@ const STORAGE_NODE = 1000;
 /** The thread of the repository; the main thread when there are no shards. */
 export const storageNode = ({ shards }: Config): number => (shards === 0 ? 0 : STORAGE_NODE);
 
+/** What may wait for one long-poll client: the largest document in Base64, and some. */
+const MAX_LONG_POLL_BYTES = 8 * 1024 * 1024;
+
 /** The threads where rooms live. */
 export const roomThreads = ({ shards }: Config): readonly number[] =>
   shards === 0 ? [0] : Array.from({ length: shards }, (_, k) => k + 1);
@@ -61,7 +64,14 @@ export function mainTree(config: Config): ChildSpec[] {
       server: { module: beside("./http/http-server"), args: http },
       listen: { host: config.host, port: config.port },
       gateways: config.gateways,
-      sockets: { "/socket": { module: beside("./channels/user-socket"), authToken: true } },
+      sockets: {
+        "/socket": {
+          module: beside("./channels/user-socket"),
+          authToken: true,
+          // For those whose network lets no WebSocket through.
+          longpoll: { maxBufferedBytes: MAX_LONG_POLL_BYTES },
+        },
+      },
       shards: config.shards,
       shardTree: { module: new URL(import.meta.url), export: "shardTree", args },
       ...clusterOf(config),

@@ -97,6 +97,9 @@ export class DocumentClient {
       .receive("ok", (payload: Bytes) => {
         Y.applyUpdate(this.doc, bytesOf(payload), "server");
         this.synced = true;
+      })
+      .receive("error", ({ retry_after_ms = 20 }: { retry_after_ms?: number }) => {
+        setTimeout(() => this.channel.state === "joined" && this.#sync(), retry_after_ms);
       });
   }
 

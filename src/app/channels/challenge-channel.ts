@@ -34,6 +34,7 @@ import { isRoomNews, type RoomCall, type RoomCast, type SyncAnswer } from "../ro
 import { Rooms } from "../rooms/rooms.js";
 import type { ChallengeView, Failure } from "../storage/repository-client.js";
 import { ChallengePresence } from "./challenge-presence.js";
+import { paced } from "./pace.js";
 import {
   ACCESS_CHANGED,
   accessOut,
@@ -48,6 +49,9 @@ import { CursorPayload, type Dialect, decodeBytes, dialectOf, encodeBytes, JoinP
 import { EXPIRING, sessionEvents, tellExpiring, watchSession } from "./session-renewal.js";
 
 const STORE_FAILED = { error: "Error updating challenge" };
+
+/** Each answer may be the whole document. */
+const SYNC_PACE = { burst: 20, everyMs: 200 };
 
 /** Why somebody may not enter. */
 const UNAVAILABLE = { reason: "unavailable", code: "database_unavailable", retry_after_ms: 2000 };
@@ -130,19 +134,22 @@ export const challengeChannel = defineChannel("challenges:*", {
     ...chatEvents,
 
     async "y:sync"(payload, socket) {
+      const { waitMs, busyUntil } = paced(SYNC_PACE, socket.assigns.syncBusyUntil, Date.now());
+      if (waitMs > 0) return reply("error", { reason: "rate", retry_after_ms: waitMs }, socket);
+      const asked = assign(socket, "syncBusyUntil", busyUntil);
       const bytes = decodeBytes(payload);
-      const answer =
-        bytes === undefined ? undefined : await ask<SyncAnswer | undefined>(socket, ["sync", bytes]);
-      if (answer === undefined) return reply("error", { reason: "bad_update" }, socket);
-      push(socket, "y:sv", encodeBytes(dialect(socket), answer.sv));
+      if (!(bytes instanceof Uint8Array)) return reply("error", bytes, asked);
+      const answer = await ask<SyncAnswer | undefined>(asked, ["sync", bytes]);
+      if (answer === undefined) return reply("error", { reason: "bad_update" }, asked);
+      push(asked, "y:sv", encodeBytes(dialect(asked), answer.sv));
       // After the reply has been written, which is when this message is taken.
-      send(socket.channelPid, ["states", answer.states]);
-      return reply("ok", encodeBytes(dialect(socket), answer.update), socket);
+      send(asked.channelPid, ["states", answer.states]);
+      return reply("ok", encodeBytes(dialect(asked), answer.update), asked);
     },
 
     "y:update"(payload, socket) {
       const bytes = decodeBytes(payload);
-      if (bytes === undefined) return reply("error", { reason: "bad_update" }, socket);
+      if (!(bytes instanceof Uint8Array)) return reply("error", bytes, socket);
       tell(socket, ["update", socket.channelPid, socketRef(socket), bytes]);
       return noreply(socket);
     },

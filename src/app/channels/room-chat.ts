@@ -11,18 +11,12 @@ import { assign, broadcast, type ChannelSocket, reply } from "simurgh/channels";
 import { ChatBody, ChatHistoryBody } from "../http/input.js";
 import { repositoryOn } from "../storage/repository-client.js";
 import { appFacts } from "./app-facts.js";
+import { paced } from "./pace.js";
 
-const BURST = 5;
-const EVERY_MS = 2000;
+const PACE = { burst: 5, everyMs: 2000 };
 const PAGE = 50;
 
 const repository = () => repositoryOn(appFacts().storageNode);
-
-/** When the last of the messages that were sent may be forgotten: what is ahead of now by the burst is too much. */
-function waitFor(socket: ChannelSocket, now: number): { readonly waitMs: number; readonly next: number } {
-  const busyUntil = Math.max((socket.assigns.chatBusyUntil as number | undefined) ?? 0, now);
-  return { waitMs: busyUntil - now - (BURST - 1) * EVERY_MS, next: busyUntil + EVERY_MS };
-}
 
 const invalid = (message: string | undefined) => ({ reason: "invalid", message: message ?? "not a message" });
 
@@ -30,7 +24,7 @@ export const chatEvents = {
   async "chat:send"(payload: unknown, socket: ChannelSocket) {
     const body = ChatBody.safeParse(payload);
     if (!body.success) return reply("error", invalid(body.error.issues[0]?.message), socket);
-    const { waitMs, next } = waitFor(socket, Date.now());
+    const { waitMs, busyUntil } = paced(PACE, socket.assigns.chatBusyUntil, Date.now());
     if (waitMs > 0) return reply("error", { reason: "rate", retry_after_ms: waitMs }, socket);
     const { challengeId, userId } = socket.assigns;
     const { text, key } = body.data;
@@ -42,7 +36,7 @@ export const chatEvents = {
     });
     if (stored[0] === "error") return reply("error", { reason: "unavailable" }, socket);
     const { message, again } = stored[1];
-    const sent = assign(socket, "chatBusyUntil", next);
+    const sent = assign(socket, "chatBusyUntil", busyUntil);
     if (!again) broadcast(sent, "chat:message", { ...message, key });
     return reply("ok", { id: message.id }, sent);
   },

@@ -1,5 +1,6 @@
 /** What the clients of a room send and are sent, as far as it is not Phoenix's: see docs/room-protocol.md. */
 import { z } from "zod";
+import { MAX_UPDATE } from "../rooms/update-check.js";
 
 /** How a client takes part. `base64`: as a document client, but without binary frames. */
 export type Dialect = "naive" | "binary" | "base64";
@@ -27,15 +28,21 @@ export const CursorPayload = z.object({
   top: position.optional(),
 });
 
-/** Base64 of the largest update, and some. */
-const MAX_BASE64 = 1024 * 1024;
+/** Base64 of more than the largest update: not decoded. */
+const MAX_BASE64 = Math.ceil((MAX_UPDATE * 4) / 3) + 4;
 
-/** The bytes of a payload, however they were sent; undefined when there are none. */
-export function decodeBytes(payload: unknown): Uint8Array | undefined {
+/** What is answered to bytes that are none, and to too many of them. */
+export type NoBytes =
+  | { readonly reason: "bad_update" }
+  | { readonly reason: "too_large"; readonly limit: number };
+
+/** The bytes of a payload, however they were sent; otherwise the error to answer. */
+export function decodeBytes(payload: unknown): Uint8Array | NoBytes {
   if (payload instanceof Uint8Array) return payload;
   const text = (payload as { b64?: unknown } | null)?.b64;
-  if (typeof text !== "string" || text.length > MAX_BASE64 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text))
-    return undefined;
+  if (typeof text !== "string") return { reason: "bad_update" };
+  if (text.length > MAX_BASE64) return { reason: "too_large", limit: MAX_UPDATE };
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return { reason: "bad_update" };
   return new Uint8Array(Buffer.from(text, "base64"));
 }
 

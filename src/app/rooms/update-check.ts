@@ -21,6 +21,8 @@ export const TEXT = "response";
 /** Characters (UTF-16 units) the text may have. */
 export const MAX_TEXT = 1024 * 1024;
 export const MAX_UPDATE = 512 * 1024;
+/** No structs, no deletions. */
+const EMPTY_LENGTH = 2;
 /** An editor's merged edits have some; only an attack has that many. */
 const MAX_STRUCTS = 50_000;
 const MAX_NEW_CLIENTS = 128;
@@ -60,6 +62,9 @@ export function checkUpdate(
   } catch {
     return bad("it does not decode");
   }
+  // What is in Yjs's other encoding looks like this: an ok would say that it is stored.
+  if (decoded.structs.length === 0 && decoded.ds.clients.size === 0 && update.length > EMPTY_LENGTH)
+    return bad("it says nothing");
   if (decoded.structs.length > MAX_STRUCTS) return { type: "too large" };
   const pieces = new Pieces(doc, decoded.structs);
   const why =

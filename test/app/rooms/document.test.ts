@@ -66,6 +66,15 @@ describe("what a client sends", () => {
   const bad: [title: string, make: (document: SharedDocument) => Uint8Array][] = [
     ["nothing", () => new Uint8Array()],
     ["noise", () => Uint8Array.from({ length: 100 }, (_, n) => (n * 89) % 256)],
+    [
+      "an update in Yjs's other encoding",
+      (d) => {
+        const doc = new Y.Doc();
+        Y.applyUpdate(doc, d.updateSince(Y.encodeStateVector(doc)) as Uint8Array);
+        doc.getText("response").insert(0, "x");
+        return Y.encodeStateAsUpdateV2(doc);
+      },
+    ],
     ["a truncated update", (d) => updateBy(d, (_doc, text) => text.insert(0, "hello there")).slice(0, -3)],
     [
       "an update without the one before it",
