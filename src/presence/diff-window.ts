@@ -1,5 +1,5 @@
 /**
- * Coalescing: the changes of one topic between two frames, merged. Pure.
+ * Coalescing: the changes of one topic between two frames, merged. Pure. When the next frame is due is a matter of pace.ts.
  *
  * What came and went in between vanishes, a chain of updates becomes one, and the order inside a frame does not matter because
  * every state of an entry has a ref of its own (P-302). Only one thing must not vanish: somebody who was given the state of
@@ -11,35 +11,6 @@ import type { TopicDiff } from "./view.js";
 
 type Named = readonly [key: string, meta: Meta];
 
-export interface CoalesceOptions {
-  /** Rooms below this size get every change at once. Default 50. */
-  readonly smallRoom?: number;
-  /** Ms between two frames of a room that is not small. Default 50. 0 tells every change at once, as Phoenix does. */
-  readonly windowMs?: number;
-  /** Rooms above this size get longer windows: a tenth of a ms for each member, up to `longestMs`. Default 1,000. */
-  readonly largeRoom?: number;
-  /** Default 1,000. */
-  readonly longestMs?: number;
-  /** A window with this many changed keys is told early. Default 500. */
-  readonly mostKeys?: number;
-}
-
-export const DEFAULT_COALESCE: Required<CoalesceOptions> = {
-  smallRoom: 50,
-  windowMs: 50,
-  largeRoom: 1000,
-  longestMs: 1000,
-  mostKeys: 500,
-};
-
-/** Ms that must lie between two frames of a topic with this many members or subscribers, whichever are more. */
-export function windowOf(size: number, options: Required<CoalesceOptions>): number {
-  const { smallRoom, windowMs, largeRoom, longestMs } = options;
-  if (size < smallRoom || windowMs === 0) return 0;
-  if (size <= largeRoom) return windowMs;
-  return Math.min(Math.max(windowMs, size / 10), longestMs);
-}
-
 export class DiffWindow {
   readonly #joins = new Map<string, Named>();
   readonly #leaves = new Map<string, Named>();
@@ -47,10 +18,16 @@ export class DiffWindow {
   readonly #served = new Set<string>();
   /** Changes that came in and will not go out. */
   merged = 0;
+  #updated = false;
 
   /** Number of changes that wait. */
   get size(): number {
     return this.#joins.size + this.#leaves.size;
+  }
+
+  /** Whether an update of somebody whom clients know is among what waits. */
+  get updated(): boolean {
+    return this.#updated;
   }
 
   add({ joins, leaves }: TopicDiff): void {
@@ -66,6 +43,7 @@ export class DiffWindow {
 
   /** What is to be told, and an empty window; undefined when there is nothing. */
   take(): TopicDiff | undefined {
+    this.#updated = false;
     if (this.size === 0) {
       this.#served.clear();
       return undefined;
@@ -83,7 +61,8 @@ export class DiffWindow {
   }
 
   #join(named: Named): void {
-    const ref = named[1].phx_ref;
+    const { phx_ref: ref, phx_ref_prev: former } = named[1];
+    if (former !== undefined && this.#leaves.has(former)) this.#updated = true;
     // The same state of the same entry is back: a replica that was down is up again.
     if (this.#leaves.delete(ref)) {
       this.merged += 2;

@@ -9,9 +9,20 @@ import { bareDispatcher, dispatcherNamed, PubSub, sharePayload } from "simurgh/p
 import { type Pid, self, send, sendAfter, telemetry, thisNode } from "simurgh/runtime";
 import { diffChunks, stateChunks } from "./chunks.js";
 import type { Meta } from "./delta.js";
-import { type CoalesceOptions, DEFAULT_COALESCE, DiffWindow, windowOf } from "./diff-window.js";
+import { DiffWindow } from "./diff-window.js";
 import { type Fetch, type Fetched, Fetcher } from "./fetcher.js";
 import { Grace } from "./grace.js";
+import {
+  type Coalesce,
+  type CoalesceOptions,
+  changed,
+  DEFAULT_COALESCE,
+  dueAt,
+  type Pace,
+  QUIET,
+  told,
+  windowOf,
+} from "./pace.js";
 import { groupByKey, type PresenceDiff, type Presences } from "./payload.js";
 import { type Item, TopicQueue } from "./topic-queue.js";
 import type { Diff, ReadView, TopicDiff } from "./view.js";
@@ -53,10 +64,10 @@ interface Topic {
   readonly name: string;
   readonly window: DiffWindow;
   readonly queue: TopicQueue;
-  readonly coalesce: Required<CoalesceOptions>;
-  /** When the last frame was handed to the queue. */
-  toldAt: number;
-  timer: boolean;
+  readonly coalesce: Coalesce;
+  pace: Pace;
+  /** When it will be looked whether a frame is due. */
+  lookAt: number;
   delivering: boolean;
   /** Everybody there, by key, for handleMetas. */
   metas: Map<string, readonly Meta[]>;
@@ -145,8 +156,8 @@ export class Feed {
     switch (what) {
       case FLUSH:
         if (topic !== undefined) {
-          topic.timer = false;
-          this.#flush(topic);
+          topic.lookAt = Number.POSITIVE_INFINITY;
+          this.#look(topic);
         }
         break;
       case DELIVER:
@@ -280,19 +291,30 @@ export class Feed {
     const before = topic.window.merged;
     topic.window.add(change);
     this.merged += topic.window.merged - before;
-    const { coalesce } = topic;
-    const wait = topic.toldAt + windowOf(this.#sizeOf(name), coalesce) - now();
-    if (wait <= 0 || topic.window.size >= coalesce.mostKeys) this.#flush(topic);
-    else if (!topic.timer) {
-      topic.timer = true;
-      this.#later([FLUSH, name], wait);
+    topic.pace = changed(topic.pace, now(), topic.coalesce);
+    this.#look(topic);
+  }
+
+  /** Tells what waits if it is time, else when it will be. */
+  #look(topic: Topic): void {
+    const { name, window, pace, coalesce } = topic;
+    if (window.size === 0) {
+      this.#forgetIdle(topic);
+      return;
+    }
+    const waiting = { size: this.#sizeOf(name), changes: window.size, urgent: window.updated };
+    const due = dueAt(pace, waiting, coalesce);
+    if (due <= now()) this.#flush(topic);
+    else if (due < topic.lookAt) {
+      topic.lookAt = due;
+      this.#later([FLUSH, name], due - now());
     }
   }
 
   #flush(topic: Topic): void {
     const change = topic.window.take();
     if (change !== undefined) {
-      topic.toldAt = now();
+      topic.pace = told(topic.pace, now(), this.#sizeOf(topic.name), topic.coalesce);
       for (const diff of diffChunks(change.joins, change.leaves)) {
         const count = Object.keys(diff.joins).length + Object.keys(diff.leaves).length;
         this.#put(topic, diff, (completed) => [() => this.#tell(topic, completed, count)]);
@@ -412,8 +434,8 @@ export class Feed {
         window: new DiffWindow(),
         queue: new TopicQueue(),
         coalesce: this.#coalesceOf(name),
-        toldAt: Number.NEGATIVE_INFINITY,
-        timer: false,
+        pace: QUIET,
+        lookAt: Number.POSITIVE_INFINITY,
         delivering: false,
         metas: new Map(),
         waiting: [],
@@ -426,7 +448,7 @@ export class Feed {
     return topic;
   }
 
-  #coalesceOf(name: string): Required<CoalesceOptions> {
+  #coalesceOf(name: string): Coalesce {
     const { coalesce } = this.#options;
     const given = typeof coalesce === "function" ? coalesce(name) : coalesce;
     if (given === false) return { ...DEFAULT_COALESCE, windowMs: 0 };

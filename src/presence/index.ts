@@ -1,10 +1,10 @@
 /** simurgh/presence: who is on a topic (Phoenix.Presence, Phoenix.Tracker). */
 export type { Meta } from "./delta.js";
-export type { CoalesceOptions } from "./diff-window.js";
 export type { MetasHandler, PushState } from "./feed.js";
 export type { Fetch } from "./fetcher.js";
 export type { PresenceLimits, RateLimit } from "./limits.js";
 export type { ReplicationOptions } from "./options.js";
+export type { CoalesceOptions } from "./pace.js";
 export type { PresenceDiff, PresenceEntry, Presences } from "./payload.js";
 export {
   definePresence,

@@ -22,12 +22,12 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import type { Meta } from "./delta.js";
-import type { CoalesceOptions } from "./diff-window.js";
 import { type Baseline, Feed, type MetasHandler, type PushState } from "./feed.js";
 import { checked, type Fetch } from "./fetcher.js";
 import type { PresenceLimits, RateLimit, TooLarge } from "./limits.js";
 import { checkKey } from "./meta.js";
 import type { ReplicationOptions } from "./options.js";
+import type { CoalesceOptions } from "./pace.js";
 import { groupByKey, type PresenceEntry, type Presences } from "./payload.js";
 import { type MetaChange, type MetaInput, Tracker, type TrackOptions, trackerOf } from "./tracker.js";
 import { lostBy, type TrackerModule, type TrackerStats, type TrackResult } from "./tracker-server.js";
@@ -52,8 +52,8 @@ export interface PresenceOptions<State = unknown> extends ReplicationOptions {
   /** Ms. Default 5,000. */
   readonly fetchTimeout?: number;
   /**
-   * How changes that come fast are merged. Default: rooms of 50 and more get at most a frame per 50 ms. `false`: every change
-   * is a frame of its own, as in Phoenix; a function decides per topic.
+   * How changes that come fast are merged. Default: rooms of 50 and more get at most a frame per 50 ms, and while people
+   * stream in or out one per up to 2 s. `false`: every change is a frame of its own, as in Phoenix; a function decides per topic.
    */
   readonly coalesce?: CoalesceOptions | boolean | ((topic: string) => CoalesceOptions | boolean);
   /** Who leaves and is back within so many ms, on any node, was only changed. Default 0. */

@@ -1,8 +1,9 @@
 /** What clients of a topic get: frames merged, completed and in order. */
 import { Presence as PhoenixPresence } from "phoenix";
-import type { PresenceDiff, Presences } from "simurgh/presence";
+import { definePresence, type PresenceDiff, type Presences } from "simurgh/presence";
 import { type Dispatcher, PubSub, registerDispatcher, sharedJson } from "simurgh/pubsub";
-import { exit, type Pid, self, send, sleep } from "simurgh/runtime";
+import { exit, type Pid, receive, Supervisor, self, send, sleep, spawn } from "simurgh/runtime";
+import { simulate } from "simurgh/testing";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Frame, joinsOf, leavesOf, PresenceNode, PUBSUB } from "./support/node.js";
 
@@ -40,6 +41,67 @@ describe("a burst", () => {
     expect(shown(frames.reduce(sync, {}))).toEqual(shown(await a.list("room")));
     expect(joinsOf(frames.slice(0, 50))).toHaveLength(50);
   });
+
+  test("P-300 P-301 P-303 five hundred that join one room within ten seconds are sent fewer than 10,000 frames in all, and each is complete soon", () =>
+    simulate({ runs: 2, maxSteps: 1_000_000 }, async () => {
+      const presence = definePresence({ name: "P" });
+      await Supervisor.startLink(
+        [PubSub.childSpec({ name: PUBSUB }), presence.childSpec({ pubsub: PUBSUB })],
+        {
+          strategy: "rest_for_one",
+        },
+      );
+      let frames = 0;
+      const known = Array.from({ length: 500 }, () => new Set<string>());
+      for (const [n, names] of known.entries())
+        spawn(async () => {
+          await sleep(n * 20);
+          await PubSub.subscribe(PUBSUB, "room");
+          await presence.track(self(), "room", `u${n}`, {});
+          for (const name of Object.keys(await presence.list("room"))) names.add(name);
+          for (;;) {
+            const { payload } = (await receive((message) => ({ message }))).message as Frame;
+            frames += 1;
+            for (const name of Object.keys(payload.joins)) names.add(name);
+          }
+        });
+      await sleep(10_000 + 2000);
+      expect(known.map(({ size }) => size)).toEqual(known.map(() => 500));
+      // An answer and a state for each are to be added.
+      expect(frames + 2 * 500).toBeLessThan(10_000);
+    }));
+
+  test("P-301 while people stream into a room, an update of one who is there already is told after the base window", () =>
+    simulate({ runs: 2, maxSteps: 1_000_000 }, async (sim) => {
+      const presence = definePresence({ name: "P" });
+      await Supervisor.startLink(
+        [PubSub.childSpec({ name: PUBSUB }), presence.childSpec({ pubsub: PUBSUB })],
+        {
+          strategy: "rest_for_one",
+        },
+      );
+      const told: [at: number, keys: string[]][] = [];
+      spawn(async () => {
+        await PubSub.subscribe(PUBSUB, "room");
+        for (;;) {
+          const { payload } = (await receive((message) => ({ message }))).message as Frame;
+          told.push([sim.clock.now(), Object.keys(payload.leaves)]);
+        }
+      });
+      const people = Array.from({ length: 500 }, () => spawn(() => new Promise(() => {})));
+      for (const [n, pid] of people.entries()) {
+        await presence.track(pid, "room", `u${n}`, {});
+        await sleep(10);
+        if (n % 100 !== 99) continue;
+        const from = sim.clock.now();
+        await presence.update(people[0] as Pid, "room", "u0", { typing: true });
+        await sleep(60);
+        expect(told.filter(([at, keys]) => at >= from && keys.includes("u0")).length).toBe(1);
+      }
+      await sleep(2000);
+      // Fifty while the room was small, five for the updates, and few for the joins of the five seconds after that.
+      expect(told.length).toBeLessThan(50 + 5 + 15);
+    }));
 
   test("P-304 P-054 who asks for the list within one window gets the same object, with his own entry in it, and its JSON is made once", async () => {
     const a = await start();
@@ -474,7 +536,6 @@ describe("handleMetas", () => {
       await PubSub.subscribe(PUBSUB, "room", { metadata: "may read" });
       await a.presence.track(self(), "room", "first", {});
       await a.presence.track(self(), "room", "second", {});
-      const { receive } = await import("simurgh/runtime");
       got.push(await receive((message) => message as unknown));
     });
     expect(got).toEqual([[undefined, expect.objectContaining({ event: "presence_diff" })]]);
