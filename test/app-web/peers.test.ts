@@ -13,13 +13,13 @@ const state = (id: string, user: number, more: object = {}) => ({
 
 describe("the others' cursors", () => {
   test("a state holds until its connection is gone, and one's own does not count", () => {
-    const first = withAwareness(NOBODY, { states: [state("a", 1), state("b", 2), state("me", 3)] }, "me");
+    const first = withAwareness(NOBODY, [{ states: [state("a", 1), state("b", 2), state("me", 3)] }], "me");
     expect([...first.peers.keys()]).toEqual(["a", "b"]);
     expect(first.changed).toHaveLength(2);
     expect(first.peers.get("a")!.cursor!.head).toEqual(Uint8Array.of(3, 4));
     const second = withAwareness(
       first.peers,
-      { states: [state("b", 2, { cursor: null })], gone: ["a"] },
+      [{ states: [state("b", 2, { cursor: null })], gone: ["a"] }],
       "me",
     );
     expect([...second.peers.keys()]).toEqual(["b"]);
@@ -27,8 +27,25 @@ describe("the others' cursors", () => {
     expect([...first.peers.keys()]).toEqual(["a", "b"]);
   });
 
+  test("messages that are shown together say the same as one after the other, and each peer changes once", () => {
+    const messages = [
+      { states: [state("a", 1), state("b", 2)] },
+      { gone: ["a"] },
+      { states: [state("b", 2, { cursor: null }), state("c", 3)] },
+      { states: [state("a", 1, { name: "back" })], gone: ["c"] },
+    ];
+    let apart: Peers = NOBODY;
+    for (const message of messages) apart = withAwareness(apart, [message], "me").peers;
+    const together = withAwareness(NOBODY, messages, "me");
+    expect(new Map(together.peers)).toEqual(new Map(apart));
+    expect(together.changed.map(({ id, name }) => [id, name])).toEqual([
+      ["a", "back"],
+      ["b", "user 2"],
+    ]);
+  });
+
   test("all tabs of a person have one colour", () => {
-    const { peers } = withAwareness(NOBODY, { states: [state("a", 1), state("b", 1), state("c", 2)] }, "");
+    const { peers } = withAwareness(NOBODY, [{ states: [state("a", 1), state("b", 1), state("c", 2)] }], "");
     expect([...colorsOf(peers)]).toEqual([
       ["1", 1],
       ["2", 2],
@@ -42,7 +59,7 @@ describe("the others' cursors", () => {
     [{ states: "x", gone: 7 }],
     [{ states: [null, 3, {}, { id: 7, user_id: 1 }, { id: "a", user_id: {} }] }],
   ])("%j is nobody's state", (message) => {
-    expect(withAwareness(NOBODY, message, "me").peers.size).toBe(0);
+    expect(withAwareness(NOBODY, [message], "me").peers.size).toBe(0);
   });
 
   test("what is malformed in a state is left out of it, and no colour but the palette's gets into the page", () => {
@@ -52,7 +69,7 @@ describe("the others' cursors", () => {
       cursor: { anchor: "%%%", head: "AQI=" },
       top: 9,
     });
-    const { peers } = withAwareness(NOBODY, { states: [odd, state("b", 2, { color: 12 })] }, "me");
+    const { peers } = withAwareness(NOBODY, [{ states: [odd, state("b", 2, { color: 12 })] }], "me");
     expect(peers.get("a")).toEqual({
       id: "a",
       userId: "1",

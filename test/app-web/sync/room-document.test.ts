@@ -213,7 +213,7 @@ describe("a shared document", () => {
   test("garbage from the server changes nothing", async () => {
     const room = await opened("abc", 1);
     const [ann] = room.pages;
-    await ann!.document.receive(new Uint8Array([7, 200, 1, 3]), false);
+    ann!.document.receive([new Uint8Array([7, 200, 1, 3])]);
     ann!.document.asked(new Uint8Array([255]));
     expect(ann!.text).toBe("abc");
     ann!.edit(1, 0, "d");

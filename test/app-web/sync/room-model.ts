@@ -158,7 +158,7 @@ export class Room {
     const lacking = Y.encodeStateAsUpdate(this.#memory, vector);
     page.down.push(
       () => document.asked(ours),
-      () => document.receive(lacking, true),
+      () => document.synced(lacking),
     );
   }
 
@@ -190,7 +190,7 @@ export class Room {
     for (const other of this.pages) {
       if (other === page || !other.connected) continue;
       const { document: theirs } = other;
-      other.down.push(() => theirs.receive(update, false));
+      other.down.push(() => theirs.receive([update]));
     }
     this.#waiting.push({ update, joins, told: () => answer(() => document.stored(id)) });
   }

@@ -21,23 +21,28 @@ export type Peers = ReadonlyMap<string, Peer>;
 /** Colours in the palette of room.css. */
 export const COLORS = 12;
 
-/** The peers after a message, and those that the message was about. What is malformed in it is as if it were not there. */
+/**
+ * The peers after these messages, and those among them of whom one was about. What is malformed in a message is as if it
+ * were not there.
+ */
 export function withAwareness(
   before: Peers,
-  message: unknown,
+  messages: readonly unknown[],
   ownId: string,
 ): { readonly peers: Peers; readonly changed: readonly Peer[] } {
-  const { states, gone } = (message ?? {}) as { states?: unknown; gone?: unknown };
   const peers = new Map(before);
-  const changed: Peer[] = [];
-  for (const id of Array.isArray(gone) ? gone : []) peers.delete(String(id));
-  for (const state of Array.isArray(states) ? states : []) {
-    const peer = peerOf(state);
-    if (!peer || peer.id === ownId) continue;
-    peers.set(peer.id, peer);
-    changed.push(peer);
+  const changed = new Set<string>();
+  for (const message of messages) {
+    const { states, gone } = (message ?? {}) as { states?: unknown; gone?: unknown };
+    for (const id of Array.isArray(gone) ? gone : []) peers.delete(String(id));
+    for (const state of Array.isArray(states) ? states : []) {
+      const peer = peerOf(state);
+      if (!peer || peer.id === ownId) continue;
+      peers.set(peer.id, peer);
+      changed.add(peer.id);
+    }
   }
-  return { peers, changed };
+  return { peers, changed: [...changed].flatMap((id) => peers.get(id) ?? []) };
 }
 
 function peerOf(state: unknown): Peer | undefined {

@@ -11,10 +11,12 @@ import { ApiError, api } from "../api.js";
 import { session } from "../session.js";
 import { bytesOf, toBase64, toBuffer } from "../sync/bytes.js";
 import type { Persistence } from "../sync/doc-sync.js";
+import { Pace } from "../sync/pace.js";
 import { type DocumentLink, RoomDocument } from "../sync/room-document.js";
 import { unsavedEdits } from "../sync/unsaved-edits.js";
 import type { Challenge, Signed } from "../types.js";
 import type { CodeEditor, Whereabouts } from "./editor.js";
+import { pageClock } from "./page-clock.js";
 import { colorOf, colorsOf, type Peer, type Peers, withAwareness } from "./peers.js";
 import { type Meta, type Presences, peopleOf } from "./presence-list.js";
 import { RoomEvents, reasonOf } from "./room-events.js";
@@ -60,6 +62,10 @@ export class RoomLink implements DocumentLink {
   #ownId = "";
   #ownColor: number | undefined;
   #peers: Peers = new Map();
+  /** What the others have done and is not shown yet. */
+  #updates: Uint8Array[] = [];
+  #awareness: unknown[] = [];
+  readonly #pace = new Pace(() => this.#showOthers(), pageClock);
   #sentPosition = "";
   #positionTimer: ReturnType<typeof setTimeout> | undefined;
   #backTimer: ReturnType<typeof setTimeout> | undefined;
@@ -116,6 +122,7 @@ export class RoomLink implements DocumentLink {
 
   close(): void {
     this.#closed = true;
+    this.#pace.cancel();
     this.#leaveSession();
     clearTimeout(this.#backTimer);
     clearTimeout(this.#positionTimer);
@@ -131,7 +138,8 @@ export class RoomLink implements DocumentLink {
       .receive("ok", async (reply: unknown) => {
         const update = bytesOf(reply);
         if (!update || document !== this.#document) return;
-        await document?.receive(update, true);
+        this.#pace.now();
+        await document?.synced(update);
         this.#opened();
       })
       .receive("error", () => document?.unasked())
@@ -167,13 +175,20 @@ export class RoomLink implements DocumentLink {
 
     this.#channel.on("y:sv", (payload: unknown) => {
       const vector = bytesOf(payload);
-      if (vector) this.#document?.asked(vector);
+      if (!vector) return;
+      this.#pace.now();
+      this.#document?.asked(vector);
     });
     this.#channel.on("y:update", (payload: unknown) => {
       const update = bytesOf(payload);
-      if (update) void this.#document?.receive(update, false);
+      if (!update) return;
+      this.#updates.push(update);
+      this.#pace.soon();
     });
-    this.#channel.on("y:awareness", (payload: unknown) => this.#meet(payload));
+    this.#channel.on("y:awareness", (payload: unknown) => {
+      this.#awareness.push(payload);
+      this.#pace.soon();
+    });
     this.#channel.on("room:status", (payload: unknown) => this.#status(payload));
     this.#channel.on("room:access", (payload: unknown) => this.#access(payload));
     this.#channel.on("challenge:changed", (payload: unknown) => {
@@ -181,7 +196,7 @@ export class RoomLink implements DocumentLink {
       const before = this.view.challenge;
       if (before && isChallenge(challenge)) this.#show({ challenge: { ...before, ...challenge } });
     });
-    this.#presence.onSync(() => this.#showPeople());
+    this.#presence.onSync(() => this.#pace.soon());
   }
 
   #join(): void {
@@ -264,17 +279,26 @@ export class RoomLink implements DocumentLink {
     if (this.view.ready) this.#editor.allowEditing(canWrite);
   }
 
-  #meet(payload: unknown): void {
+  /** What the others have done since the last time: their letters first, to which their cursors then point. */
+  #showOthers(): void {
+    const updates = this.#updates;
+    this.#updates = [];
+    if (updates.length > 0) this.#document?.receive(updates);
+    if (this.#awareness.length > 0) this.#showCursors();
+    this.#showPeople();
+  }
+
+  #showCursors(): void {
     const before = this.#peers;
-    const { peers, changed } = withAwareness(before, payload, this.#ownId);
+    const { peers, changed } = withAwareness(before, this.#awareness, this.#ownId);
     this.#peers = peers;
+    this.#awareness = [];
     this.#editor.showPeers(
       changed,
       [...before.keys()].filter((id) => !peers.has(id)),
     );
     const leader = changed.findLast((peer) => peer.userId === this.view.following);
     if (leader) this.#editor.goTo(leader);
-    this.#showPeople();
   }
 
   #forgetPeers(): void {
@@ -312,6 +336,7 @@ export class RoomLink implements DocumentLink {
   #away(): void {
     if (this.#closed) return;
     clearTimeout(this.#backTimer);
+    this.#pace.now();
     this.#document?.left();
     this.#forgetPeers();
     if (this.view.ready) this.#show({ connection: "reconnecting", following: undefined });

@@ -28,7 +28,7 @@ export const TEXT = "response";
 
 /** What the document needs of the channel. Called only while it is joined. */
 export interface DocumentLink {
-  /** Sends our state vector. The answers come as `asked` and `received`. */
+  /** Sends our state vector. The answers come as `asked` and `synced`. */
   ask(stateVector: Uint8Array): void;
   /** Sends an update. The answer comes as `stored` or `refused`. */
   push(id: number, update: Uint8Array): void;
@@ -126,10 +126,16 @@ export class RoomDocument {
     if (theirs) this.#feed({ type: "asked", missing: this.#missing(theirs) });
   }
 
-  /** The server sent what we lack, as the answer to a question (`synced`) or because somebody types. */
-  async receive(update: Uint8Array, synced: boolean): Promise<void> {
-    decoded(() => Y.applyUpdate(this.doc, update, REMOTE));
-    if (!synced) return;
+  /** What others have typed. Shown as one change. */
+  receive(updates: readonly Uint8Array[]): void {
+    this.doc.transact(() => {
+      for (const update of updates) decoded(() => Y.applyUpdate(this.doc, update, REMOTE));
+    }, REMOTE);
+  }
+
+  /** The server sent what we lack, as the answer to a question. */
+  async synced(update: Uint8Array): Promise<void> {
+    this.receive([update]);
     if (!this.#restored) {
       this.#restored = true;
       await this.#restore();
