@@ -154,7 +154,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
         expect([...person.people.values()].map((metas) => metas.length)).toEqual([1, 1, 1, 1]);
     });
 
-    test("P-620 P-649 a node is frozen for longer than the down period: the others are not held up, and it comes back by itself", async () => {
+    test("P-620 a node is frozen for longer than the down period: the others are not held up, and it comes back by itself", async () => {
       const second = cluster.node(1);
       second.server.signal("SIGSTOP");
       const from = performance.now();
@@ -170,7 +170,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await cluster.together();
       await seen(everybody, "Abe,Ann,Bob,Cid");
       await allHearAll();
-      expect(slowest).toBeLessThan(5000);
+      expect(slowest).toBeLessThan(2500);
     });
 
     test("the engine is slow: what is typed comes late and in order, and nobody is taken for gone", async () => {

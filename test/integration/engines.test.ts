@@ -1,4 +1,5 @@
 /** The adapters on real engines: the contract every adapter keeps, and what can go wrong only with a server in between. */
+import { randomBytes } from "node:crypto";
 import { createConnection } from "node:net";
 import {
   type AdapterFactory,
@@ -12,6 +13,7 @@ import { createNode, type Report, type RuntimeNode, receive, trapExit } from "si
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { adapterContract } from "../pubsub/adapter-contract.js";
 import { type EngineServer, startNats, startRedis } from "../support/engines.js";
+import { ListeningNode } from "../support/listening-node.js";
 import { describeWith } from "../support/requirements.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 import { waitFor } from "../support/wait.js";
@@ -195,6 +197,54 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
         30_000,
       );
       expect((await b.health()).duplicates).toBe(0);
+    });
+
+    test("P-649 a node is frozen under load: no other waits for long, nothing piles up, and when it wakes it sees one gap and nothing twice", async () => {
+      const frozen = await ListeningNode.start(scheme, server.url, "t");
+      const [a, c] = [await startNode("a"), await startNode("c")];
+      const heard = (await c.listen("t")) as [number, ...unknown[]][];
+      let said = 0;
+      const say = async (payload: Uint8Array): Promise<void> => {
+        said += 1;
+        expect(await a.say("t", [said, payload])).toBe("ok");
+      };
+      const [small, large] = [randomBytes(10), randomBytes(128 * 1024)];
+      for (let n = 0; n < 10; n += 1) await say(small);
+      await waitFor("all hear the first", () => frozen.got.length === 10 && heard.length === 10);
+      frozen.signal("SIGSTOP");
+      let [slowest, unsent] = [0, 0];
+      // More than any buffer on its way holds, and for longer than the engine waits for it.
+      const from = performance.now();
+      for (
+        let bytes = 0;
+        bytes < 128 * 1024 * 1024 || performance.now() - from < 6000;
+        bytes += 8 * 128 * 1024
+      ) {
+        const began = performance.now();
+        for (let n = 0; n < 8; n += 1) await say(large);
+        unsent = Math.max(unsent, (await a.health()).unsentBytes);
+        await waitFor("the other hears it", () => heard.at(-1)?.[0] === said);
+        slowest = Math.max(slowest, performance.now() - began);
+        heard.splice(0);
+      }
+      frozen.signal("SIGCONT");
+      const asleep = said;
+      await waitFor("it hears again", async () => {
+        await say(small);
+        return (frozen.got.at(-1) as number) > asleep;
+      });
+      await say(small);
+      await waitFor("it has heard all", () => frozen.got.at(-1) === said);
+      await frozen.stop();
+      expect(slowest).toBeLessThan(2500);
+      expect(unsent).toBeLessThan(8 * 1024 * 1024);
+      expect((await a.health()).droppedCrowded).toBe(0);
+      // What it got is in order, once each; what it did not get is the one gap it was told of.
+      const all = Array.from({ length: said }, (_, n) => n + 1);
+      const lost = all.filter((n) => !frozen.got.includes(n));
+      expect(frozen.got).toEqual(all.filter((n) => !lost.includes(n)));
+      expect(frozen.gaps).toEqual([["gap", "a", lost[0], lost.at(-1)]]);
+      expect(lost.length).toBe((lost.at(-1) as number) - (lost[0] as number) + 1);
     });
 
     test("P-026 a slot is listened to while it has subscribers, and for a while after", async () => {
