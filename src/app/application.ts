@@ -83,7 +83,7 @@ export function mainTree(config: Config): ChildSpec[] {
 
 function clusterOf({ cluster, presenceDownMs }: Config): Pick<EndpointOptions, "cluster"> {
   if (cluster === undefined) return {};
-  const { engine, url, nodeName } = cluster;
+  const { engine, url, nodeName, tls } = cluster;
   return {
     cluster: {
       adapter: engine,
@@ -91,6 +91,7 @@ function clusterOf({ cluster, presenceDownMs }: Config): Pick<EndpointOptions, "
       prefix: "phoenixpair",
       pulseMs: Math.min(3000, Math.round(presenceDownMs / 10)),
       ...(nodeName === undefined ? {} : { nodeName }),
+      ...(tls === undefined ? {} : { tls }),
     },
   };
 }

@@ -40,6 +40,8 @@ export interface ClusterConfig {
   readonly url: string;
   /** Undefined: made of the host's name. */
   readonly nodeName: string | undefined;
+  /** In place of the authorities that Node trusts, and what this node shows; PEM. Undefined: neither. */
+  readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
 }
 
 /** A fault of the environment or the machine, told in one line: no stack trace helps here. */
@@ -128,11 +130,8 @@ export function readDatabase(url: string | undefined, dataDir: string): Database
   return { kind: "mysql", location: url };
 }
 
-function readCluster({
-  CLUSTER_URL: url,
-  NODE_NAME: nodeName,
-  JWT_SECRET: secret,
-}: Environment): ClusterConfig | undefined {
+function readCluster(env: Environment): ClusterConfig | undefined {
+  const { CLUSTER_URL: url, NODE_NAME: nodeName, JWT_SECRET: secret } = env;
   if (url === undefined || url === "") return undefined;
   const engine = /^(nats|tls):\/\//.test(url) ? "nats" : /^rediss?:\/\//.test(url) ? "redis" : undefined;
   if (engine === undefined)
@@ -143,7 +142,33 @@ function readCluster({
     throw new StartupError(
       "CLUSTER_URL needs JWT_SECRET, the same on all nodes: a user of one must be known to all",
     );
-  return { engine, url, nodeName: nodeName === "" ? undefined : nodeName };
+  return { engine, url, nodeName: nodeName === "" ? undefined : nodeName, tls: readClusterTls(env, url) };
+}
+
+function readClusterTls(env: Environment, url: string): ClusterConfig["tls"] {
+  const read = (name: string): string | undefined => {
+    const file = env[name];
+    if (file === undefined || file === "") return undefined;
+    try {
+      return readFileSync(file, "utf8");
+    } catch (error) {
+      throw new StartupError(
+        `${name} ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); write the path of a PEM file`,
+      );
+    }
+  };
+  const [ca, cert, key] = [read("CLUSTER_CA_FILE"), read("CLUSTER_CERT_FILE"), read("CLUSTER_KEY_FILE")];
+  if ((cert === undefined) !== (key === undefined))
+    throw new StartupError("CLUSTER_CERT_FILE and CLUSTER_KEY_FILE go together: set both or none");
+  if (ca === undefined && cert === undefined) return undefined;
+  if (!/^(tls|rediss):/.test(url))
+    throw new StartupError(
+      "CLUSTER_CA_FILE and CLUSTER_CERT_FILE are for TLS: write CLUSTER_URL with tls:// or rediss://",
+    );
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+  };
 }
 
 function readSecret(env: Environment, dataDir: string): string {

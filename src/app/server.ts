@@ -130,10 +130,15 @@ function startFailure(reason: unknown, config: Config): Error {
   }
   const cause = findError(reason) as NodeJS.ErrnoException | undefined;
   if (cause instanceof ClusterError)
-    return new StartupError(`this node cannot join the others: ${cause.message} (CLUSTER_URL)`);
+    return new StartupError(`this node cannot join the others: ${cause.message} (${settingsOf(cause)})`);
   if (cause?.syscall === "listen" || cause?.syscall === "getaddrinfo") return listenFailure(cause, config);
   return cause ?? new Error(`the application did not start: ${JSON.stringify(reason)}`);
 }
+
+const settingsOf = ({ message }: ClusterError): string => {
+  if (message.includes("tls.ca")) return "CLUSTER_URL, CLUSTER_CA_FILE";
+  return message.includes("tls.cert") ? "CLUSTER_URL, CLUSTER_CERT_FILE, CLUSTER_KEY_FILE" : "CLUSTER_URL";
+};
 
 function findTagged(term: unknown, tag: string): readonly unknown[] | undefined {
   if (term instanceof Error) {

@@ -2,7 +2,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { programs } from "./requirements.js";
+import { programs } from "./programs.js";
 import { waitFor } from "./wait.js";
 
 /** Pictures for people to look at; never inside the repository. */

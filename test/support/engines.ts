@@ -6,13 +6,15 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./free-port.js";
-import { programs } from "./requirements.js";
+import { programs } from "./programs.js";
 import { waitFor } from "./wait.js";
 
 export interface EngineServer {
   readonly kind: "nats" | "redis";
   readonly port: number;
   readonly url: string;
+  /** Of the process that runs now. */
+  readonly pid: number | undefined;
   signal(signal: NodeJS.Signals): void;
   /** Ends it with a signal; resolves when it has ended. */
   end(signal?: "SIGTERM" | "SIGKILL"): Promise<void>;
@@ -24,8 +26,8 @@ export interface EngineServer {
 }
 
 export interface EngineSettings {
-  /** Lines of its configuration file beyond ours. */
-  readonly config?: string;
+  /** Lines of its configuration file beyond ours; may depend on its port. */
+  readonly config?: string | ((port: number) => string);
   /** Instead of `nats://` or `redis://`. */
   readonly scheme?: string;
 }
@@ -50,7 +52,7 @@ async function start(
   const port = await freePort();
   const configure = (lines: string): Promise<void> =>
     writeFile(file, `${kind === "nats" ? NATS_LINES(port) : REDIS_LINES(port, folder)}${lines}\n`);
-  await configure(config);
+  await configure(typeof config === "string" ? config : config(port));
   let child: ChildProcess;
   let output = "";
   const begin = async (): Promise<void> => {
@@ -82,6 +84,9 @@ async function start(
     kind,
     port,
     url: `${scheme}://127.0.0.1:${port}`,
+    get pid() {
+      return child.pid;
+    },
     signal: (signal) => void child.kill(signal),
     end,
     restart: begin,

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import mysql from "mysql2/promise";
 import { freePort } from "./free-port.js";
-import { programs } from "./requirements.js";
+import { programs } from "./programs.js";
 import { waitFor } from "./wait.js";
 
 const run = promisify(execFile);

@@ -2,42 +2,11 @@
  * What a suite needs of the machine besides Node. A suite whose need is not met is skipped and says so in its title, with
  * what to install; where everything must run (`SIMURGH_REQUIRE_ALL=1`, set by `npm run verify`), it fails instead.
  */
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import { describe, test } from "vitest";
+import { programs } from "./programs.js";
 
 /** `SIMURGH_WITHOUT=Chromium,MariaDB` pretends that the machine lacks them. */
 const without = new Set((process.env.SIMURGH_WITHOUT ?? "").split(","));
-
-function findProgram(names: readonly string[]): string | undefined {
-  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/usr/bin"];
-  for (const name of names) {
-    for (const folder of folders) {
-      const path = name.startsWith("/") ? name : join(folder, name);
-      try {
-        accessSync(path, constants.X_OK);
-        return path;
-      } catch {
-        // Not here.
-      }
-    }
-  }
-  return undefined;
-}
-
-export const programs = {
-  mariadbd: findProgram(["mariadbd", "mysqld"]),
-  mariadbInstall: findProgram(["mariadb-install-db", "mysql_install_db"]),
-  natsServer: findProgram(["nats-server"]),
-  redisServer: findProgram(["redis-server", "valkey-server"]),
-  chromium: findProgram([
-    process.env.CHROMIUM_PATH ?? "chromium",
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-  ]),
-};
 
 const needs = {
   MariaDB: {
@@ -51,6 +20,10 @@ const needs = {
   Redis: {
     met: !without.has("Redis") && programs.redisServer !== undefined,
     remedy: "install redis-server",
+  },
+  OpenSSL: {
+    met: !without.has("OpenSSL") && programs.openssl !== undefined,
+    remedy: "install openssl",
   },
   Chromium: {
     met: !without.has("Chromium") && programs.chromium !== undefined,

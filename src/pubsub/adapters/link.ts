@@ -61,6 +61,27 @@ export function shownUrl(url: string): string {
   }
 }
 
+/** What stands in the way of TLS and what to do about it; undefined when it is something else. `at` says which engine, and where. */
+export function tlsTrouble(at: string, error: unknown): ClusterError | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code = "", message } = cause as NodeJS.ErrnoException;
+    const because = (what: string): ClusterError => new ClusterError(`${at} ${what}`, { cause: error });
+    if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+      return because(`has a certificate for another host (${message}); check the url`);
+    if (/^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/.test(code))
+      return because(
+        `has a certificate that is not trusted here (${code}); give the authority that signed it as tls.ca`,
+      );
+    if (/certificate required|(bad|unknown) certificate|alert (handshake failure|unknown ca)/i.test(message))
+      return because(
+        `does not take this node's certificate, or misses one (${message}); give one that it trusts as tls.cert and tls.key`,
+      );
+    if (/ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH)/.test(code) || /does not support 'tls'/.test(message))
+      return because(`speaks no TLS (${message}); turn it on there, or write the url without`);
+  }
+  return undefined;
+}
+
 /** Room for what the engine itself adds to a message. */
 const RESERVE = 64 * 1024;
 /** Engines could carry more, but a message that large holds up all others. */

@@ -8,9 +8,19 @@
  * to which the server does not send its own messages. Server settings that matter: `write_deadline: "2s"`, or a node that is
  * frozen holds up the others for ten seconds, and `max_payload` of at least 320 KiB.
  */
+import { isIP } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { ConnectionOptions, NatsConnection, Subscription, TlsOptions } from "@nats-io/transport-node";
 import type { AdapterFactory } from "../adapter.js";
-import { ClusterError, type Link, type LinkEvents, limitFor, type OpenLink, shownUrl } from "./link.js";
+import {
+  ClusterError,
+  type Link,
+  type LinkEvents,
+  limitFor,
+  type OpenLink,
+  shownUrl,
+  tlsTrouble,
+} from "./link.js";
 import { type NetworkedOptions, networkedAdapter } from "./networked.js";
 import { optional } from "./packages.js";
 
@@ -27,7 +37,7 @@ export interface NatsConnectOptions {
   readonly creds?: string;
   /** Seed of an NKey. */
   readonly nkeySeed?: string;
-  /** Certificates, as text or as files. */
+  /** Certificates: `ca`, `cert` and `key` as text, or `caFile`, `certFile` and `keyFile`; `handshakeFirst`. */
   readonly tls?: TlsOptions;
 }
 
@@ -77,6 +87,7 @@ function connectOptions(
     }
     servers.push(url.host);
   }
+  if (tls !== undefined) tls = knownByAddress(tls, servers);
   const encoder = new TextEncoder();
   return {
     servers,
@@ -101,6 +112,19 @@ function connectOptions(
       ? {}
       : { authenticator: nats.nkeyAuthenticator(encoder.encode(options.nkeySeed)) }),
   };
+}
+
+/** For a server that is known by its IP address, NATS's client would have the certificate name localhost. */
+function knownByAddress(tls: TlsOptions, servers: readonly string[]): TlsOptions {
+  const hosts = servers.map((server) => new URL(`tcp://${server}`).hostname.replace(/^\[|\]$/g, ""));
+  const addresses = hosts.filter((host) => isIP(host) !== 0);
+  if (addresses.length === 0) return tls;
+  const check = (host: string, certificate: PeerCertificate): Error | undefined => {
+    const names = host === "localhost" && !hosts.includes(host) ? addresses : [host];
+    const refusals = names.map((name) => checkServerIdentity(name, certificate));
+    return refusals.includes(undefined) ? undefined : refusals[0];
+  };
+  return { checkServerIdentity: check, ...tls } as TlsOptions;
 }
 
 interface Listening {
@@ -183,6 +207,8 @@ class NatsLink implements Link {
     if (error instanceof ClusterError) return error;
     const { name, message, code } = error as NodeJS.ErrnoException;
     const at = `NATS at ${this.#shown}`;
+    const trouble = tlsTrouble(at, error);
+    if (trouble !== undefined) return trouble;
     if (
       name === "AuthorizationError" ||
       name === "UserAuthenticationExpiredError" ||
@@ -191,8 +217,12 @@ class NatsLink implements Link {
       return new ClusterError(`${at} refuses these credentials (${message}); check user, password or token`, {
         cause: error,
       });
+    // A server that misses this node's certificate closes the connection; why, NATS's client does not say.
+    const { tls: own } = this.#options;
+    const shown = own === undefined || own === null || own.cert !== undefined || own.certFile !== undefined;
+    const hint = shown ? "" : "; if it asks for a certificate of this node, give one as tls.cert and tls.key";
     return new ClusterError(
-      `${at} cannot be reached (${code ?? message}); check the url, and that nats-server runs and may be reached from here`,
+      `${at} cannot be reached (${code ?? message}); check the url, and that nats-server runs and may be reached from here${hint}`,
       { cause: error },
     );
   }

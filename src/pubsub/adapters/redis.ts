@@ -10,7 +10,15 @@
  */
 import { randomBytes } from "node:crypto";
 import type { AdapterFactory } from "../adapter.js";
-import { ClusterError, type Link, type LinkEvents, limitFor, type OpenLink, shownUrl } from "./link.js";
+import {
+  ClusterError,
+  type Link,
+  type LinkEvents,
+  limitFor,
+  type OpenLink,
+  shownUrl,
+  tlsTrouble,
+} from "./link.js";
 import { type NetworkedOptions, networkedAdapter } from "./networked.js";
 import { optional } from "./packages.js";
 
@@ -162,12 +170,14 @@ class RedisLink implements Link {
     // Its client wraps what made it give up.
     const error: NodeJS.ErrnoException = (given as { readonly originalError?: Error }).originalError ?? given;
     const at = `Redis at ${this.#shown}`;
+    const tls = tlsTrouble(at, error);
+    if (tls !== undefined) return tls;
     if (/WRONGPASS|NOAUTH|NOPERM|AUTH/.test(error.message))
       return new ClusterError(`${at} refuses these credentials (${error.message}); check user and password`, {
         cause: error,
       });
     return new ClusterError(
-      `${at} cannot be reached (${error.code ?? error.message}); check the url, and that Redis runs and may be reached from here`,
+      `${at} cannot be reached (${error.code ?? error.message}); check the url, and that Redis runs${/^rediss:/.test(this.#options.url) ? ", speaks TLS" : ""} and may be reached from here`,
       { cause: error },
     );
   }
