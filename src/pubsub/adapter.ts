@@ -46,6 +46,8 @@ export interface AdapterHealth {
   readonly droppedDown: number;
   /** Not sent because too much was on its way. */
   readonly droppedCrowded: number;
+  /** Received and dropped, because too much waited here to be delivered; each is also among the lost ones. */
+  readonly droppedBehind: number;
   /** Too large, or not to be encoded. */
   readonly refused: number;
   /** Received, but nothing this version knows. */
@@ -77,10 +79,16 @@ export interface Adapter {
   stop?(): Promise<void> | void;
 }
 
-/** How an adapter hands in what came from another node. Callable from anywhere. */
-export type Deliver = (topic: string, message: unknown, dispatcher: string) => void;
+/** How an adapter hands in what came from another node, with its size if it knows it. Callable from anywhere. */
+export type Deliver = (topic: string, message: unknown, dispatcher: string, bytes?: number) => void;
+
+/** What was handed in and is not delivered yet. An adapter that hands in more without bound takes the memory of its node. */
+export interface Inbox {
+  readonly messages: number;
+  readonly bytes: number;
+}
 
 export type TellEvent = (event: AdapterEvent) => void;
 
 /** An adapter is made for the PubSub it serves, in its process. It may take a while, and rejects when nodes cannot be joined. */
-export type AdapterFactory = (deliver: Deliver, tell: TellEvent) => Adapter | Promise<Adapter>;
+export type AdapterFactory = (deliver: Deliver, tell: TellEvent, inbox: Inbox) => Adapter | Promise<Adapter>;

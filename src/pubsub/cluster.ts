@@ -20,7 +20,11 @@ import {
 import { type RedisConnectOptions, redisLink } from "./adapters/redis.js";
 import { newLife } from "./envelope.js";
 
-interface Common extends Pick<NetworkedOptions, "lingerMs" | "pulseMs" | "maxUnsentBytes"> {
+interface Common
+  extends Pick<
+    NetworkedOptions,
+    "lingerMs" | "pulseMs" | "maxUnsentBytes" | "maxWaiting" | "maxWaitingBytes"
+  > {
   /**
    * This node's name, unique in the cluster. Default: `<host name>.<process id>`. One that stays the same over restarts lets the
    * others see sooner that the node before is gone.
@@ -94,7 +98,7 @@ export function clusterAdapter(
   const [engine, open] = linkOf(cluster) ?? [];
   if (engine !== undefined && open !== undefined)
     return networkedAdapter(engine, open, { ...options, ...place });
-  return async (deliver, tell) => {
+  return async (deliver, tell, inbox) => {
     const {
       module,
       export: name = "adapter",
@@ -106,6 +110,6 @@ export function clusterAdapter(
     };
     const made = ((await import(module)) as Record<string, unknown>)[name];
     if (typeof made !== "function") throw new ClusterError(`${module} has no function named ${name}`);
-    return (made(args, place) as AdapterFactory)(deliver, tell);
+    return (made(args, place) as AdapterFactory)(deliver, tell, inbox);
   };
 }

@@ -6,6 +6,7 @@ export type {
   AdapterHealth,
   AdapterStatus,
   Deliver,
+  Inbox,
   PublishResult,
   TellEvent,
 } from "./adapter.js";

@@ -95,6 +95,8 @@ interface Instance {
   readonly ownersWatchers: Map<number, Pid>;
   readonly adapter: Adapter;
   readonly dropped: { malformed: number; dispatcher: number; failed: number };
+  /** Messages of other nodes in this process's mailbox. */
+  readonly inbox: { messages: number; bytes: number };
   readonly interest: (slot: number, wanted: boolean) => void;
   /** Slots in which what others send does not arrive yet. */
   readonly pending: Map<number, Promise<void>>;
@@ -166,8 +168,12 @@ const server: GenServerModule<
     if (supervised) trapExit(true);
     // Adapters call from anywhere, even from what a process that has ended left behind; dispatchers run in this process, one
     // message after the other.
-    const deliver = (topic: unknown, message: unknown, dispatcher: unknown): void =>
-      void outside(() => send(me, ["remote", topic, message, dispatcher]));
+    const inbox = { messages: 0, bytes: 0 };
+    const deliver = (topic: unknown, message: unknown, dispatcher: unknown, bytes = 0): void => {
+      inbox.messages += 1;
+      inbox.bytes += bytes;
+      outside(() => send(me, ["remote", topic, message, dispatcher, bytes]));
+    };
     const tell = (event: AdapterEvent): void => void outside(() => send(me, ["adapter", event]));
     let adapter: Adapter | undefined;
     let ended = false;
@@ -175,9 +181,9 @@ const server: GenServerModule<
       ended = true;
       void adapter?.stop?.();
     });
-    adapter = await (options.adapter ?? localAdapter())(deliver, tell);
+    adapter = await (options.adapter ?? localAdapter())(deliver, tell, inbox);
     if (ended) void adapter.stop?.();
-    const running = instanceOf(options, adapter);
+    const running = instanceOf(options, adapter, inbox);
     if (options.poolSize !== undefined || options.broadcastPoolSize !== undefined)
       notice("info", `${options.name}: pool sizes are ignored, topics are spread over the shard threads`, {});
     let named = instances.get(node);
@@ -239,6 +245,8 @@ const server: GenServerModule<
         else state.table.removeProcess(message[3] as Pid);
         break;
       case "remote":
+        state.inbox.messages -= 1;
+        state.inbox.bytes -= message[4] as number;
         fromElsewhere(state, message[1], message[2], message[3]);
         break;
       case "adapter":
@@ -255,7 +263,7 @@ const server: GenServerModule<
   formatStatus: ({ state }) => ({ topics: state.table.size, processes: state.table.processes }),
 };
 
-function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter): Instance {
+function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter, inbox: Instance["inbox"]): Instance {
   const pending = new Map<number, Promise<void>>();
   const interest = (number: number, wanted: boolean): void => {
     const effective = adapter.interest?.(number, wanted);
@@ -274,6 +282,7 @@ function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter): Instance
     ownersWatchers: new Map(),
     adapter,
     dropped: { malformed: 0, dispatcher: 0, failed: 0 },
+    inbox,
     interest,
     pending,
     watched: new Set(),

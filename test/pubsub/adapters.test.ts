@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import {
+  type AdapterHealth,
   type Envelope,
   hubAdapter,
   localAdapter,
@@ -131,6 +132,38 @@ describe("the road between nodes", () => {
     for (let n = 1; n <= 4; n += 1) await a.run(() => PubSub.broadcast("p", "t", n));
     await expect.poll(() => got).toEqual([1, 4]);
     await expect.poll(() => events).toEqual([["adapter", ["gap", "a", 2, 3]]]);
+  });
+
+  test("P-022 P-037 what waits to be delivered is bounded: what comes beyond is lost as on the way, told as a gap, and seen", async () => {
+    const network = new MemoryNetwork();
+    const node = createNode({ onReport() {} });
+    nodes.push(node);
+    const limits = { maxWaiting: 10, maxWaitingBytes: 100_000 };
+    await node.run(() => PubSub.startLink({ name: "p", adapter: network.adapter("a", limits) }));
+    const [got, events] = [await listen(node, "t"), await listen(node, PubSub.EVENTS)];
+    const other = new Sender("b");
+    const say = (message: unknown): void =>
+      network.inject("a", other.seal("b", "t", message, "bare", LIMIT) as Uint8Array);
+    const health = () => node.run(async () => (await PubSub.health("p")) as AdapterHealth);
+    // Faster than this process can take them: nobody gets a turn between.
+    for (let n = 1; n <= 50; n += 1) say(n);
+    await expect.poll(() => got).toEqual(Array.from({ length: 10 }, (_, n) => n + 1));
+    say(51);
+    await expect.poll(() => got.at(-1)).toBe(51);
+    // Forty thousand bytes each: the third is too many, but one alone never is.
+    for (let n = 52; n <= 54; n += 1) say("x".repeat(40_000));
+    await expect.poll(() => got.length).toBe(13);
+    say("y".repeat(200_000));
+    await expect.poll(() => got.length).toBe(14);
+    expect(events.map((event) => (event as readonly unknown[])[1])).toEqual([
+      ["status", "degraded"],
+      ["status", "up"],
+      ["gap", "b", 11, 50],
+      ["status", "degraded"],
+      ["status", "up"],
+      ["gap", "b", 54, 54],
+    ]);
+    expect(await health()).toMatchObject({ droppedBehind: 41, lost: 41, received: 14, status: "up" });
   });
 
   test("P-036 P-062 the state of the engine is told when it changes", async () => {

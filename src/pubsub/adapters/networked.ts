@@ -18,6 +18,7 @@ import type {
   AdapterHealth,
   AdapterStatus,
   Deliver,
+  Inbox,
   PublishResult,
   TellEvent,
 } from "../adapter.js";
@@ -48,6 +49,12 @@ export interface NetworkedOptions extends Place {
   readonly pulseMs?: number;
   /** Bytes that may be on their way to the engine; of more, messages are dropped. Default 32 MiB. */
   readonly maxUnsentBytes?: number;
+  /**
+   * Messages of others, and bytes of them, that may wait here to be delivered; what comes beyond is dropped, as if it had been lost
+   * on the way: the next one shows a gap. Default 100,000 and 32 MiB.
+   */
+  readonly maxWaiting?: number;
+  readonly maxWaitingBytes?: number;
 }
 
 /** The engine is asked how far it is when so much has been sent since. */
@@ -69,8 +76,8 @@ export function checkNodeName(name: unknown): asserts name is string {
 
 export function networkedAdapter(engine: string, open: OpenLink, options: NetworkedOptions): AdapterFactory {
   checkNodeName(options.nodeName);
-  return async (deliver, tell) => {
-    const adapter = new Networked(engine, options, deliver, tell, thisNode().clock);
+  return async (deliver, tell, inbox) => {
+    const adapter = new Networked(engine, options, deliver, tell, inbox, thisNode().clock);
     await adapter.open(open);
     return adapter;
   };
@@ -81,6 +88,7 @@ class Networked implements Adapter {
   readonly #options: Required<NetworkedOptions>;
   readonly #deliver: Deliver;
   readonly #tell: TellEvent;
+  readonly #inbox: Inbox;
   readonly #clock: Clock;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
@@ -96,6 +104,8 @@ class Networked implements Adapter {
   #confirmed = 0;
   #asking = false;
   #crowded = false;
+  /** More has come than is delivered in time. */
+  #behind = false;
   #pulse = 0;
   #heardPulse = 0;
   /** Own pulses in a row that were not heard, nor anything else meanwhile. */
@@ -110,12 +120,20 @@ class Networked implements Adapter {
     received: 0,
     droppedDown: 0,
     droppedCrowded: 0,
+    droppedBehind: 0,
     refused: 0,
   };
   /** What came on the channel of pulses and was none. */
   #strange = 0;
 
-  constructor(engine: string, given: NetworkedOptions, deliver: Deliver, tell: TellEvent, clock: Clock) {
+  constructor(
+    engine: string,
+    given: NetworkedOptions,
+    deliver: Deliver,
+    tell: TellEvent,
+    inbox: Inbox,
+    clock: Clock,
+  ) {
     const life = given.life ?? newLife();
     this.#engine = engine;
     this.#options = {
@@ -125,11 +143,14 @@ class Networked implements Adapter {
       lingerMs: 30_000,
       pulseMs: 3000,
       maxUnsentBytes: 32 * 1024 * 1024,
+      maxWaiting: 100_000,
+      maxWaitingBytes: 32 * 1024 * 1024,
       ...given,
       life,
     };
     this.#deliver = deliver;
     this.#tell = tell;
+    this.#inbox = inbox;
     this.#clock = clock;
     this.#startedAt = this.#statusAt = clock.now();
     const { nodeName, thread, lingerMs, pulseMs } = this.#options;
@@ -192,6 +213,7 @@ class Networked implements Adapter {
   }
 
   health(): AdapterHealth {
+    this.#isBehind();
     const now = this.#clock.now();
     const { lost, duplicates, unreadable } = this.#receiver;
     return {
@@ -300,10 +322,27 @@ class Networked implements Adapter {
   #receive(bytes: Uint8Array): void {
     if (this.#stopped) return;
     this.#arrivals += 1;
+    if (this.#isBehind(bytes.length)) {
+      // Not judged: its number is missing when the next one comes, which is told as any gap is.
+      this.#counts.droppedBehind += 1;
+      return;
+    }
     const envelope = this.#receiver.open(bytes);
     if (envelope === undefined || this.#receiver.judge(envelope) !== "deliver") return;
     this.#counts.received += 1;
-    this.#deliver(envelope.topic, envelope.message, envelope.dispatcher);
+    this.#deliver(envelope.topic, envelope.message, envelope.dispatcher, bytes.length);
+  }
+
+  /** Whether so much waits here that nothing may be added; from then on until half of it is delivered. */
+  #isBehind(more = 0): boolean {
+    const { maxWaiting, maxWaitingBytes } = this.#options;
+    const { messages, bytes } = this.#inbox;
+    const was = this.#behind;
+    this.#behind = was
+      ? messages > maxWaiting / 2 || bytes > maxWaitingBytes / 2
+      : messages >= maxWaiting || (messages > 0 && bytes + more > maxWaitingBytes);
+    if (this.#behind !== was) this.#settle();
+    return this.#behind;
   }
 
   // ---------------------------------------------------------------- life
@@ -314,6 +353,7 @@ class Networked implements Adapter {
     if (pulseMs === 0) return;
     this.#cancelPulse?.();
     this.#cancelPulse = this.#clock.alarm(pulseMs, () => this.#beat());
+    this.#isBehind();
     const now = this.#clock.now();
     if (this.#status === "down") this.#members.excuse(now);
     else for (const change of this.#members.sweep(now)) this.#change(change);
@@ -404,7 +444,7 @@ class Networked implements Adapter {
     this.#crowded = false;
     this.#deaf = 0;
     const was = this.#status;
-    this.#set("up");
+    this.#set(this.#behind ? "degraded" : "up");
     if (was === "down") this.#beat();
   }
 
@@ -418,7 +458,8 @@ class Networked implements Adapter {
 
   /** What the status is while the link is up. */
   #settle(): void {
-    if (this.#status !== "down") this.#set(this.#deaf > 0 || this.#crowded ? "degraded" : "up");
+    if (this.#status === "down") return;
+    this.#set(this.#deaf > 0 || this.#crowded || this.#behind ? "degraded" : "up");
   }
 
   #set(status: AdapterStatus): void {
