@@ -183,7 +183,7 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const args: ShardArgs = {
     endpoint: name,
     facts,
-    owners: shards === 0 ? undefined : layout.owners,
+    owners: shards === 0 ? undefined : layout.owners.current,
     sockets: Object.fromEntries(
       Object.entries(options.sockets).map(([path, { module }]) => [path, String(module)]),
     ),
@@ -211,7 +211,7 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   };
   const shardSpec = (index: number): ChildSpec => shardThread(index, args, layout, options);
   const children: ChildSpec[] = [
-    ...(shards === 0 ? [] : [PubSub.childSpec(forwarding(facts, layout))]),
+    ...(shards === 0 ? [] : [PubSub.childSpec(forwarding(facts, layout.owners))]),
     { id: "shards", start: [startShards, [args, layout, shardSpec]], type: "supervisor" },
     ...gatewayChildren(gateway, facts, layout, options.stallMs),
     ...(shards === 0
@@ -259,7 +259,7 @@ function shardThread(index: number, args: ShardArgs, layout: Layout, options: En
     index,
     module: SHARD_MODULE,
     // Whenever it starts, it begins with the owners there are then.
-    args: (): ShardArgs => ({ ...args, owners: layout.owners }),
+    args: (): ShardArgs => ({ ...args, owners: layout.owners.current }),
     ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
     ...(options.shardHeapMb === undefined
       ? {}

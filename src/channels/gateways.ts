@@ -11,7 +11,7 @@
  * goes there by the pid of that thread's writer. A thread that ends takes its own connections along, and no others.
  */
 import { extname } from "node:path";
-import { localAdapter, PubSub, type PubSubOptions } from "simurgh/pubsub";
+import { localAdapter, PubSub, type PubSubOptions, type SlotOwners } from "simurgh/pubsub";
 import {
   BadArg,
   type ChildSpec,
@@ -90,7 +90,7 @@ async function startThreads(
   const args = (): GatewayThreadArgs => ({
     options: { ...options, listen: { ...wanted, port } },
     facts,
-    owners: layout.owners,
+    owners: layout.owners.current,
   });
   const threads = facts.gateways.map((index) =>
     threadSpec({
@@ -109,18 +109,10 @@ async function startThreads(
   }
 }
 
-/**
- * The PubSub of a thread that owns no topics: it knows the node's name, and forwards. Each time it starts, to the owners there are
- * then.
- */
-export const forwarding = (
-  { pubsub, cluster }: EndpointFacts,
-  layout: Pick<Layout, "owners">,
-): PubSubOptions => ({
+/** The PubSub of a thread that owns no topics: it knows the node's name, and forwards. */
+export const forwarding = ({ pubsub, cluster }: EndpointFacts, owners: SlotOwners): PubSubOptions => ({
   name: pubsub,
-  get owners() {
-    return layout.owners;
-  },
+  owners,
   ...(cluster === undefined ? {} : { adapter: localAdapter(cluster.nodeName) }),
 });
 
@@ -128,7 +120,7 @@ export const forwarding = (
 export function start({ options, facts, owners }: GatewayThreadArgs): ThreadTree {
   rememberEndpoint(options.endpoint, facts);
   return {
-    children: [PubSub.childSpec(forwarding(facts, { owners })), ...ownChildren(options)],
+    children: [PubSub.childSpec(forwarding(facts, { current: owners })), ...ownChildren(options)],
     strategy: "rest_for_one",
     intensity: 10,
     period: 5,

@@ -8,7 +8,7 @@
  * The Resharder does one change after the other. A thread that is restarted, and whatever else starts later, begins with
  * the owners there are then.
  */
-import { PubSub, type ReassignResult, SLOTS } from "simurgh/pubsub";
+import { PubSub, type ReassignResult, SLOTS, type SlotOwners } from "simurgh/pubsub";
 import {
   BadArg,
   type ChildSpec,
@@ -25,14 +25,14 @@ import { inTurns, spread } from "./slot-owners.js";
 
 /** The threads of an endpoint as they are now. Its owner is the endpoint; all who start later look at it. */
 export interface Layout {
-  owners: readonly number[];
+  readonly owners: SlotOwners;
   /** Node indexes of the shard threads. */
   shards: readonly number[];
 }
 
 export const firstLayout = (shards: number, here: number): Layout => {
   const threads = Array.from({ length: shards }, (_, k) => k + 1);
-  return { owners: inTurns(shards === 0 ? [here] : threads), shards: threads };
+  return { owners: { current: inTurns(shards === 0 ? [here] : threads) }, shards: threads };
 };
 
 export const MOST_SHARDS = 64;
@@ -72,7 +72,7 @@ async function reshard(wanted: Wanted, options: ResharderOptions): Promise<Reass
   const { endpoint, pubsub, layout, others, shardSpec } = options;
   const before = layout.shards;
   const threads = typeof wanted === "number" ? chosen(wanted, before) : distinct(wanted);
-  const owners = typeof wanted === "number" ? spread(layout.owners, threads) : wanted;
+  const owners = typeof wanted === "number" ? spread(layout.owners.current, threads) : wanted;
   if (options.clustered && !threads.includes(Math.min(...before)))
     return ["error", ["first_shard_must_stay", Math.min(...before)]];
   const added = threads.filter((thread) => !before.includes(thread));
@@ -84,7 +84,7 @@ async function reshard(wanted: Wanted, options: ResharderOptions): Promise<Reass
   }
   const all = [...new Set([...before, ...threads])];
   const moved = await PubSub.reassign(pubsub, owners, [...others, ...all], () => {
-    layout.owners = owners;
+    layout.owners.current = owners;
     layout.shards = threads;
   });
   if (moved !== "ok") {

@@ -117,7 +117,7 @@ export async function shardChildren(args: ShardArgs, context: ThreadContext): Pr
   return [
     PubSub.childSpec({
       name: pubsub,
-      ...(owners === undefined ? {} : { owners }),
+      ...(owners === undefined ? {} : { owners: { current: owners } }),
       ...(cluster === undefined ? {} : { adapter: clusterAdapter(cluster, { thread, leads }) }),
     }),
     ...(await applicationChildren(args, context)),

@@ -13,7 +13,7 @@
  * Whoever conducts (`reassign`) is watched: when it ends half-way, or a thread does not answer in time, all go on with the
  * owners they had. Not for frequent use: each time costs a few turns of every thread.
  */
-import { ExitSignal, GenServer, type Pid } from "simurgh/runtime";
+import { ExitSignal, GenServer, type Pid, sleep, thisNode } from "simurgh/runtime";
 import { slot } from "./slot.js";
 
 export interface MovedSubscription {
@@ -32,6 +32,9 @@ export type HandoverStep =
       owners: readonly number[] | undefined,
       subscriptions: readonly MovedSubscription[],
     ];
+
+/** The answer of one that has not taken the step before: it has been restarted meanwhile. */
+export const NOT_HELD = "not held";
 
 /** Sent behind everything that went the same road before. */
 export type Mark = readonly ["mark", move: number, phase: "in" | "out", from: number];
@@ -68,6 +71,10 @@ export class Marks {
 /** How long a thread may take for one step: it may be busy. Publishing to what moves waits for that long at most. */
 const STEP_MS = 5000;
 
+/** How long a thread that has ended may take to be there again, to be told of what it missed. */
+const RESTART_MS = 10_000;
+const RETRY_MS = 20;
+
 let nextMove = 1;
 
 export interface Reassignment {
@@ -100,8 +107,11 @@ export async function reassign({
     threads.includes(thread),
   );
   const gaining = distinct(slots.map((number) => to[number] as number));
-  const ask = <R>(thread: number, step: HandoverStep): Promise<R> =>
-    GenServer.call({ name, node: thread }, step, STEP_MS);
+  const ask = async <R>(thread: number, step: HandoverStep): Promise<R> => {
+    const answer = await GenServer.call<R | typeof NOT_HELD>({ name, node: thread }, step, STEP_MS);
+    if (answer === NOT_HELD) throw new ExitSignal(["restarted", thread]);
+    return answer;
+  };
   const exported = new Map<number, readonly MovedSubscription[]>();
   try {
     await Promise.all(threads.map((thread) => ask(thread, ["hold", move, conductor, slots, losing])));
@@ -110,22 +120,39 @@ export async function reassign({
     );
     await Promise.all(threads.map((thread) => ask(thread, ["settled", move, losing])));
   } catch (error) {
-    // Back to where everything was; who has died begins with that anyway.
-    await Promise.allSettled(
-      threads.map((thread) => ask(thread, ["commit", move, from, exported.get(thread) ?? []])),
-    );
+    // Back to where everything was: who has handed something over takes it back, who has died begins with that anyway.
+    await Promise.allSettled(threads.map((thread) => ask(thread, ["commit", move, from, []])));
     return ["error", error instanceof ExitSignal ? error.reason : String(error)];
   }
   onCommit();
   const all = [...exported.values()].flat();
   const commit = (some: readonly number[], mine: (thread: number) => readonly MovedSubscription[]) =>
-    Promise.allSettled(some.map((thread) => ask(thread, ["commit", move, to, mine(thread)])));
+    Promise.all(some.map((thread) => tell(() => ask(thread, ["commit", move, to, mine(thread)]))));
   await commit(gaining, (thread) => all.filter(({ topic }) => to[slot(topic)] === thread));
   await commit(
     threads.filter((thread) => !gaining.includes(thread)),
     () => [],
   );
   return "ok";
+}
+
+/**
+ * One that ends now and is there again in a moment may have begun with the owners there were before: it is told once more. One
+ * that is only late has it in its mailbox.
+ */
+async function tell(commit: () => Promise<unknown>): Promise<void> {
+  const until = thisNode().clock.now() + RESTART_MS;
+  for (;;) {
+    try {
+      await commit();
+      return;
+    } catch (error) {
+      const late =
+        error instanceof ExitSignal && Array.isArray(error.reason) && error.reason[0] === "timeout";
+      if (late || thisNode().clock.now() > until) return;
+      await sleep(RETRY_MS);
+    }
+  }
 }
 
 const distinct = (numbers: readonly number[]): number[] => [...new Set(numbers)];

@@ -13,6 +13,7 @@ import {
   type ChildSpec,
   demonitor,
   type ExitReason,
+  type From,
   GenServer,
   type GenServerModule,
   isPid,
@@ -44,6 +45,7 @@ import {
   type Mark,
   Marks,
   type MovedSubscription,
+  NOT_HELD,
   type ReassignResult,
   reassign,
 } from "./handover.js";
@@ -53,13 +55,21 @@ import { TopicTable } from "./topic-table.js";
 export interface PubSubOptions {
   /** Registered name, the same in every thread. Required. */
   readonly name: string;
-  /** Index of the thread that owns each of the 256 slots. Default: this thread owns all. */
-  readonly owners?: readonly number[];
+  /**
+   * Index of the thread that owns each of the 256 slots. Default: this thread owns all. Where slots move, say it as `SlotOwners`:
+   * a PubSub that is restarted then begins with the owners there are by then.
+   */
+  readonly owners?: readonly number[] | SlotOwners;
   /** Joins this node to others. Only the thread that owns a slot publishes for it. Default: no other nodes. */
   readonly adapter?: AdapterFactory;
   /** Phoenix's pools do not exist here, where a slot belongs to one thread for ever: ignored with a notice (P-024). */
   readonly poolSize?: number;
   readonly broadcastPoolSize?: number;
+}
+
+/** The owners as a thread knows them. Outlives its PubSub, which keeps it up to date. */
+export interface SlotOwners {
+  current: readonly number[];
 }
 
 /**
@@ -87,7 +97,8 @@ export class BroadcastError extends Error {
 interface Instance {
   readonly name: string;
   readonly table: TopicTable;
-  owners: readonly number[] | undefined;
+  /** Its `current` is undefined when this thread owns all. */
+  readonly owners: { current: readonly number[] | undefined };
   /** While topics move: what is published to them waits here. */
   holding: Holding | undefined;
   readonly marks: Marks;
@@ -107,11 +118,22 @@ interface Instance {
 }
 
 interface Holding {
+  readonly move: number;
   readonly slots: ReadonlySet<number>;
   readonly conductor: Ref;
-  readonly kept: Published[];
+  readonly kept: Kept[];
+  /** The subscriptions that are on their way: nobody is here any more who could be told. */
+  exported: readonly MovedSubscription[] | undefined;
   readonly over: Promise<void>;
   readonly release: () => void;
+}
+
+/** What waits for the end of a move, and who is to be answered then. */
+interface Kept {
+  readonly request: Forwarded;
+  readonly from?: From;
+  /** Another thread sent it. */
+  readonly isForeign?: boolean;
 }
 
 /** What one thread keeps back while topics move; beyond it publishing is refused. */
@@ -204,17 +226,23 @@ const server: GenServerModule<
         hold(state, request);
         break;
       case "export":
+        if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
         state.marks.expect(request[1], "in", request[2], () =>
           GenServer.reply(from, exported(state, request[1], request[2])),
         );
         return ["noreply", state];
       case "settled":
+        if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
         state.marks.expect(request[1], "out", request[2], () => GenServer.reply(from, "ok"));
         return ["noreply", state];
       case "commit":
         commit(state, request[2], request[3]);
         break;
       default: {
+        if (keeps(state, request[1])) {
+          state.holding.kept.push({ request, from });
+          return ["noreply", state];
+        }
         subscribing(state, request);
         const pending = request[0] === "subscribe" ? state.pending.get(slot(request[1])) : undefined;
         if (pending === undefined) break;
@@ -227,13 +255,9 @@ const server: GenServerModule<
 
   handleCast(request, state) {
     if (request[0] === "mark") state.marks.add(request);
-    else if (request[0] === "subscribe" || request[0] === "unsubscribe") subscribing(state, request);
-    else {
-      const owner = elsewhere(state, request[0] === "direct" ? request[2] : request[1]);
-      // The topic has moved on; who sent this will hear of it.
-      if (owner === undefined || state.holding !== undefined) published(state, request);
-      else GenServer.cast({ name: state.name, node: owner }, request);
-    }
+    // Threads hear of the end of a move one after the other: what one sends on by then, another keeps for a moment yet.
+    else if (keeps(state, topicOf(request))) state.holding.kept.push({ request, isForeign: true });
+    else fromThread(state, request);
     return ["noreply", state];
   },
 
@@ -241,7 +265,7 @@ const server: GenServerModule<
     switch (message[0]) {
       case "DOWN":
         // Who conducted a move has ended half-way.
-        if (state.holding?.conductor.equals(message[1])) commit(state, state.owners, []);
+        if (state.holding?.conductor.equals(message[1])) commit(state, state.owners.current, []);
         else state.table.removeProcess(message[3] as Pid);
         break;
       case "remote":
@@ -276,7 +300,8 @@ function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter, inbox: In
   return {
     name,
     table,
-    owners,
+    owners:
+      owners === undefined ? { current: undefined } : "current" in owners ? owners : { current: owners },
     holding: undefined,
     marks: new Marks(),
     ownersWatchers: new Map(),
@@ -308,6 +333,25 @@ function add({ table, watched }: Instance, { topic, pid, metadata }: MovedSubscr
 
 const isHere = (pid: Pid): boolean => pid.node === thisNode().index && pid.creation === thisNode().creation;
 
+const topicOf = (request: Forwarded): string => (request[0] === "direct" ? request[2] : request[1]);
+
+/**
+ * Does what another thread asked for. It knew the owner, unless one of the two was restarted while topics moved: then what it
+ * published might be overtaken by what it publishes next, if it were sent on.
+ */
+function fromThread(state: Instance, request: Forwarded): void {
+  if (request[0] === "subscribe" || request[0] === "unsubscribe") subscribing(state, request);
+  else if (elsewhere(state, topicOf(request)) === undefined) published(state, request);
+  else notice("warning", `a broadcast on ${topicOf(request)} came to a thread that does not own it`, {});
+}
+
+/** Does here what this thread kept back of its own, or in the thread that owns the topic by now. */
+function released(state: Instance, request: Forwarded): void {
+  const owner = elsewhere(state, topicOf(request));
+  if (owner === undefined) fromThread(state, request);
+  else GenServer.cast({ name: state.name, node: owner }, request);
+}
+
 /** Does here what was published elsewhere, or kept back. */
 function published(state: Instance, request: Published): void {
   if (request[0] === "direct") {
@@ -337,7 +381,15 @@ function hold(
   const over = new Promise<void>((resolve) => {
     release = resolve;
   });
-  state.holding = { slots: new Set(slots), conductor: monitor(conductor), kept: [], over, release };
+  state.holding = {
+    move,
+    slots: new Set(slots),
+    conductor: monitor(conductor),
+    kept: [],
+    exported: undefined,
+    over,
+    release,
+  };
   // Every process of this thread has sent before this what it sent to the former owner.
   mark(state.name, losing, ["mark", move, "in", thisNode().index]);
 }
@@ -352,6 +404,7 @@ function exported(state: Instance, move: number, threads: readonly number[]): re
       table.remove(topic, pid);
     }
   }
+  if (holding !== undefined) holding.exported = moved;
   mark(state.name, threads, ["mark", move, "out", thisNode().index]);
   return moved;
 }
@@ -362,25 +415,35 @@ function commit(
   subscriptions: readonly MovedSubscription[],
 ): void {
   const { holding } = state;
-  state.owners = owners;
+  state.owners.current = owners;
   state.holding = undefined;
   state.marks.clear();
   for (const subscription of subscriptions) add(state, subscription);
+  // What has not moved after all is taken back.
+  for (const subscription of holding?.exported ?? [])
+    if (elsewhere(state, subscription.topic) === undefined) add(state, subscription);
   if (holding !== undefined) demonitor(holding.conductor, { flush: true });
-  for (const request of holding?.kept ?? []) {
-    const owner = elsewhere(state, request[0] === "direct" ? request[2] : request[1]);
-    if (owner === undefined) published(state, request);
-    else GenServer.cast({ name: state.name, node: owner }, request satisfies Forwarded);
+  for (const { request, from, isForeign = false } of holding?.kept ?? []) {
+    if (isForeign) fromThread(state, request);
+    else released(state, request);
+    if (from !== undefined) GenServer.reply(from, "ok");
   }
   holding?.release();
   for (const pid of state.ownersWatchers.values()) send(pid, OWNERS_CHANGED);
+}
+
+/** Whether what others send for a topic waits here: it moves, and its subscribers have gone, or are not there yet. */
+function keeps(state: Instance, topic: string): state is Instance & { holding: Holding } {
+  const { holding } = state;
+  if (holding?.slots.has(slot(topic)) !== true) return false;
+  return holding.exported !== undefined || elsewhere(state, topic) !== undefined;
 }
 
 /** True when the topic moves just now: the request waits until it has. */
 function kept({ holding }: Instance, topic: string, request: Published): PublishResult | undefined {
   if (holding?.slots.has(slot(topic)) !== true) return undefined;
   if (holding.kept.length >= MOST_KEPT) return ["error", "moving"];
-  holding.kept.push(request);
+  holding.kept.push({ request });
   return "ok";
 }
 
@@ -533,9 +596,9 @@ function checkTopic(topic: unknown): asserts topic is string {
 }
 
 /** Index of the thread that owns the topic, or undefined for this one. */
-function elsewhere({ owners }: Instance, topic: string): number | undefined {
-  if (owners === undefined) return undefined;
-  const owner = owners[slot(topic)] as number;
+function elsewhere({ owners: { current } }: Instance, topic: string): number | undefined {
+  if (current === undefined) return undefined;
+  const owner = current[slot(topic)] as number;
   return owner === thisNode().index ? undefined : owner;
 }
 
@@ -743,13 +806,15 @@ export const PubSub = {
 
   /** The same for all topics of a slot. */
   ownerOfSlot: (name: string, slotNumber: number): number =>
-    instance(name).owners?.[slotNumber] ?? thisNode().index,
+    instance(name).owners.current?.[slotNumber] ?? thisNode().index,
 
   /** The threads that own topics: their node indexes. */
-  threads: (name: string): readonly number[] => [...new Set(instance(name).owners ?? [thisNode().index])],
+  threads: (name: string): readonly number[] => [
+    ...new Set(instance(name).owners.current ?? [thisNode().index]),
+  ],
 
   /** The owner of each slot as this thread knows it; undefined when it owns all. */
-  owners: (name: string): readonly number[] | undefined => instance(name).owners,
+  owners: (name: string): readonly number[] | undefined => instance(name).owners.current,
 
   /**
    * Gives slots to other threads, at run time; see handover.ts. `threads`: all in which this PubSub runs. Only subscriptions move:
@@ -762,7 +827,7 @@ export const PubSub = {
     threads: readonly number[],
     onCommit: () => void = () => {},
   ): Promise<ReassignResult> {
-    const from = instance(name).owners as readonly number[];
+    const from = instance(name).owners.current as readonly number[];
     return reassign({ name, conductor: self(), threads, from, to, onCommit });
   },
 
