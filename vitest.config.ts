@@ -1,7 +1,8 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /**
- * `unit` needs nothing but Node. `integration` starts real servers, databases and browsers; the suites that the
+ * `unit` needs nothing but Node. The projects of `integration` start real servers, databases and browsers; the suites that the
  * machine cannot run say so by name (see test/support/requirements.ts).
  *
  * Tests run from the TypeScript sources: the `simurgh-source` condition points `simurgh/...` at `src/`, and the loader
@@ -15,12 +16,27 @@ const sharesPorts = major >= 24;
 /** Needs several gateway threads. */
 const GATEWAYS = "test/channels/gateways.test.ts";
 
+/** They load the machine or watch how long something takes; the other suites mostly wait, and share it. */
+const ALONE = [
+  "test/e2e/crowd.test.ts",
+  ...["endless-loop", "isolation", "rolling-deploy", "shard-storm"].map(
+    (name) => `test/integration/${name}.test.ts`,
+  ),
+];
+const integration = {
+  globalSetup: ["test/integration/setup.ts"],
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+};
+
 export default defineConfig({
   resolve: { conditions: ["simurgh-source"] },
   ssr: { resolve: { conditions: ["simurgh-source", "node"] } },
   test: {
     pool: "forks",
     execArgv,
+    // Vitest leaves a core free, which on two is half of them.
+    maxWorkers: availableParallelism(),
     projects: [
       {
         extends: true,
@@ -71,12 +87,21 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          ...integration,
           name: "integration",
-          globalSetup: ["test/integration/setup.ts"],
-          include: ["test/integration/**/*.test.ts", "test/e2e/**/*.test.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          include: ["test/{integration,e2e}/**/*.test.ts"],
+          exclude: ALONE,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...integration,
+          name: "integration alone",
+          include: ALONE,
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -120,12 +120,16 @@ stage(`the framework on Node ${LATER_NODE}`, () => {
     "--project=unit gateways 2",
     ...layers.map((layer) => `test/${layer}/`),
   );
-  testOnLaterNode("the tests of broken rooms", "--project=integration", "test/integration/isolation.test.ts");
+  testOnLaterNode(
+    "the tests of broken rooms",
+    "--project=integration*",
+    "test/integration/isolation.test.ts",
+  );
 });
 stage(`the app on Node ${LATER_NODE}`, () =>
   testOnLaterNode(
     "the tutorial",
-    "--project=integration",
+    "--project=integration*",
     "--testNamePattern=MariaDB",
     "test/integration/tutorial.test.ts",
   ),

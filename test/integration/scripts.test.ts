@@ -73,7 +73,7 @@ test("a bench that does not exist is an error that names those that do", async (
   expect(stderr).toMatch(/^there is no bench named no-such-bench; there are: .+\n$/);
 });
 
-const suite = ["node_modules/vitest/vitest.mjs", "run", "--project", "integration", "test/e2e"];
+const suite = ["node_modules/vitest/vitest.mjs", "run", "--project", "integration*", "test/e2e"];
 
 test("without Chromium, a test run skips the browser suites and says which and why", async () => {
   const { code, stdout, stderr } = await run(suite, { SIMURGH_WITHOUT: "Chromium" }).ended;
