@@ -107,7 +107,7 @@ export const challengeChannel = defineChannel("challenges:*", {
     const role =
       asked[0] === "ok" ? asked[1] : asked[1] === "unavailable" && (await Rooms.rememberedRole(id, userId));
     if (!role) return refusal(asked[1] as Failure);
-    const speaks = dialectOf(params);
+    const speaks = dialectOf(params, socket.transport);
     const inside = assign(socket, { challengeId: id, role, dialect: speaks, typing: false });
     const can_write = canWrite(inside);
     const entered = await Rooms.enter(id, {

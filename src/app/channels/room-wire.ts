@@ -14,8 +14,9 @@ export const JoinParams = z
   })
   .catch({});
 
-export const dialectOf = ({ proto, bytes }: z.output<typeof JoinParams>): Dialect =>
-  proto === undefined ? "naive" : (bytes ?? "binary");
+/** Over long-poll nothing binary arrives, and a client that had meant to come by WebSocket may not have known it yet. */
+export const dialectOf = ({ proto, bytes }: z.output<typeof JoinParams>, transport: string): Dialect =>
+  proto === undefined ? "naive" : transport === "longpoll" ? "base64" : (bytes ?? "binary");
 
 /** Longer than any relative position in base64. */
 const position = z

@@ -6,7 +6,7 @@
  *     connecting ──▶ online ──▶ reconnecting ──▶ back ──a moment──▶ online
  *         └──────────────┴───────────┴──▶ ended: signed out, or the server says that this room is not for us
  */
-import { type Channel, Presence, Socket } from "phoenix";
+import { type Channel, Presence, type Socket } from "phoenix";
 import { ApiError, api } from "../api.js";
 import { session } from "../session.js";
 import { bytesOf, toBase64, toBuffer } from "../sync/bytes.js";
@@ -20,11 +20,10 @@ import { pageClock } from "./page-clock.js";
 import { colorOf, colorsOf, type Peer, type Peers, withAwareness } from "./peers.js";
 import { type Meta, type Presences, peopleOf } from "./presence-list.js";
 import { RoomEvents, reasonOf } from "./room-events.js";
+import { RoomSocket } from "./room-socket.js";
 import type { RoomView } from "./room-view.js";
 import { keepSession } from "./session-keeper.js";
 
-const RECONNECT_MS = [50, 100, 250, 500, 1_000, 2_000, 3_000];
-const REJOIN_MS = [200, 500, 1_000, 2_000, 5_000];
 const BACK_SHOWN_MS = 4_000;
 /** Refused connects in a row after which the token is looked at: a browser does not say why a socket was refused. */
 const DOUBT_AFTER = 3;
@@ -53,6 +52,7 @@ export class RoomLink implements DocumentLink {
   readonly #userId: string;
   readonly #editor: CodeEditor;
   readonly #changed: () => void;
+  readonly #connection: RoomSocket;
   readonly #socket: Socket;
   readonly #channel: Channel;
   readonly #presence: Presence;
@@ -78,13 +78,8 @@ export class RoomLink implements DocumentLink {
     this.#userId = String(signed.user.id);
     this.#editor = editor;
     this.#changed = changed;
-    this.#socket = new Socket("/socket", {
-      params: () => ({ token: session.token() }),
-      heartbeatIntervalMs: 15_000,
-      // Everybody is thrown out at once when a server stops; they should not all come back at once.
-      reconnectAfterMs: (tries: number) => pick(RECONNECT_MS, tries) * (0.7 + 0.6 * Math.random()),
-      rejoinAfterMs: (tries: number) => pick(REJOIN_MS, tries),
-    });
+    this.#connection = new RoomSocket(() => session.token());
+    this.#socket = this.#connection.socket;
     this.#channel = this.#socket.channel(`challenges:${id}`, () => ({
       proto: "y1",
       // So that nobody else writes under this page's id.
@@ -134,7 +129,7 @@ export class RoomLink implements DocumentLink {
   ask(stateVector: Uint8Array): void {
     const document = this.#document;
     this.#channel
-      .push("y:sync", toBuffer(stateVector))
+      .push("y:sync", this.#payload(stateVector))
       .receive("ok", async (reply: unknown) => {
         const update = bytesOf(reply);
         if (!update || document !== this.#document) return;
@@ -149,7 +144,7 @@ export class RoomLink implements DocumentLink {
   push(id: number, update: Uint8Array): void {
     const document = this.#document;
     this.#channel
-      .push("y:update", toBuffer(update), NEVER_MS)
+      .push("y:update", this.#payload(update), NEVER_MS)
       .receive("ok", () => document?.stored(id))
       .receive("error", (reply: unknown) => {
         const { why, retry_after_ms: wait } = (reply ?? {}) as { why?: unknown; retry_after_ms?: unknown };
@@ -161,6 +156,11 @@ export class RoomLink implements DocumentLink {
         });
         if (reason === "epoch") this.#rejoin();
       });
+  }
+
+  /** Bytes as this connection carries them. */
+  #payload(bytes: Uint8Array): object {
+    return this.#connection.overLongPoll ? { b64: toBase64(bytes) } : toBuffer(bytes);
   }
 
   #listen(): void {
@@ -385,9 +385,6 @@ const positionMessage = ({ cursor, top }: Whereabouts): object => ({
   cursor: { anchor: toBase64(cursor.anchor), head: toBase64(cursor.head) },
   top: toBase64(top),
 });
-
-const pick = (delays: readonly number[], tries: number): number =>
-  delays[Math.min(tries, delays.length) - 1] ?? 50;
 
 function isChallenge(value: unknown): value is Challenge {
   return typeof value === "object" && value !== null && "id" in value;

@@ -22,6 +22,8 @@ export function fromBase64(text: unknown): Uint8Array | undefined {
   }
 }
 
-/** The bytes of a binary frame; undefined for any other message. */
+/** The bytes of a message, as a binary frame or as base64 within JSON; undefined for any other message. */
 export const bytesOf = (payload: unknown): Uint8Array | undefined =>
-  payload instanceof ArrayBuffer ? new Uint8Array(payload) : undefined;
+  payload instanceof ArrayBuffer
+    ? new Uint8Array(payload)
+    : fromBase64((payload as { b64?: unknown } | null | undefined)?.b64);
