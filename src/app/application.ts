@@ -3,21 +3,26 @@
  *
  *     PhoenixPair  one_for_one
  *     ├ Repository           owns the database; in a thread of its own when there are shards
- *     └ Endpoint             gateways, each with the API and the web client, and shards
- *         each shard:
- *         ├ ChallengePresence
- *         └ Rooms            a document for each challenge that somebody works on
+ *     ├ Endpoint             gateways, each with the API and the web client, and shards
+ *     │   each shard:
+ *     │   ├ ChallengePresence
+ *     │   ├ Rooms            a document for each challenge that somebody works on
+ *     │   └ ThreadMetrics    with METRICS_PORT
+ *     └ MetricsServer        with METRICS_PORT
  *
  * The repository comes first, since a room asks it when somebody joins, and stops last, so that nothing is lost.
  */
 import { extname } from "node:path";
 import { Endpoint, type EndpointOptions, type ShardTree } from "simurgh/channels";
+import { MetricsServer, ThreadMetrics } from "simurgh/observer";
 import { type ChildSpec, threadSpec } from "simurgh/runtime";
 import { type AppFacts, ENDPOINT, setAppFacts } from "./channels/app-facts.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
 import type { Config, DatabaseConfig } from "./config.js";
 import type { HttpFacts } from "./http/http-server.js";
+import { roomsSource, storageSource } from "./metrics.js";
 import { Rooms } from "./rooms/rooms.js";
+import type { StorageArgs } from "./storage/repository.js";
 import { REPOSITORY } from "./storage/repository-client.js";
 
 /** A module beside this one, built or source, whichever this one is. */
@@ -45,7 +50,9 @@ export function mainTree(config: Config): ChildSpec[] {
   const { keys, accessSeconds, allowedOrigins, trustedProxies } = config;
   const facts: AppFacts = { keys, storageNode: storageNode(config), shards: config.shards };
   const http: HttpFacts = { ...facts, accessSeconds, allowedOrigins, trustedProxies };
-  const args: ShardArgs = { facts, presenceDownMs: config.presenceDownMs };
+  const { metrics, presenceDownMs } = config;
+  const args: ShardArgs = { facts, presenceDownMs, measured: metrics !== undefined };
+  const storage: StorageArgs = { database: config.database, measured: metrics !== undefined };
   setAppFacts(facts);
   return [
     config.shards === 0
@@ -57,7 +64,7 @@ export function mainTree(config: Config): ChildSpec[] {
       : threadSpec({
           index: facts.storageNode,
           module: beside("./storage/repository"),
-          args: config.database,
+          args: storage,
         }),
     Endpoint.childSpec({
       name: ENDPOINT,
@@ -78,6 +85,16 @@ export function mainTree(config: Config): ChildSpec[] {
       checkOrigin: allowedOrigins ?? "conn",
       trustProxy: trustedProxies > 0,
     }),
+    ...(metrics === undefined
+      ? []
+      : [
+          MetricsServer.childSpec({
+            ...metrics,
+            endpoint: ENDPOINT,
+            threads: config.shards === 0 ? [] : [facts.storageNode],
+            sources: [storageSource(facts.storageNode)],
+          }),
+        ]),
   ];
 }
 
@@ -99,10 +116,15 @@ function clusterOf({ cluster, presenceDownMs }: Config): Pick<EndpointOptions, "
 interface ShardArgs {
   readonly facts: AppFacts;
   readonly presenceDownMs: number;
+  /** Whether there are metrics. */
+  readonly measured: boolean;
 }
 
 /** The children of each shard. */
-export const shardTree: ShardTree = ({ facts, presenceDownMs }: ShardArgs, { pubsub }) => {
+export const shardTree: ShardTree = (
+  { facts, presenceDownMs, measured }: ShardArgs,
+  { endpoint, pubsub },
+) => {
   setAppFacts(facts);
   return [
     ChallengePresence.childSpec({
@@ -112,5 +134,15 @@ export const shardTree: ShardTree = ({ facts, presenceDownMs }: ShardArgs, { pub
       permdownPeriod: Math.max(1_200_000, 2 * presenceDownMs),
     }),
     Rooms.childSpec(),
+    ...(measured
+      ? [
+          ThreadMetrics.childSpec({
+            endpoint,
+            pubsub,
+            presences: [ChallengePresence.name],
+            sources: [roomsSource],
+          }),
+        ]
+      : []),
   ];
 };

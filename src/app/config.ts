@@ -31,6 +31,8 @@ export interface Config {
   readonly trustedProxies: number;
   /** Undefined: there are no other nodes. */
   readonly cluster: ClusterConfig | undefined;
+  /** Where Prometheus may ask; undefined: nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
   /** Milliseconds after which a node that is not heard any more counts as gone, with everybody on it. */
   readonly presenceDownMs: number;
 }
@@ -65,6 +67,7 @@ export function readConfig(env: Environment): Config {
     keys: { secret: readSecret(env, dataDir), previous: readPrevious(env.JWT_PREVIOUS_SECRETS) },
     accessSeconds: wholeNumber("ACCESS_TOKEN_SECONDS", env.ACCESS_TOKEN_SECONDS ?? "900", 2, 3600),
     cluster: readCluster(env),
+    metrics: readMetrics(env),
     presenceDownMs: wholeNumber("PRESENCE_DOWN_MS", env.PRESENCE_DOWN_MS ?? "30000", 1000, 3_600_000),
     shards: wholeNumber("SHARDS", env.SHARDS ?? String(Math.max(1, availableParallelism() - 1)), 0, 64),
     gateways: readGateways(env.GATEWAYS),
@@ -128,6 +131,11 @@ export function readDatabase(url: string | undefined, dataDir: string): Database
   if (parsed.pathname.length < 2)
     throw new StartupError("DATABASE_URL names no database; write mysql://user:password@host:3306/database");
   return { kind: "mysql", location: url };
+}
+
+function readMetrics({ METRICS_PORT: port = "", METRICS_HOST: host }: Environment): Config["metrics"] {
+  if (port === "") return undefined;
+  return { port: wholeNumber("METRICS_PORT", port, 0, 65_535), host: host || "127.0.0.1" };
 }
 
 function readCluster(env: Environment): ClusterConfig | undefined {

@@ -4,6 +4,7 @@
 import { DynamicSupervisor, ExitSignal, GenServer, Pid, processInfoAt } from "simurgh/runtime";
 import { SHOW_SOCKET } from "./channel-server.js";
 import { endpointFacts } from "./endpoint-registry.js";
+import { channelsName } from "./shard.js";
 import type { ChannelSocket } from "./socket.js";
 import type { SocketDescription } from "./socket-server.js";
 
@@ -69,6 +70,11 @@ export const Debug = {
       }),
     );
     return entries.filter((entry) => entry !== undefined);
+  },
+
+  /** How many channels of an endpoint run in the calling thread. */
+  async countChannels(endpoint: string): Promise<number> {
+    return (await DynamicSupervisor.countChildren(channelsName(endpoint))).active;
   },
 
   /** The channels of a connection; `"timeout"` when it does not answer within five seconds. */

@@ -33,6 +33,8 @@ export interface AdapterHealth {
   readonly deaf: boolean;
   /** Another node has this one's name, and was there before. */
   readonly nameTaken: boolean;
+  /** Whether this thread speaks for its node to the others. */
+  readonly leads: boolean;
   /** Other nodes; only the thread that speaks for its node knows them. */
   readonly nodes: readonly { readonly name: string; readonly heardMs: number }[];
   /** Slots that are listened to. */
@@ -52,7 +54,10 @@ export interface AdapterHealth {
   readonly refused: number;
   /** Received, but nothing this version knows. */
   readonly unreadable: number;
-  /** Messages of others that are known to have got lost. */
+  /** How often it was joined again after having been cut off. */
+  readonly reconnects: number;
+  /** How often something of another node was missing, and how many messages in all. */
+  readonly gaps: number;
   readonly lost: number;
   readonly duplicates: number;
 }

@@ -29,6 +29,13 @@ export {
 } from "./dispatcher.js";
 export { type Envelope, newLife, Receiver, Sender, type SenderOptions, type Verdict } from "./envelope.js";
 export type { ReassignResult } from "./handover.js";
-export { BroadcastError, type Dropped, PubSub, type PubSubOptions, type SlotOwners } from "./pubsub.js";
+export {
+  BroadcastError,
+  type Dropped,
+  PubSub,
+  type PubSubOptions,
+  type SlotOwners,
+  type Traffic,
+} from "./pubsub.js";
 export { sharedJson, sharePayload } from "./shared-payload.js";
 export { SLOTS, slot } from "./slot.js";

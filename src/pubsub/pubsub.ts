@@ -88,6 +88,16 @@ export interface Dropped {
   readonly failed: number;
 }
 
+export interface Traffic {
+  /** Broadcasts of this node on topics of this thread. */
+  readonly broadcasts: number;
+  /** Messages of other nodes, delivered here. */
+  readonly fromOthers: number;
+  /** Those that wait to be delivered, and their bytes. */
+  readonly waiting: number;
+  readonly waitingBytes: number;
+}
+
 /** A broadcast failed: what the bang forms throw. */
 export class BroadcastError extends Error {
   override readonly name = "BroadcastError";
@@ -108,6 +118,7 @@ interface Instance {
   readonly dropped: { malformed: number; dispatcher: number; failed: number };
   /** Messages of other nodes in this process's mailbox. */
   readonly inbox: { messages: number; bytes: number };
+  readonly counts: { broadcasts: number; fromOthers: number };
   readonly interest: (slot: number, wanted: boolean) => void;
   /** Slots in which what others send does not arrive yet. */
   readonly pending: Map<number, Promise<void>>;
@@ -271,6 +282,7 @@ const server: GenServerModule<
       case "remote":
         state.inbox.messages -= 1;
         state.inbox.bytes -= message[4] as number;
+        state.counts.fromOthers += 1;
         fromElsewhere(state, message[1], message[2], message[3]);
         break;
       case "adapter":
@@ -308,6 +320,7 @@ function instanceOf({ name, owners }: PubSubOptions, adapter: Adapter, inbox: In
     adapter,
     dropped: { malformed: 0, dispatcher: 0, failed: 0 },
     inbox,
+    counts: { broadcasts: 0, fromOthers: 0 },
     interest,
     pending,
     watched: new Set(),
@@ -360,6 +373,7 @@ function published(state: Instance, request: Published): void {
     return;
   }
   const [, topic, from, message, dispatcherName, local] = request;
+  state.counts.broadcasts += 1;
   const here = local
     ? { result: "ok" as const, message }
     : toOthers(state, topic, message, dispatcherNamed(dispatcherName), dispatcherName);
@@ -622,6 +636,7 @@ function publish(
       return "ok";
     }
   }
+  running.counts.broadcasts += 1;
   if (local) {
     running.table.dispatch(topic, from, message, dispatcher);
     return "ok";
@@ -856,6 +871,12 @@ export const PubSub = {
   stats(name: string): { readonly topics: number; readonly processes: number } {
     const { table } = instance(name);
     return { topics: table.size, processes: table.processes };
+  },
+
+  /** What this thread has done, and what waits to be done, as owner of its topics. */
+  traffic(name: string): Traffic {
+    const { counts, inbox } = instance(name);
+    return { ...counts, waiting: inbox.messages, waitingBytes: inbox.bytes };
   },
 
   /** Number of subscriptions to a topic that this thread owns. */

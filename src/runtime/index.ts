@@ -88,6 +88,7 @@ export { PartitionSupervisor, type PartitionSupervisorOptions, partitionOf } fro
 export { isPid, isRef, Pid, Ref } from "./pid.js";
 export type { MaxQueue, Process } from "./process.js";
 export {
+  mailboxStatistics,
   type ProcessInfo,
   processes,
   processInfo,

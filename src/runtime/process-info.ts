@@ -108,6 +108,18 @@ export interface TopEntry
   readonly pid: Pid;
 }
 
+/** How much waits in the mailboxes of this thread: one pass over its processes. */
+export function mailboxStatistics(): { readonly messages: number; readonly longest: number } {
+  let messages = 0;
+  let longest = 0;
+  for (const { mailbox } of current("mailboxStatistics()").node.processes()) {
+    const { length } = mailbox;
+    messages += length;
+    if (length > longest) longest = length;
+  }
+  return { messages, longest };
+}
+
 const ORDERS = { queue: "message_queue_len", turns: "reductions", time: "longest_turn" } as const;
 
 /** The `n` processes that have the longest queue, handled the most turns, or had the longest turn (R-406). */

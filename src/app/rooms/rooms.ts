@@ -133,6 +133,9 @@ export const Rooms = {
       : GenServer.call<Role | undefined>(room, ["role", userId]).catch(() => undefined);
   },
 
+  /** How many rooms of the calling thread are live. */
+  count: async (): Promise<number> => (await DynamicSupervisor.countChildren(SUPERVISOR)).active,
+
   /** Former states, the newest first. */
   versions: (id: number): Promise<Outcome<readonly RoomVersion[]>> =>
     repositoryOn(appFacts().storageNode).roomVersions(id),

@@ -64,6 +64,18 @@ export const now = (): number => thisNode().clock.now();
 
 /** Of all rooms of this thread. */
 let bytesOfAll = 0;
+let storedOfAll = 0;
+let failuresOfAll = 0;
+
+/** What the rooms of this thread have stored, and what of it waits. */
+export const savingFigures = () => ({
+  /** Bytes of edits that are not stored yet. */
+  unsavedBytes: bytesOfAll,
+  /** Edits that were stored, and acknowledged to who waited for it. */
+  stored: storedOfAll,
+  /** Stores that failed and are repeated. */
+  failures: failuresOfAll,
+});
 
 export class Saving {
   readonly #id: number;
@@ -278,6 +290,7 @@ export class Saving {
     // Otherwise somebody else has written, or a commit that seemed to fail had come through.
     if (first === this.#seen + 1) this.#seen += edits.length;
     else this.look();
+    storedOfAll += edits.length;
     edits.forEach(({ bytes, told }, index) => {
       bytesOfAll -= bytes.length;
       this.#rows += 1;
@@ -310,6 +323,7 @@ export class Saving {
   #failed(): void {
     if (this.#persistence === "ok") this.#become("degraded");
     this.#failures += 1;
+    failuresOfAll += 1;
     const most = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
     // Before taking back: what that adds waits like the rest.
     this.#arm("again", FIRST_RETRY_MS + Math.random() * (most - FIRST_RETRY_MS));

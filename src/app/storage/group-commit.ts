@@ -12,6 +12,14 @@ export interface GroupCommitLimits {
   readonly weight: number;
 }
 
+export interface GroupCommitFigures {
+  /** Items that wait for the next commit. */
+  readonly waiting: number;
+  /** Commits begun, and those of them that failed. */
+  readonly commits: number;
+  readonly failures: number;
+}
+
 interface Waiting<Item, Answer> {
   readonly item: Item;
   readonly resolve: (answer: Answer) => void;
@@ -25,11 +33,17 @@ export class GroupCommit<Item, Answer> {
   #weight = 0;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  #commits = 0;
+  #failures = 0;
 
   /** `commit` stores a group and gives an answer for each item, in order. */
   constructor(commit: (items: readonly Item[]) => Promise<readonly Answer[]>, limits: GroupCommitLimits) {
     this.#commit = commit;
     this.#limits = limits;
+  }
+
+  get figures(): GroupCommitFigures {
+    return { waiting: this.#group.length, commits: this.#commits, failures: this.#failures };
   }
 
   add(item: Item, weight: number): Promise<Answer> {
@@ -66,10 +80,12 @@ export class GroupCommit<Item, Answer> {
   }
 
   async #store(group: readonly Waiting<Item, Answer>[]): Promise<void> {
+    this.#commits += 1;
     try {
       const answers = await this.#commit(group.map(({ item }) => item));
       group.forEach(({ resolve }, index) => void resolve(answers[index] as Answer));
     } catch (error) {
+      this.#failures += 1;
       for (const { reject } of group) reject(error);
     }
   }

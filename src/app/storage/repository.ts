@@ -9,6 +9,7 @@
  * Requests run at the same time, except where an operation orders its writes (`writes`). Each has a deadline, after which
  * it fails rather than hangs. What it is asked with and answers crosses threads: plain data only.
  */
+import { ThreadMetrics } from "simurgh/observer";
 import {
   type ChildSpec,
   type From,
@@ -122,7 +123,15 @@ const isDuplicate = (error: unknown): boolean =>
 export const startRepository = (config: DatabaseConfig): Promise<StartResult> =>
   GenServer.startLink(server, config, { name: REPOSITORY });
 
+/** Plain data: it crosses to the storage thread. */
+export interface StorageArgs {
+  readonly database: DatabaseConfig;
+  /** Whether there are metrics. */
+  readonly measured: boolean;
+}
+
 /** The tree of the storage thread: called there by the runtime. */
-export const start = (config: DatabaseConfig, _context: ThreadContext): readonly ChildSpec[] => [
-  { id: REPOSITORY, start: [startRepository, [config]], shutdown: 8000 },
+export const start = ({ database, measured }: StorageArgs, _context: ThreadContext): readonly ChildSpec[] => [
+  { id: REPOSITORY, start: [startRepository, [database]], shutdown: 8000 },
+  ...(measured ? [ThreadMetrics.childSpec({})] : []),
 ];

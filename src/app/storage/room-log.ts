@@ -12,7 +12,7 @@
 import { DamagedDocument, SharedDocument, seedState, textHash } from "../rooms/document.js";
 import { type Challenge, type ChallengeView, challengeView } from "./challenges.js";
 import type { Database, Outcome } from "./database.js";
-import { GroupCommit } from "./group-commit.js";
+import { GroupCommit, type GroupCommitFigures } from "./group-commit.js";
 import { superfluous } from "./snapshot-thinning.js";
 import type { Transaction } from "./transactions.js";
 
@@ -331,6 +331,9 @@ export function roomLog({ transactions, dialect }: Database) {
           ? ok({ seq, text: SharedDocument.load(row.state, []).text })
           : failed("damaged");
       }),
+
+    /** What waits to be appended, in stores, and how many commits there have been. */
+    logFigures: async (): Promise<Outcome<GroupCommitFigures>> => ok(log.figures),
 
     /** Settles when all that was asked to be appended has been, or has failed. */
     logSettled: async (): Promise<Outcome<null>> => {

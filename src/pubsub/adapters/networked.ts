@@ -104,6 +104,7 @@ class Networked implements Adapter {
   #confirmed = 0;
   #asking = false;
   #crowded = false;
+  #wasUp = false;
   /** More has come than is delivered in time. */
   #behind = false;
   #pulse = 0;
@@ -122,6 +123,8 @@ class Networked implements Adapter {
     droppedCrowded: 0,
     droppedBehind: 0,
     refused: 0,
+    reconnects: 0,
+    gaps: 0,
   };
   /** What came on the channel of pulses and was none. */
   #strange = 0;
@@ -155,7 +158,14 @@ class Networked implements Adapter {
     this.#startedAt = this.#statusAt = clock.now();
     const { nodeName, thread, lingerMs, pulseMs } = this.#options;
     this.#sender = new Sender(nodeName, { life, thread });
-    this.#receiver = new Receiver(this.#sender, tell, clock);
+    this.#receiver = new Receiver(
+      this.#sender,
+      (event) => {
+        if (event[0] === "gap") this.#counts.gaps += 1;
+        tell(event);
+      },
+      clock,
+    );
     this.#members = new Members({ node: nodeName, life }, pulseMs);
     this.#interest = new Interest({
       clock,
@@ -222,6 +232,7 @@ class Networked implements Adapter {
       statusMs: Math.round(now - this.#statusAt),
       deaf: this.#deaf > 0,
       nameTaken: this.#members.nameTaken(now),
+      leads: this.#options.leads,
       nodes: this.#members.list(now),
       slots: this.#interest.size,
       unsentBytes: this.#handed - this.#confirmed,
@@ -445,7 +456,10 @@ class Networked implements Adapter {
     this.#deaf = 0;
     const was = this.#status;
     this.#set(this.#behind ? "degraded" : "up");
-    if (was === "down") this.#beat();
+    if (was !== "down") return;
+    if (this.#wasUp) this.#counts.reconnects += 1;
+    this.#wasUp = true;
+    this.#beat();
   }
 
   #down(): void {

@@ -1,0 +1,72 @@
+/** What a thread's PubSub has done, and how its road to other nodes is. */
+import { type AdapterHealth, PubSub } from "simurgh/pubsub";
+import { thisNode } from "simurgh/runtime";
+import { counter, gauge, type Sample, type Source } from "./sample.js";
+
+export const pubsubSource =
+  (pubsub: string): Source =>
+  async () => {
+    const { topics, processes } = PubSub.stats(pubsub);
+    const { broadcasts, fromOthers, waiting, waitingBytes } = PubSub.traffic(pubsub);
+    const health = await PubSub.health(pubsub, thisNode().index);
+    return [
+      gauge("simurgh_pubsub_topics", "Topics somebody subscribes to.", topics),
+      gauge("simurgh_pubsub_subscribers", "Processes that subscribe to something.", processes),
+      counter("simurgh_pubsub_broadcasts_total", "Broadcasts published on this node.", broadcasts),
+      counter("simurgh_pubsub_from_others_total", "Broadcasts of other nodes, delivered here.", fromOthers),
+      gauge("simurgh_pubsub_waiting", "Messages of other nodes that wait to be delivered.", waiting),
+      gauge("simurgh_pubsub_waiting_bytes", "The same in bytes.", waitingBytes),
+      ...Object.entries(PubSub.dropped(pubsub)).map(([why, count]) =>
+        counter(
+          "simurgh_pubsub_dropped_total",
+          "Messages of other nodes that could not be delivered.",
+          count,
+          { why },
+        ),
+      ),
+      ...(health === undefined ? [] : engineSamples(health)),
+    ];
+  };
+
+const yes = (value: boolean): number => (value ? 1 : 0);
+
+function engineSamples(health: AdapterHealth): readonly Sample[] {
+  const dropped = "Messages for other nodes that were not sent.";
+  return [
+    gauge(
+      "simurgh_engine_up",
+      "1 while the engine can be used, 0 while this thread is cut off.",
+      yes(health.status !== "down"),
+      {
+        engine: health.engine,
+      },
+    ),
+    gauge("simurgh_engine_degraded", "1 while some messages may be lost.", yes(health.status === "degraded")),
+    gauge("simurgh_engine_deaf", "1 while the engine takes messages but brings none.", yes(health.deaf)),
+    gauge("simurgh_node_name_taken", "1 while another node has this one's name.", yes(health.nameTaken)),
+    gauge("simurgh_engine_slots", "Slots that are listened to.", health.slots),
+    gauge("simurgh_engine_unsent_bytes", "Bytes on their way to the engine.", health.unsentBytes),
+    counter("simurgh_engine_reconnects_total", "How often the connection was made anew.", health.reconnects),
+    counter("simurgh_engine_sent_total", "Messages sent to other nodes.", health.sent),
+    counter("simurgh_engine_sent_bytes_total", "The same in bytes.", health.sentBytes),
+    counter("simurgh_engine_received_total", "Messages received from other nodes.", health.received),
+    counter("simurgh_engine_dropped_total", dropped, health.droppedDown, { why: "down" }),
+    counter("simurgh_engine_dropped_total", dropped, health.droppedCrowded, { why: "crowded" }),
+    counter("simurgh_engine_refused_total", "Messages too large or not to be encoded.", health.refused),
+    counter(
+      "simurgh_engine_behind_total",
+      "Messages of other nodes dropped because too much waited here.",
+      health.droppedBehind,
+    ),
+    counter(
+      "simurgh_engine_unreadable_total",
+      "Received, but nothing this version knows.",
+      health.unreadable,
+    ),
+    counter("simurgh_engine_gaps_total", "How often messages of another node were missing.", health.gaps),
+    counter("simurgh_engine_lost_total", "Messages of other nodes that are known to be lost.", health.lost),
+    counter("simurgh_engine_duplicates_total", "Messages that came twice.", health.duplicates),
+    // Only the thread that speaks for its node knows the others.
+    ...(health.leads ? [gauge("simurgh_nodes", "Other nodes that are heard.", health.nodes.length)] : []),
+  ];
+}

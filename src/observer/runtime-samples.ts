@@ -1,0 +1,49 @@
+/** What a thread has in hand: processes, mailboxes, what is on its way to other threads, and how late its event loop is. */
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
+import { mailboxStatistics, nodeStatistics, type RoadStats } from "simurgh/runtime";
+import { counter, gauge, type Source } from "./sample.js";
+
+/** The event loop is looked at that often, in ms. */
+const RESOLUTION_MS = 20;
+
+/** The source of the thread it is made in. The event loop's figures are of the time since the scrape before. */
+export function runtimeSource(): Source {
+  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  delay.enable();
+  let before = performance.eventLoopUtilization();
+  return () => {
+    const { processes, timers, runQueue, droppedSends, suppressedReports, roads } = nodeStatistics();
+    const { messages, longest } = mailboxStatistics();
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    // It measures the time between two looks, so an idle loop shows the resolution.
+    const lag = (ns: number): number => Math.max(0, ns / 1e9 - RESOLUTION_MS / 1000);
+    const [p50, p99, max] = [delay.percentile(50), delay.percentile(99), delay.max].map(lag);
+    delay.reset();
+    const lagHelp = "How late the event loop is, since the scrape before.";
+    return [
+      gauge("simurgh_processes", "Live processes.", processes),
+      gauge("simurgh_timers", "Timers that run.", timers),
+      gauge("simurgh_run_queue", "Processes with something to do.", runQueue),
+      gauge("simurgh_mailbox_messages", "Messages that wait in all mailboxes.", messages),
+      gauge("simurgh_mailbox_longest", "Messages that wait in the longest mailbox.", longest),
+      counter("simurgh_dropped_sends_total", "Messages to processes that had ended.", droppedSends),
+      counter("simurgh_suppressed_reports_total", "Reports left out of the log.", suppressedReports),
+      gauge("simurgh_event_loop_utilization", "Share of the time the event loop was busy.", utilization),
+      gauge("simurgh_event_loop_lag_seconds", lagHelp, p50 as number, { quantile: "0.5" }),
+      gauge("simurgh_event_loop_lag_seconds", lagHelp, p99 as number, { quantile: "0.99" }),
+      gauge("simurgh_event_loop_lag_seconds", lagHelp, max as number, { quantile: "1" }),
+      ...(roads as readonly RoadStats[]).map((road) =>
+        gauge(
+          "simurgh_road_bytes",
+          "Bytes sent to another thread and not handled there yet.",
+          road.outstandingBytes,
+          {
+            to: String(road.node),
+          },
+        ),
+      ),
+    ];
+  };
+}
