@@ -64,6 +64,11 @@ export class OwnEntries {
     return this.#byProcess.get(pid)?.size ?? 0;
   }
 
+  /** Those of one process. */
+  of(pid: string): readonly Row[] {
+    return [...(this.#byProcess.get(pid)?.values() ?? [])];
+  }
+
   *rows(): Iterable<Row> {
     for (const topic of this.#topics.values()) yield* topic.values();
   }
@@ -107,8 +112,7 @@ export class OwnEntries {
 
   /** Removes all entries of a process. */
   leaveAll(pid: string): readonly Step[] {
-    const entries = [...(this.#byProcess.get(pid)?.values() ?? [])];
-    return entries.map(({ topic, key }) => this.leave(topic, pid, key) as Step);
+    return this.of(pid).map(({ topic, key }) => this.leave(topic, pid, key) as Step);
   }
 
   /** What the others have not been told, as one delta; from now on it counts as told. Undefined when there is nothing. */

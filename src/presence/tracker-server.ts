@@ -34,6 +34,7 @@ import {
   thisNode,
   trapExit,
 } from "simurgh/runtime";
+import { Abroad, type AbroadEntry } from "./abroad.js";
 import { type ReplicaRef, refText } from "./clock.js";
 import type { Meta, Row } from "./delta.js";
 import { DEFAULT_LIMITS, type PresenceLimits, type RateLimit, Rates } from "./limits.js";
@@ -103,8 +104,11 @@ export type TrackerRequest =
 export type TrackerCast =
   /** The caller of a track gave up waiting: it must not succeed unseen (P-714). */
   | readonly ["cancel", pid: Pid, topic: string, key: string, phxRef: string]
-  /** The topic has moved here, and this entry with it. */
-  | TrackRequest;
+  /** The topic has moved here, and this entry with it; or the thread that kept it is gone. */
+  | TrackRequest
+  /** The tracker of another thread keeps this entry of a process of this one, and does so no more: see abroad.ts. */
+  | readonly ["abroad", thread: number, entry: AbroadEntry]
+  | readonly ["back", thread: number, pid: Pid, topic: string, key: string];
 
 /** The topic has moved to another thread: ask there. */
 export const ELSEWHERE = "topic_moved";
@@ -140,6 +144,10 @@ interface Tracker {
   readonly rates: Rates | undefined;
   /** Replicas of other threads of this node, by thread: their end is known here first. */
   readonly siblings: Map<number, { ref: ReplicaRef | undefined; monitor: Ref }>;
+  /** Processes of this thread that other threads keep, and the monitors of those. */
+  readonly abroad: Abroad;
+  readonly hosts: Map<number, Ref>;
+  takesIn: boolean;
   /** Who owned which slot when it last looked. */
   owners: readonly number[] | undefined;
   readonly refused: Record<MessageError["code"], number>;
@@ -157,6 +165,8 @@ const trackers = new WeakMap<RuntimeNode, Map<string, Tracker>>();
 const orphans = new WeakMap<RuntimeNode, Map<string, { pid: Pid; row: Row }[]>>();
 
 const lastWords = new WeakMap<RuntimeNode, Map<string, unknown>>();
+/** Outlives the tracker: whom others keep, they keep on. */
+const abroads = new WeakMap<RuntimeNode, Map<string, Abroad>>();
 
 /** What the tracker of this name left when it crashed; once. */
 export function lostBy(name: string): unknown {
@@ -184,13 +194,16 @@ function localPid({ core, tracked }: Tracker, row: Row): Pid | undefined {
 const SEND_LATER = Symbol("send later");
 const GOODBYE_FOR = Symbol("goodbye for");
 const WAKE = Symbol("wake");
+const TAKE_IN = Symbol("take in");
+/** How often those whose tracker's thread is gone ask the next one to track them. */
+const TAKE_IN_MS = 100;
 const HAND_OVER = Symbol("hand over");
 const HANDED_OVER = Symbol("handed over");
 /** Channels whose topic has moved end by themselves, and their entries with them; what is left after that time moves. */
 const CHANNELS_END_MS = 1000;
 /** The new place of an entry is told before the old one leaves, so that nobody sees its key go. */
 const HANDED_OVER_MS = 100;
-/** A goodbye for a thread that died is repeated: the thread may have been the one that carries it. */
+/** A goodbye for a thread that died is repeated: it may get lost, as anything between nodes. */
 const GOODBYE_AGAIN_MS = [200, 1000];
 const MISMATCH_REPORT_MS = 60_000;
 
@@ -229,14 +242,26 @@ const server: GenServerModule<Tracker, StartArg, TrackerRequest, TrackerCast> = 
   },
 
   handleCast(request, tracker) {
-    if (request[0] === "track") {
-      track(tracker, request);
-      arm(tracker);
-      return ["noreply", tracker];
+    switch (request[0]) {
+      case "track":
+        // Who asks again has not heard that it is.
+        if (track(tracker, request)[0] === "error") tellHome(tracker, request[1], request[2], request[3]);
+        break;
+      case "cancel": {
+        const [, pid, topic, key, phxRef] = request;
+        if (tracker.core.own.get(topic, String(pid), key)?.meta.phx_ref === phxRef)
+          untrack(tracker, pid, topic, key);
+        break;
+      }
+      case "abroad":
+        tracker.abroad.put(request[1], request[2]);
+        watchHost(tracker, request[1]);
+        break;
+      case "back":
+        tracker.abroad.remove(request[1], request[2], request[3], request[4]);
+        break;
     }
-    const [, pid, topic, key, phxRef] = request;
-    if (tracker.core.own.get(topic, String(pid), key)?.meta.phx_ref === phxRef)
-      untrack(tracker, pid, topic, key);
+    arm(tracker);
     return ["noreply", tracker];
   },
 
@@ -260,6 +285,10 @@ const server: GenServerModule<Tracker, StartArg, TrackerRequest, TrackerCast> = 
         break;
       case GOODBYE_FOR:
         perform(tracker, tracker.core.goodbyeFor(message[1] as ReplicaRef));
+        break;
+      case TAKE_IN:
+        tracker.takesIn = false;
+        takeIn(tracker);
         break;
       case HAND_OVER:
         handOver(tracker, () => true);
@@ -322,6 +351,9 @@ function make(module: TrackerModule, options: TrackerOptions, settings: Settings
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     rates: options.rateLimit === undefined ? undefined : new Rates(options.rateLimit),
     siblings: new Map(),
+    abroad: abroadOf(name),
+    hosts: new Map(),
+    takesIn: false,
     owners: PubSub.owners(pubsub),
     refused: { malformed: 0, protocol: 0, slots: 0, tracker: 0 },
     mismatchReportedAt: Number.NEGATIVE_INFINITY,
@@ -332,6 +364,15 @@ function make(module: TrackerModule, options: TrackerOptions, settings: Settings
     timer: undefined,
     timerAt: 0,
   };
+}
+
+function abroadOf(name: string): Abroad {
+  const node = thisNode();
+  const named = abroads.get(node) ?? new Map<string, Abroad>();
+  abroads.set(node, named);
+  const abroad = named.get(name) ?? new Abroad();
+  named.set(name, abroad);
+  return abroad;
 }
 
 function remember(tracker: Tracker): void {
@@ -380,6 +421,8 @@ function begin(tracker: Tracker): void {
   orphans.get(thisNode())?.delete(name);
   for (const { pid, row } of left)
     if (isAlive(pid)) track(tracker, ["track", pid, row.topic, row.key, withRef(row.meta), "retrack"]);
+  for (const thread of tracker.abroad.threads) watchHost(tracker, thread);
+  takeIn(tracker);
   arm(tracker);
 }
 
@@ -410,6 +453,7 @@ function carryOut(request: TrackerRequest, tracker: Tracker): unknown {
       return "ok";
     }
     case "untrack all":
+      comesHome(tracker, request[1]);
       forget(tracker, request[1]);
       perform(tracker, core.leaveAll(String(request[1]), now()));
       return "ok";
@@ -461,6 +505,7 @@ function track(tracker: Tracker, [, pid, topic, key, meta, onTrackerRestart]: Tr
   // A process that is dead already gives a DOWN at once: a join, then a leave (P-051).
   else tracked.set(text, { pid, ref: monitor(pid), retrack: onTrackerRestart === "retrack" });
   perform(tracker, effects);
+  tellHome(tracker, pid, topic, key);
   return ["ok", meta.phx_ref];
 }
 
@@ -496,6 +541,7 @@ function update(
   if (options.skipEqual && isDeepStrictEqual(withoutRefs(meta), withoutRefs(before)))
     return ["ok", before.phx_ref];
   perform(tracker, core.update(topic, String(pid), key, meta, now()) ?? []);
+  tellHome(tracker, pid, topic, key);
   return ["ok", meta.phx_ref];
 }
 
@@ -506,6 +552,7 @@ function withoutRefs({ phx_ref: _ref, phx_ref_prev: _previous, ...rest }: Meta):
 function untrack(tracker: Tracker, pid: Pid, topic: string, key: string): void {
   const { core } = tracker;
   perform(tracker, core.leave(topic, String(pid), key, now()));
+  tellHome(tracker, pid, topic, key);
   if (core.own.countOf(String(pid)) === 0) forget(tracker, pid);
 }
 
@@ -528,9 +575,11 @@ function down(tracker: Tracker, message: readonly unknown[]): void {
       return;
     }
     tracker.tracked.delete(text);
+    comesHome(tracker, object);
     perform(tracker, tracker.core.leaveAll(text, now()));
     return;
   }
+  if (hostDown(tracker, message)) return;
   const thread = (object as { readonly node?: unknown } | null | undefined)?.node;
   const sibling = typeof thread === "number" ? tracker.siblings.get(thread) : undefined;
   if (sibling?.monitor.equals(ref) !== true) {
@@ -539,10 +588,73 @@ function down(tracker: Tracker, message: readonly unknown[]): void {
   }
   // One that was stopped has said what it wanted to say; one that crashed has not.
   if (sibling.ref !== undefined && !isNormalClass(reason as ExitReason)) {
-    perform(tracker, tracker.core.goodbyeFor(sibling.ref));
+    const goodbye = tracker.core.goodbyeFor(sibling.ref);
+    // The thread may have been the one that carries what trackers say.
+    for (const effect of goodbye) if (effect[0] === "broadcast") aside(tracker, effect[1]);
+    perform(tracker, goodbye);
     for (const ms of GOODBYE_AGAIN_MS) sendAfter(self(), [GOODBYE_FOR, sibling.ref], ms);
   }
   sibling.ref = undefined;
+}
+
+// ------------------------------------------------------------------ processes and trackers of different threads
+
+/** Tells the tracker of the process's thread what this one keeps of it. */
+function tellHome({ core, tracked, options: { name } }: Tracker, pid: Pid, topic: string, key: string): void {
+  const thread = thisNode().index;
+  if (pid.node === thread) return;
+  const meta = core.own.get(topic, String(pid), key)?.meta;
+  const retrack = tracked.get(String(pid))?.retrack ?? false;
+  const told: TrackerCast =
+    meta === undefined
+      ? ["back", thread, pid, topic, key]
+      : ["abroad", thread, { pid, topic, key, meta, retrack }];
+  GenServer.cast({ name, node: pid.node }, told);
+}
+
+/** Nothing is kept of it here any more. */
+function comesHome({ core, options: { name } }: Tracker, pid: Pid): void {
+  const thread = thisNode().index;
+  if (pid.node === thread) return;
+  for (const { topic, key } of core.own.of(String(pid)))
+    GenServer.cast({ name, node: pid.node }, ["back", thread, pid, topic, key] satisfies TrackerCast);
+}
+
+function watchHost({ hosts, options: { name } }: Tracker, thread: number): void {
+  if (!hosts.has(thread)) hosts.set(thread, monitor({ name, node: thread }));
+}
+
+/** Whether it is the end of a tracker that keeps processes of this thread. One that ended by itself has seen to them. */
+function hostDown(tracker: Tracker, [, ref, , object, reason]: readonly unknown[]): boolean {
+  const { abroad, hosts, options } = tracker;
+  const thread = (object as { readonly node?: unknown } | null | undefined)?.node as number;
+  if (hosts.get(thread)?.equals(ref) !== true) return false;
+  hosts.delete(thread);
+  const isGone = reason === "noconnection";
+  const kept = abroad.lose(thread, ({ retrack }) => isGone && retrack);
+  for (const { pid, retrack } of kept)
+    if (isGone && !retrack) thisNode().exit(pid, ["tracker_down", options.name]);
+  takeIn(tracker);
+  return true;
+}
+
+/** Has those tracked whose tracker's thread is gone, again and again until there is one that does. */
+function takeIn(tracker: Tracker): void {
+  const { abroad, options } = tracker;
+  for (const entry of abroad.homeless) {
+    const { pid, topic, key, meta } = entry;
+    const request: TrackRequest = ["track", pid, topic, key, withRef(meta), "retrack"];
+    const node = PubSub.ownerOf(options.pubsub, topic);
+    if (node === thisNode().index) track(tracker, request);
+    else if (isAlive(pid)) {
+      GenServer.cast({ name: options.name, node }, request satisfies TrackerCast);
+      continue;
+    }
+    abroad.settle(entry);
+  }
+  if (abroad.homeless.length === 0 || tracker.takesIn) return;
+  tracker.takesIn = true;
+  sendAfter(self(), [TAKE_IN], TAKE_IN_MS);
 }
 
 // ------------------------------------------------------------------ topics that move to other threads
@@ -682,6 +794,11 @@ function perform(tracker: Tracker, effects: readonly Effect[]): void {
         break;
     }
   }
+}
+
+/** To other nodes by this thread's own link, whichever thread carries what trackers say. */
+function aside({ options, topic }: Tracker, message: Message): void {
+  PubSub.broadcastAside(options.pubsub, topic, encode(options.name, message), replication);
 }
 
 function direct(tracker: Tracker, to: ReplicaRef, message: Message): void {

@@ -801,6 +801,20 @@ export const PubSub = {
     return directFrom(running, nodeName, topic, message, dispatcher.name);
   },
 
+  /**
+   * To all other nodes by this thread's own link, whichever thread the topic lives in, and to nobody here: for what must get out
+   * while that thread is gone. Its order beside what else is broadcast on the topic is not kept.
+   */
+  broadcastAside(
+    name: string,
+    topic: string,
+    message: unknown,
+    dispatcher: Dispatcher = bareDispatcher,
+  ): PublishResult {
+    checkTopic(topic);
+    return toOthers(instance(name), topic, message, dispatcher, dispatcher.name).result;
+  },
+
   /** As `broadcast`; throws `BroadcastError` instead of returning an error. */
   "broadcast!": (name: string, topic: string, message: unknown, dispatcher?: Dispatcher): "ok" =>
     orThrow(PubSub.broadcast(name, topic, message, dispatcher)),

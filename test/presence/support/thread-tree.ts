@@ -61,10 +61,23 @@ export function start({ cluster, nodeName, owners }: TreeArgs): ThreadTree {
   return { children, strategy: "rest_for_one" };
 }
 
-/** A process of the thread that is on the topics, until it is told to end. */
-export async function member(topics: readonly string[], key: string, ready: Pid): Promise<void> {
-  for (const topic of topics) await presence.track(self(), topic, key, {});
+/** A process of the thread that is on the topics, until it is told to end; unless said otherwise it outlives its trackers. */
+export async function member(
+  topics: readonly string[],
+  key: string,
+  ready: Pid,
+  onTrackerRestart: "exit" | "retrack" = "retrack",
+): Promise<void> {
+  for (const topic of topics) await presence.track(self(), topic, key, { of: key }, { onTrackerRestart });
   send(ready, ["tracked", key]);
+  await receive((message) => message === "end" || undefined);
+}
+
+/** A process of the thread that was on the topic, and is no more. */
+export async function quitter(topic: string, key: string, ready: Pid): Promise<void> {
+  await presence.track(self(), topic, key, {});
+  await presence.untrack(self(), topic, key);
+  send(ready, ["untracked", key]);
   await receive((message) => message === "end" || undefined);
 }
 
