@@ -186,8 +186,8 @@ const server: GenServerModule<SocketState, SocketStart> = {
     const state = new SocketState(start);
     if (start.expiresAt !== undefined) state.expiry = expireAt(start.expiresAt);
     const { id } = start.socket;
-    const subscribed = id === null ? "ok" : PubSub.subscribe(start.kind.pubsub, id);
-    return subscribed === "ok" ? ["ok", state] : subscribed.then(() => ["ok", state] as const);
+    const listening = id === null ? "ok" : listenFor(id, state);
+    return listening === "ok" ? ["ok", state] : listening.then(() => ["ok", state] as const);
   },
 
   handleInfo(message, state): Step | Promise<Step> {
@@ -288,8 +288,9 @@ function news(message: News, state: SocketState): Step | Promise<Step> {
       return go(state);
     case "thread gone": {
       const { id } = state.socket;
-      const concerned = id !== null && state.kind.shardOf(id) === message[1];
-      return concerned ? subscribeAgain(id, message, state) : go(state);
+      // The subscriptions of a thread end with it. Nobody waits for this: what else the client is told and asks for goes on.
+      if (id !== null && state.kind.shardOf(id) === message[1]) void listenFor(id, state);
+      return go(state);
     }
     case "drain":
       state.transport.close(1012, "server restarting");
@@ -297,15 +298,17 @@ function news(message: News, state: SocketState): Step | Promise<Step> {
   }
 }
 
-/** The subscriptions of a thread end with it. Whoever disconnects this client by its id must find it all the same (C-138). */
-async function subscribeAgain(id: string, message: ThreadGone, state: SocketState): Promise<Step> {
-  try {
-    await PubSub.subscribe(state.kind.pubsub, id);
-  } catch (error) {
+/**
+ * Whoever disconnects this client by its id must find it (C-138). While the thread of its id is being restarted, it is tried again
+ * later: that is no reason to refuse a connection.
+ */
+function listenFor(id: string, { kind }: SocketState): "ok" | Promise<unknown> {
+  const subscribed = PubSub.subscribe(kind.pubsub, id);
+  if (subscribed === "ok") return subscribed;
+  return subscribed.catch((error: unknown) => {
     if (!(error instanceof ExitSignal)) throw error;
-    sendAfter(self(), message, AGAIN_MS);
-  }
-  return go(state);
+    sendAfter(self(), ["thread gone", kind.shardOf(id)] satisfies ThreadGone, AGAIN_MS);
+  });
 }
 
 // ------------------------------------------------------------------ frames of the client

@@ -574,6 +574,30 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
       },
     );
 
+    test("C-138 a client whose id is at home in a shard that is being restarted may connect, and is found by its id afterwards", async () => {
+      const ids = Array.from({ length: 20 }, (_, n) => `reborn${n}`);
+      const at = await server.run(() =>
+        ids.findIndex((id) => PubSub.ownerOf("endpoint.pubsub", `users:${id}`) === 1),
+      );
+      const kill = () => server.run(() => exit(server.node.whereis(threadName(1)) as Pid, "kill"));
+      const before = await RawClient.connect(`${server.url}&user_id=${ids[at]}`);
+      await kill();
+      const meanwhile = await RawClient.connect(`${server.url}&user_id=${ids[at]}`);
+      for (const client of [before, meanwhile]) {
+        expect(client.closed).toBeUndefined();
+        await client.settle();
+      }
+      await expect
+        .poll(
+          async () => {
+            await server.run(() => Endpoint.disconnect("endpoint", `users:${ids[at]}`));
+            return [before.closed?.code, meanwhile.closed?.code];
+          },
+          { timeout: 10_000, interval: 100 },
+        )
+        .toEqual([1001, 1001]);
+    });
+
     test("a shard thread that is stuck does not hold the other shard up", async () => {
       const ownerOf = (topic: string): Promise<number> =>
         server.run(() => PubSub.ownerOf("endpoint.pubsub", topic));
