@@ -73,7 +73,7 @@ export default defineConfig({
               test: {
                 name: "unit gateways 2",
                 include: [
-                  "test/channels/{endpoint,fuzz,interop,presence,reshard,wire}.test.ts",
+                  "test/channels/{endpoint,fuzz,interop,presence,reshard,reshard-faults,wire}.test.ts",
                   "test/channels/transports/*.test.ts",
                   GATEWAYS,
                 ],

@@ -4,7 +4,7 @@
  */
 import { Agent, createServer, request } from "node:http";
 import { Debug, Endpoint, type EndpointOptions } from "simurgh/channels";
-import { exit, type Pid, threadName, whereis } from "simurgh/runtime";
+import { exit, GenServer, type Pid, threadName, whereis } from "simurgh/runtime";
 import { afterEach, expect, test, vi } from "vitest";
 import { RawClient, startServer, type TestServer } from "./support.js";
 
@@ -230,4 +230,20 @@ test("C-167 a long-poll session is reached through either; when its gateway dies
     expect(anew.status).toBe(410);
     expect(anew.token).not.toBe(token);
   }, 10_000);
+});
+
+test("a PubSub that is restarted in a gateway after topics have moved knows who owns them now", async () => {
+  await start({ sockets: { "/socket": { module, messageRate: false } } });
+  expect(await server.run(() => Endpoint.reshard("endpoint", 3))).toBe("ok");
+  const placed = await clients(1);
+  const [first] = of(placed, 1001) as [Placed];
+  await server.run(() => GenServer.stop({ name: "endpoint.pubsub", node: 1001 }, "restarted"));
+  // What came after it in that thread is restarted with it.
+  await first.client.untilClosed();
+  for (const one of await clients(1))
+    for (let n = 0; n < 12; n += 1) {
+      await join(one, `room:after ${n}`, `${n}`);
+      one.client.send(`${n}`, `e${n}`, `room:after ${n}`, "echo", { n });
+      await one.client.frame((frame: unknown[]) => frame[1] === `e${n}`);
+    }
 });

@@ -1,5 +1,14 @@
-/** The socket of reshard.test.ts: rooms that say in which thread they are, and who is in them. */
-import { defineChannel, defineSocket, joined, noreply, ok, reply } from "simurgh/channels";
+/** The socket of reshard.test.ts and reshard-faults.test.ts: rooms that say in which thread they are, and who is in them. */
+import {
+  assign,
+  type ChannelSocket,
+  defineChannel,
+  defineSocket,
+  joined,
+  noreply,
+  ok,
+  reply,
+} from "simurgh/channels";
 import { definePresence } from "simurgh/presence";
 import { type ChildSpec, send, thisNode } from "simurgh/runtime";
 
@@ -10,13 +19,13 @@ export const shardTree = (_args: unknown, { pubsub }: { pubsub: string }): Child
 ];
 
 const room = defineChannel("room:*", {
-  join(_topic, _params, socket) {
+  join(_topic, params: { readonly name?: string } | null, socket: ChannelSocket) {
     send(socket.channelPid, "after join");
-    return joined(socket, { thread: thisNode().index });
+    return joined(assign(socket, { name: params?.name ?? "client" }), { thread: thisNode().index });
   },
-  handleIn: { echo: (payload, socket) => reply("ok", payload, socket) },
-  async handleInfo(_message, socket) {
-    await presence.track(socket, "client", {});
+  handleIn: { echo: (payload: unknown, socket: ChannelSocket) => reply("ok", payload, socket) },
+  async handleInfo(_message, socket: ChannelSocket) {
+    await presence.track(socket, socket.assigns.name as string, {});
     return noreply(socket);
   },
 });
