@@ -1,5 +1,6 @@
 /** The database dies, freezes or restarts under a running server: errors are told, the rest goes on, all heals by itself. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
 import { type Account, AppServer } from "../support/app-server.js";
 import { type MariaDb, startMariaDb } from "../support/mariadb.js";
 import { answer, Participant, RefusedError } from "../support/phoenix-client.js";
@@ -86,6 +87,46 @@ describeWith("MariaDB", "an outage of MariaDB", () => {
       expect(await stored()).toBe("stored after the frost");
       expect([one.joins, two.joins]).toEqual([1, 1]);
     });
+
+    /** Whether a socket opens with this token. */
+    const opens = (token: string): Promise<boolean> =>
+      new Promise((resolve) => {
+        const ws = new WebSocket(
+          `ws://127.0.0.1:${server.port}/socket/websocket?vsn=2.0.0&token=${encodeURIComponent(token)}`,
+        );
+        ws.on("open", () => {
+          ws.close();
+          resolve(true);
+        });
+        ws.on("unexpected-response", () => resolve(false));
+        ws.on("error", () => resolve(false));
+      });
+
+    test.each(["SIGKILL", "SIGSTOP"] as const)(
+      "%s: who was seen lately connects and joins again with a token that goes on; who logged out does not, nor anybody unknown",
+      async (signal) => {
+        const gone = await server.signUp("Gone");
+        const everywhere = await server.signUp("Everywhere");
+        const unseen = await server.signUp("Unseen");
+        expect([await opens(gone.token), await opens(everywhere.token)]).toEqual([true, true]);
+        expect((await server.request("DELETE", "/api/session", undefined, gone.token)).status).toBe(204);
+        expect((await server.request("DELETE", "/api/sessions", undefined, everywhere.token)).status).toBe(
+          204,
+        );
+        if (signal === "SIGKILL") await mariadb.end(signal);
+        else mariadb.signal(signal);
+        const again = new Participant(server, ann.token, 1);
+        const { challenge } = await again.join();
+        expect(challenge.response).toBe(one.updates.at(-1)?.response);
+        again.leave();
+        for (const { token } of [gone, everywhere, unseen]) expect(await opens(token)).toBe(false);
+        if (signal === "SIGKILL") await mariadb.restart();
+        else mariadb.signal("SIGCONT");
+        await waitFor("it answers again", async () => (await stored()).length > 0, 15_000);
+        expect(await opens(unseen.token)).toBe(true);
+        for (const { token } of [gone, everywhere]) expect(await opens(token)).toBe(false);
+      },
+    );
 
     test("restarted in good order while somebody types: updates work again, and what is told is what is stored", async () => {
       let n = 0;

@@ -5,9 +5,12 @@
  * conditional update, so of two who hold the same token one wins. Whoever shows a token that counts no longer ends the
  * session: either they or the one who renewed it stole it. The one exception is a renewal whose answer was lost: asked
  * again in the same words, it has the same successor, and that has not been used.
+ *
+ * While the database does not answer, whoever was seen lately is believed for a while: session-memory.ts.
  */
 import { EntitySchema, LessThan } from "typeorm";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+import { SessionMemory } from "./session-memory.js";
 import { type User, type UserView, userView } from "./users.js";
 
 interface Session {
@@ -40,6 +43,9 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export const SESSION_IDLE_MS = 14 * DAY_MS;
 const SESSION_MOST_MS = 90 * DAY_MS;
 
+/** A session that is remembered is not made to wait longer than this for a database that hangs. */
+const PATIENCE_MS = 1500;
+
 export interface NewSession {
   readonly id: string;
   readonly userId: number;
@@ -55,6 +61,8 @@ export interface Renewal {
 export function sessions({ source }: Database) {
   const table = source.getRepository<Session>("Session");
   const users = source.getRepository<User>("User");
+
+  const memory = new SessionMemory();
 
   const userOf = async (session: Session | null): Promise<Outcome<UserView>> => {
     if (session === null || session.expiresAt.getTime() <= Date.now()) return NOT_FOUND;
@@ -75,9 +83,25 @@ export function sessions({ source }: Database) {
       return ["ok", null];
     },
 
-    /** The user of a session that goes on. */
+    /** The user of a session that goes on; or that went on lately, when the database cannot say. */
     async sessionUser(id: string, userId: number): Promise<Outcome<UserView>> {
-      return userOf(await table.findOneBy({ id, userId }));
+      const asked = (async () => {
+        const found = await userOf(await table.findOneBy({ id, userId }));
+        if (found[0] === "ok") memory.saw(id, found[1]);
+        else memory.forget(id);
+        return found;
+      })();
+      if (memory.recall(id, userId) === undefined) return asked;
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<undefined>((resolve) => {
+        timer = setTimeout(resolve, PATIENCE_MS, undefined);
+      });
+      const found = await Promise.race([asked.catch(() => undefined), late]);
+      clearTimeout(timer);
+      if (found !== undefined) return found;
+      // Asked again: it may have been ended meanwhile.
+      const remembered = memory.recall(id, userId);
+      return remembered === undefined ? asked : ["ok", remembered];
     },
 
     /** Puts the next token in the place of this one. A token that counts no longer ends the session: `reused`. */
@@ -94,21 +118,27 @@ export function sessions({ source }: Database) {
       if (affected === 1) return found;
       const now = await table.findOneBy({ id });
       if (now?.previousHash === tokenHash && now.tokenHash === nextHash) return found;
+      memory.forget(id);
       await table.delete({ id });
       return ["error", "reused"];
     },
 
     /** Ends a session, whoever asks: its id is known to nobody else. */
     async endSession(id: string): Promise<Outcome<{ readonly userId: number }>> {
+      memory.forget(id);
       const session = await table.findOneBy({ id });
       if (session === null) return NOT_FOUND;
       await table.delete({ id });
+      // It may have been asked for just before it was gone.
+      memory.forget(id);
       return ["ok", { userId: session.userId }];
     },
 
     /** Ends all sessions of a user. */
     async endSessions(userId: number): Promise<Outcome<null>> {
+      memory.forgetUser(userId);
       await table.delete({ userId });
+      memory.forgetUser(userId);
       return ["ok", null];
     },
   };
