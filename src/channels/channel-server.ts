@@ -33,7 +33,14 @@ import { type Frame, isBroadcast, type WireRef } from "./message.js";
 import { badReturn, type InfoResult, type InResult, isResult, type JoinResult } from "./results.js";
 import { validate } from "./schema.js";
 import { type Serializer, serializerFor } from "./serializers/index.js";
-import { type ChannelSocket, channelSocket, joinedSocket, type PushCell, write } from "./socket.js";
+import {
+  type ChannelSocket,
+  channelSocket,
+  joinedSocket,
+  type PushCell,
+  returnedSocket,
+  write,
+} from "./socket.js";
 
 /** What the socket process sends a channel for each event of its client. */
 export type Incoming = readonly ["in", event: string, ref: WireRef, payload: RawPayload];
@@ -148,6 +155,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     };
     let result: JoinResult;
     let params: unknown;
+    let joining = state.socket;
     const startedAt = performance.now();
     const { callbacks } = state.channel;
     try {
@@ -156,8 +164,12 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       params = checked.value;
       result = await callbacks.join(state.socket.topic, checked.value, state.socket);
       if (!isResult(result, ["joined", "refused"])) throw badReturn("join", result, JOIN_FORMS);
-      if (result.type === "joined")
+      if (result.type === "joined") {
+        const returned = returnedSocket(result.socket, state.socket);
+        if (returned === undefined) throw badReturn("join", result, JOIN_FORMS);
+        joining = returned;
         state.intercepts = checkIntercepts(state.channel, result.intercept ?? callbacks.intercept ?? []);
+      }
     } catch (error) {
       if (error instanceof InvalidFrame) {
         tellSocket(state.socket, ["invalid frame", state.socket.topic, start.ref, self()]);
@@ -178,7 +190,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const answered = result.type === "refused" ? "error" : "ok";
     joinAnswered(state.socket, params, answered, performance.now() - startedAt, callbacks.logJoin ?? "info");
     if (result.type === "refused") return refuse(result.reply);
-    const socket = joinedSocket(result.socket);
+    const socket = joinedSocket(joining);
     const metadata: FastlaneMetadata = {
       fastlane: true,
       writer: socket.writer,
@@ -339,8 +351,9 @@ function carryOut(
   from: From | undefined,
 ): Next {
   const allowed = forms === INFO_FORMS ? ["noreply", "stop"] : ["noreply", "reply", "stop"];
-  if (!isResult(result, allowed) || !("socket" in result) || result.socket === undefined)
-    throw badReturn(callback, result, forms);
+  if (!isResult(result, allowed) || !("socket" in result)) throw badReturn(callback, result, forms);
+  const socket = returnedSocket(result.socket, state.socket);
+  if (socket === undefined) throw badReturn(callback, result, forms);
   const answer = (status: string, response: unknown): void => {
     if (from === undefined) answerPush(state, status, response);
     else GenServer.reply(from, response);
@@ -353,7 +366,7 @@ function carryOut(
   }
   // The ref belongs to the push, which has been handled (C-120).
   state.push.ref = null;
-  state.socket = result.socket;
+  state.socket = socket;
   if (result.type === "stop") return ["stop", result.reason, state];
   const idle = result.type === "noreply" ? result.idle : undefined;
   return idle === undefined ? ["noreply", state] : ["noreply", state, idle];

@@ -112,6 +112,18 @@ export function assign<S extends ConnectSocket>(
 export const channelSocket = (fields: ChannelSocket, push: PushCell): ChannelSocket =>
   new ChannelSocketValue(fields, push, fields.assigns, false);
 
+/**
+ * @internal What a callback returned, as the socket of this channel: a copy made by spreading is as good as one of `assign`.
+ * Undefined when it is no socket, or another channel's.
+ */
+export function returnedSocket(returned: unknown, own: ChannelSocket): ChannelSocket | undefined {
+  if (typeof returned !== "object" || returned === null || !(own instanceof ChannelSocketValue))
+    return undefined;
+  const { channelPid, assigns } = returned as Partial<ChannelSocket>;
+  if (channelPid !== own.channelPid || typeof assigns !== "object") return undefined;
+  return returned instanceof ChannelSocketValue ? returned : own.with(assigns, own.joined);
+}
+
 /** @internal The socket once its channel has joined. */
 export const joinedSocket = (socket: ChannelSocket): ChannelSocket =>
   socket instanceof ChannelSocketValue ? socket.with(socket.assigns, true) : { ...socket, joined: true };

@@ -253,6 +253,10 @@ describe("events", () => {
     ["a text", "ok"],
     ["a status that is no text", { type: "reply", status: 5, response: {}, socket: {} }],
     ["something without a socket", { type: "noreply" }],
+    [
+      "the payload in the place of the socket",
+      { type: "reply", status: "ok", response: {}, socket: { assigns: {} } },
+    ],
     ["what join returns", { type: "joined", socket: {}, reply: {} }],
   ];
   for (const [what, value] of WRONG_RETURNS) {
@@ -268,6 +272,26 @@ describe("events", () => {
       }),
     );
   }
+
+  test(
+    "C-120 a copy of the socket made by spreading is as good as one of assign",
+    channelTest(
+      socketOf(
+        channel({
+          join: (_topic, _params, socket) => joined({ ...socket, assigns: { count: 1 } }),
+          handleIn: {
+            more: (_payload, socket) =>
+              reply("ok", { count: socket.assigns.count }, { ...socket, assigns: { count: 2 } }),
+          },
+        }),
+      ),
+      async (t) => {
+        const { socket } = await t.subscribeAndJoin(t.socket("users:1", {}), "room:1");
+        await t.assertReply(t.push(socket, "more"), "ok", { count: 1 });
+        await t.assertReply(t.push(socket, "more"), "ok", { count: 2 });
+      },
+    ),
+  );
 
   test(
     "C-117 an event nobody handles crashes the channel and says which",
