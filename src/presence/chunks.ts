@@ -9,6 +9,15 @@ export const CHUNK_ENTRIES = 1000;
 /** Bytes of one frame, for metas that are not of ordinary size. */
 const CHUNK_BYTES = 256 * 1024;
 
+/** About as many characters as its JSON has; encoding it only to measure it would cost twice as much. */
+function sizeOf(value: unknown): number {
+  if (typeof value === "string") return value.length + 3;
+  if (typeof value !== "object" || value === null) return 10;
+  let size = 2;
+  for (const [key, item] of Object.entries(value)) size += key.length + 3 + sizeOf(item);
+  return size;
+}
+
 /** Consecutive pieces of at most 1,000 entries and about 256 KiB; at least one, even of nothing. */
 export function chunked(entries: readonly Named[]): readonly (readonly Named[])[] {
   if (entries.length <= 100) return [entries];
@@ -16,7 +25,7 @@ export function chunked(entries: readonly Named[]): readonly (readonly Named[])[
   let bytes = 0;
   for (const entry of entries) {
     let piece = pieces.at(-1) as Named[];
-    const size = entry[0].length + JSON.stringify(entry[1]).length;
+    const size = entry[0].length + sizeOf(entry[1]);
     if (piece.length >= CHUNK_ENTRIES || (piece.length > 0 && bytes + size > CHUNK_BYTES)) {
       piece = [];
       pieces.push(piece);
@@ -72,7 +81,7 @@ function cutState(presences: Presences): readonly Presences[] {
   let bytes = 0;
   for (const key of keys) {
     const entry = presences[key] as PresenceEntry;
-    const size = key.length + JSON.stringify(entry).length;
+    const size = key.length + sizeOf(entry);
     if (count + entry.metas.length > CHUNK_ENTRIES || bytes + size > CHUNK_BYTES) {
       pieces.push({});
       count = 0;

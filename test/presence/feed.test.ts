@@ -205,11 +205,20 @@ describe("a burst", () => {
     });
     expect(await big.run(() => big.presence.count("room"))).toEqual({ keys: 10_000, metas: 10_000 });
     const frames = await big.listen("room");
-    const before = process.cpuUsage();
-    const list = await big.list("room");
-    const { user, system } = process.cpuUsage(before);
-    expect(Object.keys(list)).toHaveLength(10_000);
-    expect((user + system) / 1000).toBeLessThan(200);
+    // The least of several: a busy machine makes any of them longer, and none shorter.
+    let [least, list] = [Number.POSITIVE_INFINITY, {} as Presences];
+    for (let n = 0; n < 10; n += 1) {
+      // What was made for the last one is of no use after a change.
+      await big.run(() => big.presence.update(host, "room", `u${n}`, { n, changed: true }));
+      await expect.poll(() => frames.length).toBe(n + 1);
+      const before = process.cpuUsage();
+      list = await big.list("room");
+      const { user, system } = process.cpuUsage(before);
+      expect(Object.keys(list)).toHaveLength(10_000);
+      least = Math.min(least, (user + system) / 1000);
+    }
+    expect(least).toBeLessThan(30);
+    frames.length = 0;
     const parts: Frame[] = [];
     await big.run(() =>
       big.presence.pushState(
