@@ -27,18 +27,13 @@ import { type AutoShutdown, type ChildSpec, checkChildSpec, type FullChildSpec }
 import { current } from "./context.js";
 import { BadArg } from "./errors.js";
 import { type ExitReason, isNormalClass } from "./exit-reason.js";
-import {
-  GenServer,
-  type GenServerModule,
-  request,
-  type StartOptions,
-  type StartResult,
-} from "./gen-server.js";
+import { GenServer, type GenServerModule, type StartOptions, type StartResult } from "./gen-server.js";
 import { type Dest, trapExit } from "./operations.js";
 import { Pid } from "./pid.js";
 import type { Process } from "./process.js";
 import { addRestart, type RestartHistory } from "./restart-intensity.js";
 import { CallMessage } from "./server-messages.js";
+import { request } from "./server-request.js";
 import { announceSupervisor } from "./supervision-view.js";
 import { termKey } from "./term-key.js";
 

@@ -6,10 +6,11 @@
  */
 import { ExitSignal } from "./errors.js";
 import { type ExitReason, reasonOfThrow } from "./exit-reason.js";
-import { GenServer, request } from "./gen-server.js";
+import { GenServer } from "./gen-server.js";
 import type { Dest } from "./operations.js";
 import { Ref } from "./pid.js";
 import { SystemMessage } from "./server-messages.js";
+import { request } from "./server-request.js";
 
 /** What happened in a server: shown by `trace`, kept by `log`, handed to installed functions. */
 export type SystemEvent = readonly ["in", message: unknown] | readonly ["out", message: unknown, to: unknown];
