@@ -169,7 +169,11 @@ describeWith("Chromium", "the product in browsers", () => {
     await ann.page.getByRole("tab", { name: /Share/ }).click();
     await ann.page.getByLabel("Only people I invite").click();
     await bob.page.goto(room);
-    await bob.page.getByRole("heading", { name: "You cannot enter this room" }).waitFor();
+    // What to do about it is said, and can be done from there.
+    await bob.page.getByRole("heading", { name: "This room is for invited people" }).waitFor();
+    await bob.page.getByText("Ask its owner for an invitation link").waitFor();
+    await bob.page.getByText(bob.account.email).waitFor();
+    expect(await bob.page.getByRole("button", { name: "Log out" }).isVisible()).toBe(true);
     await ann.page.getByRole("button", { name: "Make a link" }).click();
     const link = await ann.page.getByLabel("New link", { exact: true }).inputValue();
     expect(link).toMatch(/\/join#[\w-]{32}$/);
@@ -191,6 +195,35 @@ describeWith("Chromium", "the product in browsers", () => {
     await ann.sees("Ann");
     await bob.page.goto(`${server.url}/join#nonsense`);
     await bob.page.getByText(/not good any more/).waitFor();
+  });
+
+  test("the history shows what the code was, and leads back to it, for everybody; going back can be gone back on", async () => {
+    const [ann, bob] = [await person("Ann"), await person("Bob")];
+    const room = await create(ann, "Back and forth");
+    await bob.page.goto(room);
+    await bob.ready();
+    await ann.write("what Ann made of it 🦚");
+    await bob.reads("what Ann made of it 🦚");
+    await ann.saved();
+    await bob.page.getByRole("tab", { name: "History" }).click();
+    const versions = bob.page.locator("button.version");
+    const preview = bob.page.getByRole("region", { name: "The code as it was" });
+    await versions.last().click();
+    await waitFor("the first state is shown", async () => (await preview.textContent()) === "begin");
+    // Looking changes nothing.
+    await ann.reads("what Ann made of it 🦚");
+    await bob.page.getByRole("button", { name: "Go back to this" }).click();
+    await Promise.all([ann.reads("begin"), bob.reads("begin")]);
+    await bob.page.getByText("What was there before is in the history").waitFor();
+    await waitFor("it is there", async () => (await versions.count()) >= 2);
+    const before = bob.page.locator("li", { has: versions, hasText: "Ann" }).first();
+    await before.getByRole("button").first().click();
+    await waitFor("it is shown", async () => (await preview.textContent()) === "what Ann made of it 🦚");
+    await bob.page.getByRole("button", { name: "Go back to this" }).click();
+    await Promise.all([ann.reads("what Ann made of it 🦚"), bob.reads("what Ann made of it 🦚")]);
+    await ann.write("and on");
+    await bob.reads("and on");
+    expect([...ann.complaints, ...bob.complaints]).toEqual([]);
   });
 
   test("people in a room talk; markup is text; what came while one did not look is counted", async () => {

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { follow } from "../router.js";
 import { useSession } from "../session.js";
 import type { SaveStatus } from "../sync/doc-sync.js";
+import type { Signed } from "../types.js";
 import { Brand, Frame } from "../ui/frame.js";
 import { PageHeading } from "../ui/page-heading.js";
 import { PromptText } from "../ui/prompt-text.js";
@@ -86,7 +87,7 @@ export function RoomPage({ id }: { readonly id: string }) {
   );
 
   if (!signed) return null;
-  if (view?.refusal) return <Refused refusal={view.refusal} />;
+  if (view?.refusal) return <Refused refusal={view.refusal} signed={signed} />;
   const challenge = view?.challenge;
   const banner = view && bannerOf(view);
   const leader = view?.people.find((person) => person.id === view.following);
@@ -126,6 +127,11 @@ export function RoomPage({ id }: { readonly id: string }) {
         {announcement}
       </p>
       <main class="room-main">
+        {shown !== "task" && (
+          <div class="visually-hidden">
+            <PageHeading title={challenge?.title ?? "Opening the room…"} focus={false} />
+          </div>
+        )}
         {tabs.length > 1 && <Tabs label="Room" tabs={tabs} selected={shown} onSelect={setChosen} />}
         <section {...panel("task")} class="task">
           <div class="task-head">
@@ -224,17 +230,36 @@ function Saved({ status, ready }: { readonly status: SaveStatus; readonly ready:
   );
 }
 
-function Refused({ refusal }: { readonly refusal: NonNullable<RoomView["refusal"]> }) {
-  const lost = refusal === "not-found";
+const REFUSED: Readonly<Record<NonNullable<RoomView["refusal"]>, readonly [title: string, text: string]>> = {
+  "not-found": ["There is no such challenge", "It may have been removed, or the address is mistyped."],
+  "not-invited": [
+    "This room is for invited people",
+    "Ask its owner for an invitation link, and open that link here.",
+  ],
+  refused: ["You cannot enter this room", "The server did not let you in. Try again in a moment."],
+};
+
+function Refused({
+  refusal,
+  signed,
+}: {
+  readonly refusal: NonNullable<RoomView["refusal"]>;
+  readonly signed: Signed;
+}) {
+  const [title, text] = REFUSED[refusal];
   return (
-    <Frame>
+    <Frame signed={signed}>
       <section class="empty">
-        <PageHeading title={lost ? "There is no such challenge" : "You cannot enter this room"} />
-        <p>
-          {lost ? "It may have been removed, or the address is mistyped." : "The server did not let you in."}
-        </p>
+        <PageHeading title={title} />
+        <p>{text}</p>
+        {refusal === "not-invited" && (
+          <p class="hint">
+            You are signed in as <bdi>{signed.user.email}</bdi>. If it was another account that was invited,
+            log out and sign in with that one.
+          </p>
+        )}
         <div class="actions center">
-          {!lost && (
+          {refusal !== "not-found" && (
             <button type="button" class="button" onClick={() => location.reload()}>
               Try again
             </button>
