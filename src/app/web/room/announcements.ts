@@ -16,9 +16,13 @@ export function useAnnouncements(view: RoomView | undefined): string {
   const trouble = banner && banner.tone !== "quiet" ? banner.text : undefined;
   const leader = view?.people.find((person) => person.id === view.following)?.name;
 
+  const troubled = useRef(false);
+  const well = banner === undefined;
   useEffect(() => {
     if (trouble) setText(trouble);
-  }, [trouble]);
+    else if (troubled.current && well) setText("All works again.");
+    troubled.current = trouble !== undefined || (troubled.current && !well);
+  }, [trouble, well]);
 
   useEffect(() => {
     if (leader !== undefined) setText(`Following ${leader}. Escape ends it.`);
