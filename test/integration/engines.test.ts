@@ -343,58 +343,101 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
   });
 });
 
-describeWith("NATS", "NATS alone", () => {
-  test("P-733 P-036 a node that is connected but deaf notices, says so, listens anew and hears again", async () => {
+/** An engine on which node b can be kept from hearing anything, while its connections stay open and take what it says. */
+interface Deafening {
+  readonly urls: { readonly a: string; readonly b: string };
+  deafen(): Promise<void> | void;
+  restore(): Promise<void> | void;
+  stop(): Promise<void>;
+}
+
+const deafening: Readonly<Record<"NATS" | "Redis", () => Promise<Deafening>>> = {
+  async NATS() {
     const permissions = (subscribe: string): string =>
       `authorization { users: [
         { user: "a", password: "a" },
         { user: "b", password: "b", permissions: { publish: ">", subscribe: ${subscribe} } }
       ] }`;
     const server = await startNats({ config: permissions('">"') });
-    const reports: string[] = [];
-    const make = async (nodeName: string): Promise<RuntimeNode> => {
-      const node = createNode({
-        onReport: (report) => void (report.kind === "notice" && reports.push(report.text)),
-      });
-      const url = `nats://${nodeName}:${nodeName}@127.0.0.1:${server.port}`;
-      const started = await node.run(() =>
-        PubSub.startLink({ name: NAME, adapter: natsAdapter({ url, nodeName, pulseMs: 500 }) }),
-      );
-      expect(started[0]).toBe("ok");
-      return node;
+    const url = (name: string): string => `nats://${name}:${name}@127.0.0.1:${server.port}`;
+    return {
+      urls: { a: url("a"), b: url("b") },
+      // The server drops what may not be listened to any more.
+      deafen: () => server.reconfigure(permissions('"none"')),
+      restore: () => server.reconfigure(permissions('">"')),
+      stop: () => server.stop(),
     };
-    const [a, b] = [await make("a"), await make("b")];
-    const got: unknown[] = [];
-    await new Promise<void>((ready) => {
-      b.spawn(async () => {
-        await PubSub.subscribe(NAME, "t");
-        ready();
-        for (;;) got.push((await receive((message) => ({ message }))).message);
-      });
-    });
-    await a.run(() => PubSub.broadcast(NAME, "t", 1));
-    await waitFor("the first", () => got.length === 1);
-    // The server drops what may not be listened to any more; the connections stay.
-    await server.reconfigure(permissions('"none"'));
-    await waitFor("b knows that it is deaf", async () =>
-      b.run(async () => (await PubSub.health(NAME))?.deaf === true && PubSub.status(NAME) === "degraded"),
-    );
-    await server.reconfigure(permissions('">"'));
-    await waitFor("b hears again", () => b.run(() => PubSub.status(NAME) === "up"), 20_000);
-    await waitFor(
-      "and gets messages",
-      async () => {
-        await a.run(() => PubSub.broadcast(NAME, "t", 2));
-        return got.includes(2);
+  },
+  async Redis() {
+    const server = await startRedis();
+    const proxy = await TcpProxy.start(server.port);
+    return {
+      urls: { a: server.url, b: `redis://127.0.0.1:${proxy.port}` },
+      // The first connection speaks, the second one listens. Listening anew there is in vain; a new one works.
+      deafen: () => proxy.mute(2),
+      restore() {},
+      async stop() {
+        await proxy.stop();
+        await server.stop();
       },
-      20_000,
-    );
-    expect(reports.join("\n")).toMatch(/takes messages but brings none/);
-    await a.stop();
-    await b.stop();
-    await server.stop();
-  });
+    };
+  },
+};
 
+describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
+  describeWith(kind, "deafness", () => {
+    test("P-733 P-036 a node that is connected but deaf notices, says so, listens anew and hears again", async () => {
+      const { urls, deafen, restore, stop } = await deafening[kind]();
+      onTestFinished(stop);
+      const reports: string[] = [];
+      const make = async (nodeName: "a" | "b"): Promise<RuntimeNode> => {
+        const node = createNode({
+          onReport: (report) => void (report.kind === "notice" && reports.push(report.text)),
+        });
+        onTestFinished(() => node.stop());
+        const adapter = engines[kind].adapter({ url: urls[nodeName], nodeName, pulseMs: 500 });
+        const started = await node.run(() => PubSub.startLink({ name: NAME, adapter }));
+        expect(started[0]).toBe("ok");
+        return node;
+      };
+      const [a, b] = [await make("a"), await make("b")];
+      const listen = async (node: RuntimeNode): Promise<unknown[]> => {
+        const got: unknown[] = [];
+        await new Promise<void>((ready) => {
+          node.spawn(async () => {
+            await PubSub.subscribe(NAME, "t");
+            ready();
+            for (;;) got.push((await receive((message) => ({ message }))).message);
+          });
+        });
+        return got;
+      };
+      const [atA, atB] = [await listen(a), await listen(b)];
+      await a.run(() => PubSub.broadcast(NAME, "t", 1));
+      await waitFor("the first", () => atB.length === 1);
+      await deafen();
+      await waitFor("b knows that it is deaf", async () =>
+        b.run(async () => (await PubSub.health(NAME))?.deaf === true && PubSub.status(NAME) === "degraded"),
+      );
+      // It is heard all the while.
+      await b.run(() => PubSub.broadcast(NAME, "t", "from the deaf"));
+      await waitFor("a hears it", () => atA.includes("from the deaf"));
+      await restore();
+      await waitFor("b hears again", () => b.run(() => PubSub.status(NAME) === "up"), 20_000);
+      await waitFor(
+        "and gets messages",
+        async () => {
+          await a.run(() => PubSub.broadcast(NAME, "t", 2));
+          return atB.includes(2);
+        },
+        20_000,
+      );
+      expect(reports.join("\n")).toMatch(/takes messages but brings none/);
+    });
+  });
+});
+
+describeWith("NATS", "NATS alone", () => {
   test("a server that carries too little is refused, and says what to raise", async () => {
     const server = await startNats({ config: "max_payload: 65536" });
     expect(await startAttempt(natsAdapter({ url: server.url, nodeName: "a" }))).toMatch(

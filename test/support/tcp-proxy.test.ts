@@ -87,3 +87,15 @@ test("a late link keeps its order", async () => {
   await waitFor("all of it", () => one.received === "abcdef");
   expect(performance.now() - from).toBeGreaterThanOrEqual(98);
 });
+
+test("a muted link takes what is said and brings nothing; others go on", async () => {
+  const [first, second] = [await client(), await client()];
+  await waitFor("both are there", () => proxy.links === 2);
+  proxy.mute(2);
+  second.socket.write("unanswered");
+  first.socket.write("answered");
+  await waitFor("the answer", () => first.received === "answered");
+  first.socket.write("!");
+  await waitFor("the next", () => first.received === "answered!");
+  expect([second.received, second.error]).toEqual(["", undefined]);
+});

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
 interface Link {
+  readonly number: number;
   readonly client: Socket;
   readonly upstream: Socket;
 }
@@ -63,6 +64,17 @@ export class TcpProxy {
     }
   }
 
+  /** From now on nothing that the target says gets through on the link that was accepted as the `n`th, from 1; what is said to it does. */
+  mute(n: number): void {
+    for (const { client, upstream, number } of this.#links) {
+      if (number !== n) continue;
+      upstream.removeAllListeners("data");
+      upstream.on("data", () => {});
+      upstream.resume();
+      client.resume();
+    }
+  }
+
   /** Resets every open link; new ones are accepted. */
   cut(): void {
     for (const { client, upstream } of this.#links) {
@@ -95,7 +107,7 @@ export class TcpProxy {
       return;
     }
     const upstream = connect({ port: this.#target, host: "127.0.0.1", allowHalfOpen: true });
-    const link = { client, upstream };
+    const link = { number: this.accepted, client, upstream };
     this.#links.add(link);
     for (const [from, to] of [
       [client, upstream],
