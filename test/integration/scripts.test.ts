@@ -2,11 +2,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { freePort } from "../support/free-port.js";
+import { Participant } from "../support/phoenix-client.js";
+import { describeWith } from "../support/requirements.js";
 import { waitFor } from "../support/wait.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -28,6 +31,16 @@ function run(args: readonly string[], env: Record<string, string> = {}) {
   const ended = once(child, "close").then(([code]) => ({ code: code as number | null, ...output }));
   return { child, output, ended };
 }
+
+/** Whether somebody listens on a port. */
+const answers = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
 
 test.each([
   ["npm start", ["scripts/start.mjs"]],
@@ -57,6 +70,54 @@ test.each([
   expect(stderr.split("\n").filter((text) => text !== "" && !text.includes('"kind":"long_turn"'))).toEqual(
     [],
   );
+});
+
+describeWith("NATS", "npm run cluster", () => {
+  test("starts three nodes that share their rooms, says where they are, and ends all of it on SIGTERM", async () => {
+    // Three ports in a row.
+    const first = await waitFor("three free ports", async () => {
+      const port = await freePort();
+      const taken = await Promise.all([port + 1, port + 2].map((next) => answers(next)));
+      return taken.some(Boolean) ? undefined : port;
+    });
+    const ports = [first, first + 1, first + 2];
+    const { child, output, ended } = run(["scripts/cluster.mjs"], {
+      PORT: String(first),
+      DATA_DIR: join(folder, "cluster"),
+    });
+    try {
+      const addresses = ports.map((port) => `  http://127.0.0.1:${port}\n`).join("");
+      await waitFor(
+        "its lines",
+        () =>
+          (output.stdout.startsWith("3 nodes on nats://127.0.0.1:") && output.stdout.endsWith(addresses)) ||
+          Promise.reject(new Error(JSON.stringify(output))),
+        90_000,
+      );
+      const account = await fetch(`http://127.0.0.1:${first}/api/users`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ email: "ann@example.com", password: "correct horse", name: "Ann" }),
+      });
+      const { token } = (await account.json()) as { readonly token: string };
+      const people = ports.map((port) => new Participant({ port }, token, 1));
+      await Promise.all(people.map((person) => person.join()));
+      for (const [index, person] of people.entries()) {
+        const text = `from node ${index + 1}`;
+        person.channel.push("response:update", { response: text });
+        await waitFor("all read it", () =>
+          people.every(({ updates }) => updates.some(({ response }) => response === text)),
+        );
+      }
+      for (const person of people) person.leave();
+      child.kill("SIGTERM");
+      expect((await ended).code).toBe(0);
+      expect(await Promise.all(ports.map((port) => answers(port)))).toEqual([false, false, false]);
+    } finally {
+      child.kill("SIGTERM");
+      await ended;
+    }
+  });
 });
 
 test("a build of what is built already does nothing", async () => {

@@ -29,12 +29,13 @@ export interface Readiness {
 export class AppCluster {
   readonly engine: EngineServer;
   readonly nodes: ClusterNode[] = [];
-  readonly #dataDir: string;
+  /** Shared by all nodes. */
+  readonly dataDir: string;
   readonly #env: Record<string, string>;
 
   private constructor(engine: EngineServer, dataDir: string, env: Record<string, string>) {
     this.engine = engine;
-    this.#dataDir = dataDir;
+    this.dataDir = dataDir;
     this.#env = env;
   }
 
@@ -62,7 +63,7 @@ export class AppCluster {
   async #start(name: string, shards: number): Promise<ClusterNode> {
     const link = await TcpProxy.start(this.engine.port);
     const server = await AppServer.start({
-      DATA_DIR: this.#dataDir,
+      DATA_DIR: this.dataDir,
       CLUSTER_URL: `${this.engine.kind}://127.0.0.1:${link.port}`,
       NODE_NAME: name,
       SHARDS: String(shards),
@@ -103,6 +104,6 @@ export class AppCluster {
     await Promise.all(this.nodes.map(({ server }) => server.stop()));
     for (const { link } of this.nodes) await link.stop();
     await this.engine.stop();
-    await rm(this.#dataDir, { recursive: true, force: true });
+    await rm(this.dataDir, { recursive: true, force: true });
   }
 }
