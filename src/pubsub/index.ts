@@ -29,13 +29,7 @@ export {
 } from "./dispatcher.js";
 export { type Envelope, newLife, Receiver, Sender, type SenderOptions, type Verdict } from "./envelope.js";
 export type { ReassignResult } from "./handover.js";
-export {
-  BroadcastError,
-  type Dropped,
-  PubSub,
-  type PubSubOptions,
-  type SlotOwners,
-  type Traffic,
-} from "./pubsub.js";
+export type { Dropped, PubSubOptions, SlotOwners, Traffic } from "./instance.js";
+export { BroadcastError, PubSub } from "./pubsub.js";
 export { sharedJson, sharePayload } from "./shared-payload.js";
 export { SLOTS, slot } from "./slot.js";

@@ -1,0 +1,95 @@
+/** This thread's part in a move of topics; handover.ts tells the steps and conducts them. */
+import { demonitor, GenServer, monitor, send, thisNode } from "simurgh/runtime";
+import type { PublishResult } from "./adapter.js";
+import type { HandoverStep, Mark, MovedSubscription } from "./handover.js";
+import { elsewhere, type Holding, type Instance, type Published } from "./instance.js";
+import { add, fromThread, released } from "./requests.js";
+import { slot } from "./slot.js";
+
+/** What one thread keeps back while topics move; beyond it publishing is refused. */
+const MOST_KEPT = 100_000;
+
+/** Told to who watches the owners of slots: topics have moved. */
+export const OWNERS_CHANGED = Symbol("simurgh.owners changed");
+
+const mark = (name: string, to: readonly number[], what: Mark): void => {
+  for (const node of to) GenServer.cast({ name, node }, what);
+};
+
+export function hold(
+  state: Instance,
+  [, move, conductor, slots, losing]: HandoverStep & readonly ["hold", ...unknown[]],
+): void {
+  let release!: () => void;
+  const over = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  state.holding = {
+    move,
+    slots: new Set(slots),
+    conductor: monitor(conductor),
+    kept: [],
+    exported: undefined,
+    over,
+    release,
+  };
+  // Every process of this thread has sent before this what it sent to the former owner.
+  mark(state.name, losing, ["mark", move, "in", thisNode().index]);
+}
+
+export function exported(
+  state: Instance,
+  move: number,
+  threads: readonly number[],
+): readonly MovedSubscription[] {
+  const moved: MovedSubscription[] = [];
+  const { table, holding } = state;
+  for (const topic of [...table.topics()]) {
+    if (!holding?.slots.has(slot(topic)) || elsewhere(state, topic) !== undefined) continue;
+    for (const { pid, metadata } of [...(table.view(topic)?.subscriptions() ?? [])]) {
+      moved.push({ topic, pid, metadata });
+      table.remove(topic, pid);
+    }
+  }
+  if (holding !== undefined) holding.exported = moved;
+  mark(state.name, threads, ["mark", move, "out", thisNode().index]);
+  return moved;
+}
+
+export function commit(
+  state: Instance,
+  owners: readonly number[] | undefined,
+  subscriptions: readonly MovedSubscription[],
+): void {
+  const { holding } = state;
+  state.owners.current = owners;
+  state.holding = undefined;
+  state.marks.clear();
+  for (const subscription of subscriptions) add(state, subscription);
+  // What has not moved after all is taken back.
+  for (const subscription of holding?.exported ?? [])
+    if (elsewhere(state, subscription.topic) === undefined) add(state, subscription);
+  if (holding !== undefined) demonitor(holding.conductor, { flush: true });
+  for (const { request, from, isForeign = false } of holding?.kept ?? []) {
+    if (isForeign) fromThread(state, request);
+    else released(state, request);
+    if (from !== undefined) GenServer.reply(from, "ok");
+  }
+  holding?.release();
+  for (const pid of state.ownersWatchers.values()) send(pid, OWNERS_CHANGED);
+}
+
+/** Whether what others send for a topic waits here: it moves, and its subscribers have gone, or are not there yet. */
+export function keeps(state: Instance, topic: string): state is Instance & { holding: Holding } {
+  const { holding } = state;
+  if (holding?.slots.has(slot(topic)) !== true) return false;
+  return holding.exported !== undefined || elsewhere(state, topic) !== undefined;
+}
+
+/** True when the topic moves just now: the request waits until it has. */
+export function kept({ holding }: Instance, topic: string, request: Published): PublishResult | undefined {
+  if (holding?.slots.has(slot(topic)) !== true) return undefined;
+  if (holding.kept.length >= MOST_KEPT) return ["error", "moving"];
+  holding.kept.push({ request });
+  return "ok";
+}

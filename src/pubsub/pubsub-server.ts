@@ -1,0 +1,157 @@
+/** The PubSub process of a thread. */
+import {
+  BadArg,
+  GenServer,
+  type GenServerModule,
+  onExit,
+  outside,
+  type Pid,
+  type StartResult,
+  self,
+  send,
+  thisNode,
+  trapExit,
+} from "simurgh/runtime";
+import type { Adapter, AdapterEvent } from "./adapter.js";
+import { adapterEvent } from "./adapter-events.js";
+import { localAdapter } from "./adapters/local.js";
+import { fromElsewhere } from "./delivery.js";
+import { type HandoverStep, type Mark, NOT_HELD } from "./handover.js";
+import {
+  type Forwarded,
+  type Instance,
+  instanceOf,
+  instances,
+  notice,
+  type PubSubOptions,
+  type Subscribing,
+  topicOf,
+} from "./instance.js";
+import { commit, exported, hold, keeps } from "./moving.js";
+import { fromThread, subscribing } from "./requests.js";
+import { slot } from "./slot.js";
+
+interface StartArg {
+  readonly options: PubSubOptions;
+  /** Its supervisor stops it in good order. */
+  readonly supervised: boolean;
+}
+
+const server: GenServerModule<
+  Instance,
+  StartArg,
+  Subscribing | HandoverStep | readonly ["health"],
+  Forwarded | Mark
+> = {
+  name: "PubSub",
+
+  async init({ options, supervised }) {
+    const node = thisNode();
+    const me = self();
+    // To wait for what is still to be sent it must hear of its end before it ends. Who starts it by hand may end before it.
+    if (supervised) trapExit(true);
+    // Adapters call from anywhere, even from what a process that has ended left behind; dispatchers run in this process, one
+    // message after the other.
+    const inbox = { messages: 0, bytes: 0 };
+    const deliver = (topic: unknown, message: unknown, dispatcher: unknown, bytes = 0): void => {
+      inbox.messages += 1;
+      inbox.bytes += bytes;
+      outside(() => send(me, ["remote", topic, message, dispatcher, bytes]));
+    };
+    const tell = (event: AdapterEvent): void => void outside(() => send(me, ["adapter", event]));
+    let adapter: Adapter | undefined;
+    let ended = false;
+    onExit(me, () => {
+      ended = true;
+      void adapter?.stop?.();
+    });
+    adapter = await (options.adapter ?? localAdapter())(deliver, tell, inbox);
+    if (ended) void adapter.stop?.();
+    const running = instanceOf(options, adapter, inbox);
+    if (options.poolSize !== undefined || options.broadcastPoolSize !== undefined)
+      notice("info", `${options.name}: pool sizes are ignored, topics are spread over the shard threads`, {});
+    let named = instances.get(node);
+    if (named === undefined) {
+      named = new Map();
+      instances.set(node, named);
+    }
+    named.set(options.name, running);
+    onExit(me, () => void named.delete(options.name));
+    return ["ok", running];
+  },
+
+  handleCall(request, from, state) {
+    switch (request[0]) {
+      case "health":
+        return ["reply", state.adapter.health?.(), state];
+      case "hold":
+        hold(state, request);
+        break;
+      case "export":
+        if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
+        state.marks.expect(request[1], "in", request[2], () =>
+          GenServer.reply(from, exported(state, request[1], request[2])),
+        );
+        return ["noreply", state];
+      case "settled":
+        if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
+        state.marks.expect(request[1], "out", request[2], () => GenServer.reply(from, "ok"));
+        return ["noreply", state];
+      case "commit":
+        commit(state, request[2], request[3]);
+        break;
+      default: {
+        if (keeps(state, request[1])) {
+          state.holding.kept.push({ request, from });
+          return ["noreply", state];
+        }
+        subscribing(state, request);
+        const pending = request[0] === "subscribe" ? state.pending.get(slot(request[1])) : undefined;
+        if (pending === undefined) break;
+        void pending.then(() => GenServer.reply(from, "ok"));
+        return ["noreply", state];
+      }
+    }
+    return ["reply", "ok", state];
+  },
+
+  handleCast(request, state) {
+    if (request[0] === "mark") state.marks.add(request);
+    // Threads hear of the end of a move one after the other: what one sends on by then, another keeps for a moment yet.
+    else if (keeps(state, topicOf(request))) state.holding.kept.push({ request, isForeign: true });
+    else fromThread(state, request);
+    return ["noreply", state];
+  },
+
+  handleInfo(message: readonly unknown[], state) {
+    switch (message[0]) {
+      case "DOWN":
+        // Who conducted a move has ended half-way.
+        if (state.holding?.conductor.equals(message[1])) commit(state, state.owners.current, []);
+        else state.table.removeProcess(message[3] as Pid);
+        break;
+      case "remote":
+        state.inbox.messages -= 1;
+        state.inbox.bytes -= message[4] as number;
+        state.counts.fromOthers += 1;
+        fromElsewhere(state, message[1], message[2], message[3]);
+        break;
+      case "adapter":
+        adapterEvent(state, message[1] as AdapterEvent);
+        break;
+    }
+    return ["noreply", state];
+  },
+
+  async terminate(_reason, { adapter }) {
+    await adapter.stop?.();
+  },
+
+  formatStatus: ({ state }) => ({ topics: state.table.size, processes: state.table.processes }),
+};
+
+export function start(options: PubSubOptions, supervised: boolean): Promise<StartResult> {
+  if (typeof options?.name !== "string")
+    throw new BadArg("the name option is required when starting a PubSub");
+  return GenServer.startLink(server, { options, supervised }, { name: options.name });
+}
