@@ -185,7 +185,7 @@ export function decode(tracker: string, wire: unknown): Message {
       const parts = whole(rest[3]);
       const part = whole(rest[2]);
       if (part >= parts || (since !== undefined && since > version)) throw malformed("an answer");
-      const changes = list(rest[6], "changes").map(changeOf);
+      const changes = changesOf(rest[6]);
       if (changes.some((change) => change.version > version)) throw malformed("an answer's changes");
       return {
         kind: "answer",
@@ -237,18 +237,33 @@ function refOf(value: unknown): ReplicaRef {
   return { name: text(name), incarnation: text(incarnation) };
 }
 
-function changeOf(value: unknown): Change {
-  const [topic, pid, key, version, joined, first, meta] = list(value, "a change");
-  const removal = { topic: text(topic), pid: text(pid), key: text(key), version: whole(version) };
-  if (meta === undefined) return removal;
-  if (typeof meta !== "object" || meta === null || typeof (meta as Meta).phx_ref !== "string")
-    throw malformed("a meta");
-  return { ...removal, joined: number(joined), first: text(first), meta: meta as Meta };
+/** Changes as they are kept for long: of equal texts one is enough. */
+function changesOf(value: unknown): readonly Change[] {
+  const topics = new Map<string, string>();
+  return list(value, "changes").map((item) => {
+    const [topicText, pid, key, version, joined, first, meta] = list(item, "a change");
+    const topic = topics.get(text(topicText)) ?? text(topicText);
+    topics.set(topic, topic);
+    const removal = { topic, pid: text(pid), key: text(key), version: whole(version) };
+    if (meta === undefined) return removal;
+    if (typeof meta !== "object" || meta === null || typeof (meta as Meta).phx_ref !== "string")
+      throw malformed("a meta");
+    const { phx_ref: ref } = meta as Meta;
+    return {
+      topic,
+      pid: removal.pid,
+      key: removal.key,
+      version: removal.version,
+      joined: number(joined),
+      first: text(first) === ref ? ref : text(first),
+      meta: meta as Meta,
+    };
+  });
 }
 
 function deltaOf(value: unknown): Delta {
   const [from, to, changes] = list(value, "a delta");
-  const delta: Delta = { from: whole(from), to: whole(to), changes: list(changes, "changes").map(changeOf) };
+  const delta: Delta = { from: whole(from), to: whole(to), changes: changesOf(changes) };
   const inside = delta.changes.every(({ version }) => version > delta.from && version <= delta.to);
   if (delta.from > delta.to || !inside) throw malformed("a delta");
   return delta;
