@@ -9,8 +9,9 @@ import {
   self,
   send,
   spawn,
+  yieldNow,
 } from "simurgh/runtime";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 let node: RuntimeNode;
 beforeEach(() => {
@@ -93,6 +94,25 @@ describe("PubSub", () => {
       }
       expect(PubSub.stats(NAME)).toEqual({ topics: 0, processes: 0 });
     }));
+
+  test(
+    "P-006 nor do a hundred thousand that subscribe and end at once",
+    () =>
+      withPubSub(async () => {
+        let ended = 0;
+        for (let n = 0; n < 100_000; n += 1) {
+          spawn(async () => {
+            await PubSub.subscribe(NAME, `t${n % 7}`);
+            ended += 1;
+          });
+          if (n % 1000 === 999) await yieldNow();
+        }
+        await vi.waitUntil(() => ended === 100_000, { timeout: 60_000 });
+        await vi.waitUntil(() => PubSub.stats(NAME).processes === 0, { timeout: 60_000 });
+        expect(PubSub.stats(NAME)).toEqual({ topics: 0, processes: 0 });
+      }),
+    90_000,
+  );
 
   test("P-009 broadcastFrom leaves every subscription of one process out, and takes nothing but a pid", () =>
     withPubSub(async () => {

@@ -438,7 +438,7 @@ export class Cluster {
   }
 
   #send(from: string, to: string, message: Message, after: number): void {
-    if (this.#keepSent) this.sent.push({ at: this.now, from, to, message });
+    if (this.#keepSent) this.sent.push({ at: this.now + after, from, to, message });
     const lost =
       this.#cut.has(`${from} ${to}`) || this.random.chance(this.loss) || this.drop(message, from, to);
     if (lost) return;
