@@ -437,7 +437,7 @@ describe("memory", () => {
       view.topics,
     ]).toEqual(Array(8).fill(0));
     expect([[...origin.topics()], [...own.topics()], origin.digest.entries()]).toEqual([[], [], []]);
-  });
+  }, 90_000);
 
   test("P-705 merging ten changes into a hundred thousand rows costs no more than into a hundred", () => {
     const timeOf = (rows: number): number => {
