@@ -1,4 +1,5 @@
 /** simurgh/presence: who is on a topic (Phoenix.Presence, Phoenix.Tracker). */
+export { type ClusterGroups, defineClusterGroups, type Member } from "./cluster-groups.js";
 export type { Meta } from "./delta.js";
 export type { MetasHandler, PushState } from "./feed.js";
 export type { Fetch } from "./fetcher.js";

@@ -234,6 +234,9 @@ export const Tracker = {
     return ask(name, topic, ["count", topic]);
   },
 
+  /** The PubSub that a tracker of this thread was started with. */
+  pubsubOf: (name: string): string => settingOf(name).pubsub,
+
   /** What the tracker of this thread counts. */
   stats: (name: string): Promise<TrackerStats> => GenServer.call(name, ["stats"]),
 

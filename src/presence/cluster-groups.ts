@@ -1,0 +1,144 @@
+/**
+ * Groups of processes over all nodes of a cluster, made of a tracker and of PubSub (in the manner of OTP's `pg`; for the threads of one
+ * node alone there is `Groups` of the runtime).
+ *
+ *     export const Workers = defineClusterGroups({ name: "Workers" });
+ *     // in the shard's children:  Workers.childSpec({ pubsub })
+ *     // in a process:             await Workers.join("thumbnails");
+ *     // anywhere:                 const [oldest] = await Workers.members("thumbnails");
+ *     //                           Workers.send("thumbnails", oldest, ["make", path]);
+ *
+ * What it promises is what presence does: every node knows all members a moment later, in one order, the oldest first; who ends leaves
+ * by itself; a node that is not heard takes its members along after `downPeriod`. Messages are at most once, and in order per sender.
+ *
+ * It is no lock. While nodes cannot hear each other each side has its own oldest member, so what must exist once belongs under a
+ * transaction of the database; see docs/adr/0008-names-across-nodes.md.
+ */
+import { type Dispatcher, type PublishResult, PubSub, registerDispatcher } from "simurgh/pubsub";
+import { type ChildSpec, isPid, self, send } from "simurgh/runtime";
+import type { Meta } from "./delta.js";
+import type { ReplicationOptions } from "./options.js";
+import { Tracker } from "./tracker.js";
+import type { TrackerModule } from "./tracker-server.js";
+import type { ReadView } from "./view.js";
+
+/** A process of any node. Plain data: it may be sent. */
+export interface Member {
+  /** The node's name in the cluster. */
+  readonly node: string;
+  /** The process there, as text; on its own node `parsePid` makes a pid of it. */
+  readonly pid: string;
+}
+
+export interface ClusterGroups {
+  readonly name: string;
+  /** For every shard thread, behind PubSub. */
+  childSpec(options: { readonly pubsub: string } & ReplicationOptions): ChildSpec;
+  /** The calling process becomes a member. Once, however often it joins. */
+  join(group: string): Promise<"ok">;
+  /** It is none any more. */
+  leave(group: string): Promise<"ok">;
+  /** All members, the oldest first: the same on every node, once all have heard of all. */
+  members(group: string): Promise<readonly Member[]>;
+  /** To one member, wherever it is; ok also when it is gone. */
+  send(group: string, to: Member, message: unknown): PublishResult;
+  /** To all members, on all nodes. */
+  broadcast(group: string, message: unknown): PublishResult;
+  /**
+   * The members now. From now on the calling process gets `["members", name, group, members]` whenever they have changed, until it
+   * ends; the first such message may say again what is known.
+   */
+  watch(group: string): Promise<readonly Member[]>;
+}
+
+/** What crosses on the topic of a group; undefined is for all. */
+type Sent = readonly [to: string | undefined, message: unknown];
+
+const toMembers: Dispatcher = {
+  name: "simurgh.cluster_groups",
+  dispatch(topic, _from, sent) {
+    const [to, message] = sent as Sent;
+    // A subscription carries the text of its process.
+    for (const { pid, metadata } of topic.subscriptions())
+      if (to === undefined || to === null || to === metadata) send(pid, message);
+  },
+};
+registerDispatcher(toMembers);
+
+interface State {
+  readonly name: string;
+  readonly pubsub: string;
+  readonly view: ReadView;
+}
+
+const topicOf = (name: string, group: string): string => `simurgh:groups:${name}:${group}`;
+const watchTopicOf = (name: string, group: string): string => `simurgh:watched_groups:${name}:${group}`;
+
+const memberOf = (key: string, meta: Meta): Member => ({ node: String(meta.node), pid: key });
+
+const module: TrackerModule<State, Omit<State, "view">> = {
+  name: "ClusterGroups",
+  init: (arg, view) => ["ok", { ...arg, view }],
+  handleDiff(diff, state) {
+    const { name, pubsub, view } = state;
+    const before = topicOf(name, "");
+    for (const topic of diff.keys()) {
+      const group = topic.slice(before.length);
+      const members = view.rows(topic).map(({ key, meta }) => memberOf(key, meta));
+      PubSub.localBroadcast(pubsub, watchTopicOf(name, group), ["members", name, group, members]);
+    }
+    return ["ok", state];
+  },
+};
+
+/** Groups under a name, the same on every node. */
+export function defineClusterGroups({ name }: { readonly name: string }): ClusterGroups {
+  const pubsub = (): string => Tracker.pubsubOf(name);
+  const members = async (group: string): Promise<readonly Member[]> =>
+    (await Tracker.list(name, topicOf(name, group))).map(([key, meta]) => memberOf(key, meta));
+  return {
+    name,
+
+    childSpec: (options) => Tracker.childSpec(module, { name, pubsub: options.pubsub }, { ...options, name }),
+
+    async join(group) {
+      const [pid, topic] = [self(), topicOf(name, group)];
+      const node = PubSub.nodeName(pubsub());
+      const known = await Tracker.getByKey(name, topic, String(pid));
+      if (known.some(([of]) => isPid(of) && of.equals(pid))) return "ok";
+      // Who is seen to be a member is reached, so it listens first.
+      await PubSub.subscribe(pubsub(), topic, { metadata: String(pid) });
+      const result = await Tracker.track(
+        name,
+        pid,
+        topic,
+        String(pid),
+        { node },
+        { onTrackerRestart: "retrack" },
+      );
+      if (result[0] === "error")
+        throw new Error(`cannot join the group ${group}: ${JSON.stringify(result[1])}`);
+      return "ok";
+    },
+
+    async leave(group) {
+      const [pid, topic] = [self(), topicOf(name, group)];
+      await Tracker.untrack(name, pid, topic, String(pid));
+      await PubSub.unsubscribe(pubsub(), topic);
+      return "ok";
+    },
+
+    members,
+
+    send: (group, { node, pid }, message) =>
+      PubSub.directBroadcast(pubsub(), node, topicOf(name, group), [pid, message] satisfies Sent, toMembers),
+
+    broadcast: (group, message) =>
+      PubSub.broadcast(pubsub(), topicOf(name, group), [undefined, message] satisfies Sent, toMembers),
+
+    async watch(group) {
+      await PubSub.subscribe(pubsub(), watchTopicOf(name, group));
+      return members(group);
+    },
+  };
+}
