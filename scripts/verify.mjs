@@ -113,7 +113,7 @@ stage(`getting Node ${LATER_NODE}`, () =>
   ),
 );
 stage(`the framework on Node ${LATER_NODE}`, () => {
-  const layers = ["runtime", "pubsub", "presence", "channels", "client", "testing"];
+  const layers = ["runtime", "pubsub", "presence", "channels", "observer", "client", "testing"];
   testOnLaterNode(
     "the tests of the framework",
     "--project=unit",
