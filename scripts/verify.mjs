@@ -12,6 +12,7 @@ const PROGRAMS = [
   { name: "MariaDB", any: ["mariadbd", "mysqld"], packages: ["mariadb-server"] },
   { name: "NATS", any: ["nats-server"], packages: ["nats-server"] },
   { name: "Redis", any: ["redis-server", "valkey-server"], packages: ["redis-server"] },
+  { name: "OpenSSL", any: ["openssl"], packages: ["openssl"] },
   {
     name: "Chromium",
     any: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
