@@ -65,8 +65,8 @@ export class AppServer {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it, or starts it again on the same port and data. */
-  async start(): Promise<void> {
+  /** Starts it, or starts it again on the same port and data. `patienceMs`: where others keep the machine busy meanwhile. */
+  async start(patienceMs = 60_000): Promise<void> {
     const child = spawn(process.execPath, [MAIN], {
       env: cleanEnv({ PORT: String(this.port), DATA_DIR: this.dataDir, ...this.#env }),
       stdio: ["ignore", "pipe", "pipe"],
@@ -80,7 +80,7 @@ export class AppServer {
         if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${this.errors}`);
         return (await fetch(`${this.url}/healthz`)).status === 200;
       },
-      60_000,
+      patienceMs,
     );
   }
 
