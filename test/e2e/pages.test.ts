@@ -5,6 +5,7 @@ import { AppServer } from "../support/app-server.js";
 import { seriousViolations } from "../support/axe.js";
 import { launchBrowser, Person } from "../support/browser.js";
 import { describeWith } from "../support/requirements.js";
+import { waitFor } from "../support/wait.js";
 
 const WIDE = { viewport: { width: 1280, height: 800 } };
 const PHONE = { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true };
@@ -33,6 +34,10 @@ describeWith("Chromium", "every page", () => {
       const { page } = ann;
       const wrong: string[] = [];
       const look = async (name: string): Promise<void> => {
+      await waitFor(
+        `${name} is loaded`,
+        async () => (await page.locator("main").getByText("Loading…").locator("visible=true").count()) === 0,
+      );
         await ann.screenshot(`${name}-${scheme}-${width}`);
         for (const violation of await seriousViolations(page)) wrong.push(`${name}: ${violation}`);
         const headings = await page.getByRole("heading", { level: 1 }).count();
