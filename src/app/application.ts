@@ -19,6 +19,7 @@ import { type ChildSpec, threadSpec } from "simurgh/runtime";
 import { type AppFacts, ENDPOINT, setAppFacts } from "./channels/app-facts.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
 import type { Config, DatabaseConfig } from "./config.js";
+import { attemptCounterSpec } from "./http/attempt-counter.js";
 import type { HttpFacts } from "./http/http-server.js";
 import { roomsSource, storageSource } from "./metrics.js";
 import { Rooms } from "./rooms/rooms.js";
@@ -66,6 +67,7 @@ export function mainTree(config: Config): ChildSpec[] {
           module: beside("./storage/repository"),
           args: storage,
         }),
+    attemptCounterSpec(),
     Endpoint.childSpec({
       name: ENDPOINT,
       server: { module: beside("./http/http-server"), args: http },

@@ -52,3 +52,17 @@ test("memory is bounded: the oldest entries go first", () => {
   for (let n = 0; n < 10_000; n += 1) attempts.count(`other ${n}`);
   expect(attempts.waitFor("first")).toBe(0);
 });
+
+test("attempts are counted before their outcome is known, so that those made at once are counted; one that came to nothing is not", () => {
+  let now = 0;
+  const attempts = new Attempts(LIMIT, () => now);
+  const taken = Array.from({ length: 8 }, () => attempts.take("ann"));
+  expect(taken).toEqual([0, 0, 0, 0, 0, 60_000, 60_000, 60_000]);
+  attempts.forgive("ann");
+  expect(attempts.take("ann")).toBe(0);
+  expect(attempts.take("ann")).toBe(60_000);
+  now = 60_000;
+  expect(attempts.take("ann")).toBe(0);
+  attempts.succeeded("ann");
+  expect(attempts.take("ann")).toBe(0);
+});

@@ -17,7 +17,7 @@ import { newRefreshToken, type RefreshToken, successor } from "../auth/refresh-t
 import { type Claims, issueToken, type SigningKeys, verifyToken } from "../auth/tokens.js";
 import { Ordered } from "../ordered.js";
 import type { Repository, UserView } from "../storage/repository-client.js";
-import { Attempts } from "./attempts.js";
+import type { AttemptCounter } from "./attempt-counter.js";
 import { ApiError, orFail, orMissing, refuseFor } from "./errors.js";
 import { firstName, NewPasswordBody, NewUserBody, SessionBody } from "./input.js";
 import { readBody, type Way } from "./request.js";
@@ -30,18 +30,15 @@ export interface AccountOptions {
   readonly way: Way;
   /** Closes the live sockets of a user; those of sessions that go on come back by themselves. */
   readonly disconnect: (userId: number) => void;
+  readonly attempts: AttemptCounter;
 }
 
 export interface Caller extends Claims {
   readonly user: UserView;
 }
 
-const MINUTE_MS = 60_000;
-/** Of one account from one address. */
-const LOG_INS = { most: 5, windowMs: MINUTE_MS, longestWaitMs: 15 * MINUTE_MS };
-/** Of one address, whatever the account. */
-const GUESSES = { most: 100, windowMs: 10 * MINUTE_MS };
-const SIGN_UPS = { most: 10, windowMs: 60 * MINUTE_MS };
+type Account = UserView & { readonly passwordHash: string };
+
 /** Log-ins of one account that may wait for each other. */
 const MOST_WAITING = 20;
 
@@ -64,12 +61,9 @@ export async function callerOf(
 }
 
 export function accountRoutes(options: AccountOptions): Hono {
-  const { repository, keys, accessSeconds, way, disconnect } = options;
+  const { repository, keys, accessSeconds, way, disconnect, attempts } = options;
   const app = new Hono();
-  const logIns = new Attempts(LOG_INS);
-  const guesses = new Attempts(GUESSES);
-  const signUps = new Attempts(SIGN_UPS);
-  // One at a time, so that guesses made at once are counted too.
+  // One at a time: hashes are dear.
   const inTurn = new Ordered<string>();
 
   /** The answer to whoever is signed in from now on, with the cookie that renews it. */
@@ -89,10 +83,8 @@ export function accountRoutes(options: AccountOptions): Hono {
   app.post("/users", async (context) => {
     const { email, password, name } = await readBody(context, NewUserBody);
     const address = way.address(context);
-    if (way.tellsApart(address)) {
-      refuseFor(signUps.waitFor(address), "Too many accounts were made from here");
-      signUps.count(address);
-    }
+    if (way.tellsApart(address))
+      refuseFor(await attempts("take", "sign-up", address), "Too many accounts were made from here");
     const passwordHash = await hashPassword(password);
     return begin(
       context,
@@ -107,15 +99,23 @@ export function accountRoutes(options: AccountOptions): Hono {
     const attempt = `${address} ${email.trim().toLowerCase()}`;
     if (inTurn.waiting(attempt) >= MOST_WAITING) throw new Overloaded("too many log-ins to one account");
     return inTurn.run(attempt, async () => {
-      refuseFor(logIns.waitFor(attempt), "Too many failed attempts");
-      if (way.tellsApart(address)) refuseFor(guesses.waitFor(address), "Too many failed attempts from here");
-      const account = orMissing(await repository.userByEmail(email));
-      if (!(await verifyPassword(password, account?.passwordHash)) || account === undefined) {
-        logIns.count(attempt);
-        guesses.count(address);
+      if (way.tellsApart(address))
+        refuseFor(await attempts("waitFor", "guess", address), "Too many failed attempts from here");
+      refuseFor(await attempts("take", "log-in", attempt), "Too many failed attempts");
+      let account: Account | undefined;
+      let right = false;
+      try {
+        account = orMissing(await repository.userByEmail(email));
+        right = await verifyPassword(password, account?.passwordHash);
+      } catch (error) {
+        await attempts("forgive", "log-in", attempt);
+        throw error;
+      }
+      if (!right || account === undefined) {
+        await attempts("count", "guess", address);
         throw new ApiError(401, "invalid_credentials", "The e-mail address or the password is wrong.");
       }
-      logIns.succeeded(attempt);
+      await attempts("succeeded", "log-in", attempt);
       return account;
     });
   };

@@ -8,6 +8,7 @@ import type { ClusterHealth } from "simurgh/channels";
 import type { SigningKeys } from "../auth/tokens.js";
 import type { Repository } from "../storage/repository-client.js";
 import { accountRoutes, callerOf } from "./accounts.js";
+import type { AttemptCounter } from "./attempt-counter.js";
 import { challengeRoutes, invitationRoutes } from "./challenges.js";
 import { ApiError, errorAnswer } from "./errors.js";
 import { securityHeaders } from "./headers.js";
@@ -23,6 +24,8 @@ export interface ApiOptions {
   readonly trustedProxies: number;
   /** Closes the live sockets of a user. */
   readonly disconnect: (userId: number) => void;
+  /** Counts what may be tried so often only. */
+  readonly attempts: AttemptCounter;
   /** Tells everybody in a room. */
   readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
   /** Changes the text of rooms. */

@@ -54,6 +54,19 @@ export class Attempts {
     if (this.#entries.size > MAX_ENTRIES) this.#entries.delete(this.#entries.keys().next().value as string);
   }
 
+  /** Counts an attempt before its outcome is known, if it need not wait: so those made at once are counted, too. */
+  take(key: string): number {
+    const wait = this.waitFor(key);
+    if (wait === 0) this.count(key);
+    return wait;
+  }
+
+  /** The last one came to nothing: it was neither right nor wrong. */
+  forgive(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) entry.count -= 1;
+  }
+
   succeeded(key: string): void {
     this.#entries.delete(key);
   }

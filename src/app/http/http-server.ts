@@ -1,6 +1,6 @@
 /**
- * PhoenixPair's HTTP server: the API and the web client. Each gateway makes one, in its own thread; so what is counted here, such as
- * failed attempts to log in, is counted by each.
+ * PhoenixPair's HTTP server: the API and the web client. Each gateway makes one, in its own thread; what must be counted for all of
+ * them has a process (attempt-counter.ts).
  */
 import { createServer, type Server as HttpServer } from "node:http";
 import { getRequestListener } from "@hono/node-server";
@@ -11,6 +11,7 @@ import { userTopic } from "../channels/user-topic.js";
 import { Rooms } from "../rooms/rooms.js";
 import { askRepository, type Repository, repositoryBy } from "../storage/repository-client.js";
 import { type ApiOptions, createApi } from "./api.js";
+import { askAttempts } from "./attempt-counter.js";
 import { serveWeb } from "./web.js";
 
 /** What the API needs to know besides. Plain data: it crosses threads. */
@@ -30,6 +31,7 @@ export function server(
     ...facts,
     repository: throughProcess(node, storageNode),
     disconnect: (userId) => outward(() => Endpoint.disconnect(ENDPOINT, userTopic(userId))),
+    attempts: (...request) => node.run(() => askAttempts(...request)),
     tellRoom: (id, event, payload) =>
       outward(() => Endpoint.broadcast(ENDPOINT, `challenges:${id}`, event, payload)),
     rooms: {

@@ -1,0 +1,20 @@
+import { createNode, Supervisor } from "simurgh/runtime";
+import { expect, test } from "vitest";
+import { Overloaded } from "../../src/app/auth/passwords.js";
+import { askAttempts, attemptCounterSpec } from "../../src/app/http/attempt-counter.js";
+
+test("whoever asks, it is one count; each limit has its own; without the counter nobody is let through", async () => {
+  const node = createNode();
+  await node.run(async () => {
+    await expect(askAttempts("take", "log-in", "ann")).rejects.toBeInstanceOf(Overloaded);
+    await Supervisor.startLink([attemptCounterSpec()], { strategy: "one_for_one" });
+    // As many gateways would, at the same time.
+    const taken = await Promise.all(Array.from({ length: 12 }, () => askAttempts("take", "log-in", "ann")));
+    expect(taken.filter((wait) => wait === 0)).toHaveLength(5);
+    expect(await askAttempts("waitFor", "guess", "ann")).toBe(0);
+    expect(await askAttempts("waitFor", "sign-up", "ann")).toBe(0);
+    await askAttempts("succeeded", "log-in", "ann");
+    expect(await askAttempts("waitFor", "log-in", "ann")).toBe(0);
+  });
+  await node.stop();
+});
