@@ -68,7 +68,7 @@ export const NewPasswordBody = z.object({
 /** The longest text a room may hold, in characters. */
 export const MAX_RESPONSE = 256 * 1024;
 
-export const LANGUAGES = ["javascript", "python"] as const;
+export const LANGUAGES = ["javascript", "typescript", "python", "java", "rust", "go"] as const;
 
 const title = line("title", 200);
 const prompt = text("prompt", 20_000).refine((value) => value.trim() !== "", "prompt must not be empty");

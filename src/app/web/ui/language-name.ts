@@ -1,10 +1,13 @@
 /** The languages a challenge may be in. */
-export const LANGUAGES = ["javascript", "python"] as const;
+export const LANGUAGES = ["javascript", "typescript", "python", "java", "rust", "go"] as const;
 
 const NAMES: Readonly<Record<string, string>> = {
   javascript: "JavaScript",
   typescript: "TypeScript",
   python: "Python",
+  java: "Java",
+  rust: "Rust",
+  go: "Go",
 };
 
 /** A language as people write it; an unknown one as the server sent it. */

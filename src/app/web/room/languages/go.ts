@@ -1,0 +1,1 @@
+export { goLanguage as go } from "@codemirror/lang-go";

@@ -1,0 +1,1 @@
+export { rustLanguage as rust } from "@codemirror/lang-rust";
