@@ -77,3 +77,34 @@ test("a slow link: what two people send at the same time is told to both in one 
   const { response } = (await stored.json()) as { response: string };
   expect(texts(two, seenByTwo).at(-1)).toBe(response);
 });
+
+test("a slow link: what two people type at different places is all kept, each in the order in which it was typed", async () => {
+  const start = "ann:\n\n\nbob:";
+  await two.type(start);
+  await waitFor("both have it", () => one.updates.at(-1)?.response === start);
+  proxy.delay(80);
+  const from = two.updates.length;
+  const letters = "abcdefghij";
+  /** Types at the end of a line of what they see, over and over, while what the other types is on its way. */
+  const typeAt = async (who: Participant, name: string): Promise<void> => {
+    for (let n = 1; n <= letters.length; n += 1) {
+      const typed = `${name}:${letters.slice(0, n)}`;
+      const text = who.updates.at(-1)?.response ?? "";
+      who.channel.push("response:update", {
+        response: text.replace(`${name}:${letters.slice(0, n - 1)}`, typed),
+      });
+      await waitFor(`${typed} is told`, () => who.updates.at(-1)?.response.includes(typed));
+    }
+  };
+  await Promise.all([typeAt(one, "ann"), typeAt(two, "bob")]);
+  const end = `ann:${letters}\n\n\nbob:${letters}`;
+  await waitFor("both have all", () => [one, two].every(({ updates }) => updates.at(-1)?.response === end));
+  const told = two.updates.slice(from).map(({ response }) => response.split("\n\n\n"));
+  for (const [line, whole] of end.split("\n\n\n").entries()) {
+    const lines = told.map((text) => text[line] as string);
+    for (const text of lines) expect(whole.startsWith(text)).toBe(true);
+    const lengths = lines.map(({ length }) => length);
+    expect(lengths).toEqual(lengths.toSorted((a, b) => a - b));
+  }
+  expect(told).toHaveLength(2 * letters.length);
+});
