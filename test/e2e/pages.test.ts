@@ -34,10 +34,11 @@ describeWith("Chromium", "every page", () => {
       const { page } = ann;
       const wrong: string[] = [];
       const look = async (name: string): Promise<void> => {
-      await waitFor(
-        `${name} is loaded`,
-        async () => (await page.locator("main").getByText("Loading…").locator("visible=true").count()) === 0,
-      );
+        await waitFor(
+          `${name} is loaded`,
+          async () =>
+            (await page.locator("main").getByText("Loading…").locator("visible=true").count()) === 0,
+        );
         await ann.screenshot(`${name}-${scheme}-${width}`);
         for (const violation of await seriousViolations(page)) wrong.push(`${name}: ${violation}`);
         const headings = await page.getByRole("heading", { level: 1 }).count();

@@ -31,6 +31,7 @@ import type { ChallengeView, Outcome, Repository } from "../storage/repository-c
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
 import type { Role } from "../storage/sharing.js";
 import { DamagedDocument, normalText, SharedDocument } from "./document.js";
+import { type CursorState, FarCursors, HERE_EVERY_MS } from "./far-cursors.js";
 import { type Cursor, type Entrant, type Face, type Member, Members } from "./members.js";
 import { Rate } from "./rate.js";
 import { isForSaving, now, type Persistence, Saving } from "./saving.js";
@@ -61,7 +62,7 @@ export interface Entered {
 export interface SyncAnswer {
   readonly sv: Uint8Array;
   readonly update: Uint8Array;
-  readonly states: readonly (Face & Cursor)[];
+  readonly states: readonly CursorState[];
 }
 
 export type RoomCall =
@@ -82,6 +83,9 @@ export type RoomCast =
   | readonly ["stopped typing", Pid]
   /** Without a role: may not be here any more. */
   | readonly ["access", Pid, Role | undefined, canWrite: boolean];
+
+/** What rooms of one document tell each other and no client: `{states}`, the cursors that are still here. */
+export const CURSORS_HERE = "cursors:here";
 
 /** What a room tells the channels that are in it. */
 export type RoomNews = readonly ["room", "typing", boolean];
@@ -136,6 +140,7 @@ class Room {
   #draining: From[] | undefined;
   #textDue = false;
   #moved = new Set<Member>();
+  readonly #far = new FarCursors();
   #gone: string[] = [];
   #timers = new Map<string, Ref>();
 
@@ -265,6 +270,7 @@ class Room {
     this.#roles.set(entrant.userId, entrant.role);
     this.#disarm("idle");
     this.#arm("look", LOOK_MS);
+    this.#arm("here", HERE_EVERY_MS);
     member.seen.add(live.document.text);
     return {
       challenge: this.#view(live, live.document.text),
@@ -311,6 +317,16 @@ class Room {
       // Of this room's own: it hears what it tells.
       if (!this.#said.delete(payload)) this.#fromElsewhere(this.#live, payload);
     }
+    if (event === "y:awareness") {
+      const { states, gone } = payload as { states: readonly CursorState[]; gone: readonly string[] };
+      this.#far.heard(states, gone, now());
+    }
+    if (event === CURSORS_HERE) {
+      const { states } = payload as { states: readonly CursorState[] };
+      // Those that were taken to be gone, or came before this room did.
+      const back = this.#far.heard(states, [], now());
+      if (back.length > 0) this.#tellHere("y:awareness", { states: back, gone: [] });
+    }
     if (event !== "challenge:changed") return;
     const { title, prompt, language } = (payload as { challenge: ChallengeView }).challenge;
     this.#live.challenge = { ...this.#live.challenge, title, prompt, language };
@@ -344,9 +360,8 @@ class Room {
   #sync(live: Live, stateVector: Uint8Array): SyncAnswer | undefined {
     const update = live.document.updateSince(stateVector);
     if (update === undefined) return undefined;
-    const states: (Face & Cursor)[] = [];
-    for (const { face, cursor } of this.#members.all())
-      if (cursor !== undefined) states.push({ ...face, ...cursor });
+    this.#forgetSilent();
+    const states = [...this.#cursorsHere(), ...this.#far.all()];
     return { sv: live.document.stateVector(), update, states };
   }
 
@@ -502,6 +517,25 @@ class Room {
     this.#arm("cursors", TELL_CURSORS_MS);
   }
 
+  #cursorsHere(): readonly CursorState[] {
+    const states: CursorState[] = [];
+    for (const { face, cursor } of this.#members.all())
+      if (cursor !== undefined) states.push({ ...face, ...cursor });
+    return states;
+  }
+
+  /** Tells other rooms that these are still here, and those who are here which of others' are not. */
+  #keepCursors(): void {
+    const states = this.#cursorsHere();
+    if (states.length > 0) this.#tell(CURSORS_HERE, { states });
+    this.#forgetSilent();
+  }
+
+  #forgetSilent(): void {
+    const gone = this.#far.silent(now());
+    if (gone.length > 0) this.#tellHere("y:awareness", { states: [], gone });
+  }
+
   #tellCursors(): void {
     const states = [...this.#moved].map(({ face, cursor }) => ({ ...face, ...cursor }));
     this.#tell("y:awareness", { states, gone: this.#gone });
@@ -539,6 +573,9 @@ class Room {
     else if (name === "look") {
       live.saving.look();
       if (this.#members.size > 0) this.#arm("look", LOOK_MS);
+    } else if (name === "here") {
+      this.#keepCursors();
+      if (this.#members.size > 0) this.#arm("here", HERE_EVERY_MS);
     } else if (name === "cursors") this.#tellCursors();
     else if (name === "text" && this.#textDue) {
       // What may be taken back yet is told when it is certain.

@@ -657,6 +657,42 @@ describe("who is there", () => {
       expect(answer.states).toEqual([{ ...bob.entered.me, cursor, top: "BB==" }]);
     }),
   );
+
+  test(
+    "cursors of a room on another node are withdrawn when nothing is heard of it any more, and shown again when it is",
+    world(async (here) => {
+      const ann = await here.enter("Ann");
+      here.tell(["cursor", ann, { cursor: null }]);
+      const state = { id: "far", user_id: 7, name: "Far", color: 3, cursor: null };
+      /** As the other node's room does. */
+      const other = (event: string, payload: object) =>
+        Endpoint.broadcastFrom(here.endpoint, self(), "challenges:1", event, payload);
+      other("y:awareness", { states: [state], gone: [] });
+      await here.advance(0);
+      const states = async () =>
+        (await here.ask<{ states: { id: string }[] }>(["sync", Y.encodeStateVector(new Y.Doc())])).states.map(
+          ({ id }) => id,
+        );
+      expect(await states()).toEqual([ann.entered.me.id, "far"]);
+      const gone = () => here.broadcasts<{ gone: string[] }>("y:awareness").flatMap((told) => told.gone);
+      for (let n = 0; n < 5; n += 1) {
+        await here.advance(15_000);
+        other("cursors:here", { states: [state] });
+        await here.advance(0);
+      }
+      expect(gone()).toEqual([]);
+      // This one says the same of its own.
+      expect(here.broadcasts<{ states: { id: string }[] }>("cursors:here").at(-1)?.states).toMatchObject([
+        { id: ann.entered.me.id },
+      ]);
+      await here.advance(61_000);
+      expect(gone()).toEqual(["far"]);
+      expect(await states()).toEqual([ann.entered.me.id]);
+      other("cursors:here", { states: [state] });
+      await here.advance(0);
+      expect(here.broadcasts("y:awareness").at(-1)).toEqual({ states: [state], gone: [] });
+    }),
+  );
 });
 
 describe("a room", () => {
