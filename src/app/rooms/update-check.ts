@@ -224,6 +224,20 @@ class Pieces {
     return undefined;
   }
 
+  /**
+   * Tells of a range of this client's clocks whether one piece that is deleted already has all of it: Yjs then neither cuts nor
+   * tells anything. A difference repeats every deletion its sender knows, so that most of them are.
+   */
+  goneOf(client: number): (clock: number, len: number) => boolean {
+    const structs = this.#store.clients.get(client) ?? [];
+    const end = Y.getState(this.#store, client);
+    return (clock, len) => {
+      if (clock + len > end) return false;
+      const struct = structs[Y.findIndexSS(structs, clock)] as Y.Item | Y.GC;
+      return struct.deleted && clock + len <= struct.id.clock + struct.length;
+    };
+  }
+
   /** The clock up to which everything of a client is there or comes with the update. */
   end(client: number): number {
     return Math.max(Y.getState(this.#store, client), this.#runs.get(client)?.end ?? 0);
@@ -312,8 +326,10 @@ const covers = (item: Y.Item, id: Y.ID): boolean =>
 
 function checkDeletions(pieces: Pieces, { clients }: DeleteSet): string | undefined {
   for (const [client, ranges] of clients) {
+    const isGone = pieces.goneOf(client);
     for (const { clock, len } of ranges) {
       if (len === 0) return "it deletes nothing";
+      if (isGone(clock, len)) continue;
       if (clock + len > pieces.end(client)) return "what it deletes is missing";
       if (pieces.cuts(client, clock) || pieces.cuts(client, clock + len)) return "it cuts a character in two";
     }

@@ -127,6 +127,17 @@ describe("what a client sends", () => {
     expect(picture(document)).toEqual(before);
   });
 
+  test("a deletion of half a character that is gone already is known, and cuts nothing", () => {
+    const document = documentOf("hello🦚 world");
+    const half = updateBy(document, (_doc, text) => text.delete(5, 1));
+    const all = updateBy(document, (_doc, text) => text.delete(4, 4));
+    expect(document.apply(half, anybody)).toMatchObject({ type: "refused", reason: "bad_update" });
+    expect(document.apply(all, anybody)).toMatchObject({ type: "changed" });
+    const before = picture(document);
+    expect(document.apply(half, anybody)).toMatchObject({ type: "known" });
+    expect(picture(document)).toEqual(before);
+  });
+
   test("half a character in the bytes is refused", () => {
     const document = documentOf("");
     const update = updateBy(document, (_doc, text) => text.insert(0, "€"));
