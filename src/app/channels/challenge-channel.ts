@@ -58,6 +58,7 @@ const UNAVAILABLE = { reason: "unavailable", code: "database_unavailable", retry
 const REFUSALS: Readonly<Partial<Record<Failure, object>>> = {
   not_found: { reason: "not_found", code: "challenge_not_found" },
   forbidden: { reason: "unauthorized", code: "not_invited" },
+  full: { reason: "full", code: "room_full", retry_after_ms: 10_000 },
   damaged: { reason: "unavailable", code: "room_damaged", retry_after_ms: 60_000 },
 };
 const refusal = (why: Failure) => refused(REFUSALS[why] ?? UNAVAILABLE);

@@ -36,6 +36,7 @@ const FAILURES: Readonly<Record<Failure, () => ApiError>> = {
       "retry-after": "2",
     }),
   // Of rooms only; who asks for anything else never gets them.
+  full: () => new ApiError(503, "full", "There is no more room here; try again in a moment."),
   fenced: () => new ApiError(503, "unavailable", "This has just moved; try again in a moment."),
   damaged: () => new ApiError(500, "damaged", "What is stored here cannot be read; it has been noted."),
 };

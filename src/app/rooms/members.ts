@@ -10,6 +10,10 @@ import { SeenTexts } from "./whole-text.js";
 /** Colours there are for people. */
 const COLORS = 12;
 
+/** Connections a room takes on a node, and those of one user: nobody can fill it for the others. */
+const MOST = 300;
+const MOST_OF_ONE = 100;
+
 export interface Entrant {
   /** The channel of the connection. */
   readonly pid: Pid;
@@ -68,6 +72,14 @@ export class Members {
 
   get(pid: Pid): Member | undefined {
     return this.#byPid.get(String(pid));
+  }
+
+  /** Whether another connection of this user has room. */
+  hasRoomFor(userId: number): boolean {
+    if (this.#byPid.size >= MOST) return false;
+    let own = 0;
+    for (const member of this.#byPid.values()) if (member.userId === userId) own += 1;
+    return own < MOST_OF_ONE;
   }
 
   enter(entrant: Entrant): Member {

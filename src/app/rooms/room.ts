@@ -216,7 +216,11 @@ class Room {
     const answer = (value: unknown): void => void GenServer.reply(from, value);
     switch (request[0]) {
       case "enter":
-        answer(["ok", this.#enter(live, request[1])]);
+        answer(
+          this.#members.hasRoomFor(request[1].userId)
+            ? ["ok", this.#enter(live, request[1])]
+            : ["error", "full"],
+        );
         break;
       case "entered":
         answer(this.#missed(live, request[1]));

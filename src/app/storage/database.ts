@@ -18,6 +18,8 @@ export type Failure =
   | "reused"
   | "too_many"
   | "unavailable"
+  /** The room takes no more connections, or none of this user. */
+  | "full"
   /** Somebody else writes to that room now. */
   | "fenced"
   /** What is stored does not fit together. */

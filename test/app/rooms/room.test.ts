@@ -902,6 +902,34 @@ describe("with rooms of the same challenge on other nodes", () => {
   );
 });
 
+test(
+  "a room takes so many connections, and so many of one user; those who leave make room",
+  world(async (here) => {
+    const { exit } = await import("simurgh/runtime");
+    const outcome = async (name: string, userId: number): Promise<unknown> => {
+      const pid = spawn(() => receive(() => undefined));
+      const request = {
+        pid,
+        userId,
+        name,
+        role: "edit" as const,
+        canWrite: true,
+        document: true,
+        client: undefined,
+      };
+      return (await here.ask<[unknown, unknown]>(["enter", request])).slice(0, 2);
+    };
+    const first = await here.enter("Tab 0", { userId: 1 });
+    for (let n = 1; n < 100; n += 1) await here.enter(`Tab ${n}`, { userId: 1 });
+    expect(await outcome("one tab more", 1)).toEqual(["error", "full"]);
+    exit(first, "kill");
+    await here.settle();
+    expect(((await outcome("in its place", 1)) as unknown[])[0]).toBe("ok");
+    for (let n = 100; n < 300; n += 1) await here.enter(`Person ${n}`, { userId: 100 + n });
+    expect(await outcome("one person more", 999)).toEqual(["error", "full"]);
+  }),
+);
+
 test("who wants into a room that cannot be loaded is told so, and the next one is tried anew", async () => {
   const here = new World();
   const node = createNode({ clock: here.clock });

@@ -207,6 +207,7 @@ export class RoomLink implements DocumentLink {
         const reason = reasonOf(reply);
         if (/not.?found|no such|unknown|invalid/i.test(reason)) this.#end("not-found");
         else if (reason === "unauthorized") this.#end("not-invited");
+        else if (reason === "full" && !this.view.challenge) this.#end("full");
         else if (/token|sign|unauthenticated/i.test(reason)) void this.#checkToken();
         // A room that we know may be unavailable for a while; the channel tries again by itself.
         else if (!this.view.challenge && !/unavailable|timeout|later|crash|overload/i.test(reason))

@@ -236,6 +236,10 @@ const REFUSED: Readonly<Record<NonNullable<RoomView["refusal"]>, readonly [title
     "This room is for invited people",
     "Ask its owner for an invitation link, and open that link here.",
   ],
+  full: [
+    "This room is full",
+    "Too many people are here, or too many tabs of yours. Close some of them, or try again in a while.",
+  ],
   refused: ["You cannot enter this room", "The server did not let you in. Try again in a moment."],
 };
 
