@@ -117,7 +117,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const push: PushCell = { ref: null };
     const own = channel.callbacks.assigns;
     const assigns = own === undefined ? start.socket.assigns : { ...start.socket.assigns, ...own };
-    const socket = channelSocket({ ...start.socket, channelPid: self(), assigns }, push);
+    const socket = channelSocket(start.socket, push, self(), assigns);
     // The end of the connection is the end of the channel.
     monitor(socket.transportPid);
     // Said by the channel itself, so that it comes before anything else the socket hears of it.

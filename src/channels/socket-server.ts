@@ -533,10 +533,14 @@ function startChannel(
   const asked = state.shards.get(node);
   if (asked !== undefined) asked.joins += 1;
   else state.shards.set(node, { ref: monitor({ name: shardName(state.socket.endpoint), node }), joins: 1 });
+  const { assigns, endpoint, id } = state.socket;
   const start: ChannelStart = {
     token,
+    // Named one by one: a spread makes an object that grows, which costs ten times as much.
     socket: {
-      ...state.socket,
+      assigns,
+      endpoint,
+      id,
       topic,
       joined: false,
       joinRef: joining.joinRef ?? joining.ref,

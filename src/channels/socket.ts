@@ -66,7 +66,7 @@ class ChannelSocketValue implements ChannelSocket {
   readonly connection: number;
   readonly #push: PushCell;
 
-  constructor(fields: ChannelSocket, push: PushCell, assigns: Assigns, joined: boolean) {
+  constructor(fields: ChannelSocket, push: PushCell, channelPid: Pid, assigns: Assigns, joined: boolean) {
     this.assigns = assigns;
     this.endpoint = fields.endpoint;
     this.transport = fields.transport;
@@ -74,7 +74,7 @@ class ChannelSocketValue implements ChannelSocket {
     this.topic = fields.topic;
     this.joined = joined;
     this.joinRef = fields.joinRef;
-    this.channelPid = fields.channelPid;
+    this.channelPid = channelPid;
     this.transportPid = fields.transportPid;
     this.serializer = fields.serializer;
     this.pubsub = fields.pubsub;
@@ -89,7 +89,7 @@ class ChannelSocketValue implements ChannelSocket {
 
   /** @internal */
   with(assigns: Assigns, joined: boolean): ChannelSocketValue {
-    return new ChannelSocketValue(this, this.#push, assigns, joined);
+    return new ChannelSocketValue(this, this.#push, this.channelPid, assigns, joined);
   }
 }
 
@@ -109,8 +109,12 @@ export function assign<S extends ConnectSocket>(
 }
 
 /** @internal Makes the socket of a channel that joins. */
-export const channelSocket = (fields: ChannelSocket, push: PushCell): ChannelSocket =>
-  new ChannelSocketValue(fields, push, fields.assigns, false);
+export const channelSocket = (
+  fields: ChannelSocket,
+  push: PushCell,
+  channelPid: Pid,
+  assigns: Assigns,
+): ChannelSocket => new ChannelSocketValue(fields, push, channelPid, assigns, false);
 
 /**
  * @internal What a callback returned, as the socket of this channel: a copy made by spreading is as good as one of `assign`.
