@@ -12,6 +12,7 @@ import { originAllowed } from "./origin.js";
 import { badReturn } from "./results.js";
 import { isVersion, negotiate } from "./serializers/index.js";
 import type { ConnectSocket } from "./socket.js";
+import type { ConnectResult } from "./socket-definition.js";
 
 export type Handshake =
   | {
@@ -50,9 +51,9 @@ export function checkRequestOrigin(
 
 /**
  * Runs the checks after the origin's and the sub-protocol's. `token` is null when the client sent none, undefined when it
- * cannot be read.
+ * cannot be read. No promise where `connect` gives none.
  */
-export async function handshake(
+export function handshake(
   host: GatewayHost,
   { definition, resolved, path }: Target,
   request: IncomingMessage,
@@ -60,7 +61,7 @@ export async function handshake(
   pathParams: Readonly<Record<string, string>>,
   transport: "websocket" | "longpoll",
   token: string | null | undefined,
-): Promise<Handshake> {
+): Handshake | Promise<Handshake> {
   if (token === undefined) return refused(403);
   const { endpoint } = host.options;
   const params = { ...connectParams(url.search.slice(1)), ...pathParams };
@@ -78,38 +79,43 @@ export async function handshake(
   }
   const bare: ConnectSocket = { assigns: {}, endpoint, transport, id: null };
   const startedAt = performance.now();
-  const result = await definition.connect(params, bare, info);
-  if (result?.type !== "ok" && result?.type !== "error") {
-    host.notice("error", badReturn("connect", result, ["ok(socket)", "error()", "error(reason)"]).message);
-    return refused(403);
-  }
-  connected({
-    endpoint,
-    path,
-    transport,
-    params,
-    info,
-    vsn: String(vsn),
-    serializer: serializer.name,
-    result: result.type,
-    log: resolved.log,
-    durationMs: performance.now() - startedAt,
-  });
-  if (result.type === "error") {
-    const answer = result.reason === undefined ? undefined : resolved.errorHandler?.(result.reason);
-    return { ok: false, status: answer?.status ?? 403, body: answer?.body ?? "", reason: result.reason };
-  }
-  const id = definition.id?.(result.socket) ?? null;
-  if (id !== null && typeof id !== "string") {
-    host.notice("warning", `id must return a string or null, it returned ${String(id)}`);
-    return refused(403);
-  }
-  return {
-    ok: true,
-    socket: { ...result.socket, id },
-    serializer: serializer.name,
-    expiresAt: result.expiresAt,
+  const decide = (result: ConnectResult): Handshake => {
+    if (result?.type !== "ok" && result?.type !== "error") {
+      host.notice("error", badReturn("connect", result, ["ok(socket)", "error()", "error(reason)"]).message);
+      return refused(403);
+    }
+    connected({
+      endpoint,
+      path,
+      transport,
+      params,
+      info,
+      vsn: String(vsn),
+      serializer: serializer.name,
+      result: result.type,
+      log: resolved.log,
+      durationMs: performance.now() - startedAt,
+    });
+    if (result.type === "error") {
+      const answer = result.reason === undefined ? undefined : resolved.errorHandler?.(result.reason);
+      return { ok: false, status: answer?.status ?? 403, body: answer?.body ?? "", reason: result.reason };
+    }
+    const id = definition.id?.(result.socket) ?? null;
+    if (id !== null && typeof id !== "string") {
+      host.notice("warning", `id must return a string or null, it returned ${String(id)}`);
+      return refused(403);
+    }
+    const { assigns } = result.socket;
+    return {
+      ok: true,
+      socket: { assigns, endpoint, transport, id },
+      serializer: serializer.name,
+      expiresAt: result.expiresAt,
+    };
   };
+  const result = definition.connect(params, bare, info);
+  const isLate = typeof (result as PromiseLike<unknown> | undefined)?.then === "function";
+  return isLate ? Promise.resolve(result).then(decide) : decide(result as ConnectResult);
 }
 
 /** The URL the client asked for, as it saw it. Undefined when it is not one. */

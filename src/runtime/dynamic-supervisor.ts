@@ -65,6 +65,9 @@ class TryAgain {
   }
 }
 
+type Outcome = "ok" | "stop";
+
+/** No promise where none is needed: children of connections come and go by the thousand. */
 class DynamicChildren {
   readonly process: Process;
   readonly flags: Required<DynamicSupervisorFlags>;
@@ -83,11 +86,12 @@ class DynamicChildren {
     return [...this.#children.values()];
   }
 
-  async start(spec: FullChildSpec): Promise<DynamicStartResult> {
+  start(spec: FullChildSpec): DynamicStartResult | Promise<DynamicStartResult> {
     if (this.#children.size >= this.flags.maxChildren) return ["error", "max_children"];
-    const result = await startChild(spec.start, this.flags.extraArguments);
-    if (result !== "ignore" && result[0] === "ok") this.#add(this.#kept(spec), result[1]);
-    return result;
+    return startChild(spec.start, this.flags.extraArguments).then((result) => {
+      if (result !== "ignore" && result[0] === "ok") this.#add(this.#kept(spec), result[1]);
+      return result;
+    });
   }
 
   /** What is kept of a spec. Of a temporary child that is nothing of its own: children of one kind share it. */
@@ -108,7 +112,7 @@ class DynamicChildren {
     this.#children.delete(this.process.node.keyOf(child.pid));
   }
 
-  async exited(pid: Pid, reason: ExitReason): Promise<"ok" | "stop"> {
+  exited(pid: Pid, reason: ExitReason): Outcome | Promise<Outcome> {
     const child = this.#children.get(this.process.node.keyOf(pid));
     if (child === undefined || child.restarting) return "ok";
     const { spec } = child;
@@ -120,7 +124,7 @@ class DynamicChildren {
     return "ok";
   }
 
-  async restart(child: Child): Promise<"ok" | "stop"> {
+  async restart(child: Child): Promise<Outcome> {
     const { process, flags } = this;
     const limit = { intensity: flags.maxRestarts, period: flags.maxSeconds };
     const { history, exceeded } = addRestart(this.#history, process.node.clock.now(), limit);
@@ -144,7 +148,7 @@ class DynamicChildren {
     return "ok";
   }
 
-  async tryAgain(child: Child): Promise<"ok" | "stop"> {
+  tryAgain(child: Child): Outcome | Promise<Outcome> {
     const still = this.#children.get(this.process.node.keyOf(child.pid)) === child;
     return still && child.restarting ? this.restart(child) : "ok";
   }
@@ -252,12 +256,16 @@ const server: GenServerModule<DynamicChildren, DynamicArg> = {
     return ["ok", children];
   },
 
-  async handleCall([operation, argument]: readonly [string, unknown], _from, children) {
+  handleCall([operation, argument]: readonly [string, unknown], _from, children) {
     switch (operation) {
-      case "start_child":
-        return ["reply", await children.start(argument as FullChildSpec), children];
+      case "start_child": {
+        const started = children.start(argument as FullChildSpec);
+        return started instanceof Promise
+          ? started.then((result) => ["reply", result, children] as const)
+          : ["reply", started, children];
+      }
       case "terminate_child":
-        return ["reply", await children.terminate(argument), children];
+        return children.terminate(argument).then((result) => ["reply", result, children] as const);
       case "count_children":
         return ["reply", children.count(), children];
       default: {
@@ -274,11 +282,11 @@ const server: GenServerModule<DynamicChildren, DynamicArg> = {
     }
   },
 
-  async handleInfo(message, children) {
-    let outcome: "ok" | "stop" = "ok";
-    if (message instanceof TryAgain) outcome = await children.tryAgain(message.child);
+  handleInfo(message, children) {
+    let outcome: Outcome | Promise<Outcome> = "ok";
+    if (message instanceof TryAgain) outcome = children.tryAgain(message.child);
     else if (Array.isArray(message) && message[0] === "EXIT" && message[1] instanceof Pid)
-      outcome = await children.exited(message[1], message[2]);
+      outcome = children.exited(message[1], message[2]);
     else {
       children.process.node.report({
         kind: "notice",
@@ -288,7 +296,9 @@ const server: GenServerModule<DynamicChildren, DynamicArg> = {
         metadata: { message },
       });
     }
-    return outcome === "stop" ? ["stop", "shutdown", children] : ["noreply", children];
+    const step = (result: Outcome) =>
+      result === "stop" ? (["stop", "shutdown", children] as const) : (["noreply", children] as const);
+    return outcome instanceof Promise ? outcome.then(step) : step(outcome);
   },
 
   async terminate(_reason, children) {

@@ -132,11 +132,14 @@ export class WebSocketListener {
     timer.unref();
     node
       .run(() => this.#connect(target, request, socket as NetSocket, head, url, params))
-      .catch((error: unknown) => {
-        this.#host.notice("error", "connect crashed", error);
-        refuse(socket, 500);
-      })
-      .finally(() => clearTimeout(timer));
+      .then(
+        () => clearTimeout(timer),
+        (error: unknown) => {
+          clearTimeout(timer);
+          this.#host.notice("error", "connect crashed", error);
+          refuse(socket, 500);
+        },
+      );
   };
 
   async #connect(
@@ -148,7 +151,8 @@ export class WebSocketListener {
     params: Readonly<Record<string, string>>,
   ): Promise<void> {
     const host = this.#host;
-    const shaken = await this.#check(target, request, url, params);
+    const checked = this.#check(target, request, url, params);
+    const shaken = checked instanceof Promise ? await checked : checked;
     if (!shaken.ok) {
       if (!target.options.refuseByClose || shaken.reason === undefined)
         return refuse(netSocket, shaken.status, shaken.body);
@@ -172,12 +176,12 @@ export class WebSocketListener {
   }
 
   /** Everything that is looked at before a handshake is answered, in Phoenix's order (C-054). */
-  async #check(
+  #check(
     target: Listening,
     request: IncomingMessage,
     url: URL,
     params: Readonly<Record<string, string>>,
-  ): Promise<Handshake> {
+  ): Handshake | Promise<Handshake> {
     const host = this.#host;
     if (host.draining) return { ok: false, status: 503, body: "" };
     if (request.method !== "GET") return { ok: false, status: 400, body: "" };
