@@ -28,6 +28,7 @@ await node.run(async () => {
       question: "casts of a two-field object to a server on another thread",
       count: 200_000,
       goal: 1_000_000,
+      byClock: true,
     },
     worlds.map(({ encoding, index }) => ({ name: `by ${encoding}`, run: casts(index) })),
   );

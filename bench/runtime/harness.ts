@@ -1,6 +1,9 @@
 /**
  * Measures alternatives side by side: rounds are interleaved, so that a busy moment of the machine hits all of them,
  * and the median is shown. Each file of this folder answers one question.
+ *
+ * Rates are per second of the process's CPU time, as the operating system counts it, the collector's and the compiler's threads
+ * included: on a machine that does other things as well, seconds that pass say more of those.
  */
 import { createNode, type RuntimeNode } from "simurgh/runtime";
 
@@ -18,6 +21,8 @@ export interface BenchOptions {
   readonly rounds?: number;
   /** Operations per second to reach, for the first contender. */
   readonly goal?: number;
+  /** Seconds that pass count, where several threads work at once. Default: seconds of CPU. */
+  readonly byClock?: boolean;
 }
 
 const median = (values: readonly number[]): number =>
@@ -26,16 +31,23 @@ const median = (values: readonly number[]): number =>
 const perSecond = (value: number): string =>
   value >= 1e6 ? `${(value / 1e6).toFixed(2)} M/s` : `${(value / 1e3).toFixed(0)} k/s`;
 
+/** Seconds, of CPU or of the clock. */
+function seconds(byClock: boolean): number {
+  if (byClock) return performance.now() / 1000;
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
 /** Runs all contenders in turn and prints the median rate of each. */
 export async function compare(options: BenchOptions, contenders: readonly Contender[]): Promise<void> {
-  const { count, rounds = 9, question, goal } = options;
+  const { count, rounds = 9, question, goal, byClock = false } = options;
   const rates = contenders.map((): number[] => []);
   for (let round = -2; round < rounds; round += 1) {
     for (const [index, contender] of contenders.entries()) {
       const operations = Math.ceil(count * (contender.share ?? 1));
-      const from = performance.now();
+      const from = seconds(byClock);
       await contender.run(operations);
-      const rate = operations / ((performance.now() - from) / 1000);
+      const rate = operations / (seconds(byClock) - from);
       // The first two rounds let the optimizer do its work.
       if (round >= 0) rates[index]?.push(rate);
     }
