@@ -267,13 +267,13 @@ describe("stopping", () => {
       const add = async (options: Partial<ChildSpec>, arg: object = {}) =>
         monitor(okPid(await DynamicSupervisor.startChild(sup, child(options, arg))));
       const brutal = await add({ shutdown: "brutal_kill" });
-      const patient = await add({ shutdown: "infinity" }, { trap: true, slow: 60 });
-      const timed = await add({ shutdown: 100 }, { trap: true, slow: 60 });
+      const patient = await add({ shutdown: "infinity" }, { trap: true, slow: 400 });
+      const timed = await add({ shutdown: 5000 }, { trap: true, slow: 400 });
       const overrun = await add({ shutdown: 1 }, { trap: true, slow: 60_000 });
       const from = performance.now();
       await DynamicSupervisor.stop(sup);
       // One after the other would take the sum.
-      expect(performance.now() - from).toBeLessThan(115);
+      expect(performance.now() - from).toBeLessThan(780);
       const reasons = new Map<unknown, unknown>();
       for (let i = 0; i < 5; i += 1) {
         const message = (await next()) as unknown[];
