@@ -1,5 +1,5 @@
 /** Challenges with owners, roles and invitations, and what each may do: over HTTP and in the room, on both databases. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Account, AppServer } from "../support/app-server.js";
 import { type MariaDb, startMariaDb } from "../support/mariadb.js";
 import { answer, Participant, type RefusedError } from "../support/phoenix-client.js";
@@ -30,6 +30,17 @@ for (const database of ["SQLite", "MariaDB"] as const) {
     afterAll(async () => {
       await server?.stop();
       await mariadb?.stop();
+    });
+
+    /** Somebody in a room; they leave when the test is over, however it ends. */
+    const everybody: Participant[] = [];
+    const participant = (who: Account, id: number): Participant => {
+      const one = new Participant(server, who.token, id);
+      everybody.push(one);
+      return one;
+    };
+    afterEach(() => {
+      for (const one of everybody.splice(0)) one.leave();
     });
 
     async function ask<T = unknown>(who: Account, method: string, path: string, body?: unknown) {
@@ -70,7 +81,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
 
     test("only its owner changes a challenge, and those in its room are told", async () => {
       const id = await create();
-      const one = new Participant(server, bob.token, id);
+      const one = participant(bob, id);
       let told: unknown;
       one.channel.on("challenge:changed", (payload: unknown) => {
         told = payload;
@@ -95,7 +106,6 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await ask(bob, "GET", `/api/challenges/${id}?include=details`)).body).toMatchObject({
         role: "edit",
       });
-      one.leave();
     });
 
     test.each([
@@ -114,7 +124,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
 
     test("a deleted challenge is gone, and its room closes", async () => {
       const id = await create();
-      const one = new Participant(server, bob.token, id);
+      const one = participant(bob, id);
       let closed: unknown;
       one.channel.on("room:closed", (payload: unknown) => {
         closed = payload;
@@ -126,7 +136,6 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await ask(ann, "GET", `/api/challenges/${id}`)).status).toBe(404);
       expect((await ask(ann, "DELETE", `/api/challenges/${id}`)).status).toBe(404);
       await waitFor("the channel has ended", () => one.channel.state === "closed");
-      one.leave();
     });
 
     test("a restricted challenge is seen and entered by its owner alone, and open ones by everybody", async () => {
@@ -135,12 +144,10 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       const ids = async (who: Account) =>
         (await ask<{ id: number }[]>(who, "GET", "/api/challenges")).body.map((challenge) => challenge.id);
       expect([(await ids(ann)).includes(id), (await ids(bob)).includes(id)]).toEqual([true, false]);
-      const [mine, theirs] = [new Participant(server, ann.token, id), new Participant(server, bob.token, id)];
+      const [mine, theirs] = [participant(ann, id), participant(bob, id)];
       expect(await mine.join()).toMatchObject({ role: "owner", can_write: true });
       expect(await refusal(theirs)).toMatchObject({ reason: "unauthorized" });
       expect((await ask(bob, "GET", "/api/challenges/1")).status).toBe(200);
-      mine.leave();
-      theirs.leave();
     });
 
     test("a link lets people in with its role, for as long as it is good, and is told once", async () => {
@@ -158,7 +165,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         status: 200,
         body: { challenge_id: id, role: "view" },
       });
-      const one = new Participant(server, bob.token, id);
+      const one = participant(bob, id);
       expect(await one.join()).toMatchObject({ role: "view", can_write: false });
       const told: unknown[] = [];
       one.channel.on("room:access", (payload: unknown) => void told.push(payload));
@@ -181,7 +188,6 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         body: { error: { code: "no_invitation" } },
       });
       expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(200);
-      one.leave();
     });
 
     test.each(["", "x", "' or 1=1 --", "%", "x".repeat(201)])("the token %j opens nothing", async (token) => {
@@ -191,7 +197,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
     test("who is sent away leaves at once and does not come back, not even by a link; others do not notice", async () => {
       const id = await create();
       const cleo = await server.signUp("Cleo");
-      const [one, two] = [new Participant(server, bob.token, id), new Participant(server, cleo.token, id)];
+      const [one, two] = [participant(bob, id), participant(cleo, id)];
       const closed: unknown[] = [];
       one.channel.on("room:closed", (payload: unknown) => void closed.push(payload));
       two.channel.on("room:closed", (payload: unknown) => void closed.push(payload));
@@ -211,13 +217,11 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await ask(bob, "GET", `/api/challenges/${id}?include=details`)).body).toMatchObject({
         role: "edit",
       });
-      one.leave();
-      two.leave();
     });
 
     test("a room that is restricted while people are in it goes on for those who were invited alone", async () => {
       const id = await create();
-      const one = new Participant(server, bob.token, id);
+      const one = participant(bob, id);
       let closed: unknown;
       one.channel.on("room:closed", (payload: unknown) => {
         closed = payload;
@@ -225,7 +229,6 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       await one.join();
       await ask(ann, "PATCH", `/api/challenges/${id}`, { access: "restricted" });
       await waitFor("Bob is out", () => closed);
-      one.leave();
     });
 
     test("an owner cannot be made anything else, and nobody who does not exist anything", async () => {
@@ -282,7 +285,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
     test("what is said in a room reaches everybody in it, is there for those who come later, and is there once", async () => {
       const id = await restricted();
       await accept(bob, (await invite(id, "view")).token);
-      const [one, two] = [new Participant(server, ann.token, id), new Participant(server, bob.token, id)];
+      const [one, two] = [participant(ann, id), participant(bob, id)];
       const heard: { text: string; first_name: string }[] = [];
       two.channel.on("chat:message", (message: (typeof heard)[0]) => void heard.push(message));
       await Promise.all([one.join(), two.join()]);
@@ -300,7 +303,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         key: "k1",
         at: expect.stringMatching(/Z$/),
       });
-      const late = new Participant(server, bob.token, id);
+      const late = participant(bob, id);
       await late.join();
       const { messages } = await answer<{ messages: { text: string }[] }>(
         late.channel.push("chat:history", {}),
@@ -310,11 +313,10 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         late.channel.push("chat:history", { before: first.id }),
       );
       expect(before.messages).toEqual([]);
-      for (const participant of [one, two, late]) participant.leave();
     });
 
     test("a chat takes no more than 2 KiB at a time and five messages at once, and nothing that is no text", async () => {
-      const one = new Participant(server, ann.token, await create());
+      const one = participant(ann, await create());
       const heard: unknown[] = [];
       one.channel.on("chat:message", (message: unknown) => void heard.push(message));
       await one.join();
@@ -345,7 +347,6 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         "what was taken is heard",
         () => heard.length === said.filter((text) => text === "ok").length,
       );
-      one.leave();
     });
   });
 }
