@@ -14,7 +14,12 @@ export interface ListenOptions {
   readonly port: number;
   /** Default: every address of this machine. */
   readonly host?: string;
+  /** Connections that the system keeps until they are accepted. Default 1,024, of which it may take fewer (`somaxconn`). */
+  readonly backlog?: number;
 }
+
+/** As the servers under Phoenix have it: all come back at once when a node goes, and Node's own 511 turn many of them away. */
+const BACKLOG = 1024;
 
 export interface ServerContext {
   readonly endpoint: string;
@@ -80,14 +85,14 @@ export async function makeServer(from: ServerModule | undefined, endpoint: strin
 /** Resolves once connections are accepted; rejects with the system's error. */
 export function listen(
   server: NetServer,
-  { port, host }: ListenOptions,
+  { port, host, backlog = BACKLOG }: ListenOptions,
   how: typeof SHARED | typeof ALONE | undefined,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     // What connections cause must not run as the process that began to listen.
     outside(() => {
-      server.listen({ port, ...(host === undefined ? {} : { host }), ...how }, () => {
+      server.listen({ port, backlog, ...(host === undefined ? {} : { host }), ...how }, () => {
         server.off("error", reject);
         resolve();
       });

@@ -5,7 +5,15 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type ChildSpec, GenServer, type GenServerModule, onExit, self, thisNode } from "simurgh/runtime";
+import {
+  type ChildSpec,
+  GenServer,
+  type GenServerModule,
+  onExit,
+  outside,
+  self,
+  thisNode,
+} from "simurgh/runtime";
 import { metricsText, type NodeMetricsOptions, nodeSamples, processRegistry } from "./metrics.js";
 import type { Source } from "./sample.js";
 import { threadSources } from "./thread-metrics.js";
@@ -39,8 +47,10 @@ async function listen(options: MetricsServerOptions): Promise<Server> {
         () => response.writeHead(503).end(),
       );
   });
-  server.listen(options.port, options.host ?? "127.0.0.1");
-  await once(server, "listening");
+  const listening = once(server, "listening");
+  // What connections cause must not run as the process that began to listen.
+  outside(() => server.listen(options.port, options.host ?? "127.0.0.1"));
+  await listening;
   return server;
 }
 

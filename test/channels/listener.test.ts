@@ -1,9 +1,10 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createServer as createNetServer } from "node:net";
 import { Endpoint, type EndpointOptions } from "simurgh/channels";
 import { createNode, type RuntimeNode, Supervisor } from "simurgh/runtime";
-import { afterEach, describe, expect, test } from "vitest";
-import { checkSharedPort } from "../../src/channels/listener.js";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { checkSharedPort, listen as listenOn } from "../../src/channels/listener.js";
 import { RawClient, startServer, type TestServer } from "./support.js";
 
 const module = new URL("./fixture-socket.ts", import.meta.url);
@@ -148,4 +149,18 @@ describe("options that cannot be", () => {
   ])("%s: refused with what to do instead", async (_what, options, why) => {
     expect(await refusal(options)).toContain(why);
   });
+});
+
+test("the system is asked to keep 1,024 connections, or as many as one says, until they are accepted", async () => {
+  for (const [options, backlog] of [
+    [{ port: 0 }, 1024],
+    [{ port: 0, backlog: 7 }, 7],
+  ] as const) {
+    const server = createNetServer();
+    onTestFinished(() => void server.close());
+    const asked = vi.spyOn(server, "listen");
+    await listenOn(server, options, undefined);
+    expect(asked.mock.calls[0]?.[0]).toMatchObject({ port: 0, backlog });
+    expect(server.listening).toBe(true);
+  }
 });
