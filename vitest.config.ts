@@ -35,6 +35,8 @@ export default defineConfig({
   test: {
     pool: "forks",
     execArgv,
+    // What is waited for comes when the machine gets round to it.
+    expect: { poll: { timeout: 10_000 } },
     // Vitest leaves a core free, which on two is half of them.
     maxWorkers: availableParallelism(),
     projects: [

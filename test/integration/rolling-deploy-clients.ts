@@ -15,7 +15,7 @@ import { waitFor } from "../support/wait.js";
 const [port, token, clientCount, roomCount] = process.argv.slice(2) as [string, string, string, string];
 
 /** Milliseconds between two words of one client, on average. */
-const TYPE_EVERY_MS = 20_000;
+const TYPE_EVERY_MS = 10_000;
 /** Those who go away for good at each `leave`. */
 const LEAVERS = 5;
 const PATIENCE_MS = 120_000;

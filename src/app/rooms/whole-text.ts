@@ -10,8 +10,11 @@
 import type { ChangeSet } from "@codemirror/state";
 import { changesBetween, diff, distance, type Hunk } from "./text-diff.js";
 
-/** Texts remembered of one client: as many as can be under way to it while it types. */
-const REMEMBERED = 8;
+/** Texts remembered of one client: as many as can be under way to it while it types, on a link that is a second long. */
+const REMEMBERED = 64;
+/** Long ones are looked through for each that it sends: of texts that would be more than so many characters, only the newest are kept. */
+const REMEMBERED_LENGTH = 512 * 1024;
+const REMEMBERED_LONG = 8;
 
 /** The texts that a client can have before it, the newest last. Strings are shared, not copied. */
 export class SeenTexts {
@@ -32,7 +35,9 @@ export class SeenTexts {
   }
 
   add(text: string): void {
-    if (this.#texts.at(-1) !== text) this.#texts = [...this.#texts.slice(1 - REMEMBERED), text];
+    if (this.#texts.at(-1) === text) return;
+    const most = Math.max(REMEMBERED_LONG, Math.floor(REMEMBERED_LENGTH / Math.max(1, text.length)));
+    this.#texts = [...this.#texts.slice(1 - Math.min(REMEMBERED, most)), text];
   }
 
   /** A text that was refused: nothing is made of it here. What it has made already is taken back after this. */

@@ -54,3 +54,14 @@ test("a text that comes twice keeps what others did, of which its client was tol
   seen.wrote("hello Bob");
   expect(write(seen, "hello Bob", "Ann: hello Bob")).toBe("Ann: hello Bob");
 });
+
+test("what another has typed while a text was on its way stays, however much it was", () => {
+  const seen = new SeenTexts();
+  seen.add("ann:\n\n\nbob:");
+  let current = "ann:\n\n\nbob:";
+  for (const letter of "the other types thirty letters") {
+    current += letter;
+    seen.add(current);
+  }
+  expect(write(seen, "ann:a\n\n\nbob:", current)).toBe(`ann:a\n\n\nbob:the other types thirty letters`);
+});
