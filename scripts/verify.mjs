@@ -15,8 +15,8 @@ const PROGRAMS = [
   { name: "OpenSSL", any: ["openssl"], packages: ["openssl"] },
   {
     name: "Chromium",
-    any: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
-    packages: ["chromium"],
+    any: ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+    packages: ["chromium-headless-shell"],
   },
 ];
 
