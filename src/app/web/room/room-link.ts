@@ -65,6 +65,7 @@ export class RoomLink implements DocumentLink {
   /** What the others have done and is not shown yet. */
   #updates: Uint8Array[] = [];
   #awareness: unknown[] = [];
+  #peopleChanged = false;
   readonly #pace = new Pace(() => this.#showOthers(), pageClock);
   #sentPosition = "";
   #positionTimer: ReturnType<typeof setTimeout> | undefined;
@@ -196,7 +197,10 @@ export class RoomLink implements DocumentLink {
       const before = this.view.challenge;
       if (before && isChallenge(challenge)) this.#show({ challenge: { ...before, ...challenge } });
     });
-    this.#presence.onSync(() => this.#pace.soon());
+    this.#presence.onSync(() => {
+      this.#peopleChanged = true;
+      this.#pace.soon();
+    });
   }
 
   #join(): void {
@@ -287,7 +291,7 @@ export class RoomLink implements DocumentLink {
     this.#updates = [];
     if (updates.length > 0) this.#document?.receive(updates);
     if (this.#awareness.length > 0) this.#showCursors();
-    this.#showPeople();
+    if (this.#peopleChanged) this.#showPeople();
   }
 
   #showCursors(): void {
@@ -295,6 +299,8 @@ export class RoomLink implements DocumentLink {
     const { peers, changed } = withAwareness(before, this.#awareness, this.#ownId);
     this.#peers = peers;
     this.#awareness = [];
+    // People have the colours of their cursors.
+    this.#peopleChanged = true;
     this.#editor.showPeers(
       changed,
       [...before.keys()].filter((id) => !peers.has(id)),
@@ -309,6 +315,7 @@ export class RoomLink implements DocumentLink {
   }
 
   #showPeople(): void {
+    this.#peopleChanged = false;
     const entries: Presences = this.#presence.list(
       (id: string, entry: { metas: readonly Meta[] }) => [id, entry.metas] as const,
     );
