@@ -35,6 +35,7 @@ import { validate } from "./schema.js";
 import { type Serializer, serializerFor } from "./serializers/index.js";
 import {
   type ChannelSocket,
+  type ChannelSocketValue,
   channelSocket,
   joinedSocket,
   type PushCell,
@@ -72,7 +73,7 @@ export interface ChannelStart {
 interface ChannelState {
   channel: Channel;
   start: ChannelStart | undefined;
-  socket: ChannelSocket;
+  socket: ChannelSocketValue;
   readonly push: PushCell;
   readonly serializer: Serializer;
   readonly wireJoinRef: WireRef;

@@ -50,7 +50,7 @@ export interface PushCell {
 }
 
 /** A channel's socket. The ref is that of its push, whatever the fields say. */
-class ChannelSocketValue implements ChannelSocket {
+export class ChannelSocketValue implements ChannelSocket {
   readonly assigns: Assigns;
   readonly endpoint: string;
   readonly transport: string;
@@ -114,23 +114,22 @@ export const channelSocket = (
   push: PushCell,
   channelPid: Pid,
   assigns: Assigns,
-): ChannelSocket => new ChannelSocketValue(fields, push, channelPid, assigns, false);
+): ChannelSocketValue => new ChannelSocketValue(fields, push, channelPid, assigns, false);
 
 /**
  * @internal What a callback returned, as the socket of this channel: a copy made by spreading is as good as one of `assign`.
  * Undefined when it is no socket, or another channel's.
  */
-export function returnedSocket(returned: unknown, own: ChannelSocket): ChannelSocket | undefined {
-  if (typeof returned !== "object" || returned === null || !(own instanceof ChannelSocketValue))
-    return undefined;
+export function returnedSocket(returned: unknown, own: ChannelSocketValue): ChannelSocketValue | undefined {
+  if (typeof returned !== "object" || returned === null) return undefined;
   const { channelPid, assigns } = returned as Partial<ChannelSocket>;
   if (channelPid !== own.channelPid || typeof assigns !== "object") return undefined;
   return returned instanceof ChannelSocketValue ? returned : own.with(assigns, own.joined);
 }
 
 /** @internal The socket once its channel has joined. */
-export const joinedSocket = (socket: ChannelSocket): ChannelSocket =>
-  socket instanceof ChannelSocketValue ? socket.with(socket.assigns, true) : { ...socket, joined: true };
+export const joinedSocket = (socket: ChannelSocketValue): ChannelSocketValue =>
+  socket.with(socket.assigns, true);
 
 function checkJoined(socket: ChannelSocket, what: string): void {
   if (socket.joined) return;
