@@ -1,15 +1,16 @@
 /** What a thread has in hand: processes, mailboxes, what is on its way to other threads, and how late its event loop is. */
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
-import { mailboxStatistics, nodeStatistics, type RoadStats } from "simurgh/runtime";
+import { mailboxStatistics, nodeStatistics, onExit, type RoadStats, self } from "simurgh/runtime";
 import { counter, gauge, type Source } from "./sample.js";
 
 /** The event loop is looked at that often, in ms. */
 const RESOLUTION_MS = 20;
 
-/** The source of the thread it is made in. The event loop's figures are of the time since the scrape before. */
+/** The source of the thread it is made in; it looks at the event loop until the calling process ends. The event loop's figures are of the time since the scrape before. */
 export function runtimeSource(): Source {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
+  onExit(self(), () => void delay.disable());
   let before = performance.eventLoopUtilization();
   return () => {
     const { processes, timers, runQueue, droppedSends, suppressedReports, roads } = nodeStatistics();
