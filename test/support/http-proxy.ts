@@ -48,8 +48,11 @@ export class HttpProxy {
         upstream.write([`GET ${incoming.url} HTTP/1.1`, ...lines, "", ""].join("\r\n"));
         upstream.pipe(client).pipe(upstream);
       });
-      for (const end of [upstream, client])
-        end.on("error", () => void [upstream.destroy(), client.destroy()]);
+      // A pipe passes on an end, not a death.
+      for (const end of [upstream, client]) {
+        end.on("error", () => {});
+        end.on("close", () => void [upstream.destroy(), client.destroy()]);
+      }
     });
     this.#server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
