@@ -38,8 +38,54 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const OPEN = 0x5b;
+const CLOSE = 0x5d;
 
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+
+/** The index of the quote that ends the text whose first character is at `start`; -1 where JSON has more to say of it, or it does not end. */
+function endOfPlain(text: string, start: number): number {
+  for (let index = start; ; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code === QUOTE) return index;
+    // Not a number: the end of the frame.
+    if (!(code >= 0x20) || code === BACKSLASH) return -1;
+  }
+}
+
+/** The routing fields of a text frame, or undefined when it is not a valid one. */
+export function scanText(text: string): ScannedFrame | undefined {
+  return scanPlain(text) ?? scanAny(text);
+}
+
+/**
+ * A frame as clients write it: no spaces, refs that are texts or null, nothing escaped. Its fields are slices of the frame, which
+ * keep it in memory; a join's topic is kept for long, so that a join is left to `scanAny`.
+ */
+function scanPlain(text: string): ScannedFrame | undefined {
+  if (text.charCodeAt(0) !== OPEN) return undefined;
+  let joinRef: string | null = null;
+  let ref: string | null = null;
+  let topic = "";
+  let event = "";
+  let index = 0;
+  for (let field = 0; field < 4; field += 1) {
+    index += 1;
+    if (text.charCodeAt(index) === QUOTE) {
+      const end = endOfPlain(text, index + 1);
+      if (end < 0) return undefined;
+      const value = text.slice(index + 1, end);
+      if (field === 0) joinRef = value;
+      else if (field === 1) ref = value;
+      else if (field === 2) topic = value;
+      else event = value;
+      index = end + 1;
+    } else if (field < 2 && text.startsWith("null", index)) index += 4;
+    else return undefined;
+    if (text.charCodeAt(index) !== COMMA) return undefined;
+  }
+  if (event === "phx_join") return undefined;
+  return { joinRef, ref, topic, event, payload: text.slice(index + 1) };
+}
 
 /** The index after the string that starts at `start`, or -1 when it does not end. */
 function endOfString(text: string, start: number): number {
@@ -51,8 +97,8 @@ function endOfString(text: string, start: number): number {
   return -1;
 }
 
-/** The routing fields of a text frame, or undefined when it is not a valid one. */
-export function scanText(text: string): ScannedFrame | undefined {
+/** Any frame that the protocol allows. */
+function scanAny(text: string): ScannedFrame | undefined {
   let index = 0;
   while (isSpace(text.charCodeAt(index))) index += 1;
   if (text.charCodeAt(index) !== OPEN) return undefined;
@@ -67,7 +113,7 @@ export function scanText(text: string): ScannedFrame | undefined {
       continue;
     }
     if (code === OPEN || code === 0x7b) return scanWhole(text);
-    if (code === 0x5d || code === 0x7d) return undefined;
+    if (code === CLOSE || code === 0x7d) return undefined;
     if (code === COMMA) commas += 1;
     index += 1;
   }
@@ -123,6 +169,14 @@ export class InvalidFrame extends Error {
 /** The payload of a scanned frame. Elements after the fifth are ignored (C-007). Throws `InvalidFrame`. */
 export function decodePayload(payload: RawPayload): unknown {
   if (typeof payload !== "string") return payload;
+  if (payload.charCodeAt(payload.length - 1) === CLOSE) {
+    try {
+      // Mostly the frame ends with its payload. A slice is parsed where it is; a text put together is copied first.
+      return JSON.parse(payload.slice(0, -1));
+    } catch {
+      // There is more after the payload, or it is none.
+    }
+  }
   try {
     const rest = JSON.parse(`[${payload}`) as unknown[];
     if (rest.length > 0) return rest[0];

@@ -32,11 +32,18 @@ test("C-007 elements after the fifth are ignored", () => {
 });
 
 test("C-007 C-036 a text is a frame exactly when it is an array of five or more", () => {
+  const asClientsWrite = fc.tuple(
+    fc.constantFrom("1", null),
+    fc.constantFrom("22", null),
+    fc.constantFrom("room:1", "phoenix", ""),
+    fc.constantFrom("say", "phx_join"),
+    fc.jsonValue(),
+  );
   const mutated = fc
     .tuple(
-      fc.array(fc.jsonValue(), { maxLength: 7 }),
+      fc.oneof(fc.array(fc.jsonValue(), { maxLength: 7 }), asClientsWrite),
       fc.nat(60),
-      fc.constantFrom("", "[", "]", '"', ",", "\\", "}", "1", "null"),
+      fc.constantFrom("", "[", "]", '"', ",", "\\", "\n", "}", "1", "null", " "),
     )
     .map(([frame, at, junk]) => {
       const text = JSON.stringify(frame);

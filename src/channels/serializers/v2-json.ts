@@ -55,6 +55,18 @@ function binary(
 const refText = (ref: WireRef): string =>
   ref === null ? "" : typeof ref === "object" ? JSON.stringify(ref) : String(ref);
 
+/** As JSON. Most fields are short texts in which nothing is to be escaped: looking at them is cheaper than asking. */
+const quoted = (value: WireRef): string =>
+  typeof value === "string" && isPlain(value) ? `"${value}"` : JSON.stringify(value);
+
+function isPlain(text: string): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return false;
+  }
+  return true;
+}
+
 export const v2Json: Serializer = {
   name: "v2_json",
   takesEncoded: true,
@@ -93,13 +105,10 @@ export const v2Json: Serializer = {
         bytes,
       );
     }
-    return JSON.stringify([
-      joinRef,
-      ref,
-      topic,
-      "phx_reply",
-      { status, response: checkedResponse(status, response) },
-    ]);
+    // Undefined where its own toJSON says so: JSON leaves it out.
+    const json = JSON.stringify(checkedResponse(status, response)) as string | undefined;
+    const body = json === undefined ? "" : `,"response":${json}`;
+    return `[${quoted(joinRef)},${quoted(ref)},${quoted(topic)},"phx_reply",{"status":${quoted(status)}${body}}]`;
   },
 
   encodeBroadcast({ topic, event, payload }: Broadcast): Frame {

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_SERIALIZERS, negotiate } from "../../../src/channels/serializers/index.js";
 import { v1Json } from "../../../src/channels/serializers/v1-json.js";
@@ -20,6 +21,24 @@ describe("protocol 2.0.0", () => {
       '[null,5,"t","phx_reply",{"status":"ok","response":[1]}]',
     );
     expect(v2Json.encodeBroadcast({ topic: "t", event: "e", payload: {} })).toBe('[null,null,"t","e",{}]');
+  });
+
+  test("C-008 C-012 a reply is the same JSON whatever its fields are made of", () => {
+    const ref = fc.oneof(fc.string({ unit: "binary" }), fc.integer(), fc.constant(null), fc.boolean());
+    const text = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.constantFrom("room:1", '"', "\\", "\n", "\u007f", "é"),
+    );
+    fc.assert(
+      fc.property(ref, ref, text, text, fc.jsonValue(), (joinRef, own, topic, status, response) => {
+        expect(v2Json.encodeReply(joinRef, own, topic, status, response)).toBe(
+          JSON.stringify([joinRef, own, topic, "phx_reply", { status, response }]),
+        );
+      }),
+    );
+    expect(v2Json.encodeReply("1", "2", "t", "ok", { toJSON: () => undefined })).toBe(
+      '["1","2","t","phx_reply",{"status":"ok"}]',
+    );
   });
 
   test.each([["a text"], [5], [null], [[1]], [undefined], [true]])(
