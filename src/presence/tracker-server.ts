@@ -722,7 +722,8 @@ function receive(tracker: Tracker, wire: unknown): void {
     }
     return;
   }
-  meetSibling(tracker, message.ref);
+  // One that ends is none that could be missed later.
+  if (message.kind !== "goodbye") meetSibling(tracker, message.ref);
   perform(tracker, core.receive(message, now()));
 }
 
