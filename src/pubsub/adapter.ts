@@ -62,6 +62,15 @@ export interface AdapterHealth {
   readonly duplicates: number;
 }
 
+/** How far what a sender sends has come: the number of its last message in a stream that was handed in. */
+export interface Position {
+  readonly slot: number;
+  readonly node: string;
+  readonly incarnation: string;
+  readonly stream: string;
+  readonly last: number;
+}
+
 export interface Adapter {
   /** Unique in the cluster. */
   nodeName(): string;
@@ -78,6 +87,15 @@ export interface Adapter {
    * returned resolves when what others send from now on arrives; undefined when it does already.
    */
   interest?(slot: number, wanted: boolean): Promise<void> | undefined;
+  /**
+   * Slots go from one thread of this node to another, see handover.ts: what others send on them waits here from now on, at both.
+   * Gives how far it had come.
+   */
+  hold?(slots: readonly number[]): readonly Position[];
+  /** It is over: what has waited is handed in, but for what the thread that had the slots before has delivered. */
+  release?(delivered: readonly Position[]): void;
+  /** Resolves when the engine has all that was sent, and all that it had for this thread has arrived; or soon, when it is away. */
+  settled?(): Promise<void>;
   /** Undefined where there is no engine. */
   health?(): AdapterHealth | undefined;
   /** PubSub ends. What was handed over before must still be sent; resolves when it is. */

@@ -9,7 +9,7 @@
 import { randomBytes } from "node:crypto";
 import { Packr } from "msgpackr";
 import type { Clock } from "simurgh/runtime";
-import type { AdapterEvent } from "./adapter.js";
+import type { AdapterEvent, Position } from "./adapter.js";
 
 export const ENVELOPE_VERSION = 1;
 
@@ -120,7 +120,9 @@ function makeRoom(known: Map<string, unknown>): void {
 
 /** Holds what arrives against what arrived before. */
 export class Receiver {
-  readonly #own: { readonly node: string; readonly life: string; readonly incarnation: string };
+  readonly #own: { readonly node: string; readonly life: string };
+  /** How the incarnations of this node's threads begin. */
+  readonly #ownLife: string;
   readonly #tell: (event: AdapterEvent) => void;
   readonly #clock: Pick<Clock, "now">;
   readonly #senders = new Map<string, Heard>();
@@ -133,11 +135,12 @@ export class Receiver {
   lost = 0;
 
   constructor(
-    own: { readonly node: string; readonly life: string; readonly incarnation: string },
+    own: { readonly node: string; readonly life: string },
     tell: (event: AdapterEvent) => void,
     clock: Pick<Clock, "now"> = performance,
   ) {
     this.#own = own;
+    this.#ownLife = `${own.life}/`;
     this.#tell = tell;
     this.#clock = clock;
   }
@@ -160,7 +163,8 @@ export class Receiver {
   }
 
   judge({ node, incarnation, stream: name, sequence }: Envelope): Verdict {
-    if (incarnation === this.#own.incarnation) return "echo";
+    // Also what another thread of this node sent, as owner of a slot that was this one's, or will be: it has been delivered here.
+    if (incarnation.startsWith(this.#ownLife)) return "echo";
     const sender = this.#senders.get(incarnation) ?? this.#meet(node, incarnation);
     const stream = sender.streams.get(name);
     if (stream !== undefined && sequence <= stream.last) {
@@ -182,6 +186,20 @@ export class Receiver {
     stream.last = sequence;
     stream.paused = false;
     return "deliver";
+  }
+
+  /** How far the stream of each sender has come. */
+  positions(stream: string): Omit<Position, "slot">[] {
+    return [...this.#senders].flatMap(([incarnation, { node, streams }]) => {
+      const known = streams.get(stream);
+      return known === undefined ? [] : [{ node, incarnation, stream, last: known.last }];
+    });
+  }
+
+  /** What came up to there was received elsewhere: it is known, and no gap. */
+  skipTo({ node, incarnation, stream, last }: Position): void {
+    const { streams } = this.#senders.get(incarnation) ?? this.#meet(node, incarnation);
+    streams.set(stream, { last: Math.max(last, streams.get(stream)?.last ?? 0), paused: false });
   }
 
   /** A stream is no longer received: what is missed of it is no gap. */

@@ -5,15 +5,18 @@
  * concerned and finished by all before the next. Topics of slots that stay notice nothing.
  *
  *   1 hold     each thread keeps back what it publishes to the moving slots, and marks its roads to the losing threads
- *   2 export   a losing thread has seen every mark: all that was sent is delivered. It hands over its subscriptions, and marks
- *              its roads to all threads
- *   3 settled  each thread has seen those marks: nothing delivered before can be overtaken by what comes after
- *   4 commit   gaining threads first: they take up the subscriptions; each thread publishes what it kept back
+ *   2 listen   gaining threads listen to what other nodes send on them, and keep it back
+ *   3 export   a losing thread has seen every mark: all that was sent is delivered, and is with the engine. It hands over its
+ *              subscriptions and how far it has heard the other nodes, and marks its roads to all threads
+ *   4 settled  each thread has seen those marks: nothing delivered before can be overtaken by what comes after
+ *   5 commit   gaining threads first: they take up the subscriptions; each thread publishes what it kept back, and goes on
+ *              hearing the other nodes where the one before has left off
  *
  * Whoever conducts (`reassign`) is watched: when it ends half-way, or a thread does not answer in time, all go on with the
  * owners they had. Not for frequent use: each time costs a few turns of every thread.
  */
 import { ExitSignal, GenServer, type Pid, sleep, thisNode } from "simurgh/runtime";
+import type { Position } from "./adapter.js";
 import { slot } from "./slot.js";
 
 export interface MovedSubscription {
@@ -24,14 +27,19 @@ export interface MovedSubscription {
 
 export type HandoverStep =
   | readonly ["hold", move: number, conductor: Pid, slots: readonly number[], losing: readonly number[]]
+  | readonly ["listen", move: number, slots: readonly number[]]
   | readonly ["export", move: number, threads: readonly number[]]
   | readonly ["settled", move: number, losing: readonly number[]]
-  | readonly [
-      "commit",
-      move: number,
-      owners: readonly number[] | undefined,
-      subscriptions: readonly MovedSubscription[],
-    ];
+  | readonly ["commit", move: number, owners: readonly number[] | undefined, exported: Exported];
+
+/** What a thread hands over with its slots. */
+export interface Exported {
+  readonly subscriptions: readonly MovedSubscription[];
+  /** Of what other nodes sent: what it has delivered. */
+  readonly positions: readonly Position[];
+}
+
+export const NOTHING: Exported = { subscriptions: [], positions: [] };
 
 /** The answer of one that has not taken the step before: it has been restarted meanwhile. */
 export const NOT_HELD = "not held";
@@ -112,26 +120,34 @@ export async function reassign({
     if (answer === NOT_HELD) throw new ExitSignal(["restarted", thread]);
     return answer;
   };
-  const exported = new Map<number, readonly MovedSubscription[]>();
+  const exported = new Map<number, Exported>();
   try {
     await Promise.all(threads.map((thread) => ask(thread, ["hold", move, conductor, slots, losing])));
+    await Promise.all(
+      gaining.map((thread) => ask(thread, ["listen", move, slots.filter((number) => to[number] === thread)])),
+    );
     await Promise.all(
       losing.map(async (thread) => exported.set(thread, await ask(thread, ["export", move, threads]))),
     );
     await Promise.all(threads.map((thread) => ask(thread, ["settled", move, losing])));
   } catch (error) {
     // Back to where everything was: who has handed something over takes it back, who has died begins with that anyway.
-    await Promise.allSettled(threads.map((thread) => ask(thread, ["commit", move, from, []])));
+    await Promise.allSettled(threads.map((thread) => ask(thread, ["commit", move, from, NOTHING])));
     return ["error", error instanceof ExitSignal ? error.reason : String(error)];
   }
   onCommit();
-  const all = [...exported.values()].flat();
-  const commit = (some: readonly number[], mine: (thread: number) => readonly MovedSubscription[]) =>
+  const all = [...exported.values()];
+  const commit = (some: readonly number[], mine: (thread: number) => Exported) =>
     Promise.all(some.map((thread) => tell(() => ask(thread, ["commit", move, to, mine(thread)]))));
-  await commit(gaining, (thread) => all.filter(({ topic }) => to[slot(topic)] === thread));
+  await commit(gaining, (thread) => ({
+    subscriptions: all.flatMap(({ subscriptions }) =>
+      subscriptions.filter(({ topic }) => to[slot(topic)] === thread),
+    ),
+    positions: all.flatMap(({ positions }) => positions.filter((at) => to[at.slot] === thread)),
+  }));
   await commit(
     threads.filter((thread) => !gaining.includes(thread)),
-    () => [],
+    () => NOTHING,
   );
   return "ok";
 }

@@ -75,6 +75,10 @@ export interface Holding {
   readonly slots: ReadonlySet<number>;
   readonly conductor: Ref;
   readonly kept: Kept[];
+  /** Slots that come here. */
+  gained: readonly number[];
+  /** Who has asked this thread to hand over its slots, and which threads are to hear of it. */
+  leaving: { readonly from: From; readonly threads: readonly number[] } | undefined;
   /** The subscriptions that are on their way: nobody is here any more who could be told. */
   exported: readonly MovedSubscription[] | undefined;
   readonly over: Promise<void>;
@@ -155,6 +159,9 @@ export function elsewhere({ owners: { current } }: Instance, topic: string): num
   const owner = current[slot(topic)] as number;
   return owner === thisNode().index ? undefined : owner;
 }
+
+export const ownsSlot = ({ owners: { current } }: Instance, number: number): boolean =>
+  current === undefined || current[number] === thisNode().index;
 
 export function notice(
   level: "debug" | "info" | "warning" | "error",

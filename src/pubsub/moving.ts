@@ -1,8 +1,8 @@
 /** This thread's part in a move of topics; handover.ts tells the steps and conducts them. */
-import { demonitor, GenServer, monitor, send, thisNode } from "simurgh/runtime";
-import type { PublishResult } from "./adapter.js";
-import type { HandoverStep, Mark, MovedSubscription } from "./handover.js";
-import { elsewhere, type Holding, type Instance, type Published } from "./instance.js";
+import { demonitor, GenServer, monitor, outside, type Pid, send, thisNode } from "simurgh/runtime";
+import type { Position, PublishResult } from "./adapter.js";
+import type { Exported, HandoverStep, Mark, MovedSubscription } from "./handover.js";
+import { elsewhere, type Holding, type Instance, ownsSlot, type Published } from "./instance.js";
 import { add, fromThread, released } from "./requests.js";
 import { slot } from "./slot.js";
 
@@ -29,6 +29,8 @@ export function hold(
     slots: new Set(slots),
     conductor: monitor(conductor),
     kept: [],
+    gained: [],
+    leaving: undefined,
     exported: undefined,
     over,
     release,
@@ -37,29 +39,52 @@ export function hold(
   mark(state.name, losing, ["mark", move, "in", thisNode().index]);
 }
 
-export function exported(
-  state: Instance,
-  move: number,
-  threads: readonly number[],
-): readonly MovedSubscription[] {
-  const moved: MovedSubscription[] = [];
+/** Resolves when what other nodes send on slots that come here arrives here, too, and waits for what comes before it. */
+export async function listen(
+  { adapter, holding, interest, pending }: Instance,
+  slots: readonly number[],
+): Promise<void> {
+  (holding as Holding).gained = slots;
+  adapter.hold?.(slots);
+  for (const number of slots) interest(number, true);
+  await Promise.all(slots.map((number) => pending.get(number)));
+}
+
+/**
+ * What the other threads sent has been delivered here. Sees to it that the engine has it, too, and tells `me`, behind all that the
+ * engine had for this thread, how far that is: from there on the next owner goes on.
+ */
+export async function leaveOff(state: Instance, me: Pid, move: number): Promise<void> {
+  const { adapter, holding } = state;
+  await adapter.settled?.();
+  // The move has been given up meanwhile.
+  if (holding === undefined || state.holding !== holding) return;
+  const mine = [...holding.slots].filter((number) => ownsSlot(state, number));
+  const positions = adapter.hold?.(mine) ?? [];
+  outside(() => send(me, ["left off", move, positions]));
+}
+
+/** Hands over the subscriptions, once all that was to be delivered to them has been. */
+export function exported(state: Instance, move: number, positions: readonly Position[]): void {
   const { table, holding } = state;
+  if (holding?.leaving === undefined) return;
+  const moved: MovedSubscription[] = [];
   for (const topic of [...table.topics()]) {
-    if (!holding?.slots.has(slot(topic)) || elsewhere(state, topic) !== undefined) continue;
+    if (!holding.slots.has(slot(topic)) || elsewhere(state, topic) !== undefined) continue;
     for (const { pid, metadata } of [...(table.view(topic)?.subscriptions() ?? [])]) {
       moved.push({ topic, pid, metadata });
       table.remove(topic, pid);
     }
   }
-  if (holding !== undefined) holding.exported = moved;
-  mark(state.name, threads, ["mark", move, "out", thisNode().index]);
-  return moved;
+  holding.exported = moved;
+  mark(state.name, holding.leaving.threads, ["mark", move, "out", thisNode().index]);
+  GenServer.reply(holding.leaving.from, { subscriptions: moved, positions } satisfies Exported);
 }
 
 export function commit(
   state: Instance,
   owners: readonly number[] | undefined,
-  subscriptions: readonly MovedSubscription[],
+  { subscriptions, positions }: Exported,
 ): void {
   const { holding } = state;
   state.owners.current = owners;
@@ -75,6 +100,8 @@ export function commit(
     else released(state, request);
     if (from !== undefined) GenServer.reply(from, "ok");
   }
+  state.adapter.release?.(positions);
+  for (const number of holding?.gained ?? []) if (!state.table.hasSlot(number)) state.interest(number, false);
   holding?.release();
   for (const pid of state.ownersWatchers.values()) send(pid, OWNERS_CHANGED);
 }

@@ -12,11 +12,11 @@ import {
   thisNode,
   trapExit,
 } from "simurgh/runtime";
-import type { Adapter, AdapterEvent } from "./adapter.js";
+import type { Adapter, AdapterEvent, Position } from "./adapter.js";
 import { adapterEvent } from "./adapter-events.js";
 import { localAdapter } from "./adapters/local.js";
 import { fromElsewhere } from "./delivery.js";
-import { type HandoverStep, type Mark, NOT_HELD } from "./handover.js";
+import { type HandoverStep, type Mark, NOT_HELD, NOTHING } from "./handover.js";
 import {
   type Forwarded,
   type Instance,
@@ -27,7 +27,7 @@ import {
   type Subscribing,
   topicOf,
 } from "./instance.js";
-import { commit, exported, hold, keeps } from "./moving.js";
+import { commit, exported, hold, keeps, leaveOff, listen } from "./moving.js";
 import { fromThread, subscribing } from "./requests.js";
 import { slot } from "./slot.js";
 
@@ -89,9 +89,12 @@ const server: GenServerModule<
         break;
       case "export":
         if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
-        state.marks.expect(request[1], "in", request[2], () =>
-          GenServer.reply(from, exported(state, request[1], request[2])),
-        );
+        state.holding.leaving = { from, threads: request[2] };
+        state.marks.expect(request[1], "in", request[2], () => void leaveOff(state, self(), request[1]));
+        return ["noreply", state];
+      case "listen":
+        if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
+        void listen(state, request[2]).then(() => GenServer.reply(from, "ok"));
         return ["noreply", state];
       case "settled":
         if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
@@ -127,7 +130,7 @@ const server: GenServerModule<
     switch (message[0]) {
       case "DOWN":
         // Who conducted a move has ended half-way.
-        if (state.holding?.conductor.equals(message[1])) commit(state, state.owners.current, []);
+        if (state.holding?.conductor.equals(message[1])) commit(state, state.owners.current, NOTHING);
         else state.table.removeProcess(message[3] as Pid);
         break;
       case "remote":
@@ -135,6 +138,10 @@ const server: GenServerModule<
         state.inbox.bytes -= message[4] as number;
         state.counts.fromOthers += 1;
         fromElsewhere(state, message[1], message[2], message[3]);
+        break;
+      case "left off":
+        if (state.holding?.move === message[1])
+          exported(state, message[1] as number, message[2] as readonly Position[]);
         break;
       case "adapter":
         adapterEvent(state, message[1] as AdapterEvent);

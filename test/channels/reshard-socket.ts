@@ -1,4 +1,4 @@
-/** The socket of reshard.test.ts and reshard-faults.test.ts: rooms that say in which thread they are, and who is in them. */
+/** The socket of the tests of `Endpoint.reshard`: rooms that say in which thread they are, and who is in them. */
 import {
   assign,
   type ChannelSocket,
@@ -7,12 +7,13 @@ import {
   joined,
   noreply,
   ok,
+  push,
   reply,
 } from "simurgh/channels";
 import { definePresence } from "simurgh/presence";
 import { type ChildSpec, send, thisNode } from "simurgh/runtime";
 
-export const presence = definePresence({ name: "ReshardPresence" });
+export const presence = definePresence({ name: "ReshardPresence", leaveGraceMs: 20_000 });
 
 export const shardTree = (_args: unknown, { pubsub }: { pubsub: string }): ChildSpec[] => [
   presence.childSpec({ pubsub }),
@@ -26,6 +27,7 @@ const room = defineChannel("room:*", {
   handleIn: { echo: (payload: unknown, socket: ChannelSocket) => reply("ok", payload, socket) },
   async handleInfo(_message, socket: ChannelSocket) {
     await presence.track(socket, socket.assigns.name as string, {});
+    push(socket, "presence_state", await presence.list(socket));
     return noreply(socket);
   },
 });

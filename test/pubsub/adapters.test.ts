@@ -11,6 +11,7 @@ import {
   PubSub,
   Receiver,
   Sender,
+  slot,
   startHub,
 } from "simurgh/pubsub";
 
@@ -308,4 +309,50 @@ describe("the road between nodes", () => {
       expect(receiver.judge(message)).toBe("deliver");
     });
   });
+});
+
+test("a slot goes from one thread of a node to another: what others send waits meanwhile, and is handed in once, in order, by the next owner", async () => {
+  const network = new MemoryNetwork();
+  const node = createNode();
+  const topic = "room:1";
+  await node.run(async () => {
+    const open = async (name: string, thread: number) => {
+      const heard: unknown[] = [];
+      const make = network.adapter(name, { life: `life of ${name}`, thread, leads: thread === 0 });
+      const adapter = await make(
+        (_topic, message) => void heard.push(message),
+        () => {},
+        { messages: 0, bytes: 0 },
+      );
+      return { adapter, heard };
+    };
+    const [other, former, next] = [await open("other", 0), await open("here", 0), await open("here", 1)];
+    const arrived = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    const said = async (n: number): Promise<void> => {
+      other.adapter.broadcast(topic, n, "d");
+      await arrived();
+    };
+    await former.adapter.interest?.(slot(topic), true);
+    await said(1);
+    next.adapter.hold?.([slot(topic)]);
+    await next.adapter.interest?.(slot(topic), true);
+    await said(2);
+    former.adapter.broadcast(topic, "of the former owner, who has delivered it here", "d");
+    await former.adapter.settled?.();
+    const positions = former.adapter.hold?.([slot(topic)]) ?? [];
+    await said(3);
+    expect([former.heard, next.heard]).toEqual([[1, 2], []]);
+    next.adapter.release?.(positions);
+    await said(4);
+    expect(next.heard).toEqual([3, 4]);
+    // The move is given up: it goes on where it was.
+    former.adapter.release?.([]);
+    await said(5);
+    expect(former.heard).toEqual([1, 2, 3, 4, 5]);
+    for (const { adapter } of [former, next]) {
+      expect(adapter.health?.()).toMatchObject({ gaps: 0, lost: 0 });
+      await adapter.stop?.();
+    }
+  });
+  await node.stop();
 });

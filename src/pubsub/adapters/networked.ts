@@ -19,6 +19,7 @@ import type {
   AdapterStatus,
   Deliver,
   Inbox,
+  Position,
   PublishResult,
   TellEvent,
 } from "../adapter.js";
@@ -59,7 +60,7 @@ export interface NetworkedOptions extends Place {
 
 /** The engine is asked how far it is when so much has been sent since. */
 const ASK_AFTER_BYTES = 64 * 1024;
-/** The longest that a subscriber waits for the engine. */
+/** The longest that a subscriber, or a move of topics, waits for the engine. */
 const LISTEN_MS = 2000;
 /** How often a pulse that is not heard is given more time, as long as other things arrive. */
 const PATIENCE_WITH_BACKLOG = 5;
@@ -115,6 +116,8 @@ class Networked implements Adapter {
   #arrivals = 0;
   #cancelPulse: (() => void) | undefined;
   #cancelCheck: (() => void) | undefined;
+  /** While slots move: theirs, and what has come on them. */
+  #held: { readonly slots: Set<number>; readonly waiting: Uint8Array[]; bytes: number } | undefined;
   readonly #counts = {
     sent: 0,
     sentBytes: 0,
@@ -306,31 +309,62 @@ class Networked implements Adapter {
 
   // ---------------------------------------------------------------- in
 
+  #channelsOf(number: number): readonly string[] {
+    return [`b.${number}`, `n.${channelToken(this.#options.nodeName)}.${number}`];
+  }
+
   #listen(number: number): Promise<void> {
     const link = this.#link as Link;
-    const receive = (bytes: Uint8Array): void => this.#receive(bytes);
-    const both = Promise.all([
-      link.listen(`b.${number}`, receive),
-      link.listen(`n.${channelToken(this.#options.nodeName)}.${number}`, receive),
-    ]);
+    const receive = (bytes: Uint8Array): void => this.#receive(number, bytes);
+    return this.#soon(this.#channelsOf(number).map((channel) => link.listen(channel, receive)));
+  }
+
+  /** Resolves when the engine has done all of it, or does not get to it. */
+  #soon(asked: readonly Promise<void>[]): Promise<void> {
     return new Promise((resolve) => {
       const cancel = this.#clock.alarm(LISTEN_MS, resolve);
       const done = (): void => {
         cancel();
         resolve();
       };
-      both.then(done, done);
+      Promise.all(asked).then(done, done);
     });
   }
 
   #drop(number: number): void {
-    for (const channel of [`b.${number}`, `n.${channelToken(this.#options.nodeName)}.${number}`]) {
+    for (const channel of this.#channelsOf(number)) {
       this.#link?.unlisten(channel);
       this.#receiver.pause(channel);
     }
   }
 
-  #receive(bytes: Uint8Array): void {
+  hold(slots: readonly number[]): readonly Position[] {
+    this.#held ??= { slots: new Set(), waiting: [], bytes: 0 };
+    for (const slot of slots) this.#held.slots.add(slot);
+    return slots.flatMap((slot) =>
+      this.#channelsOf(slot).flatMap((stream) =>
+        this.#receiver.positions(stream).map((position) => ({ slot, ...position })),
+      ),
+    );
+  }
+
+  release(delivered: readonly Position[]): void {
+    const waiting = this.#held?.waiting ?? [];
+    this.#held = undefined;
+    for (const position of delivered) this.#receiver.skipTo(position);
+    for (const bytes of waiting) this.#take(bytes);
+  }
+
+  /** What the engine had for this thread comes before its answer that it listens to one more channel. */
+  async settled(): Promise<void> {
+    const link = this.#link;
+    if (link === undefined || this.#status === "down" || this.#stopped) return;
+    const channel = `${this.#ownChannel}.settled`;
+    await this.#soon([link.flushed(), link.listen(channel, () => {})]);
+    link.unlisten(channel);
+  }
+
+  #receive(number: number, bytes: Uint8Array): void {
     if (this.#stopped) return;
     this.#arrivals += 1;
     if (this.#isBehind(bytes.length)) {
@@ -338,6 +372,14 @@ class Networked implements Adapter {
       this.#counts.droppedBehind += 1;
       return;
     }
+    const held = this.#held;
+    if (held?.slots.has(number) === true) {
+      held.waiting.push(bytes);
+      held.bytes += bytes.length;
+    } else this.#take(bytes);
+  }
+
+  #take(bytes: Uint8Array): void {
     const envelope = this.#receiver.open(bytes);
     if (envelope === undefined || this.#receiver.judge(envelope) !== "deliver") return;
     this.#counts.received += 1;
@@ -347,7 +389,8 @@ class Networked implements Adapter {
   /** Whether so much waits here that nothing may be added; from then on until half of it is delivered. */
   #isBehind(more = 0): boolean {
     const { maxWaiting, maxWaitingBytes } = this.#options;
-    const { messages, bytes } = this.#inbox;
+    const messages = this.#inbox.messages + (this.#held?.waiting.length ?? 0);
+    const bytes = this.#inbox.bytes + (this.#held?.bytes ?? 0);
     const was = this.#behind;
     this.#behind = was
       ? messages > maxWaiting / 2 || bytes > maxWaitingBytes / 2
