@@ -15,6 +15,13 @@ const [major = 0] = process.versions.node.split(".").map(Number);
 const sharesPorts = major >= 24;
 /** Needs several gateway threads. */
 const GATEWAYS = "test/channels/gateways.test.ts";
+/** What goes over the wire. The other tests of the channels look into the one thread they run in. */
+const WIRE = [
+  "test/channels/{endpoint,fuzz,interop,presence,reshard,reshard-faults,wire}.test.ts",
+  "test/channels/transports/*.test.ts",
+];
+/** Where one gateway has been tested, on another Node: the wire is tested with several only. */
+const severalOnly = sharesPorts && process.env.SIMURGH_SEVERAL_GATEWAYS_ONLY === "1";
 
 /** They load the machine or watch how long something takes; the other suites mostly wait, and share it. */
 const ALONE = [
@@ -45,7 +52,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/integration/**", "test/e2e/**", GATEWAYS],
+          exclude: ["test/integration/**", "test/e2e/**", GATEWAYS, ...(severalOnly ? WIRE : [])],
           testTimeout: 20_000,
           // Starting threads takes long on a busy machine.
           hookTimeout: 60_000,
@@ -66,19 +73,14 @@ export default defineConfig({
           env: { SIMURGH_TEST_ISOLATION: isolation },
         },
       })),
-      // What goes over the wire once more with several gateway threads, where Node lets them share a port. The other tests of the
-      // channels look into the one thread they run in.
+      // The wire once more with several gateway threads, where Node lets them share a port.
       ...(sharesPorts
         ? [
             {
               extends: true as const,
               test: {
                 name: "unit gateways 2",
-                include: [
-                  "test/channels/{endpoint,fuzz,interop,presence,reshard,reshard-faults,wire}.test.ts",
-                  "test/channels/transports/*.test.ts",
-                  GATEWAYS,
-                ],
+                include: [...WIRE, GATEWAYS],
                 testTimeout: 60_000,
                 hookTimeout: 60_000,
                 env: { SIMURGH_TEST_GATEWAYS: "2" },

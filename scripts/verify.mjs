@@ -101,8 +101,14 @@ const onLaterNode = (args, options) =>
 const testOnLaterNode = (what, ...args) =>
   need(
     onLaterNode([bin("vitest", "vitest.mjs"), "run", "--reporter=dot", ...args], {
-      // What is simulated takes the same steps on any Node: all seeds run on the first one, here some.
-      env: { SIMURGH_SEEDS: "200", ...process.env, SIMURGH_REQUIRE_ALL: "1" },
+      // What is simulated takes the same steps on any Node: all seeds run on the first one, here some. The wire is tested with one
+      // gateway there, here with several.
+      env: {
+        SIMURGH_SEEDS: "200",
+        SIMURGH_SEVERAL_GATEWAYS_ONLY: "1",
+        ...process.env,
+        SIMURGH_REQUIRE_ALL: "1",
+      },
       stdio: ["ignore", "inherit", "inherit"],
     }),
     `${what} on Node ${LATER_NODE}`,
