@@ -14,6 +14,7 @@
  * A raw process runs one function and takes messages with `receive`. A behaviour (GenServer, Supervisor) calls
  * `become` to have its handler called with each message instead.
  */
+import { now } from "./clock.js";
 import { outside } from "./context.js";
 import { ExitSignal } from "./errors.js";
 import { type ExitReason, isNormalClass, reasonOfThrow } from "./exit-reason.js";
@@ -204,7 +205,7 @@ export class Process implements Target {
    * Runs turns until the mailbox is empty, the slice is used up, or a turn awaits. Called by the scheduler, with the
    * time; gives the time it ended.
    */
-  slice(start = performance.now()): number {
+  slice(start = now()): number {
     this.#queued = false;
     if (this.#maxQueue !== undefined && this.mailbox.length <= this.#maxQueue.size)
       this.#queueLimit = this.#maxQueue.size;
@@ -219,15 +220,15 @@ export class Process implements Target {
       }
       if (this.#body === undefined && this.mailbox.length === 0) return turnStart;
       this.#turn();
-      const now = performance.now();
-      const duration = now - turnStart;
+      const end = now();
+      const duration = end - turnStart;
       this.turnTimeMs += duration;
       if (duration > this.longestTurnMs) {
         this.longestTurnMs = duration;
         if (duration > longTurnMs) this.#reportLongTurn(duration);
       }
-      turnStart = now;
-      if (now >= sliceEnd) break;
+      turnStart = end;
+      if (end >= sliceEnd) break;
     }
     if (this.alive && !this.#suspended && this.mailbox.length > 0) this.#enqueue();
     return turnStart;
@@ -251,7 +252,7 @@ export class Process implements Target {
     }
     if (isThenable(result)) {
       this.#suspended = true;
-      this.#awaitingSince = performance.now();
+      this.#awaitingSince = now();
       // What these throw is the runtime's own fault, and would be taken for the process's if it were left to the promise.
       const { node } = this;
       result.then(
@@ -266,7 +267,7 @@ export class Process implements Target {
   #turnSettled(): void {
     if (!this.alive) return;
     this.#suspended = false;
-    this.awaitingMs += performance.now() - this.#awaitingSince;
+    this.awaitingMs += now() - this.#awaitingSince;
     if (this.#behaviour === undefined) this.terminate("normal");
     else if (this.mailbox.length > 0) this.#enqueue();
   }

@@ -6,8 +6,10 @@
  * queue is resumed from microtasks, because an awaiting handler must not pay a trip round the event loop for each
  * answer. Microtasks are never used beyond the burst: they would starve I/O.
  */
+import { now } from "./clock.js";
 import { context } from "./context.js";
 import type { Process } from "./process.js";
+import { Ring } from "./ring.js";
 
 export interface SchedulerOptions {
   /** Messages one process may handle in a row. Default 64. */
@@ -20,9 +22,24 @@ export interface SchedulerOptions {
   readonly longTurnMs: number;
 }
 
-const RESOLVED = Promise.resolve();
+/**
+ * A promise that has been kept and whose `then` makes no other one: each costs dearly under the hooks of AsyncLocalStorage,
+ * and nobody waits for the end of a drain.
+ */
+class Kept extends Promise<void> {
+  static override get [Symbol.species](): PromiseConstructor {
+    return Nothing as unknown as PromiseConstructor;
+  }
+}
+class Nothing {
+  constructor(executor: (resolve: () => void, reject: () => void) => void) {
+    executor(ignore, ignore);
+  }
+}
+const ignore = (): void => {};
+const KEPT = Kept.resolve();
 
-const runSlice = (process: Process, now: number): number => process.slice(now);
+const runSlice = (process: Process, start: number): number => process.slice(start);
 
 /** What a node needs of whatever decides who runs next: the thread's own queue, or a simulation's. */
 export interface RunQueue {
@@ -40,10 +57,11 @@ export interface RunQueue {
 export class Scheduler implements RunQueue {
   readonly options: SchedulerOptions;
   readonly #onBug: (error: unknown) => void;
-  #queue: Process[] = [];
-  #head = 0;
+  readonly #queue = new Ring<Process>();
   #burstEnd = 0;
   #inBurst = false;
+  /** The burst has had its time; the immediate that ends it takes the queue up. */
+  #spent = false;
   #draining = false;
   #microtaskQueued = false;
 
@@ -64,63 +82,58 @@ export class Scheduler implements RunQueue {
   }
 
   get length(): number {
-    return this.#queue.length - this.#head;
+    return this.#queue.length;
   }
 
   overdue(): boolean {
-    if (this.#inBurst) return performance.now() >= this.#burstEnd;
+    if (this.#inBurst) return now() >= this.#burstEnd;
     this.#beginBurst();
     return false;
   }
 
-  #beginBurst(): void {
+  /** Gives the time. */
+  #beginBurst(): number {
+    const start = now();
     this.#inBurst = true;
-    this.#burstEnd = performance.now() + this.options.loopMs;
+    this.#spent = false;
+    this.#burstEnd = start + this.options.loopMs;
     setImmediate(this.#nextBurst);
+    return start;
   }
 
   #wake(): void {
     if (!this.#inBurst) this.#beginBurst();
-    else if (performance.now() >= this.#burstEnd) {
-      return; // The immediate that ends this burst takes the queue up.
-    }
+    else if (this.#spent) return;
     this.#microtaskQueued = true;
     // Cheaper than queueMicrotask, which makes an AsyncResource for each callback.
-    void RESOLVED.then(this.#resume);
+    void KEPT.then(this.#resume);
   }
 
   readonly #resume = (): void => {
     this.#microtaskQueued = false;
-    this.#drain();
+    const start = now();
+    if (start < this.#burstEnd) this.#drain(start);
+    else this.#spent = true;
   };
 
   readonly #nextBurst = (): void => {
     this.#inBurst = false;
-    if (this.length === 0) return;
-    this.#beginBurst();
-    this.#drain();
+    if (this.#queue.length > 0) this.#drain(this.#beginBurst());
   };
 
-  #drain(): void {
+  #drain(start: number): void {
     this.#draining = true;
-    let now = performance.now();
-    while (this.#head < this.#queue.length) {
-      const process = this.#queue[this.#head] as Process;
-      this.#head += 1;
-      if (this.#head >= 1024 && this.#head * 2 >= this.#queue.length) {
-        this.#queue = this.#queue.slice(this.#head);
-        this.#head = 0;
-      }
+    let time = start;
+    for (let process = this.#queue.shift(); process !== undefined; process = this.#queue.shift()) {
       try {
-        now = context.run(process, runSlice, process, now);
+        time = context.run(process, runSlice, process, time);
       } catch (error) {
         this.#onBug(error);
       }
-      if (now >= this.#burstEnd) break;
-    }
-    if (this.#head === this.#queue.length) {
-      this.#queue.length = 0;
-      this.#head = 0;
+      if (time >= this.#burstEnd) {
+        this.#spent = true;
+        break;
+      }
     }
     this.#draining = false;
   }

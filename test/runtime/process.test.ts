@@ -545,6 +545,29 @@ describe("fairness", () => {
     });
   });
 
+  test("R-084 a call makes one promise, to which its await adds another, and waking the server adds none", async () => {
+    const { createHook } = await import("node:async_hooks");
+    const node = createNode({ isolation: "none" });
+    await node.run(async () => {
+      const [, pid] = (await GenServer.start({
+        init: () => ["ok", 0],
+        handleCall: (x, _from, state) => ["reply", x, state],
+      })) as ["ok", Pid];
+      let promises = 0;
+      const hook = createHook({
+        init(_id, type) {
+          if (type === "PROMISE") promises += 1;
+        },
+      }).enable();
+      for (let n = 0; n < 100; n += 1) await GenServer.call(pid, n);
+      hook.disable();
+      // The bursts of the scheduler may add a few.
+      expect(promises).toBeGreaterThanOrEqual(200);
+      expect(promises).toBeLessThan(230);
+    });
+    await node.stop();
+  });
+
   test("R-084 X-065 a synchronous handler makes no promise", async () => {
     const { executionAsyncId, createHook } = await import("node:async_hooks");
     const node = createNode({ isolation: "none" });
