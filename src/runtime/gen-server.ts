@@ -23,12 +23,12 @@ import { current, currentIfAny } from "./context.js";
 import { ExitSignal } from "./errors.js";
 import { type ExitReason, sameReason } from "./exit-reason.js";
 import type { Extra, GenServerModule, StartOptions, StartResult } from "./gen-server-module.js";
-import { isolate } from "./isolation.js";
+import { type Isolation, isolate } from "./isolation.js";
 import type { Dest } from "./operations.js";
 import { Pid } from "./pid.js";
 import { Process } from "./process.js";
 import type { AnswerTo, OpenDest, PidOf, RequestOf, ServerRef, Speaks } from "./protocol.js";
-import type { From } from "./request.js";
+import { type From, failureOf, type Question } from "./request.js";
 import { answer, Server } from "./server-loop.js";
 import { CallMessage, CastMessage, SystemMessage } from "./server-messages.js";
 import { isRemoteName, request, resolve } from "./server-request.js";
@@ -62,13 +62,30 @@ function call(
   message: unknown,
   timeout: number = DEFAULT_CALL_TIMEOUT,
 ): Promise<unknown> {
-  const isolation = current("GenServer.call()").node.isolation;
-  return request(
-    server,
-    (from) => new CallMessage(from, isolate(isolation, message)),
-    timeout,
-    () => ["GenServer", "call", [server, message, timeout]],
-  );
+  const caller = current("GenServer.call()");
+  return request(server, new CallQuestion(server, message, timeout, caller.node.isolation), timeout, caller);
+}
+
+class CallQuestion implements Question {
+  readonly #server: unknown;
+  readonly #request: unknown;
+  readonly #timeout: number;
+  readonly #isolation: Isolation;
+
+  constructor(server: unknown, request: unknown, timeout: number, isolation: Isolation) {
+    this.#server = server;
+    this.#request = request;
+    this.#timeout = timeout;
+    this.#isolation = isolation;
+  }
+
+  message(from: From): CallMessage {
+    return new CallMessage(from, isolate(this.#isolation, this.#request));
+  }
+
+  failure(reason: ExitReason, node: number): ExitReason {
+    return failureOf(reason, node, ["GenServer", "call", [this.#server, this.#request, this.#timeout]]);
+  }
 }
 
 function cast<C, M>(server: ServerRef<C, M>, message: M): "ok";
@@ -198,9 +215,12 @@ export const GenServer = {
     reason: ExitReason = "normal",
     timeout: number = Number.POSITIVE_INFINITY,
   ): Promise<"ok"> {
-    const describe = (): unknown => ["GenServer", "stop", [server, reason, timeout]];
+    const question: Question = {
+      message: (from) => new SystemMessage(from, "terminate", reason),
+      failure: (actual, node) => failureOf(actual, node, ["GenServer", "stop", [server, reason, timeout]]),
+    };
     try {
-      await request(server, (from) => new SystemMessage(from, "terminate", reason), timeout, describe);
+      await request(server, question, timeout);
     } catch (thrown) {
       if (
         thrown instanceof ExitSignal &&

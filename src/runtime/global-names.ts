@@ -10,7 +10,7 @@ import { BadArg, ExitSignal } from "./errors.js";
 import type { RuntimeNode } from "./node.js";
 import { Pid, Ref } from "./pid.js";
 import { Process } from "./process.js";
-import { type From, Request } from "./request.js";
+import { type From, type Question, Request } from "./request.js";
 import { termKey } from "./term-key.js";
 
 /** The registered name of the process that keeps the table on each thread. */
@@ -51,17 +51,11 @@ class GlobalNames {
   /** Asks the coordinator. */
   ask(caller: Process, make: (from: From) => Order): Promise<unknown> {
     const road = this.#node.road(COORDINATOR);
-    const failed = (reason: unknown) => [reason, ["global", COORDINATOR]];
-    if (this.#node.index === COORDINATOR) {
-      const { pid } = this.#keeper;
-      return Request.send(caller, pid, this.#keeper, DEADLINE_MS, failed, (from) =>
-        this.#keeper.message(pid, make(from)),
-      );
-    }
+    const question: Question = { message: make, failure: (reason) => [reason, ["global", COORDINATOR]] };
+    if (this.#node.index === COORDINATOR)
+      return Request.send(caller, this.#keeper.pid, question, DEADLINE_MS);
     if (road === undefined) return Promise.reject(new ExitSignal(["nodedown", COORDINATOR]));
-    return Request.sendNamed(caller, road, KEEPER, DEADLINE_MS, failed, (from) =>
-      road.messageNamed(KEEPER, make(from)),
-    );
+    return Request.sendNamed(caller, road, KEEPER, question, DEADLINE_MS);
   }
 
   #handle(order: Order): void {

@@ -260,8 +260,8 @@ export class RuntimeNode implements AliasHome {
 
   // ---------------------------------------------------------------- references and aliases
 
-  newRef(): Ref {
-    const ref = new Ref(this.index, this.creation, this.#nextRef, this);
+  newRef(home: AliasHome = this): Ref {
+    const ref = new Ref(this.index, this.creation, this.#nextRef, home);
     this.#nextRef += 1;
     return ref;
   }

@@ -70,9 +70,11 @@ export class Pid extends Identity {
   }
 }
 
-/** Receives what is sent to an alias of one node: the node itself, or the road to it. */
+/** Receives what is sent to an alias of one node: the node itself, the road to it, or the open request it stands for. */
 export interface AliasHome {
   aliasMessage(ref: Ref, message: unknown): void;
+  /** The ref leaves the thread: messages to it may come from there, by its id. */
+  exported?(ref: Ref): void;
 }
 
 /** A unique reference. As an alias it is also a send target for the process that made it. */
@@ -93,6 +95,17 @@ export class Ref extends Identity {
   /** @internal */
   static home(ref: Ref): AliasHome {
     return ref.#home;
+  }
+
+  /** @internal */
+  static moveHome(ref: Ref, home: AliasHome): void {
+    ref.#home = home;
+  }
+
+  /** @internal The ref's id, for the wire. */
+  static exportedId(ref: Ref): number {
+    ref.#home.exported?.(ref);
+    return ref.id;
   }
 
   /** @internal */

@@ -7,12 +7,12 @@
  */
 import { ExitSignal } from "./errors.js";
 import type { ExitReason } from "./exit-reason.js";
-import type { AliasEntry, Road } from "./node.js";
-import type { Pid, Ref } from "./pid.js";
+import type { Road } from "./node.js";
+import { type AliasHome, Pid, Ref } from "./pid.js";
 import type { Monitor, Process } from "./process.js";
-import type { Target } from "./signal.js";
+import { DEAD, type Target } from "./signal.js";
 import { SmallMap } from "./small-map.js";
-import type { Timer } from "./timers.js";
+import { Timer } from "./timers.js";
 
 /** Whom an answer goes to (OTP: `From`). Opaque; may be kept and answered later, from any process. */
 export class From {
@@ -25,102 +25,121 @@ export class From {
   }
 }
 
-/** Makes the exit reason of a failed request out of why it failed. */
-export type Explain = (reason: ExitReason) => ExitReason;
+/** What is asked. */
+export interface Question {
+  /** What the server is sent. */
+  message(from: From): unknown;
+  /** The exit reason of a caller that gets no answer from thread `node`. */
+  failure(reason: ExitReason, node: number): ExitReason;
+}
 
-export class Request implements AliasEntry, Monitor {
+/** The usual reason: why, and what was asked. */
+export const failureOf = (reason: ExitReason, node: number, asked: unknown): ExitReason => [
+  reason === "noconnection" ? ["nodedown", node] : reason,
+  asked,
+];
+
+export class Request extends Timer implements AliasHome, Monitor {
   readonly ref: Ref;
   readonly to: Pid;
   readonly target: Target;
   readonly #caller: Process;
+  readonly #question: Question;
   readonly #resolve: (value: unknown) => void;
   readonly #reject: (error: ExitSignal) => void;
-  readonly #explain: Explain;
-  #timer: Timer | undefined;
+  #open = true;
+  #exported = false;
 
   private constructor(
     caller: Process,
     to: Pid,
     target: Target,
+    question: Question,
     resolve: (value: unknown) => void,
     reject: (error: ExitSignal) => void,
-    explain: Explain,
   ) {
-    this.ref = caller.node.newRef();
+    super();
+    this.ref = caller.node.newRef(this);
     this.to = to;
     this.target = target;
     this.#caller = caller;
+    this.#question = question;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#explain = explain;
   }
 
-  /**
-   * Sends a request and resolves with the answer; rejects with an `ExitSignal`. `open` asks the server to be watched
-   * and sends it the request.
-   */
-  static send(
-    caller: Process,
-    to: Pid,
-    target: Target,
-    timeout: number,
-    explain: Explain,
-    open: (from: From) => void,
-  ): Promise<unknown> {
+  /** Sends a request and resolves with the answer; rejects with an `ExitSignal`. */
+  static send(caller: Process, to: Pid, question: Question, timeout: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const request = new Request(caller, to, target, resolve, reject, explain);
-      caller.node.setAlias(request.ref, request);
+      const target = Pid.target(to);
+      const request = new Request(caller, to, target, question, resolve, reject);
       caller.watch(request);
-      // Not when the server was gone already.
-      if (caller.monitors?.has(request.ref.id) === true) request.#open(timeout, open);
+      if (request.#begin(timeout)) target.message(to, question.message(new From(caller.pid, request.ref)));
     });
   }
 
-  /** @internal As `send`, for a server named on the thread that `road` leads to. */
+  /** @internal As `send`, for a server named on the thread that `road` leads to; `post` sends it the message. */
   static sendNamed(
     caller: Process,
     road: Road,
     name: string,
+    question: Question,
     timeout: number,
-    explain: Explain,
-    open: (from: From) => void,
+    post: (message: unknown) => void = (message) => road.messageNamed(name, message),
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const request = new Request(caller, caller.node.outside, road, resolve, reject, explain);
-      caller.node.setAlias(request.ref, request);
+      // Of the far process only its thread is known.
+      const to = new Pid(road.index, road.creation, 0, DEAD);
+      const request = new Request(caller, to, road, question, resolve, reject);
       caller.monitors ??= new SmallMap();
-      road.monitorNamed(name, request.ref, request);
       caller.monitors.set(request.ref.id, request);
-      request.#open(timeout, open);
+      road.monitorNamed(name, request.ref, request);
+      if (request.#begin(timeout)) post(question.message(new From(caller.pid, request.ref)));
     });
   }
 
-  #open(timeout: number, open: (from: From) => void): void {
-    if (timeout !== Number.POSITIVE_INFINITY) {
-      this.#timer = this.#caller.node.timers.after(timeout, () => this.#fail("timeout"));
-    }
-    open(new From(this.#caller.pid, this.ref));
+  /** False when the server was gone already. */
+  #begin(timeout: number): boolean {
+    if (this.#open && timeout !== Number.POSITIVE_INFINITY) this.#caller.node.timers.start(this, timeout);
+    return this.#open;
   }
 
-  aliasMessage(message: unknown): void {
+  /** The answer. */
+  aliasMessage(_ref: Ref, message: unknown): void {
     if (!this.#close()) return;
     this.#caller.unwatch(this.ref);
     this.#resolve(message);
   }
 
+  exported(ref: Ref): void {
+    if (this.#exported || !this.#open) return;
+    this.#exported = true;
+    this.#caller.node.setAlias(ref, { aliasMessage: (message) => this.aliasMessage(ref, message) });
+  }
+
   down(_ref: Ref, reason: ExitReason): void {
     this.#caller.monitors?.delete(this.ref.id);
-    if (this.#close()) this.#reject(new ExitSignal(this.#explain(reason)));
+    this.#fail(reason);
+  }
+
+  fire(): void {
+    this.#caller.unwatch(this.ref);
+    this.#fail("timeout");
   }
 
   #fail(reason: ExitReason): void {
-    this.#caller.unwatch(this.ref);
-    if (this.#close()) this.#reject(new ExitSignal(this.#explain(reason)));
+    if (this.#close()) this.#reject(new ExitSignal(this.#question.failure(reason, this.to.node)));
   }
 
+  /** Whether there is somebody to tell. */
   #close(): boolean {
-    const { node } = this.#caller;
-    if (this.#timer !== undefined) node.timers.cancel(this.#timer);
-    return node.dropAlias(this.ref) && this.#caller.alive;
+    if (!this.#open) return false;
+    this.#open = false;
+    const { node, alive } = this.#caller;
+    node.timers.cancel(this);
+    if (this.#exported) node.dropAlias(this.ref);
+    // Whoever keeps the ref, to answer once more, keeps nothing of the request.
+    Ref.moveHome(this.ref, node);
+    return alive;
   }
 }

@@ -6,38 +6,33 @@ import { Global } from "./global-names.js";
 import type { RuntimeNode } from "./node.js";
 import { checkDelay, type Dest, type NodeName } from "./operations.js";
 import { Pid, Ref } from "./pid.js";
-import { type From, Request } from "./request.js";
+import type { Process } from "./process.js";
+import { type Question, Request } from "./request.js";
 import { DEAD } from "./signal.js";
 
-/** @internal Sends a server a request made by `make` and waits for the answer. */
+/** @internal Asks a server and waits for the answer. */
 export function request(
   dest: Dest | null | undefined,
-  make: (from: From) => unknown,
+  question: Question,
   timeout: number,
-  describe: () => unknown,
+  caller: Process = current("call()"),
 ): Promise<unknown> {
-  const caller = current("call()");
   caller.messagesOut += 1;
   checkDelay(timeout, "the timeout");
-  const explain = (reason: ExitReason): ExitReason => [reason, describe()];
   const { node } = caller;
   if (isRemoteName(dest) && dest.node !== node.index) {
     const road = node.road(dest.node);
-    if (road === undefined) return Promise.reject(new ExitSignal(explain(["nodedown", dest.node])));
-    const lost = (reason: ExitReason): ExitReason =>
-      explain(reason === "noconnection" ? ["nodedown", dest.node] : reason);
-    return Request.sendNamed(caller, road, dest.name, timeout, lost, (from) =>
-      road.messageNamed(dest.name, make(from)),
-    );
+    if (road === undefined) return refuse(question, "noconnection", dest.node);
+    return Request.sendNamed(caller, road, dest.name, question, timeout);
   }
   const pid = resolve(node, dest);
-  if (pid === undefined) return Promise.reject(new ExitSignal(explain("noproc")));
-  if (pid.equals(caller.pid)) return Promise.reject(new ExitSignal(explain("calling_self")));
-  const target = Pid.target(pid);
-  const lost = (reason: ExitReason): ExitReason =>
-    explain(reason === "noconnection" ? ["nodedown", pid.node] : reason);
-  return Request.send(caller, pid, target, timeout, lost, (from) => target.message(pid, make(from)));
+  if (pid === undefined) return refuse(question, "noproc", node.index);
+  if (pid.equals(caller.pid)) return refuse(question, "calling_self", node.index);
+  return Request.send(caller, pid, question, timeout);
 }
+
+const refuse = (question: Question, reason: ExitReason, node: number): Promise<never> =>
+  Promise.reject(new ExitSignal(question.failure(reason, node)));
 
 export const isRemoteName = (dest: unknown): dest is NodeName =>
   typeof dest === "object" &&

@@ -31,6 +31,7 @@ import { GenServer, type GenServerModule, type StartOptions, type StartResult } 
 import { type Dest, trapExit } from "./operations.js";
 import { Pid } from "./pid.js";
 import type { Process } from "./process.js";
+import { failureOf } from "./request.js";
 import { addRestart, type RestartHistory } from "./restart-intensity.js";
 import { CallMessage } from "./server-messages.js";
 import { request } from "./server-request.js";
@@ -439,9 +440,12 @@ export function ask<R>(supervisor: Dest, operation: string, argument?: unknown):
   const message = [operation, argument] as const;
   return request(
     supervisor,
-    (from) => new CallMessage(from, message),
+    {
+      message: (from) => new CallMessage(from, message),
+      failure: (reason, node) =>
+        failureOf(reason, node, ["GenServer", "call", [supervisor, message, Number.POSITIVE_INFINITY]]),
+    },
     Number.POSITIVE_INFINITY,
-    () => ["GenServer", "call", [supervisor, message, Number.POSITIVE_INFINITY]],
   ) as Promise<R>;
 }
 

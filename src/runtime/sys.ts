@@ -9,6 +9,7 @@ import { type ExitReason, reasonOfThrow } from "./exit-reason.js";
 import { GenServer } from "./gen-server.js";
 import type { Dest } from "./operations.js";
 import { Ref } from "./pid.js";
+import { failureOf, type Question } from "./request.js";
 import { SystemMessage } from "./server-messages.js";
 import { request } from "./server-request.js";
 
@@ -142,12 +143,11 @@ const DEFAULT_TIMEOUT = 5000;
 
 async function ask<R>(server: Dest, operation: string, argument: unknown, timeout: number): Promise<R> {
   const describe = (): unknown => ["sys", operation, [server, timeout]];
-  const outcome = (await request(
-    server,
-    (from) => new SystemMessage(from, operation, argument),
-    timeout,
-    describe,
-  )) as readonly [string, unknown];
+  const question: Question = {
+    message: (from) => new SystemMessage(from, operation, argument),
+    failure: (reason, node) => failureOf(reason, node, describe()),
+  };
+  const outcome = (await request(server, question, timeout)) as readonly [string, unknown];
   if (outcome[0] === "ok") return outcome[1] as R;
   throw new ExitSignal([outcome[1], describe()]);
 }

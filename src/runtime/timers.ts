@@ -6,21 +6,26 @@
  */
 import type { Clock } from "./clock.js";
 
-export class Timer {
-  readonly deadline: number;
-  readonly sequence: number;
-  readonly fire: () => void;
-  /** Place in the heap; -1 once fired or cancelled. */
+export abstract class Timer {
+  deadline = Number.POSITIVE_INFINITY;
+  sequence = 0;
+  /** Place in the heap; -1 before it is started and once fired or cancelled. */
   index = -1;
 
-  constructor(deadline: number, sequence: number, fire: () => void) {
-    this.deadline = deadline;
-    this.sequence = sequence;
-    this.fire = fire;
-  }
+  abstract fire(): void;
 
   get active(): boolean {
     return this.index >= 0;
+  }
+}
+
+/** A timer that does nothing but call a function. */
+class FunctionTimer extends Timer {
+  readonly fire: () => void;
+
+  constructor(fire: () => void) {
+    super();
+    this.fire = fire;
   }
 }
 
@@ -52,11 +57,22 @@ export class TimerQueue {
 
   /** Runs `fire` once the clock has reached `deadline`. */
   at(deadline: number, fire: () => void): Timer {
-    const timer = new Timer(deadline, this.#sequence, fire);
+    const timer = new FunctionTimer(fire);
+    this.#start(timer, deadline);
+    return timer;
+  }
+
+  /** Starts a timer of its owner's own making, to fire once `delay` ms have passed. */
+  start(timer: Timer, delay: number): void {
+    this.#start(timer, this.#clock.now() + delay);
+  }
+
+  #start(timer: Timer, deadline: number): void {
+    timer.deadline = deadline;
+    timer.sequence = this.#sequence;
     this.#sequence += 1;
     this.#up(timer, this.#heap.length);
     if (timer.index === 0 && deadline < this.#alarmAt) this.#arm();
-    return timer;
   }
 
   /** Milliseconds left before it fires, or false when it has fired or was cancelled. */

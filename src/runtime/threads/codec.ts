@@ -31,13 +31,13 @@ addExtension({
 addExtension({
   Class: Ref,
   type: 0x21,
-  write: ({ node, creation, id }: Ref): Parts => [node, creation, id],
+  write: (ref: Ref): Parts => [ref.node, ref.creation, Ref.exportedId(ref)],
   read: refHere,
 });
 addExtension({
   Class: From,
   type: 0x22,
-  write: ({ pid, tag }: From) => [pid.node, pid.creation, pid.id, tag.id],
+  write: ({ pid, tag }: From) => [pid.node, pid.creation, pid.id, Ref.exportedId(tag)],
   read: ([node, creation, id, tag]: readonly [number, number, number, number]) =>
     new From(
       pidFromParts(unpackingNode as RuntimeNode, { node, creation, id }),

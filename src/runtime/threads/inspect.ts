@@ -26,8 +26,11 @@ export async function inspectThread<R>(node: RuntimeNode, index: number, questio
     caller,
     road,
     THREAD_ROOT,
+    {
+      message: ({ tag }) => ["inspect", tag, question],
+      failure: (reason) => (reason === "timeout" ? reason : ["nodedown", index]),
+    },
     DEADLINE_MS,
-    (reason) => (reason === "timeout" ? reason : ["nodedown", index]),
-    (from) => road.control(["inspect", from.tag, question]),
+    (order) => road.control(order as unknown[]),
   )) as R;
 }

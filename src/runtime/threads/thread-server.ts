@@ -272,9 +272,14 @@ export async function spawnOn(
 ): Promise<Pid> {
   const caller = current("spawnOn()");
   const road = caller.node.road(index);
-  const explain = (): ExitReason => ["nodedown", index];
-  if (!(road instanceof ThreadRoad)) throw new ExitSignal(explain());
-  return (await Request.sendNamed(caller, road, THREAD_ROOT, Number.POSITIVE_INFINITY, explain, (from) =>
-    road.control(["spawn", from.tag, String(url), exportName, [...args]]),
+  const failure = (): ExitReason => ["nodedown", index];
+  if (!(road instanceof ThreadRoad)) throw new ExitSignal(failure());
+  return (await Request.sendNamed(
+    caller,
+    road,
+    THREAD_ROOT,
+    { message: ({ tag }) => ["spawn", tag, String(url), exportName, [...args]], failure },
+    Number.POSITIVE_INFINITY,
+    (order) => road.control(order as unknown[]),
   )) as Pid;
 }

@@ -22,7 +22,7 @@ interface Tagged {
 }
 
 const tagged = (kind: string, ...content: unknown[]): Tagged => ({ [TAG]: kind, content });
-const identity = ({ node, creation, id }: Pid | Ref): readonly number[] => [node, creation, id];
+const identity = ({ node, creation, id }: Pid): readonly number[] => [node, creation, id];
 
 /** A copy of what `toWire` gave that a port can carry, and its size, roughly, in bytes. */
 export function toClone(value: unknown): { readonly copy: unknown; readonly size: number } {
@@ -42,8 +42,8 @@ export function toClone(value: unknown): { readonly copy: unknown; readonly size
     if (item === null) return null;
     if (Array.isArray(item)) return item.map(copy);
     if (item instanceof Pid) return tagged("pid", ...identity(item));
-    if (item instanceof Ref) return tagged("ref", ...identity(item));
-    if (item instanceof From) return tagged("from", ...identity(item.pid), item.tag.id);
+    if (item instanceof Ref) return tagged("ref", item.node, item.creation, Ref.exportedId(item));
+    if (item instanceof From) return tagged("from", ...identity(item.pid), Ref.exportedId(item.tag));
     if (item instanceof CallMessage) return tagged("call", copy(item.from), copy(item.request));
     if (item instanceof CastMessage) return tagged("cast", copy(item.request));
     if (item instanceof SystemMessage)

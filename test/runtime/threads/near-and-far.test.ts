@@ -7,6 +7,7 @@ import {
   createNode,
   demonitor,
   exit,
+  type From,
   GenServer,
   type GenServerModule,
   getLabel,
@@ -63,6 +64,32 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
   /** Ends as it is told. */
   const obedient = async (): Promise<void> => void exit(await untilTold());
   const same = (pid: Pid) => expect.objectContaining({ node: pid.node, id: pid.id });
+
+  test("R-114 a call is answered by whom the server passes it on to, by its From or by the bare tag, once", () =>
+    here(async () => {
+      const answering = () =>
+        there(async () => {
+          const { from, tag } = (await untilTold()) as { from?: From; tag?: Ref };
+          for (const answer of ["first", "second"]) {
+            if (from !== undefined) GenServer.reply(from, answer);
+            if (tag !== undefined) send(tag, answer);
+          }
+        });
+      let asked: Ref | undefined;
+      const [, server] = (await GenServer.start({
+        init: () => ["ok", null],
+        handleCall(by, from: From, state) {
+          asked = from.tag;
+          send(answering(), by === "from" ? { from } : { tag: from.tag });
+          return ["noreply", state];
+        },
+      })) as ["ok", Pid];
+      for (const by of ["from", "tag", "from"]) {
+        expect(await GenServer.call(server, by)).toBe("first");
+        // Nothing of the request is left.
+        expect(near.aliasEntry(asked as Ref)).toBeUndefined();
+      }
+    }));
 
   test("messages arrive in order, in both directions, whatever they hold", () =>
     here(async () => {
