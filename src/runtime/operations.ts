@@ -345,17 +345,34 @@ export function receive<T>(
   match: (message: unknown) => T | undefined,
   options: { readonly after?: number | undefined; readonly since?: Ref },
 ): Promise<T | undefined>;
-export async function receive<T>(
+export function receive<T>(
   match: (message: unknown) => T | undefined,
-  options: { readonly after?: number | undefined; readonly since?: Ref } = {},
+  options: ReceiveOptions = ANYTIME,
 ): Promise<T | undefined> {
+  try {
+    return receiver(options).receive(match, options.after, options.since) as Promise<T | undefined>;
+  } catch (error) {
+    // An async function would say it the same way, for two promises more.
+    return Promise.reject(error);
+  }
+}
+
+interface ReceiveOptions {
+  readonly after?: number | undefined;
+  readonly since?: Ref;
+}
+
+const ANYTIME: ReceiveOptions = {};
+
+/** The running process, when it may receive that way. */
+function receiver(options: ReceiveOptions): Process {
   const process = current("receive()");
   if (process.receiving) throw new BadArg("badarg: a process can wait in one receive at a time");
   if (options.after !== undefined) checkDelay(options.after, "after");
   const { since } = options;
   if (since !== undefined && !(isRef(since) && process.node.isLocal(since)))
     throw new BadArg("badarg: since takes a ref made by this process");
-  return (await process.receive(match, options.after, since)) as T | undefined;
+  return process;
 }
 
 // ------------------------------------------------------------------ dictionary, label, signal
