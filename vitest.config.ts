@@ -26,7 +26,7 @@ const severalOnly = sharesPorts && process.env.SIMURGH_SEVERAL_GATEWAYS_ONLY ===
 /** They load the machine or watch how long something takes; the other suites mostly wait, and share it. */
 const ALONE = [
   "test/e2e/crowd.test.ts",
-  ...["endless-loop", "isolation", "rolling-deploy", "shard-storm"].map(
+  ...["endless-loop", "isolation", "rolling-deploy", "shard-lost", "shard-storm"].map(
     (name) => `test/integration/${name}.test.ts`,
   ),
 ];

@@ -5,8 +5,8 @@ import { Endpoint } from "simurgh/channels";
 import { PubSub } from "simurgh/pubsub";
 import { DynamicSupervisor, nodeStatistics } from "simurgh/runtime";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { WebSocket } from "ws";
 import { type FragileServer, startFragileServer } from "../support/fragile-server.js";
+import { RejoiningClient } from "../support/rejoining-client.js";
 import { waitFor } from "../support/wait.js";
 
 setFlagsFromString("--expose-gc");
@@ -24,63 +24,6 @@ beforeAll(async () => {
   server = await startFragileServer(2);
 });
 afterAll(() => server.stop());
-
-interface Room {
-  readonly topic: string;
-  joins: number;
-  errors: number;
-  joined: boolean;
-}
-
-/** A client as small as can be: joins its rooms, and joins again a little after it was told that one is gone. */
-class Client {
-  readonly rooms: readonly Room[];
-  closes = 0;
-  opened = false;
-  readonly #ws: WebSocket;
-  #ref = 0;
-
-  constructor(port: number, topics: readonly string[]) {
-    this.rooms = topics.map((topic) => ({ topic, joins: 0, errors: 0, joined: false }));
-    this.#ws = new WebSocket(`ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0`);
-    this.#ws.on("open", () => {
-      this.opened = true;
-      for (const room of this.rooms) this.#join(room);
-    });
-    this.#ws.on("close", () => {
-      this.closes += 1;
-    });
-    this.#ws.on("message", (data: Buffer) => this.#receive(JSON.parse(data.toString())));
-  }
-
-  get isHome(): boolean {
-    return this.rooms.every(({ joined }) => joined);
-  }
-
-  end(): void {
-    this.#ws.removeAllListeners("close");
-    this.#ws.terminate();
-  }
-
-  #join(room: Room): void {
-    this.#ref += 1;
-    if (this.closes === 0)
-      this.#ws.send(JSON.stringify([`${this.#ref}`, `${this.#ref}`, room.topic, "phx_join", {}]));
-  }
-
-  #receive([, , topic, event, payload]: [unknown, unknown, string, string, { status?: string }]): void {
-    const room = this.rooms.find((of) => of.topic === topic);
-    if (room === undefined) return;
-    if (event === "phx_reply" && payload.status === "ok") {
-      room.joined = true;
-      room.joins += 1;
-    } else {
-      room.joined = false;
-      if (event === "phx_error") room.errors += 1;
-      setTimeout(() => this.#join(room), 100 + Math.random() * 200);
-    }
-  }
-}
 
 async function topicsOf(shard: number): Promise<string[]> {
   const found: string[] = [];
@@ -118,9 +61,9 @@ const inventory = (): Promise<unknown> =>
 
 test("killed every half second for 20 s under 500 clients: no socket closes, every channel is joined once, nothing is left over", async () => {
   const [lost, kept] = [await topicsOf(KILLED), await topicsOf(SPARED)];
-  const clients: Client[] = [];
+  const clients: RejoiningClient[] = [];
   for (let n = 0; n < CLIENTS; n += 1) {
-    clients.push(new Client(server.port, [lost[n % ROOMS] as string, kept[n % ROOMS] as string]));
+    clients.push(new RejoiningClient(server.port, [lost[n % ROOMS] as string, kept[n % ROOMS] as string]));
     if (n % 50 === 49)
       await waitFor("they are connected", () => clients.every(({ opened }) => opened), 60_000);
   }
