@@ -61,7 +61,7 @@ describe("limits", () => {
     client.ws.terminate();
   });
 
-  test("a client that does not read is sent away with 1013; the others of its room miss nothing", async () => {
+  test("a client that does not read is sent away with 1013; the others of its room miss nothing and wait no longer than without it", async () => {
     await start({ messageRate: false }, 1);
     const [slow, ...others] = await Promise.all([1, 2, 3].map(() => RawClient.connect(server.url)));
     for (const client of [slow as RawClient, ...others]) {
@@ -72,11 +72,20 @@ describe("limits", () => {
     // As soon as it has been given up it may read, and see what became of it.
     const resume = telemetry.attach("phoenix.limit", () => slow?.ws.resume());
     const data = "x".repeat(50_000);
+    // How long the others wait beside it, and without it.
+    const waits: [beside: number[], without: number[]] = [[], []];
     // What waits for the slow one: 15 MB, of which the kernel takes some.
     for (let n = 0; n < 300; n += 1) {
+      const from = performance.now();
       others[0]?.send("1", `${n}`, "room:1", "shout", { n, data });
       await Promise.all(others.map((client) => client.until(n + 2, 30_000)));
+      waits[hits.length === 0 ? 0 : 1].push(performance.now() - from);
     }
+    const [beside, without] = waits.map(
+      (all) => all.sort((a, b) => a - b)[Math.floor(all.length / 2)] as number,
+    ) as [number, number];
+    expect(waits[1].length).toBeGreaterThan(20);
+    expect(beside).toBeLessThan(5 * without + 20);
     for (const client of others)
       expect(
         client.frames.slice(1).map((frame) => (frame as [null, null, string, string, { n: number }])[4].n),
