@@ -50,10 +50,10 @@ export async function compare(options: BenchOptions, contenders: readonly Conten
   for (let round = -2; round < rounds; round += 1) {
     for (const [index, contender] of contenders.entries()) {
       const operations = Math.ceil(count * (contender.share ?? 1));
+      // What the one before has left behind is not this one's to clear away.
+      collect();
       const from = seconds(byClock);
       await contender.run(operations);
-      // What one leaves behind is its own to pay for, not the next one's.
-      if (!byClock) collect();
       const rate = operations / (seconds(byClock) - from);
       // The first two rounds let the optimizer do its work.
       if (round >= 0) rates[index]?.push(rate);
