@@ -22,8 +22,9 @@ import {
 } from "simurgh/channels";
 import { PubSub } from "simurgh/pubsub";
 import { exit, GenServer, isAlive, monitor, receive, send, spawn, trapExit } from "simurgh/runtime";
-import { type ChannelTest, channelTest } from "simurgh/testing";
+import type { ChannelTest } from "simurgh/testing";
 import { describe, expect, test } from "vitest";
+import { channelTest } from "../support/patient-channel-test.js";
 
 type Callbacks = Partial<ChannelCallbacks<"room:*", undefined, Record<never, never>>>;
 const channel = (callbacks: Callbacks = {}): Channel =>

@@ -13,8 +13,8 @@ import {
   reply,
 } from "simurgh/channels";
 import { isAlive, type NodeOptions, type Pid, type Report, sys, telemetry } from "simurgh/runtime";
-import { channelTest } from "simurgh/testing";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { channelTest } from "../support/patient-channel-test.js";
 import { RawClient, startServer, type TestServer } from "./support.js";
 
 const module = new URL("./observed-socket.ts", import.meta.url);

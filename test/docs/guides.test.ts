@@ -1,8 +1,8 @@
 /** The code of the guides is code: what docs/ prints is what stands in a file here, and that runs. */
 import { readFileSync } from "node:fs";
 import { createNode, exit, type Pid, whereis } from "simurgh/runtime";
-import { channelTest } from "simurgh/testing";
 import { describe, expect, test } from "vitest";
+import { channelTest } from "../support/patient-channel-test.js";
 import { waitFor } from "../support/wait.js";
 import { Account, openBank } from "./bank.js";
 import roomSocket, { RoomPresence } from "./room-presence.js";

@@ -19,8 +19,9 @@ import {
 import { definePresence } from "simurgh/presence";
 import { PubSub } from "simurgh/pubsub";
 import { isAlive, monitor, receive, send, sleep, trapExit, unlink } from "simurgh/runtime";
-import { type ChannelTest, channelTest } from "simurgh/testing";
+import type { ChannelTest } from "simurgh/testing";
 import { describe, expect, test } from "vitest";
+import { channelTest } from "../support/patient-channel-test.js";
 
 const People = definePresence({ name: "TestPeople" });
 const ended: unknown[] = [];
@@ -275,7 +276,7 @@ describe.concurrent("ChannelTest", () => {
       async (t) => {
         const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
         await t.assertReply(t.push(socket, "track"), "ok", { me: { metas: [{}] } });
-        await t.assertPush("presence_diff", { joins: { me: {} } }, 500);
+        await t.assertPush("presence_diff", { joins: { me: {} } });
       },
       { children: ({ pubsub }) => [People.childSpec({ pubsub })] },
     ),

@@ -32,7 +32,10 @@ export interface HeapLimits {
   readonly hard: ResourceLimits;
 }
 
-/** Room between the limit and the hard one: as much again, but not less than 128 MiB, which takes a tight loop longer to fill than a busy main thread to look, nor more than 1 GiB. */
+/**
+ * Room between the limit and the hard one: as much again, but not more than 1 GiB, nor less than 128 MiB, which takes a tight
+ * loop longer to fill than a busy main thread to look.
+ */
 const roomFor = (limitMb: number): number => Math.min(1024, Math.max(128, limitMb));
 
 /** What is given is the limit; without it, the hard limit is Node's and the limit below it. */
