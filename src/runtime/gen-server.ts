@@ -66,7 +66,8 @@ function call(
   return request(server, new CallQuestion(server, message, timeout, caller.node.isolation), timeout, caller);
 }
 
-class CallQuestion implements Question {
+/** @internal A call, as what is asked. */
+export class CallQuestion implements Question {
   readonly #server: unknown;
   readonly #request: unknown;
   readonly #timeout: number;

@@ -27,13 +27,17 @@ import { type AutoShutdown, type ChildSpec, checkChildSpec, type FullChildSpec }
 import { current } from "./context.js";
 import { BadArg } from "./errors.js";
 import { type ExitReason, isNormalClass } from "./exit-reason.js";
-import { GenServer, type GenServerModule, type StartOptions, type StartResult } from "./gen-server.js";
+import {
+  CallQuestion,
+  GenServer,
+  type GenServerModule,
+  type StartOptions,
+  type StartResult,
+} from "./gen-server.js";
 import { type Dest, trapExit } from "./operations.js";
 import { Pid } from "./pid.js";
 import type { Process } from "./process.js";
-import { failureOf } from "./request.js";
 import { addRestart, type RestartHistory } from "./restart-intensity.js";
-import { CallMessage } from "./server-messages.js";
 import { request } from "./server-request.js";
 import { announceSupervisor } from "./supervision-view.js";
 import { termKey } from "./term-key.js";
@@ -438,15 +442,8 @@ function checkAll(
 /** @internal A request to a supervisor: no time limit, and specs are passed on as they are. */
 export function ask<R>(supervisor: Dest, operation: string, argument?: unknown): Promise<R> {
   const message = [operation, argument] as const;
-  return request(
-    supervisor,
-    {
-      message: (from) => new CallMessage(from, message),
-      failure: (reason, node) =>
-        failureOf(reason, node, ["GenServer", "call", [supervisor, message, Number.POSITIVE_INFINITY]]),
-    },
-    Number.POSITIVE_INFINITY,
-  ) as Promise<R>;
+  const timeout = Number.POSITIVE_INFINITY;
+  return request(supervisor, new CallQuestion(supervisor, message, timeout, "none"), timeout) as Promise<R>;
 }
 
 function startLink(children: readonly ChildSpec[], options: SupervisorOptions): Promise<StartResult>;
