@@ -1,3 +1,4 @@
+import { createHook, executionAsyncId } from "node:async_hooks";
 import { createServer, get as httpGet } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
@@ -545,22 +546,29 @@ describe("fairness", () => {
     });
   });
 
+  /** The promises made while `work` goes on. */
+  const promisesIn = async (work: () => Promise<unknown>): Promise<number> => {
+    let promises = 0;
+    const hook = createHook({
+      init(_id, type) {
+        if (type === "PROMISE") promises += 1;
+      },
+    }).enable();
+    await work();
+    hook.disable();
+    return promises;
+  };
+
   test("R-084 a call makes one promise, to which its await adds another, and waking the server adds none", async () => {
-    const { createHook } = await import("node:async_hooks");
     const node = createNode({ isolation: "none" });
     await node.run(async () => {
       const [, pid] = (await GenServer.start({
         init: () => ["ok", 0],
         handleCall: (x, _from, state) => ["reply", x, state],
       })) as ["ok", Pid];
-      let promises = 0;
-      const hook = createHook({
-        init(_id, type) {
-          if (type === "PROMISE") promises += 1;
-        },
-      }).enable();
-      for (let n = 0; n < 100; n += 1) await GenServer.call(pid, n);
-      hook.disable();
+      const promises = await promisesIn(async () => {
+        for (let n = 0; n < 100; n += 1) await GenServer.call(pid, n);
+      });
       // The bursts of the scheduler may add a few.
       expect(promises).toBeGreaterThanOrEqual(200);
       expect(promises).toBeLessThan(230);
@@ -569,7 +577,6 @@ describe("fairness", () => {
   });
 
   test("R-084 X-065 a synchronous handler makes no promise", async () => {
-    const { executionAsyncId, createHook } = await import("node:async_hooks");
     const node = createNode({ isolation: "none" });
     await node.run(async () => {
       let handled = 0;
@@ -581,15 +588,10 @@ describe("fairness", () => {
         },
         handleCall: (x, _from, state) => ["reply", x, state],
       })) as ["ok", Pid];
-      let promises = 0;
-      const hook = createHook({
-        init(_id, type) {
-          if (type === "PROMISE") promises += 1;
-        },
-      }).enable();
-      for (let n = 0; n < 1000; n += 1) GenServer.cast(pid, n);
-      await GenServer.call(pid, "settle");
-      hook.disable();
+      const promises = await promisesIn(async () => {
+        for (let n = 0; n < 1000; n += 1) GenServer.cast(pid, n);
+        await GenServer.call(pid, "settle");
+      });
       expect(handled).toBe(1000);
       // Some for the call and for waking the scheduler; none for each message.
       expect(promises).toBeLessThan(40);
