@@ -42,7 +42,10 @@ const CLOSE = 0x5d;
 
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 
-/** The index of the quote that ends the text whose first character is at `start`; -1 where JSON has more to say of it, or it does not end. */
+/**
+ * The index of the quote that ends the text whose first character is at `start`; -1 where JSON has more to say of it, or it does
+ * not end.
+ */
 function endOfPlain(text: string, start: number): number {
   for (let index = start; ; index += 1) {
     const code = text.charCodeAt(index);

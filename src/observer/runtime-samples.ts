@@ -6,7 +6,10 @@ import { counter, gauge, type Source } from "./sample.js";
 /** The event loop is looked at that often, in ms. */
 const RESOLUTION_MS = 20;
 
-/** The source of the thread it is made in; it looks at the event loop until the calling process ends. The event loop's figures are of the time since the scrape before. */
+/**
+ * The source of the thread it is made in; it looks at the event loop until the calling process ends. The event loop's figures are
+ * of the time since the scrape before.
+ */
 export function runtimeSource(): Source {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
