@@ -162,7 +162,8 @@ export type Limit =
   | "handshake_time"
   | "outbound_bytes"
   | "body_size"
-  | "body_time";
+  | "body_time"
+  | "sessions";
 
 /** A client has run into a limit: counted each time as `phoenix.limit`. Who logs it does so once a connection. */
 export function limitHit(endpoint: string, limit: Limit): void {

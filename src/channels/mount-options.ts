@@ -31,7 +31,17 @@ const WEBSOCKET = [
   "maxBufferedBytes",
   "inboundHighWater",
 ];
-const LONGPOLL = [...COMMON, "windowMs", "maxBufferedBytes", "maxBodySize", "bodyMs", "maxAge"];
+const LONGPOLL = [
+  ...COMMON,
+  "windowMs",
+  "maxBufferedBytes",
+  "maxBodySize",
+  "bodyMs",
+  "maxAge",
+  "maxSessionsPerNetwork",
+  "maxSessionsPerId",
+  "sessionRate",
+];
 /** Of the socket as a whole; the common ones stand for both transports. */
 const SOCKET = [
   ...COMMON.filter((key) => key !== "path"),

@@ -73,6 +73,12 @@ export interface LongPollOptions extends TransportOptions {
   readonly bodyMs?: number;
   /** Seconds a session token is good for. Default 1,209,600, two weeks. */
   readonly maxAge?: number;
+  /** Sessions of one network at once, for each gateway; false for no limit. Default 1,000. */
+  readonly maxSessionsPerNetwork?: number | false;
+  /** Sessions with the same socket id at once, for each gateway; false for no limit. Default 50. */
+  readonly maxSessionsPerId?: number | false;
+  /** Attempts of one network to begin a session, for each gateway. Default 50 a second, 500 at once; false for no limit. */
+  readonly sessionRate?: Rate | false;
 }
 
 /** What a client is told that sends a frame that is none. */

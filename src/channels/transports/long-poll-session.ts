@@ -41,7 +41,7 @@ interface Poll {
   readonly timer: NodeJS.Timeout;
 }
 
-export type SessionOptions = Required<Pick<LongPollOptions, "windowMs" | "maxBufferedBytes">>;
+export type SessionOptions = Required<Pick<LongPollOptions, "windowMs" | "maxBufferedBytes" | "maxBodySize">>;
 
 export class Session implements Connection {
   readonly #host: GatewayHost;
@@ -54,6 +54,8 @@ export class Session implements Connection {
   /** Those that wait, oldest first. The newest is told what comes; the others end with their windows (C-159). */
   #polls: Poll[] = [];
   #wakeQueued = false;
+  /** Of frames that came in and are not handled yet. */
+  #bytesIn = 0;
   readonly #end: () => void;
 
   constructor(host: GatewayHost, options: SessionOptions, end: () => void) {
@@ -103,8 +105,22 @@ export class Session implements Connection {
     for (const poll of this.#polls) if (poll.name === name) this.#answer(poll, 204);
   }
 
-  /** Hands frames to the socket process, one after the other. */
+  /** Hands frames to the socket process, one after the other. Of requests at once together no more than one may have. */
   async publish(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
+    const bytes = frames.reduce((total, frame) => total + frame.length, 0);
+    if (this.#bytesIn > 0 && this.#bytesIn + bytes > this.#options.maxBodySize) {
+      this.#host.limit(undefined, "body_size");
+      return answer(408);
+    }
+    this.#bytesIn += bytes;
+    try {
+      return await this.#handle(frames);
+    } finally {
+      this.#bytesIn -= bytes;
+    }
+  }
+
+  async #handle(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
     for (const frame of frames) {
       if (this.pid === undefined || this.ended) return GONE;
       try {

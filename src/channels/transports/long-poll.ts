@@ -7,29 +7,54 @@
  * it is (C-167).
  *
  * There is no acknowledgement: frames that were handed to a poll whose client vanished are lost (C-160). What waits between
- * two polls is bounded; a session over the bound ends, and its client begins anew.
+ * two polls is bounded; a session over the bound ends, and its client begins another.
+ *
+ * The official client waits longer from one failed attempt to the next, and begins to count again once a session has begun.
+ * So whatever refuses a client does so before there is a session: with the status 403 in JSON where `connect` refuses,
+ * and with HTTP 429 or 503 and `Retry-After` where it may come back later. The body of the latter has the status 500, as
+ * the client throws at any that it does not know and then stays away.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { onExit } from "simurgh/runtime";
 import { endpointFacts } from "../endpoint-registry.js";
-import { checkRequestOrigin, handshake, type Target } from "../handshake.js";
+import { checkRequestOrigin, type Handshake, handshake, type Target } from "../handshake.js";
 import { type Limit, logRequest } from "../logging.js";
 import type { GatewayHost, LongPollOptions, MountedSocket } from "../mount.js";
 import { resolveTransport } from "../mount-options.js";
 import { type MountPath, mountPath } from "../mount-path.js";
+import { sessionToken, withoutSessionToken } from "./long-poll-query.js";
 import type { Home } from "./long-poll-relay.js";
 import { Session, type SessionAnswer, Sessions } from "./long-poll-session.js";
+import { clientNetwork, SessionLimits } from "./session-limits.js";
 
 const DEFAULTS: Required<
-  Pick<LongPollOptions, "windowMs" | "maxBufferedBytes" | "maxBodySize" | "bodyMs" | "maxAge">
+  Pick<
+    LongPollOptions,
+    | "windowMs"
+    | "maxBufferedBytes"
+    | "maxBodySize"
+    | "bodyMs"
+    | "maxAge"
+    | "maxSessionsPerNetwork"
+    | "maxSessionsPerId"
+    | "sessionRate"
+  >
 > = {
   windowMs: 10_000,
   maxBufferedBytes: 4 * 1024 * 1024,
   maxBodySize: 8_000_000,
   bodyMs: 10_000,
   maxAge: 1_209_600,
+  maxSessionsPerNetwork: 1000,
+  maxSessionsPerId: 50,
+  sessionRate: { perSecond: 50, burst: 500 },
 };
+
+const TOKEN_HEADER = "x-phoenix-longpoll-token";
+
+/** When to come back to a server that is stopping: another one, or the same one again. */
+const DRAIN_RETRY_MS = 1000;
 
 /** Frames of one POST that are handled; the rest is ignored (C-152). */
 const MAX_BATCH = 100;
@@ -40,6 +65,7 @@ const ON_ITS_WAY_MS = 5000;
 interface Polling extends Target {
   readonly at: MountPath;
   readonly options: typeof DEFAULTS;
+  readonly limits: SessionLimits;
 }
 
 /** One request to a long-poll path. */
@@ -76,6 +102,7 @@ export class LongPollListener {
           ...socket,
           at: mountPath(socket.path, given.path ?? "/longpoll"),
           options: { ...DEFAULTS, ...given },
+          limits: new SessionLimits({ ...DEFAULTS, ...given }),
           resolved: resolveTransport(
             socket.path,
             socket.definition.options ?? {},
@@ -143,14 +170,66 @@ export class LongPollListener {
     }
   }
 
-  /** Connects a client and tells it its token, with the status 410 that stands for a new session (C-146). */
-  async #begin({ target, request, response, url, params }: Asked): Promise<void> {
+  /** Connects a client, unless that is too many, and keeps what the limits count until the session ends. */
+  async #begin(asked: Asked): Promise<void> {
+    const { target, request, response } = asked;
     const host = this.#host;
-    if (host.draining) return respond(response, { status: 403 });
+    if (host.draining) return respondLater(response, 503, DRAIN_RETRY_MS);
+    const network = clientNetwork(request, host.options.trustProxy);
+    const admitted = target.limits.ofNetwork(network, performance.now());
+    if (!admitted.ok) return this.#tooMany(response, admitted.retryAfterMs);
+    let begun = false;
+    try {
+      begun = await this.#connect(asked, admitted.release);
+    } finally {
+      if (!begun) admitted.release();
+    }
+  }
+
+  #tooMany(response: ServerResponse, retryAfterMs: number): void {
+    this.#host.limit(undefined, "sessions");
+    respondLater(response, 429, retryAfterMs);
+  }
+
+  /**
+   * Tells a client its token, with the status 410 that stands for a new session (C-146). False when there is none;
+   * `release` is called when it has ended.
+   */
+  async #connect({ target, request, response, url, params }: Asked, release: () => void): Promise<boolean> {
+    const host = this.#host;
     const header = request.headers["x-phoenix-authtoken"];
     const authToken = target.resolved.authToken && typeof header === "string" ? header : null;
-    const shaken = await handshake(host, target, request, url, params, "longpoll", authToken);
-    if (!shaken.ok) return respond(response, { status: 403 });
+    const asked = withoutSessionToken(request.headers[TOKEN_HEADER], url);
+    const shaken = await handshake(host, target, request, asked, params, "longpoll", authToken);
+    if (!shaken.ok) {
+      respond(response, { status: 403 });
+      return false;
+    }
+    const admitted = target.limits.ofId(shaken.socket.id);
+    if (!admitted.ok) {
+      this.#tooMany(response, admitted.retryAfterMs);
+      return false;
+    }
+    const ended = (): void => {
+      release();
+      admitted.release();
+    };
+    try {
+      respond(response, { status: 410, token: await this.#start(target, shaken, ended), messages: [] });
+      return true;
+    } catch (error) {
+      ended();
+      throw error;
+    }
+  }
+
+  /** Begins a session, and makes its token. */
+  async #start(
+    target: Polling,
+    shaken: Extract<Handshake, { readonly ok: true }>,
+    ended: () => void,
+  ): Promise<string> {
+    const host = this.#host;
     const key = randomBytes(18).toString("base64url");
     const issued = Math.floor(Date.now() / 1000).toString(36);
     const node = Buffer.from(this.sessions.nodeName).toString("base64url");
@@ -160,6 +239,7 @@ export class LongPollListener {
       this.sessions.delete(key);
       host.live.delete(id);
       host.writer.close(id);
+      ended();
     });
     const pid = await host.startSocket(target, shaken.socket, shaken, id, {
       name: "longpoll",
@@ -180,7 +260,7 @@ export class LongPollListener {
       terminate: () => session.close(),
     });
     onExit(pid, () => session.close());
-    respond(response, { status: 410, token, messages: [] });
+    return token;
   }
 
   #sign({ path }: Polling, content: string): string {
@@ -189,9 +269,8 @@ export class LongPollListener {
 
   /** Where the session is that a request belongs to: by header, which wins, or by query (C-147). */
   #placeOf(target: Polling, request: IncomingMessage, url: URL): Place | undefined {
-    const header = request.headers["x-phoenix-longpoll-token"];
-    const token = (Array.isArray(header) ? header[0] : header) ?? url.searchParams.get("token");
-    if (typeof token !== "string") return undefined;
+    const token = sessionToken(request.headers[TOKEN_HEADER], url);
+    if (token === undefined) return undefined;
     const [home, session, issued, mac] = token.split(".");
     if (home === undefined || session === undefined || issued === undefined || mac === undefined)
       return undefined;
@@ -230,6 +309,8 @@ export class LongPollListener {
     response: ServerResponse,
     place: Place | undefined,
   ): Promise<void> {
+    // A body without a session is not worth reading.
+    if (place === undefined) return respond(response, { status: 410 });
     const body = await readBody(request, options.maxBodySize, options.bodyMs);
     if (typeof body !== "string") {
       if (body !== undefined) this.#host.limit(undefined, body.limit);
@@ -238,7 +319,7 @@ export class LongPollListener {
     }
     const parts = partsOf(request, body);
     const ms = parts.length * options.windowMs + ON_ITS_WAY_MS;
-    const answer = place && (await this.sessions.ask(place.home, ["publish", place.session, parts], ms));
+    const answer = await this.sessions.ask(place.home, ["publish", place.session, parts], ms);
     respond(response, { status: answer?.status ?? 410 });
   }
 }
@@ -266,6 +347,15 @@ function respond(
 ): void {
   if (response.headersSent || response.destroyed) return;
   response.writeHead(200, HEADERS).end(JSON.stringify(answer));
+}
+
+/** Refuses a client that may come back, in a form from which the official one backs off. */
+function respondLater(response: ServerResponse, status: 429 | 503, retryAfterMs: number): void {
+  if (response.headersSent || response.destroyed) return;
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
+  response
+    .writeHead(status, { ...HEADERS, "retry-after": String(seconds) })
+    .end(JSON.stringify({ status: 500, reason: status === 429 ? "too_many_sessions" : "draining" }));
 }
 
 /** The body; which limit it ran into, being too large or too slow; undefined when it breaks off. */

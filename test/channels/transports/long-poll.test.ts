@@ -296,3 +296,26 @@ test("requests to other paths go to whoever listened before", async () => {
   expect((await fetch(`http://127.0.0.1:${server.port}/elsewhere`)).status).toBe(404);
   await server.stop();
 });
+
+test("who may come back later is told when, by HTTP 429 for too many sessions and 503 by a server that stops", async () => {
+  const server = await startServer({
+    gateways: 1,
+    sockets: { "/socket": { ...mount, longpoll: { maxSessionsPerNetwork: 1 } } },
+  });
+  const url = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0`;
+  expect(await (await fetch(url)).json()).toMatchObject({ status: 410 });
+  const full = await fetch(url);
+  expect([full.status, full.headers.get("retry-after"), await full.json()]).toEqual([
+    429,
+    "5",
+    { status: 500, reason: "too_many_sessions" },
+  ]);
+  await server.run(() => Endpoint.drain("endpoint"));
+  const draining = await fetch(url);
+  expect([draining.status, draining.headers.get("retry-after"), await draining.json()]).toEqual([
+    503,
+    "1",
+    { status: 500, reason: "draining" },
+  ]);
+  await server.stop();
+});

@@ -24,7 +24,7 @@ export class RoomSocket {
   /** The token is asked for at each connect. */
   constructor(token: () => string) {
     this.socket = new Socket("/socket", {
-      // Not as the param `token`: that is the session's name in long-poll. Nor does a log of addresses have it here.
+      // Not as the param `token`: logs of addresses would have it.
       authToken: token,
       longPollFallbackMs: FALLBACK_MS,
       // Nothing is remembered for the next page.

@@ -1,0 +1,41 @@
+/**
+ * The query of a long-poll request. Phoenix's client writes the connect params first and appends its session's token as
+ * `token`; an application that takes a param `token` too has both in one query:
+ *
+ *     first request:  ?token=<the application's>&vsn=2.0.0&
+ *     later ones:     ?token=<the application's>&vsn=2.0.0&token=<the session's>
+ *
+ * So the last `token` is the session's, and one before it is a connect param. A client that sends the session's token as a
+ * header has connect params alone in its query.
+ */
+
+/** What a token of `long-poll.ts` looks like, whoever signed it. */
+const LOOKS_LIKE_OURS = /^\d+~[\w-]*\.[\w-]{24}\.[0-9a-z]+\.[\w-]{43}$/;
+
+const isTokenParam = (name: string): boolean => name === "token" || name.startsWith("token[");
+
+/** The session's token, if there is any: the header's, which wins (C-147), or the last of the query. */
+export const sessionToken = (header: string | readonly string[] | undefined, url: URL): string | undefined =>
+  (typeof header === "object" ? header[0] : header) ?? url.searchParams.getAll("token").at(-1);
+
+/** The URL with the connect params alone: `connect` must not take the session's token for the application's. */
+export function withoutSessionToken(header: string | readonly string[] | undefined, url: URL): URL {
+  if (header !== undefined) return url;
+  const pairs = url.search.slice(1).split("&");
+  const nameOf = (pair: string): string => decoded(pair.split("=", 1)[0] as string);
+  const last = pairs.findLastIndex((pair) => nameOf(pair) === "token");
+  if (last < 0) return url;
+  const several = pairs.filter((pair) => isTokenParam(nameOf(pair))).length > 1;
+  if (!several && !LOOKS_LIKE_OURS.test(url.searchParams.get("token") ?? "")) return url;
+  const rest = new URL(url);
+  rest.search = pairs.toSpliced(last, 1).join("&");
+  return rest;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll("+", " "));
+  } catch {
+    return text;
+  }
+}

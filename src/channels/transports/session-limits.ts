@@ -1,0 +1,103 @@
+/**
+ * Whether a new long-poll session may begin. Sessions cost memory for as long as a client may stay away, and beginning one
+ * costs a `connect`, so both are limited: how many there are of one network and of one socket id, and how fast one
+ * network begins them, refused attempts included.
+ *
+ * Pure but for its own counts; the time is handed in. Counts are those of one gateway.
+ */
+import type { IncomingMessage } from "node:http";
+import { isIPv6 } from "node:net";
+import { type Rate, TokenBucket } from "../token-bucket.js";
+
+export interface SessionLimitOptions {
+  /** Sessions of one network at once; false for no limit. */
+  readonly maxSessionsPerNetwork: number | false;
+  /** Sessions with one socket id at once, which is mostly one user; false for no limit. */
+  readonly maxSessionsPerId: number | false;
+  /** Attempts of one network to begin a session; false for no limit. */
+  readonly sessionRate: Rate | false;
+}
+
+/** Let in, until `release` is called, or when to try again. */
+export type Admission =
+  | { readonly ok: true; release(): void }
+  | { readonly ok: false; readonly retryAfterMs: number };
+
+/** While a limit on how many there are is reached: sessions end by themselves within about this time. */
+const FULL_RETRY_MS = 5000;
+
+/** Networks whose pace is kept; those that have been quiet are dropped first. */
+const MAX_NETWORKS = 10_000;
+
+export class SessionLimits {
+  readonly #options: SessionLimitOptions;
+  readonly #perNetwork = new Map<string, number>();
+  readonly #perId = new Map<string, number>();
+  /** In the order of their last attempt. */
+  readonly #buckets = new Map<string, TokenBucket>();
+
+  constructor(options: SessionLimitOptions) {
+    this.#options = options;
+  }
+
+  /** Before `connect`: counts the attempt and the session that may come of it. */
+  ofNetwork(network: string, now: number): Admission {
+    const wait = this.#pace(network, now);
+    if (wait > 0) return { ok: false, retryAfterMs: wait };
+    return count(this.#perNetwork, network, this.#options.maxSessionsPerNetwork);
+  }
+
+  /** After `connect`, which has said whose session it is; null is nobody's in particular. */
+  ofId(id: string | null): Admission {
+    return id === null ? FREE : count(this.#perId, id, this.#options.maxSessionsPerId);
+  }
+
+  #pace(network: string, now: number): number {
+    const { sessionRate } = this.#options;
+    if (sessionRate === false) return 0;
+    const bucket = this.#buckets.get(network) ?? new TokenBucket(sessionRate, now);
+    this.#buckets.delete(network);
+    this.#buckets.set(network, bucket);
+    if (this.#buckets.size > MAX_NETWORKS) this.#buckets.delete(this.#buckets.keys().next().value as string);
+    return bucket.take(now);
+  }
+}
+
+const FREE: Admission = { ok: true, release() {} };
+
+function count(counts: Map<string, number>, key: string, limit: number | false): Admission {
+  const before = counts.get(key) ?? 0;
+  if (limit !== false && before >= limit) return { ok: false, retryAfterMs: FULL_RETRY_MS };
+  counts.set(key, before + 1);
+  let held = true;
+  return {
+    ok: true,
+    release() {
+      if (!held) return;
+      held = false;
+      const left = (counts.get(key) ?? 1) - 1;
+      if (left === 0) counts.delete(key);
+      else counts.set(key, left);
+    },
+  };
+}
+
+/**
+ * The network a request comes from: its address, of IPv6 the part that a provider gives to one customer. Behind proxies
+ * the address that the nearest one saw, since what comes before it is the client's own word.
+ */
+export function clientNetwork(request: IncomingMessage, trustProxy: boolean): string {
+  const forwarded = trustProxy ? request.headers["x-forwarded-for"] : undefined;
+  const nearest = typeof forwarded === "string" ? forwarded.split(",").at(-1)?.trim() : undefined;
+  const address = (nearest || request.socket.remoteAddress || "").replace(/^::ffff:(?=\d+\.)/i, "");
+  if (!isIPv6(address)) return address;
+  // Written out by URL in one way whatever the way it came.
+  const [head = "", tail = ""] = new URL(`http://[${address.split("%")[0]}]`).hostname
+    .slice(1, -1)
+    .split("::");
+  const front = head === "" ? [] : head.split(":");
+  const back = tail === "" ? [] : tail.split(":");
+  const missing =
+    address.includes("::") || front.length + back.length < 8 ? 8 - front.length - back.length : 0;
+  return [...front, ...Array<string>(Math.max(0, missing)).fill("0"), ...back].slice(0, 4).join(":");
+}
