@@ -15,7 +15,10 @@ export interface ReplicationOptions {
   readonly maxDeltaSizes?: readonly number[];
   /** How long a change may wait for others before it is told. Default 20. */
   readonly flushAfter?: number;
-  /** Entries may leave for good when the tracker stops, instead of after `downPeriod`. Default false. */
+  /**
+   * Whether the entries of a tracker that is stopped in order leave the other nodes at once. With false they stay until
+   * `downPeriod` has passed, except for those whose processes have ended before. Default true.
+   */
   readonly permdownOnShutdown?: boolean;
 }
 
@@ -42,7 +45,7 @@ export function settingsOf(options: ReplicationOptions = {}): Settings | readonl
     clockSamplePeriods = 2,
     maxDeltaSizes = [100, 1000, 10_000],
     flushAfter = 20,
-    permdownOnShutdown = false,
+    permdownOnShutdown = true,
   } = options;
   if (!isWhole(broadcastPeriod, 1))
     return ["error", `broadcast_period must be a whole number of ms of at least 1, got ${broadcastPeriod}`];

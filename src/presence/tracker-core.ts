@@ -189,6 +189,13 @@ export class TrackerCore {
     });
   }
 
+  /** Tells the changes that wait to be told. */
+  flush(now: number): readonly Effect[] {
+    return this.#done(() => {
+      if (this.#replicated && !this.#muted) this.#tell(now);
+    });
+  }
+
   /** Says goodbye for another replica, whose end is certain: a thread of the same node (P-130). */
   goodbyeFor(ref: ReplicaRef): readonly Effect[] {
     return this.#done(() => this.#say({ kind: "goodbye", ref, restores: undefined }));

@@ -233,7 +233,7 @@ const server: GenServerModule<Tracker, StartArg, TrackerRequest, TrackerCast> = 
 
   handleCall(request, _from, tracker) {
     if (request[0] === "goodbye") {
-      perform(tracker, tracker.core.goodbye(now()));
+      sayLast(tracker, tracker.core.goodbye(now()));
       return ["stop", "normal", "ok", tracker];
     }
     const answer = carryOut(request, tracker);
@@ -315,10 +315,12 @@ const server: GenServerModule<Tracker, StartArg, TrackerRequest, TrackerCast> = 
   },
 
   terminate(reason, tracker) {
+    const { core, options, settings } = tracker;
+    // After a crash its successor corrects what the others know; without a PubSub nothing can be sent.
+    if (!isNormalClass(reason) || !PubSub.isRunning(options.pubsub)) return;
     // A thread all of whose topics have moved to others does not come back.
-    const isOver = !PubSub.threads(tracker.options.pubsub).includes(thisNode().index);
-    if ((tracker.settings.permdownOnShutdown || isOver) && isNormalClass(reason))
-      perform(tracker, tracker.core.goodbye(now()));
+    const isOver = !PubSub.threads(options.pubsub).includes(thisNode().index);
+    sayLast(tracker, settings.permdownOnShutdown || isOver ? core.goodbye(now()) : core.flush(now()));
   },
 
   formatStatus: ({ state: { options, core } }) => ({ name: options.name, ...core.stats(0) }),
@@ -795,6 +797,13 @@ function perform(tracker: Tracker, effects: readonly Effect[]): void {
         break;
     }
   }
+}
+
+/** Performs the effects of a tracker that ends: the thread that carries its messages may have ended already. */
+function sayLast(tracker: Tracker, effects: readonly Effect[]): void {
+  if (PubSub.ownerOf(tracker.options.pubsub, tracker.topic) !== thisNode().index)
+    for (const effect of effects) if (effect[0] === "broadcast") aside(tracker, effect[1]);
+  perform(tracker, effects);
 }
 
 /** To other nodes by this thread's own link, whichever thread carries what trackers say. */

@@ -30,6 +30,7 @@ import {
   elsewhere,
   type Forwarded,
   instance,
+  instances,
   notice,
   type Published,
   type PubSubOptions,
@@ -263,6 +264,9 @@ export const PubSub = {
   },
 
   OWNERS_CHANGED,
+
+  /** Whether the PubSub runs in this thread. */
+  isRunning: (name: string): boolean => instances.get(thisNode())?.has(name) ?? false,
 
   /** Whether there can be no other nodes. */
   isAlone: (name: string): boolean => instance(name).adapter.alone ?? false,

@@ -15,7 +15,7 @@ test("P-041 P-103 P-104 the defaults are Phoenix's, and a change is told after 2
     clockSamplePeriods: 2,
     samplePeriod: 3000,
     flushAfter: 20,
-    permdownOnShutdown: false,
+    permdownOnShutdown: true,
     idleInterval: 7500,
     maxKept: 10_000,
   });

@@ -4,6 +4,7 @@ import { MemoryNetwork, PubSub } from "simurgh/pubsub";
 import {
   createNode,
   exit,
+  GenServer,
   type Pid,
   type Report,
   type RuntimeNode,
@@ -448,6 +449,35 @@ describe("trackers of several nodes", () => {
     await a.stop();
     await expect.poll(() => b.keys("room"), { timeout: 5000, interval: 5 }).toEqual([]);
     expect(clock.now()).toBe(from);
+  });
+
+  test("stopped alone, a tracker takes its entries along, with no option and no wait", async () => {
+    const network = new MemoryNetwork();
+    const [a, b] = [new PresenceNode(), new PresenceNode()];
+    running.push(a.node, b.node);
+    await a.start(network.adapter("a"));
+    await b.start(network.adapter("b"));
+    await a.track(a.process(), "room", "ann");
+    await expect.poll(() => b.keys("room")).toEqual(["ann"]);
+    await a.run(() => GenServer.stop("P", "shutdown"));
+    await expect.poll(() => b.keys("room")).toEqual([]);
+  });
+
+  test("without a goodbye its last change is told, and what lives on stays listed", async () => {
+    const network = new MemoryNetwork();
+    // A change waits for the next tick, which the tracker does not live to see.
+    const a = new PresenceNode({ permdownOnShutdown: false, flushAfter: 3_600_000 });
+    const b = new PresenceNode();
+    running.push(a.node, b.node);
+    await b.start(network.adapter("b"));
+    await a.start(network.adapter("a"));
+    const ann = a.process();
+    await a.track(ann, "room", "ann");
+    await a.track(a.process(), "room", "bob");
+    await expect.poll(() => b.keys("room")).toEqual(["ann", "bob"]);
+    await a.kill(ann);
+    await a.stop();
+    await expect.poll(() => b.keys("room")).toEqual(["bob"]);
   });
 });
 

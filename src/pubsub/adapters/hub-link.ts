@@ -22,7 +22,8 @@ export const hubAdapter = (options: HubAdapterOptions): AdapterFactory =>
   networkedAdapter("hub", hubLink(options), options);
 
 const REDIAL_MS = 200;
-const CLOSE_MS = 1000;
+/** The longest that closing waits for the engine to take what was published before. */
+const CLOSE_MS = 2000;
 
 export const hubLink =
   ({ path, prefix = "" }: HubConnectOptions & { readonly prefix?: string }): OpenLink =>

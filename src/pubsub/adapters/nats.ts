@@ -50,7 +50,8 @@ const CONNECT_MS = 5000;
 /** Between two attempts to connect for the first time, or anew after NATS's client has given up. */
 const REDIAL_MS = 500;
 const PROBE_MS = 2000;
-const CLOSE_MS = 1000;
+/** The longest that closing waits for the engine to take what was published before. */
+const CLOSE_MS = 2000;
 
 type Nats = typeof import("@nats-io/transport-node");
 

@@ -43,7 +43,8 @@ const CONNECT_MS = 5000;
 const PROBE_MS = 2000;
 /** Probes in a row without an answer after which a connection is dead. */
 const DEAD_PROBES = 2;
-const CLOSE_MS = 1000;
+/** The longest that closing waits for the engine to take what was published before. */
+const CLOSE_MS = 2000;
 /** Commands that may wait for an answer. */
 const MAX_COMMANDS = 100_000;
 const BATCH_BYTES = 64 * 1024;
