@@ -12,82 +12,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";
 import { DocumentClient } from "../support/document-client.js";
 import { type MariaDb, startMariaDb } from "../support/mariadb.js";
+import { missing, type Word, Writer } from "../support/recording-writer.js";
 import { describeWith } from "../support/requirements.js";
 import { waitFor } from "../support/wait.js";
 
 const SEED = Number(process.env.DURABILITY_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const WRITERS = 3;
 const PATIENCE_MS = 60_000;
-
-/** A word that somebody typed, to be found again. */
-interface Word {
-  readonly text: string;
-  stored: boolean;
-  deleted: "no" | "asked" | "stored";
-}
-
-class Writer {
-  readonly client: DocumentClient;
-  readonly words: Word[] = [];
-  readonly #name: string;
-  readonly #random: Random;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(server: AppServer, token: string, name: string, random: Random) {
-    this.client = new DocumentClient(server, token, 1);
-    this.#name = name;
-    this.#random = random;
-  }
-
-  start(): void {
-    this.#timer = setInterval(() => this.#type(), 10);
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
-  }
-
-  #type(): void {
-    const { client } = this;
-    const old = this.words.find(({ stored, deleted }) => stored && deleted === "no");
-    if (old !== undefined && this.#random.chance(0.15)) {
-      const at = client.text.toString().indexOf(old.text);
-      if (at === -1) return;
-      old.deleted = "asked";
-      client.edit(
-        (text) => text.delete(at, old.text.length),
-        () => {
-          old.deleted = "stored";
-        },
-      );
-      return;
-    }
-    const word: Word = { text: `‹${this.#name}.${this.words.length}🦚›`, stored: false, deleted: "no" };
-    this.words.push(word);
-    const text = client.text.toString();
-    // Between words, so that each can be found again.
-    const places = [0, ...[...text.matchAll(/›/g)].map(({ index }) => index + 1)];
-    const at = places[this.#random.below(places.length)] as number;
-    client.edit(
-      (doc) => doc.insert(at, word.text),
-      () => {
-        word.stored = true;
-      },
-    );
-  }
-}
-
-/** What is wrong with a text, if these were acknowledged. */
-function missing(text: string, words: readonly Word[]): string[] {
-  const wrong: string[] = [];
-  for (const word of words) {
-    const times = text.split(word.text).length - 1;
-    if (times > 1) wrong.push(`${word.text} is there ${times} times`);
-    if (word.stored && word.deleted === "no" && times !== 1) wrong.push(`${word.text} is lost`);
-    if (word.deleted === "stored" && times !== 0) wrong.push(`${word.text} is back`);
-  }
-  return wrong;
-}
 
 for (const { database, shards, rounds } of [
   { database: "SQLite", shards: 0, rounds: 20 },
@@ -139,7 +70,7 @@ for (const { database, shards, rounds } of [
           const where = `seed ${SEED}, round ${round}`;
           const random = new Random(SEED + 1000 * shards + round);
           const writers = tokens.map(
-            (token, n) => new Writer(server, token, `${round}.${n}`, new Random(SEED + n)),
+            (token, n) => new Writer(server, token, 1, `${round}.${n}`, new Random(SEED + n)),
           );
           await Promise.all(writers.map(({ client }) => client.join()));
           for (const writer of writers) writer.start();
