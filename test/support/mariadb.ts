@@ -16,6 +16,8 @@ export interface MariaDb {
   /** URL of a fresh, empty database. */
   createDatabase(): Promise<string>;
   readonly port: number;
+  /** A connection with all rights. Its user ends it. */
+  connectAsRoot(): Promise<mysql.Connection>;
   signal(signal: NodeJS.Signals): void;
   /** Ends it with a signal; resolves when it has ended. */
   end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
@@ -79,6 +81,7 @@ export async function startMariaDb(): Promise<MariaDb> {
   let databases = 0;
   return {
     port,
+    connectAsRoot: connect,
     async createDatabase() {
       databases += 1;
       const name = `pp${databases}`;

@@ -4,6 +4,7 @@
  */
 import { describe, test } from "vitest";
 import { programs } from "./programs.js";
+import { canMountTmpfs } from "./tmpfs.js";
 
 /** `SIMURGH_WITHOUT=Chromium,MariaDB` pretends that the machine lacks them. */
 const without = new Set((process.env.SIMURGH_WITHOUT ?? "").split(","));
@@ -24,6 +25,10 @@ const needs = {
   OpenSSL: {
     met: !without.has("OpenSSL") && programs.openssl !== undefined,
     remedy: "install openssl",
+  },
+  tmpfs: {
+    met: !without.has("tmpfs") && canMountTmpfs,
+    remedy: "run it as root on Linux, to mount a small tmpfs",
   },
   Chromium: {
     met: !without.has("Chromium") && programs.chromium !== undefined,
