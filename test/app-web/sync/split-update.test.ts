@@ -35,6 +35,29 @@ describe("splitting an update", () => {
     expect(applied(parts)).toBe(text);
   });
 
+  test("many scattered changes are cut by their number, deletions too", () => {
+    const base = new Y.Doc();
+    base.getText("t").insert(0, "ab".repeat(6000));
+    const state = Y.encodeStateAsUpdate(base);
+    const doc = new Y.Doc();
+    Y.applyUpdate(doc, state);
+    const before = Y.encodeStateVector(doc);
+    doc.transact(() => {
+      for (let at = 11_999; at > 0; at -= 2) {
+        doc.getText("t").delete(at, 1);
+        doc.getText("t").insert(at, "c");
+      }
+    });
+    const parts = splitUpdate(Y.encodeStateAsUpdate(doc, before), 2 ** 20);
+    expect(parts.length).toBeGreaterThan(3);
+    for (const part of parts) {
+      const { structs, ds } = Y.decodeUpdate(part);
+      expect(structs.length).toBeLessThanOrEqual(2000);
+      expect([...ds.clients.values()].flat().length).toBeLessThanOrEqual(2000);
+    }
+    expect(applied(parts, state)).toBe("ac".repeat(6000));
+  });
+
   test("of any document's state the parts say the same as the whole, and none needs a later one", () => {
     const edit = fc.record({
       who: fc.nat(2),

@@ -1,7 +1,7 @@
 /**
  * One Yjs update as several that are small enough to send. Each needs only those before it and what the receiver has
  * already, for a server refuses an update with a gap; together they say exactly what the whole one says. The deletions
- * stand in the last.
+ * stand in the last, and in further ones where there are many.
  *
  * For large pastes and long outages. An update within the limit is left as it is.
  */
@@ -9,18 +9,23 @@ import * as Y from "yjs";
 
 type Struct = ReturnType<typeof Y.decodeUpdate>["structs"][number];
 
+/** Structs, and deleted ranges, of one part: a server refuses an update that takes long to apply. */
+const COUNT_AT_MOST = 2_000;
 /** What an item costs beside its text: ids of its neighbours, clock, lengths. */
 const ITEM_BYTES = 40;
 
 export function splitUpdate(update: Uint8Array, limit: number): readonly Uint8Array[] {
-  if (update.length <= limit) return [update];
+  // A struct or a range has more than two bytes.
+  if (update.length <= Math.min(limit, 2 * COUNT_AT_MOST)) return [update];
   const { structs, ds } = Y.decodeUpdate(update);
+  const deletions = deletionParts(ds);
+  if (update.length <= limit && structs.length <= COUNT_AT_MOST && deletions.length <= 1) return [update];
   const parts: Uint8Array[] = [];
   let part: Struct[] = [];
   let size = 0;
   for (const struct of inCausalOrder(structs.flatMap((whole) => pieces(whole, limit)))) {
     const bytes = bytesOf(struct);
-    if (size + bytes > limit && part.length > 0) {
+    if ((size + bytes > limit || part.length === COUNT_AT_MOST) && part.length > 0) {
       parts.push(encode(part));
       part = [];
       size = 0;
@@ -28,7 +33,30 @@ export function splitUpdate(update: Uint8Array, limit: number): readonly Uint8Ar
     part.push(struct);
     size += bytes;
   }
-  parts.push(encode(part, ds));
+  parts.push(encode(part, deletions[0]));
+  for (const more of deletions.slice(1)) parts.push(encode([], more));
+  return parts;
+}
+
+type Deletions = ReadonlyMap<number, readonly { readonly clock: number; readonly len: number }[]>;
+
+/** The deleted ranges, so many at a time. */
+function deletionParts({ clients }: ReturnType<typeof Y.decodeUpdate>["ds"]): readonly Deletions[] {
+  const parts: Map<number, { clock: number; len: number }[]>[] = [];
+  let count = COUNT_AT_MOST;
+  for (const [client, ranges] of clients) {
+    for (const range of ranges) {
+      if (count === COUNT_AT_MOST) {
+        parts.push(new Map());
+        count = 0;
+      }
+      const part = parts.at(-1)!;
+      const own = part.get(client);
+      if (own) own.push(range);
+      else part.set(client, [range]);
+      count += 1;
+    }
+  }
   return parts;
 }
 
@@ -104,7 +132,7 @@ function inCausalOrder(structs: readonly Struct[]): readonly Struct[] {
 }
 
 /** The format of Yjs's updates, version 1: for each client its structs, then the deletions. */
-function encode(structs: readonly Struct[], deletions?: ReturnType<typeof Y.decodeUpdate>["ds"]): Uint8Array {
+function encode(structs: readonly Struct[], deletions: Deletions = new Map()): Uint8Array {
   const encoder = new Y.UpdateEncoderV1();
   const byClient = new Map<number, Struct[]>();
   for (const struct of structs) {
@@ -119,8 +147,8 @@ function encode(structs: readonly Struct[], deletions?: ReturnType<typeof Y.deco
     encoder.writeLen(own[0]!.id.clock);
     for (const struct of own) struct.write(encoder, 0);
   }
-  encoder.writeLen(deletions?.clients.size ?? 0);
-  for (const [client, ranges] of deletions?.clients ?? []) {
+  encoder.writeLen(deletions.size);
+  for (const [client, ranges] of deletions) {
     encoder.writeLen(client);
     encoder.writeLen(ranges.length);
     for (const { clock, len } of ranges) {
