@@ -18,16 +18,16 @@ export type Applied =
   | {
       readonly type: "changed";
       readonly update: Uint8Array;
-      readonly clients: readonly number[];
-      readonly tried: boolean;
+      /** What it took, in steps of a dry run. */
+      readonly steps: number;
     }
   /** All of it was there already. */
-  | { readonly type: "known"; readonly tried: boolean }
+  | { readonly type: "known"; readonly steps: number }
   | {
       readonly type: "refused";
       readonly reason: "bad_update" | "too_large";
       readonly why: string;
-      readonly tried: boolean;
+      readonly steps: number;
     };
 
 /** The stored parts of a document do not fit together. */
@@ -108,15 +108,14 @@ export class SharedDocument {
   /** Applies what a client sent, if it may be. */
   apply(update: Uint8Array, mayExtend: (client: number) => boolean): Applied {
     const verdict = checkUpdate(this.#doc, update, mayExtend);
+    const { steps } = verdict;
     if (verdict.type === "too large")
-      return { type: "refused", reason: "too_large", why: "it is too large", tried: true };
-    const { tried } = verdict;
-    if (verdict.type === "bad") return { type: "refused", reason: "bad_update", why: verdict.why, tried };
+      return { type: "refused", reason: "too_large", why: verdict.why, steps };
+    if (verdict.type === "bad") return { type: "refused", reason: "bad_update", why: verdict.why, steps };
     if (this.#size + update.length > MAX_STATE && this.encode().length + update.length > MAX_STATE)
-      return { type: "refused", reason: "too_large", why: "the document is too large", tried };
+      return { type: "refused", reason: "too_large", why: "the document is too large", steps };
     const changed = this.#during(() => Y.applyUpdate(this.#doc, update, "client"));
-    if (changed === undefined) return { type: "known", tried };
-    return { type: "changed", update: changed, clients: [...Y.parseUpdateMeta(changed).to.keys()], tried };
+    return changed === undefined ? { type: "known", steps } : { type: "changed", update: changed, steps };
   }
 
   /** What is stored, by whomever: believed. Gives what was new. */

@@ -37,12 +37,15 @@ import { Rate } from "./rate.js";
 import { isForSaving, now, type Persistence, Saving } from "./saving.js";
 import { diff, type Hunk } from "./text-diff.js";
 import { MAX_TEXT, MAX_UPDATE } from "./update-check.js";
+import { WorkPace } from "./work-pace.js";
 
 export interface RoomOptions {
   readonly id: number;
   readonly topic: string;
   readonly endpoint: string;
   readonly repository: Repository;
+  /** How much work each user may make; shared by the rooms of a thread. Default: the room's own. */
+  readonly pace?: WorkPace;
 }
 
 export interface RoomStatus {
@@ -103,8 +106,7 @@ const LOOK_MS = 15_000;
 const YOUNG_MS = 60_000;
 const TELL_TEXT_MS = 50;
 const TELL_CURSORS_MS = 50;
-/** What a try on a copy, and a bad update, cost of what a client may send. */
-const TRIED_COST = 5;
+/** What a bad update costs of what a client may send. */
 const BAD_COST = 10;
 /** Characters a second that whole texts are told one by one; beyond, only the last of 50 ms. */
 const TOLD = { perSecond: 2 * 1024 * 1024, burst: 16 * 1024 * 1024 };
@@ -129,6 +131,7 @@ class Live {
 class Room {
   readonly options: RoomOptions;
   readonly #members = new Members();
+  readonly #pace: WorkPace;
   readonly #told = new Rate(TOLD.perSecond, TOLD.burst);
   /** Of those who have been here: for when the database cannot be asked. */
   readonly #roles = new Map<number, Role>();
@@ -146,6 +149,7 @@ class Room {
 
   constructor(options: RoomOptions) {
     this.options = options;
+    this.#pace = options.pace ?? new WorkPace();
   }
 
   get size(): number {
@@ -380,7 +384,7 @@ class Room {
     const young = now() - live.since < YOUNG_MS;
     const mayExtend = (client: number): boolean => young || this.#members.mayExtend(member.userId, client);
     const applied = live.document.apply(bytes, mayExtend);
-    if (applied.tried) member.updates.charge(TRIED_COST);
+    this.#pace.charge(member.userId, applied.steps, now());
     const waiting = { stored: (seq: number): void => replyTo(ref, "ok", { seq }) };
     switch (applied.type) {
       case "refused": {
@@ -405,7 +409,10 @@ class Room {
     if (!member.canWrite) return { reason: "read_only", why: "role" };
     if (bytes.length > MAX_UPDATE) return { reason: "too_large", limit: MAX_UPDATE };
     const time = now();
-    const wait = member.updates.take(1, time) || member.bytes.take(bytes.length, time);
+    const wait =
+      this.#pace.wait(member.userId, time) ||
+      member.updates.take(1, time) ||
+      member.bytes.take(bytes.length, time);
     if (wait > 0) return { reason: "rate", retry_after_ms: wait };
     return live.saving.hasRoom ? undefined : { reason: "read_only", why: "persistence" };
   }

@@ -26,6 +26,7 @@ import type { RoomVersion, RoomVersionText } from "../storage/room-log.js";
 import type { Role } from "../storage/sharing.js";
 import type { Entrant } from "./members.js";
 import { type Entered, type RoomCall, type RoomOptions, roomServer } from "./room.js";
+import { WorkPace } from "./work-pace.js";
 
 const REGISTRY = "phoenixpair.room_registry";
 const SUPERVISOR = "phoenixpair.room_supervisor";
@@ -46,6 +47,9 @@ const roomNode = (id: number): number => {
   return shards === 0 ? 0 : 1 + (slot(roomTopic(id)) % shards);
 };
 
+/** Of the rooms of this thread. */
+const pace = new WorkPace();
+
 type DeskRequest = readonly ["call", id: number, RoomCall] | readonly ["drain"];
 
 const live = (id: number): Pid | undefined => {
@@ -55,7 +59,7 @@ const live = (id: number): Pid | undefined => {
 
 async function start(id: number): Promise<Pid | undefined> {
   const repository = repositoryOn(appFacts().storageNode);
-  const options: RoomOptions = { id, topic: roomTopic(id), endpoint: ENDPOINT, repository };
+  const options: RoomOptions = { id, topic: roomTopic(id), endpoint: ENDPOINT, repository, pace };
   const result = await DynamicSupervisor.startChild(SUPERVISOR, {
     id,
     start: [

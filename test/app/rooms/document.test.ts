@@ -215,7 +215,7 @@ describe("what a client sends", () => {
     expect(document.apply(forged, anybody)).toMatchObject({
       type: "refused",
       reason: "bad_update",
-      tried: true,
+      why: "it does not stand where it says",
     });
     expect(document.text).toBe("ab");
   });
@@ -368,7 +368,7 @@ test("whatever people write at the same time is taken, and all come to the same 
   timeout: 120_000,
 }, () => {
   let sent = 0;
-  let tried = 0;
+  let steps = 0;
   fc.assert(
     fc.property(fc.array(action, { maxLength: 120 }), (actions) => {
       const document = documentOf("start 🦚");
@@ -377,7 +377,7 @@ test("whatever people write at the same time is taken, and all come to the same 
       const replicas = write(document, actions, (update) => {
         const applied = document.apply(update, anybody);
         sent += 1;
-        if (applied.tried) tried += 1;
+        steps += applied.steps;
         // Two may delete the same.
         if (applied.type === "known") return undefined;
         if (applied.type !== "changed") throw new Error(JSON.stringify(applied));
@@ -389,8 +389,8 @@ test("whatever people write at the same time is taken, and all come to the same 
     }),
     { numRuns: RUNS, endOnFailure: true },
   );
-  // Trying on a copy costs the length of the document; it must stay the exception.
-  expect(tried / sent).toBeLessThan(0.1);
+  // What people type costs next to nothing of what one update may.
+  expect(steps / sent).toBeLessThan(1000);
 });
 
 const mutation = fc.record({

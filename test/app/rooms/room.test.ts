@@ -8,6 +8,7 @@ import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
 import { type Entered, type RoomCall, type RoomCast, roomServer } from "../../../src/app/rooms/room.js";
 import type { Repository } from "../../../src/app/storage/repository-client.js";
 import type { Append, Snapshot } from "../../../src/app/storage/room-log.js";
+import { forgedRun, forgeUpdate } from "../../support/forged-update.js";
 
 const CHALLENGE = {
   id: 1,
@@ -251,6 +252,42 @@ describe("an update", () => {
       expect(here.replyTo(ref)).toEqual(["ok", { seq: 1 }]);
       expect(here.broadcasts("room:status").at(-1)).toEqual({ persistence: "ok", draining: false });
       expect(here.repository.text).toBe("hello!");
+    }),
+  );
+
+  test(
+    "of a user whose edits make too much work waits for its time, from whichever connection it comes",
+    world(async (here) => {
+      const [ann, again, bob] = [
+        await here.enter("Ann"),
+        await here.enter("Ann"),
+        await here.enter("Bob", { userId: 2 }),
+      ];
+      const part = (client: number) =>
+        forgeUpdate(
+          forgedRun(8000, (n) => ({
+            client,
+            clock: n,
+            origin: null,
+            right: n ? [client, n - 1] : null,
+            text: "x",
+          })),
+        );
+      const dear = [9, 8, 7, 6, 5, 4, 3].map((client) => here.update(ann, part(client)));
+      await here.settle();
+      expect(here.replyTo(dear.at(-1) as string)).toMatchObject([
+        "error",
+        { reason: "rate", retry_after_ms: expect.any(Number) },
+      ]);
+      const small = () => forgeUpdate([{ client: 99, clock: 0, origin: null, right: null, text: "x" }]);
+      const [own, others] = [here.update(again, small()), here.update(bob, small())];
+      await here.settle();
+      expect(here.replyTo(own)).toMatchObject(["error", { reason: "rate" }]);
+      expect(here.replyTo(others)).toMatchObject(["ok", {}]);
+      await here.advance(3000);
+      const later = here.update(again, small());
+      await here.settle();
+      expect(here.replyTo(later)).toMatchObject(["ok", {}]);
     }),
   );
 
