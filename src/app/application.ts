@@ -85,7 +85,7 @@ export function mainTree(config: Config): ChildSpec[] {
       shardTree: { module: new URL(import.meta.url), export: "shardTree", args },
       ...clusterOf(config),
       checkOrigin: allowedOrigins ?? "conn",
-      trustProxy: trustedProxies > 0,
+      trustProxy: trustedProxies,
     }),
     ...(metrics === undefined
       ? []

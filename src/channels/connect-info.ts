@@ -7,6 +7,7 @@
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { BadArg } from "simurgh/runtime";
+import type { RequestAddress } from "./handshake.js";
 import { Token } from "./token.js";
 
 export interface ConnectInfo {
@@ -85,18 +86,18 @@ export function checkConnectInfo(entries: unknown): asserts entries is readonly 
 export function connectInfo(
   entries: readonly ConnectInfoEntry[],
   request: IncomingMessage,
-  url: URL,
+  address: RequestAddress,
   { endpoint, csrf }: { readonly endpoint: string; readonly csrf: boolean },
 ): ConnectInfo {
   const info: Record<string, unknown> = {};
   for (const entry of entries) {
-    if (typeof entry === "string") info[entry] = readers[entry](request, url);
+    if (typeof entry === "string") info[entry] = readers[entry](request, address);
     else if ("session" in entry) {
       const options = entry.session as SessionOptions | (() => SessionOptions);
       info.session = session(
         typeof options === "function" ? options() : options,
         request,
-        url,
+        address,
         endpoint,
         csrf,
       );
@@ -105,7 +106,7 @@ export function connectInfo(
   return info;
 }
 
-const readers: Record<Key, (request: IncomingMessage, url: URL) => unknown> = {
+const readers: Record<Key, (request: IncomingMessage, address: RequestAddress) => unknown> = {
   peerData: ({ socket }) => ({
     address: socket.remoteAddress,
     port: socket.remotePort,
@@ -113,17 +114,14 @@ const readers: Record<Key, (request: IncomingMessage, url: URL) => unknown> = {
   }),
   xHeaders: (request) => headers(request, (name) => name.startsWith("x-")),
   userAgent: (request) => request.headers["user-agent"] ?? null,
-  uri: (_request, url) => {
-    const scheme = url.protocol === "https:" ? "https" : "http";
-    return {
-      scheme,
-      host: url.hostname,
-      port: url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port),
-      path: url.pathname,
-      query: url.search.slice(1),
-      authority: url.hostname,
-    };
-  },
+  uri: (_request, { scheme, host, port, path, query }) => ({
+    scheme,
+    host,
+    port,
+    path,
+    query,
+    authority: host,
+  }),
   traceContextHeaders: (request) =>
     headers(request, (name) => name === "traceparent" || name === "tracestate"),
   secWebsocketHeaders: (request) => headers(request, (name) => name.startsWith("sec-websocket-")),
@@ -141,7 +139,7 @@ function headers(request: IncomingMessage, wanted: (name: string) => boolean): [
 function session(
   options: SessionOptions,
   request: IncomingMessage,
-  url: URL,
+  address: RequestAddress,
   endpoint: string,
   csrf: boolean,
 ): unknown {
@@ -151,7 +149,7 @@ function session(
     options.decode === undefined ? signed(options, cookie, endpoint) : (options.decode(cookie) ?? null);
   if (data === null || !csrf) return data;
   const expected = (data as Record<string, unknown>)[options.csrfKey ?? "_csrf_token"];
-  const given = url.searchParams.get("_csrf_token");
+  const given = new URLSearchParams(address.query).get("_csrf_token");
   return typeof expected === "string" && given !== null && sameText(expected, given) ? data : null;
 }
 

@@ -83,8 +83,11 @@ export interface EndpointOptions {
   readonly checkOrigin?: CheckOrigin;
   /** The endpoint's own host, for `checkOrigin: true`. Default "localhost". */
   readonly host?: string | null;
-  /** Believe `x-forwarded-proto` and `x-forwarded-host`. Default false. */
-  readonly trustProxy?: boolean;
+  /**
+   * How many proxies stand before this endpoint, whose `X-Forwarded-…` or `Forwarded` headers tell the scheme, host and
+   * address of a client; true is one. Default false: such headers are ignored.
+   */
+  readonly trustProxy?: boolean | number;
   /**
    * Signs `Token`s and long-poll sessions: 20 bytes or more, the same on all nodes of a cluster. Default: random, so that
    * neither outlives the server.
@@ -114,6 +117,11 @@ function check(options: EndpointOptions): void {
   if (shards !== undefined && (!Number.isInteger(shards) || shards < 0 || shards > 64)) {
     throw new BadArg(`badarg: shards must be a whole number from 0 to 64, got ${String(shards)}`);
   }
+  const proxies = Number(options.trustProxy ?? 0);
+  if (!Number.isInteger(proxies) || proxies < 0)
+    throw new BadArg(
+      `badarg: trustProxy must be true, false or the number of proxies, got ${String(options.trustProxy)}`,
+    );
   if (options.checkOrigin !== undefined) checkOriginOption(options.checkOrigin);
   for (const [path, mount] of Object.entries(options.sockets)) {
     if (mount.module === undefined)

@@ -79,9 +79,12 @@ class Gateway implements GatewayHost {
     this.longPolls = new LongPollListener(this, mounted);
     this.#detach.push(
       interceptRequests(server, (request, response) => {
-        const url = requestAddress(request, options.trustProxy);
-        if (url === undefined) return false;
-        return this.longPolls.take(request, response, url) || websockets.take(request, response, url);
+        const address = requestAddress(request, options.trustProxy);
+        if (address === undefined) {
+          response.writeHead(400, { connection: "close" }).end("The request needs one valid Host header.");
+          return true;
+        }
+        return this.longPolls.take(request, response, address) || websockets.take(request, response, address);
       }),
     );
     this.#detach.push(

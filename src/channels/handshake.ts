@@ -9,6 +9,7 @@ import { connected } from "./logging.js";
 import type { GatewayHost, MountedSocket } from "./mount.js";
 import type { ResolvedTransport } from "./mount-options.js";
 import { originAllowed } from "./origin.js";
+import { type RequestOrigin, requestOrigin } from "./request-origin.js";
 import { badReturn } from "./results.js";
 import { isVersion, negotiate } from "./serializers/index.js";
 import type { ConnectSocket } from "./socket.js";
@@ -36,15 +37,12 @@ export function checkRequestOrigin(
   host: GatewayHost,
   { resolved }: Target,
   request: IncomingMessage,
-  url: URL,
+  address: RequestAddress,
 ): boolean {
-  const scheme = url.protocol === "https:" ? "https" : "http";
-  const port = url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port);
-  const own = { scheme, host: url.hostname, port } as const;
-  if (originAllowed(resolved.checkOrigin, request.headers.origin, own, host.options.host)) return true;
+  if (originAllowed(resolved.checkOrigin, request.headers.origin, address, host.options.host)) return true;
   host.notice(
     "error",
-    `a socket was refused: its origin ${request.headers.origin} is not allowed; the request was for ${url.origin}. Set checkOrigin to allow it`,
+    `a socket was refused: its origin ${request.headers.origin} is not allowed; the request was for ${address.scheme}://${address.host}:${address.port}. Set checkOrigin to allow it`,
   );
   return false;
 }
@@ -57,15 +55,15 @@ export function handshake(
   host: GatewayHost,
   { definition, resolved, path }: Target,
   request: IncomingMessage,
-  url: URL,
+  address: RequestAddress,
   pathParams: Readonly<Record<string, string>>,
   transport: "websocket" | "longpoll",
   token: string | null | undefined,
 ): Handshake | Promise<Handshake> {
   if (token === undefined) return refused(403);
   const { endpoint } = host.options;
-  const params = { ...connectParams(url.search.slice(1)), ...pathParams };
-  const listed = connectInfo(resolved.connectInfo, request, url, { endpoint, csrf: resolved.checkCsrf });
+  const params = { ...connectParams(address.query), ...pathParams };
+  const listed = connectInfo(resolved.connectInfo, request, address, { endpoint, csrf: resolved.checkCsrf });
   const info = resolved.authToken ? { ...listed, authToken: token } : listed;
   const vsn = params.vsn ?? "1.0.0";
   const serializer = negotiate(resolved.serializers, vsn);
@@ -118,22 +116,26 @@ export function handshake(
   return isLate ? Promise.resolve(result).then(decide) : decide(result as ConnectResult);
 }
 
-/** The URL the client asked for, as it saw it. Undefined when it is not one. */
-export function requestAddress(request: IncomingMessage, trustProxy: boolean): URL | undefined {
-  const forwarded = (name: string): string | undefined => {
-    const value = trustProxy ? request.headers[name] : undefined;
-    return typeof value === "string" ? value.split(",")[0]?.trim() : undefined;
-  };
-  const encrypted = (request.socket as { encrypted?: boolean }).encrypted === true;
-  const scheme = forwarded("x-forwarded-proto") ?? (encrypted ? "https" : "http");
-  const host = forwarded("x-forwarded-host") ?? request.headers.host ?? "localhost";
-  try {
-    return new URL(
-      `${scheme === "https" || scheme === "wss" ? "https" : "http"}://${host}${request.url?.startsWith("/") ? request.url : `/${request.url ?? ""}`}`,
-    );
-  } catch {
-    return undefined;
-  }
+/** What a request asks for: the path and the query as they were sent, of the host that the client saw. */
+export interface RequestAddress extends RequestOrigin {
+  readonly path: string;
+  /** Without its question mark. */
+  readonly query: string;
+}
+
+/** Undefined for a request without a valid host. */
+export function requestAddress(
+  request: IncomingMessage,
+  trustProxy: boolean | number,
+): RequestAddress | undefined {
+  const origin = requestOrigin(request, Number(trustProxy));
+  if (origin === undefined) return undefined;
+  const target = request.url ?? "/";
+  const mark = target.indexOf("?");
+  // Not as a URL, which would take dot segments and their encodings away.
+  return mark < 0
+    ? { ...origin, path: target, query: "" }
+    : { ...origin, path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
 
 /** A query without brackets. */

@@ -25,8 +25,9 @@ export {
 export { type Broadcast, isBroadcast, type Message, type WireRef } from "./message.js";
 export type { DrainOptions, LongPollOptions, Mount, TransportOptions, WebSocketOptions } from "./mount.js";
 export type { LogLevel } from "./mount-options.js";
-export type { CheckOrigin, ParsedOrigin } from "./origin.js";
+export { type CheckOrigin, originAllowed, type ParsedOrigin } from "./origin.js";
 export { filterParams, type ParamFilter } from "./param-filter.js";
+export { type RequestOrigin, requestOrigin } from "./request-origin.js";
 export {
   type InfoResult,
   type InResult,

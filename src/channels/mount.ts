@@ -128,8 +128,8 @@ export interface GatewayOptions {
   readonly checkOrigin: CheckOrigin;
   /** This endpoint's own host, for `checkOrigin: true`; null lets every origin pass. */
   readonly host: string | null;
-  /** Whether `x-forwarded-proto` and `x-forwarded-host` tell the address clients used. */
-  readonly trustProxy: boolean;
+  /** How many proxies' word on what clients asked for is taken; true is one. See request-origin.ts. */
+  readonly trustProxy: boolean | number;
   readonly socketsSupervisor: string;
   /** Signs long-poll session tokens. */
   readonly secret: string;

@@ -3,6 +3,7 @@
  * send the header with every WebSocket handshake; a request without it does not come from a page and passes.
  */
 import { BadArg } from "simurgh/runtime";
+import { parseHost, type RequestOrigin } from "./request-origin.js";
 
 /**
  * - `true`: the origin's host must be the endpoint's own host
@@ -22,21 +23,14 @@ export interface ParsedOrigin {
   readonly port: number | undefined;
 }
 
-export interface RequestAddress {
-  readonly scheme: "http" | "https";
-  readonly host: string;
-  readonly port: number;
-}
-
 const DEFAULT_PORTS: Record<string, number> = { http: 80, https: 443, ws: 80, wss: 443 };
 
 export function parseOrigin(text: string): ParsedOrigin {
-  const match = /^(?:([a-z][a-z0-9+.-]*):)?\/\/([^/:?#@]*|\[[^\]]*\])(?::(\d+))?$/i.exec(text);
-  if (match === null || match[2] === "") return { text, scheme: undefined, host: undefined, port: undefined };
-  const scheme = match[1]?.toLowerCase();
-  const port =
-    match[3] === undefined ? (scheme === undefined ? undefined : DEFAULT_PORTS[scheme]) : Number(match[3]);
-  return { text, scheme, host: match[2]?.toLowerCase(), port };
+  const match = /^(?:([a-z][a-z0-9+.-]*):)?\/\/(.*)$/i.exec(text);
+  const given = match === null ? undefined : parseHost(match[2] as string);
+  if (given === undefined) return { text, scheme: undefined, host: undefined, port: undefined };
+  const scheme = match?.[1]?.toLowerCase();
+  return { text, scheme, host: given.host, port: given.port ?? DEFAULT_PORTS[scheme ?? ""] };
 }
 
 /** Checks the option where it is given. Throws `BadArg` for an entry without a host. */
@@ -67,14 +61,15 @@ function matchesEntry(entry: string, origin: ParsedOrigin): boolean {
 export function originAllowed(
   option: CheckOrigin,
   header: string | undefined,
-  request: RequestAddress,
+  request: Pick<RequestOrigin, "scheme" | "host" | "port">,
   endpointHost: string | null,
 ): boolean {
   if (header === undefined || option === false) return true;
   const origin = parseOrigin(header);
   if (typeof option === "function") return option(origin) === true;
   if (origin.host === undefined) return false;
-  if (option === true) return endpointHost === null || origin.host === endpointHost.toLowerCase();
+  if (option === true)
+    return endpointHost === null || origin.host === (parseHost(endpointHost)?.host ?? endpointHost);
   if (option === "conn")
     return origin.host === request.host && origin.scheme === request.scheme && origin.port === request.port;
   return option.some((entry) => matchesEntry(entry, origin));

@@ -20,14 +20,14 @@ import type { Repository, UserView } from "../storage/repository-client.js";
 import type { AttemptCounter } from "./attempt-counter.js";
 import { ApiError, orFail, orMissing, refuseFor } from "./errors.js";
 import { firstName, NewPasswordBody, NewUserBody, SessionBody } from "./input.js";
-import { readBody, type Way } from "./request.js";
+import { type RequestReader, readBody } from "./request.js";
 import { giveSessionCookie, sessionCookie, takeSessionCookie } from "./session-cookie.js";
 
 export interface AccountOptions {
   readonly repository: Repository;
   readonly keys: SigningKeys;
   readonly accessSeconds: number;
-  readonly way: Way;
+  readonly requests: RequestReader;
   /** Closes the live sockets of a user; those of sessions that go on come back by themselves. */
   readonly disconnect: (userId: number) => void;
   readonly attempts: AttemptCounter;
@@ -61,14 +61,14 @@ export async function callerOf(
 }
 
 export function accountRoutes(options: AccountOptions): Hono {
-  const { repository, keys, accessSeconds, way, disconnect, attempts } = options;
+  const { repository, keys, accessSeconds, requests, disconnect, attempts } = options;
   const app = new Hono();
   // One at a time: hashes are dear.
   const inTurn = new Ordered<string>();
 
   /** The answer to whoever is signed in from now on, with the cookie that renews it. */
   const signed = (context: Context, user: UserView, refresh: RefreshToken, status: 200 | 201) => {
-    giveSessionCookie(context, refresh, way.secure(context));
+    giveSessionCookie(context, refresh, requests.secure(context));
     const token = issueToken({ userId: user.id, sessionId: refresh.sessionId }, keys, accessSeconds);
     return context.json({ token, user }, status);
   };
@@ -82,9 +82,9 @@ export function accountRoutes(options: AccountOptions): Hono {
 
   app.post("/users", async (context) => {
     const { email, password, name } = await readBody(context, NewUserBody);
-    const address = way.address(context);
-    if (way.tellsApart(address))
-      refuseFor(await attempts("take", "sign-up", address), "Too many accounts were made from here");
+    const network = requests.network(context);
+    if (network !== undefined)
+      refuseFor(await attempts("take", "sign-up", network), "Too many accounts were made from here");
     const passwordHash = await hashPassword(password);
     return begin(
       context,
@@ -95,12 +95,12 @@ export function accountRoutes(options: AccountOptions): Hono {
 
   /** The account, if the password is its own. Wrong ones are counted, for the account and for the address. */
   const checked = (context: Context, email: string, password: string) => {
-    const address = way.address(context);
-    const attempt = `${address} ${email.trim().toLowerCase()}`;
+    const network = requests.network(context);
+    const attempt = `${network} ${email.trim().toLowerCase()}`;
     if (inTurn.waiting(attempt) >= MOST_WAITING) throw new Overloaded("too many log-ins to one account");
     return inTurn.run(attempt, async () => {
-      if (way.tellsApart(address))
-        refuseFor(await attempts("waitFor", "guess", address), "Too many failed attempts from here");
+      if (network !== undefined)
+        refuseFor(await attempts("waitFor", "guess", network), "Too many failed attempts from here");
       refuseFor(await attempts("take", "log-in", attempt), "Too many failed attempts");
       let account: Account | undefined;
       let right = false;
@@ -112,7 +112,7 @@ export function accountRoutes(options: AccountOptions): Hono {
         throw error;
       }
       if (!right || account === undefined) {
-        await attempts("count", "guess", address);
+        if (network !== undefined) await attempts("count", "guess", network);
         throw new ApiError(401, "invalid_credentials", "The e-mail address or the password is wrong.");
       }
       await attempts("succeeded", "log-in", attempt);
@@ -130,31 +130,31 @@ export function accountRoutes(options: AccountOptions): Hono {
   app.delete("/sessions", async (context) => {
     const { user } = await callerOf(context, options);
     orFail(await repository.endSessions(user.id));
-    takeSessionCookie(context, way.secure(context));
+    takeSessionCookie(context, requests.secure(context));
     disconnect(user.id);
     return context.body(null, 204);
   });
 
   app.post("/session", async (context) => {
     const nonce = ownHeader(context);
-    const refresh = sessionCookie(context, way.secure(context));
+    const refresh = sessionCookie(context, requests.secure(context));
     if (refresh === undefined) throw ended();
     const next = successor(refresh, nonce, keys.secret);
     const { sessionId: id, hash: tokenHash } = refresh;
     const outcome = await repository.renewSession({ id, tokenHash, nextHash: next.hash });
     if (outcome[0] === "error" && outcome[1] !== "unavailable") {
-      takeSessionCookie(context, way.secure(context));
+      takeSessionCookie(context, requests.secure(context));
       throw ended();
     }
     return signed(context, orFail(outcome), next, 200);
   });
 
   app.delete("/session", async (context) => {
-    const refresh = sessionCookie(context, way.secure(context));
+    const refresh = sessionCookie(context, requests.secure(context));
     if (refresh !== undefined) ownHeader(context);
     const id = refresh?.sessionId ?? (await callerOf(context, options)).sessionId;
     const over = orMissing(await repository.endSession(id));
-    takeSessionCookie(context, way.secure(context));
+    takeSessionCookie(context, requests.secure(context));
     if (over !== undefined) disconnect(over.userId);
     return context.body(null, 204);
   });

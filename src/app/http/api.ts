@@ -12,7 +12,7 @@ import type { AttemptCounter } from "./attempt-counter.js";
 import { challengeRoutes, invitationRoutes } from "./challenges.js";
 import { ApiError, errorAnswer } from "./errors.js";
 import { securityHeaders } from "./headers.js";
-import { Way } from "./request.js";
+import { RequestReader } from "./request.js";
 import { sameOrigin } from "./same-origin.js";
 import { type RoomHistory, versionRoutes } from "./versions.js";
 
@@ -48,9 +48,9 @@ export function createApi({
   ...options
 }: ApiOptions): Hono {
   const app = new Hono();
-  const way = new Way(trustedProxies);
+  const requests = new RequestReader(trustedProxies);
 
-  app.use("*", securityHeaders(way));
+  app.use("*", securityHeaders(requests));
   app.use(
     "/api/*",
     bodyLimit({
@@ -65,7 +65,7 @@ export function createApi({
     await next();
     context.header("cache-control", "no-store");
   });
-  app.use("/api/*", sameOrigin(way, allowedOrigins));
+  app.use("/api/*", sameOrigin(requests, allowedOrigins));
 
   app.get("/healthz", (context) =>
     ready() ? context.json({ status: "ok" }) : context.json({ status: "starting" }, 503),
@@ -80,7 +80,7 @@ export function createApi({
   });
 
   const api = new Hono();
-  api.route("/", accountRoutes({ ...options, way }));
+  api.route("/", accountRoutes({ ...options, requests }));
   const challenges = { ...options, caller: (context: Context) => callerOf(context, options) };
   api.route("/challenges", challengeRoutes(challenges));
   api.route("/challenges", versionRoutes(challenges));

@@ -1,6 +1,6 @@
 /** Headers that every answer has. */
 import type { MiddlewareHandler } from "hono";
-import type { Way } from "./request.js";
+import type { RequestReader } from "./request.js";
 
 const HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
@@ -17,11 +17,11 @@ const NOTHING = "default-src 'none'; frame-ancestors 'none'";
 const HSTS = "max-age=63072000";
 
 export const securityHeaders =
-  (way: Way): MiddlewareHandler =>
+  (requests: RequestReader): MiddlewareHandler =>
   async (context, next) => {
     await next();
     const { headers } = context.res;
     for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
-    if (way.secure(context)) headers.set("strict-transport-security", HSTS);
+    if (requests.secure(context)) headers.set("strict-transport-security", HSTS);
     if (!headers.has("content-security-policy")) headers.set("content-security-policy", NOTHING);
   };

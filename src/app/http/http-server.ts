@@ -52,7 +52,8 @@ export function server(
   serveWeb(api);
   const http = createServer(
     { requestTimeout: 30_000, headersTimeout: 15_000 },
-    getRequestListener(api.fetch),
+    // Health checks of HTTP/1.0 name no host.
+    getRequestListener(api.fetch, { hostname: "localhost" }),
   );
   return http;
 }

@@ -1,6 +1,7 @@
-/** What a request tells: its checked body, and, past the proxies that are trusted, who asks and for which address. */
+/** What a request says: its checked body and query, and where it comes from. */
 import type { IncomingMessage } from "node:http";
 import type { Context } from "hono";
+import { type RequestOrigin, requestOrigin } from "simurgh/channels";
 import type { z } from "zod";
 import { ApiError } from "./errors.js";
 
@@ -36,43 +37,35 @@ function checked<Schema extends z.ZodType>(schema: Schema, value: unknown): z.ou
   return result.data;
 }
 
-/** Reads requests that come through so many proxies of our own; what clients say for themselves is never believed. */
-export class Way {
+/** Reads what requests mean behind so many proxies of our own: see `requestOrigin` of simurgh/channels. */
+export class RequestReader {
   readonly #proxies: number;
 
-  constructor(proxies: number) {
-    this.#proxies = proxies;
+  constructor(trustedProxies: number) {
+    this.#proxies = trustedProxies;
   }
 
-  /** The address that the outermost of our proxies saw. */
-  address(context: Context): string {
-    const seen = this.#forwarded(context, "x-forwarded-for") ?? connection(context)?.socket.remoteAddress;
-    return seen?.replace(/^::ffff:/, "") ?? "unknown";
-  }
-
-  /** Whether the address tells people apart: behind a proxy that is not declared, everybody comes from this machine. */
-  tellsApart(address: string): boolean {
-    return this.#proxies > 0 || !/^(127\.|::1$)/.test(address);
+  /** Throws an `ApiError` for a request without a valid host. */
+  origin(context: Context): RequestOrigin {
+    const { incoming } = context.env as { readonly incoming: IncomingMessage };
+    const origin = requestOrigin(incoming, this.#proxies);
+    if (origin === undefined)
+      throw new ApiError(400, "bad_host", "The request needs one valid Host header.", {
+        connection: "close",
+      });
+    return origin;
   }
 
   secure(context: Context): boolean {
-    const { encrypted } = (connection(context)?.socket ?? {}) as { encrypted?: boolean };
-    return encrypted === true || this.#forwarded(context, "x-forwarded-proto") === "https";
+    return this.origin(context).scheme === "https";
   }
 
-  /** Scheme, host and port of the page that may ask: this server's own. */
-  origin(context: Context): string {
-    const host = this.#forwarded(context, "x-forwarded-host") ?? context.req.header("host");
-    return `${this.secure(context) ? "https" : "http"}://${host ?? ""}`.toLowerCase();
-  }
-
-  /** Each proxy adds what it sees at the end: what stands before the outermost one's word was sent by the client. */
-  #forwarded(context: Context, header: string): string | undefined {
-    if (this.#proxies === 0) return undefined;
-    const words = context.req.header(header)?.split(",") ?? [];
-    return words[Math.max(0, words.length - this.#proxies)]?.trim() || undefined;
+  /**
+   * What limits count by. Undefined where it tells no clients apart: behind a proxy that is not declared, all requests
+   * come from this machine.
+   */
+  network(context: Context): string | undefined {
+    const { clientNetwork } = this.origin(context);
+    return this.#proxies === 0 && /^(127\.|::\/64$)/.test(clientNetwork) ? undefined : clientNetwork;
   }
 }
-
-const connection = (context: Context): IncomingMessage | undefined =>
-  (context.env as { incoming?: IncomingMessage } | undefined)?.incoming;

@@ -15,21 +15,22 @@ const LOOKS_LIKE_OURS = /^\d+~[\w-]*\.[\w-]{24}\.[0-9a-z]+\.[\w-]{43}$/;
 const isTokenParam = (name: string): boolean => name === "token" || name.startsWith("token[");
 
 /** The session's token, if there is any: the header's, which wins (C-147), or the last of the query. */
-export const sessionToken = (header: string | readonly string[] | undefined, url: URL): string | undefined =>
-  (typeof header === "object" ? header[0] : header) ?? url.searchParams.getAll("token").at(-1);
+export const sessionToken = (
+  header: string | readonly string[] | undefined,
+  query: string,
+): string | undefined =>
+  (typeof header === "object" ? header[0] : header) ?? new URLSearchParams(query).getAll("token").at(-1);
 
-/** The URL with the connect params alone: `connect` must not take the session's token for the application's. */
-export function withoutSessionToken(header: string | readonly string[] | undefined, url: URL): URL {
-  if (header !== undefined) return url;
-  const pairs = url.search.slice(1).split("&");
+/** The query with the connect params alone: `connect` must not take the session's token for the application's. */
+export function withoutSessionToken(header: string | readonly string[] | undefined, query: string): string {
+  if (header !== undefined) return query;
+  const pairs = query.split("&");
   const nameOf = (pair: string): string => decoded(pair.split("=", 1)[0] as string);
   const last = pairs.findLastIndex((pair) => nameOf(pair) === "token");
-  if (last < 0) return url;
+  if (last < 0) return query;
   const several = pairs.filter((pair) => isTokenParam(nameOf(pair))).length > 1;
-  if (!several && !LOOKS_LIKE_OURS.test(url.searchParams.get("token") ?? "")) return url;
-  const rest = new URL(url);
-  rest.search = pairs.toSpliced(last, 1).join("&");
-  return rest;
+  const first = new URLSearchParams(query).get("token") ?? "";
+  return several || LOOKS_LIKE_OURS.test(first) ? pairs.toSpliced(last, 1).join("&") : query;
 }
 
 function decoded(text: string): string {

@@ -18,7 +18,13 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { onExit } from "simurgh/runtime";
 import { endpointFacts } from "../endpoint-registry.js";
-import { checkRequestOrigin, type Handshake, handshake, type Target } from "../handshake.js";
+import {
+  checkRequestOrigin,
+  type Handshake,
+  handshake,
+  type RequestAddress,
+  type Target,
+} from "../handshake.js";
 import { type Limit, logRequest } from "../logging.js";
 import type { GatewayHost, LongPollOptions, MountedSocket } from "../mount.js";
 import { resolveTransport } from "../mount-options.js";
@@ -26,7 +32,7 @@ import { type MountPath, mountPath } from "../mount-path.js";
 import { sessionToken, withoutSessionToken } from "./long-poll-query.js";
 import type { Home } from "./long-poll-relay.js";
 import { Session, type SessionAnswer, Sessions } from "./long-poll-session.js";
-import { clientNetwork, SessionLimits } from "./session-limits.js";
+import { SessionLimits } from "./session-limits.js";
 
 const DEFAULTS: Required<
   Pick<
@@ -73,7 +79,7 @@ interface Asked {
   readonly target: Polling;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly url: URL;
+  readonly address: RequestAddress;
   /** Values of the path's named segments. */
   readonly params: Readonly<Record<string, string>>;
 }
@@ -118,12 +124,12 @@ export class LongPollListener {
   }
 
   /** Answers a request to one of its paths; false for any other. */
-  take(request: IncomingMessage, response: ServerResponse, url: URL): boolean {
+  take(request: IncomingMessage, response: ServerResponse, address: RequestAddress): boolean {
     for (const target of this.#sockets) {
-      const params = target.at.match(url.pathname);
+      const params = target.at.match(address.path);
       if (params === undefined) continue;
       logRequest(this.#host, target.resolved.transportLog, request);
-      this.#request({ target, request, response, url, params });
+      this.#request({ target, request, response, address, params });
       return true;
     }
     return false;
@@ -139,8 +145,8 @@ export class LongPollListener {
   }
 
   async #answer(asked: Asked): Promise<void> {
-    const { target, request, response, url } = asked;
-    if (!checkRequestOrigin(this.#host, target, request, url)) return respond(response, { status: 403 });
+    const { target, request, response, address } = asked;
+    if (!checkRequestOrigin(this.#host, target, request, address)) return respond(response, { status: 403 });
     switch (request.method) {
       case "OPTIONS": {
         const wanted = request.headers["access-control-request-headers"];
@@ -154,7 +160,7 @@ export class LongPollListener {
         return;
       }
       case "GET": {
-        const place = this.#placeOf(target, request, url);
+        const place = this.#placeOf(target, request, address);
         const answer = place && (await this.#poll(place, response, target.options.windowMs));
         if (!answer) return this.#begin(asked);
         const { status, messages } = answer;
@@ -164,7 +170,7 @@ export class LongPollListener {
         );
       }
       case "POST":
-        return this.#publish(target, request, response, this.#placeOf(target, request, url));
+        return this.#publish(target, request, response, this.#placeOf(target, request, address));
       default:
         response.writeHead(400).end();
     }
@@ -172,11 +178,10 @@ export class LongPollListener {
 
   /** Connects a client, unless that is too many, and keeps what the limits count until the session ends. */
   async #begin(asked: Asked): Promise<void> {
-    const { target, request, response } = asked;
+    const { target, response, address } = asked;
     const host = this.#host;
     if (host.draining) return respondLater(response, 503, DRAIN_RETRY_MS);
-    const network = clientNetwork(request, host.options.trustProxy);
-    const admitted = target.limits.ofNetwork(network, performance.now());
+    const admitted = target.limits.ofNetwork(address.clientNetwork, performance.now());
     if (!admitted.ok) return this.#tooMany(response, admitted.retryAfterMs);
     let begun = false;
     try {
@@ -195,11 +200,15 @@ export class LongPollListener {
    * Tells a client its token, with the status 410 that stands for a new session (C-146). False when there is none;
    * `release` is called when it has ended.
    */
-  async #connect({ target, request, response, url, params }: Asked, release: () => void): Promise<boolean> {
+  async #connect(
+    { target, request, response, address, params }: Asked,
+    release: () => void,
+  ): Promise<boolean> {
     const host = this.#host;
     const header = request.headers["x-phoenix-authtoken"];
     const authToken = target.resolved.authToken && typeof header === "string" ? header : null;
-    const asked = withoutSessionToken(request.headers[TOKEN_HEADER], url);
+    const query = withoutSessionToken(request.headers[TOKEN_HEADER], address.query);
+    const asked = { ...address, query };
     const shaken = await handshake(host, target, request, asked, params, "longpoll", authToken);
     if (!shaken.ok) {
       respond(response, { status: 403 });
@@ -268,8 +277,8 @@ export class LongPollListener {
   }
 
   /** Where the session is that a request belongs to: by header, which wins, or by query (C-147). */
-  #placeOf(target: Polling, request: IncomingMessage, url: URL): Place | undefined {
-    const token = sessionToken(request.headers[TOKEN_HEADER], url);
+  #placeOf(target: Polling, request: IncomingMessage, address: RequestAddress): Place | undefined {
+    const token = sessionToken(request.headers[TOKEN_HEADER], address.query);
     if (token === undefined) return undefined;
     const [home, session, issued, mac] = token.split(".");
     if (home === undefined || session === undefined || issued === undefined || mac === undefined)

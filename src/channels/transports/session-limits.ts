@@ -5,8 +5,6 @@
  *
  * Pure but for its own counts; the time is handed in. Counts are those of one gateway.
  */
-import type { IncomingMessage } from "node:http";
-import { isIPv6 } from "node:net";
 import { type Rate, TokenBucket } from "../token-bucket.js";
 
 export interface SessionLimitOptions {
@@ -80,24 +78,4 @@ function count(counts: Map<string, number>, key: string, limit: number | false):
       else counts.set(key, left);
     },
   };
-}
-
-/**
- * The network a request comes from: its address, of IPv6 the part that a provider gives to one customer. Behind proxies
- * the address that the nearest one saw, since what comes before it is the client's own word.
- */
-export function clientNetwork(request: IncomingMessage, trustProxy: boolean): string {
-  const forwarded = trustProxy ? request.headers["x-forwarded-for"] : undefined;
-  const nearest = typeof forwarded === "string" ? forwarded.split(",").at(-1)?.trim() : undefined;
-  const address = (nearest || request.socket.remoteAddress || "").replace(/^::ffff:(?=\d+\.)/i, "");
-  if (!isIPv6(address)) return address;
-  // Written out by URL in one way whatever the way it came.
-  const [head = "", tail = ""] = new URL(`http://[${address.split("%")[0]}]`).hostname
-    .slice(1, -1)
-    .split("::");
-  const front = head === "" ? [] : head.split(":");
-  const back = tail === "" ? [] : tail.split(":");
-  const missing =
-    address.includes("::") || front.length + back.length < 8 ? 8 - front.length - back.length : 0;
-  return [...front, ...Array<string>(Math.max(0, missing)).fill("0"), ...back].slice(0, 4).join(":");
 }

@@ -13,6 +13,7 @@ import {
   type Handshake,
   handshake,
   offeredProtocols,
+  type RequestAddress,
   requestAddress,
   type Target,
 } from "../handshake.js";
@@ -78,17 +79,17 @@ export class WebSocketListener {
     });
   }
 
-  #find(url: URL): readonly [Listening, Readonly<Record<string, string>>] | undefined {
+  #find({ path }: RequestAddress): readonly [Listening, Readonly<Record<string, string>>] | undefined {
     for (const target of this.#sockets) {
-      const params = target.at.match(url.pathname);
+      const params = target.at.match(path);
       if (params !== undefined) return [target, params];
     }
     return undefined;
   }
 
   /** Answers a plain request to one of its paths: 400, and why, to whoever might have connected (C-053). */
-  take(request: IncomingMessage, response: ServerResponse, url: URL): boolean {
-    const found = this.#find(url);
+  take(request: IncomingMessage, response: ServerResponse, address: RequestAddress): boolean {
+    const found = this.#find(address);
     if (found === undefined) return false;
     const [target, params] = found;
     logRequest(this.#host, target.resolved.transportLog, request);
@@ -96,7 +97,7 @@ export class WebSocketListener {
       if (!response.headersSent) response.writeHead(status, { connection: "close" }).end(body);
     };
     this.#host.node
-      .run(() => this.#check(target, request, url, params))
+      .run(() => this.#check(target, request, address, params))
       .then(
         (shaken) => (shaken.ok ? answer(400, defectOf(request)) : answer(shaken.status, shaken.body)),
         (error: unknown) => {
@@ -109,12 +110,12 @@ export class WebSocketListener {
 
   readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const { options, node, server } = this.#host;
-    const url = requestAddress(request, options.trustProxy);
-    if (url === undefined) {
+    const address = requestAddress(request, options.trustProxy);
+    if (address === undefined) {
       refuse(socket, 400);
       return;
     }
-    const found = this.#find(url);
+    const found = this.#find(address);
     if (found === undefined) {
       // Somebody else's path, unless nobody else listens.
       if (server.listenerCount("upgrade") === 1) refuse(socket, 404);
@@ -131,7 +132,7 @@ export class WebSocketListener {
     );
     timer.unref();
     node
-      .run(() => this.#connect(target, request, socket as NetSocket, head, url, params))
+      .run(() => this.#connect(target, request, socket as NetSocket, head, address, params))
       .then(
         () => clearTimeout(timer),
         (error: unknown) => {
@@ -147,11 +148,11 @@ export class WebSocketListener {
     request: IncomingMessage,
     netSocket: NetSocket,
     head: Buffer,
-    url: URL,
+    address: RequestAddress,
     params: Readonly<Record<string, string>>,
   ): Promise<void> {
     const host = this.#host;
-    const checked = this.#check(target, request, url, params);
+    const checked = this.#check(target, request, address, params);
     const shaken = checked instanceof Promise ? await checked : checked;
     if (!shaken.ok) {
       if (!target.options.refuseByClose || shaken.reason === undefined)
@@ -179,13 +180,13 @@ export class WebSocketListener {
   #check(
     target: Listening,
     request: IncomingMessage,
-    url: URL,
+    address: RequestAddress,
     params: Readonly<Record<string, string>>,
   ): Handshake | Promise<Handshake> {
     const host = this.#host;
     if (host.draining) return { ok: false, status: 503, body: "" };
     if (request.method !== "GET") return { ok: false, status: 400, body: "" };
-    if (!checkRequestOrigin(host, target, request, url)) return { ok: false, status: 403, body: "" };
+    if (!checkRequestOrigin(host, target, request, address)) return { ok: false, status: 403, body: "" };
     const token = target.resolved.authToken ? authToken(request) : null;
     const allowed = protocolsOf(target.resolved, target.options);
     const offered = offeredProtocols(request);
@@ -200,7 +201,7 @@ export class WebSocketListener {
       );
       return { ok: false, status: 403, body: "" };
     }
-    return handshake(host, target, request, url, params, "websocket", token);
+    return handshake(host, target, request, address, params, "websocket", token);
   }
 }
 

@@ -1,10 +1,5 @@
-import type { IncomingMessage } from "node:http";
 import { describe, expect, test } from "vitest";
-import {
-  type Admission,
-  clientNetwork,
-  SessionLimits,
-} from "../../../src/channels/transports/session-limits.js";
+import { type Admission, SessionLimits } from "../../../src/channels/transports/session-limits.js";
 
 const admitted = (admission: Admission): (() => void) => {
   if (!admission.ok) throw new Error(`refused for ${admission.retryAfterMs} ms`);
@@ -46,28 +41,5 @@ describe("limits of long-poll sessions", () => {
     expect(paced.ofNetwork("a", 1000)).toEqual({ ok: false, retryAfterMs: 500 });
     admitted(paced.ofNetwork("b", 1000));
     admitted(paced.ofNetwork("a", 1500));
-  });
-});
-
-describe("the network of a request", () => {
-  const from = (remoteAddress: string, forwarded?: string, trust = true): string =>
-    clientNetwork(
-      { socket: { remoteAddress }, headers: { "x-forwarded-for": forwarded } } as unknown as IncomingMessage,
-      trust,
-    );
-
-  test("is an IPv4 address, or the customer's part of an IPv6 address, however written", () => {
-    expect(from("192.0.2.7")).toBe("192.0.2.7");
-    expect(from("::ffff:192.0.2.7")).toBe("192.0.2.7");
-    expect(from("2001:db8:1:2:3:4:5:6")).toBe("2001:db8:1:2");
-    expect(from("2001:DB8:1:2::1")).toBe("2001:db8:1:2");
-    expect(from("2001:0db8:0001:0002:0000::1")).toBe("2001:db8:1:2");
-    expect(from("::1")).toBe("0:0:0:0");
-    expect(from("fe80::1%eth0")).toBe("fe80:0:0:0");
-  });
-
-  test("is what the nearest trusted proxy saw, and nothing that a client says of itself", () => {
-    expect(from("10.0.0.1", "6.6.6.6, 192.0.2.7")).toBe("192.0.2.7");
-    expect(from("10.0.0.1", "192.0.2.7", false)).toBe("10.0.0.1");
   });
 });
