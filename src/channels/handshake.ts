@@ -3,8 +3,8 @@
  * `connect`, `id`. The first that fails answers.
  */
 import type { IncomingMessage } from "node:http";
-import qs from "qs";
 import { connectInfo } from "./connect-info.js";
+import { connectParams } from "./connect-params.js";
 import { connected } from "./logging.js";
 import type { GatewayHost, MountedSocket } from "./mount.js";
 import type { ResolvedTransport } from "./mount-options.js";
@@ -62,7 +62,9 @@ export function handshake(
 ): Handshake | Promise<Handshake> {
   if (token === undefined) return refused(403);
   const { endpoint } = host.options;
-  const params = { ...connectParams(address.query), ...pathParams };
+  const asked = connectParams(address.query);
+  if (asked === undefined) return refused(400);
+  const params = { ...asked, ...pathParams };
   const listed = connectInfo(resolved.connectInfo, request, address, { endpoint, csrf: resolved.checkCsrf });
   const info = resolved.authToken ? { ...listed, authToken: token } : listed;
   const vsn = params.vsn ?? "1.0.0";
@@ -136,32 +138,6 @@ export function requestAddress(
   return mark < 0
     ? { ...origin, path: target, query: "" }
     : { ...origin, path: target.slice(0, mark), query: target.slice(mark + 1) };
-}
-
-/** A query without brackets. */
-function flatParams(query: string): Record<string, unknown> {
-  const params = Object.create(null) as Record<string, unknown>;
-  let left = MAX_PARAMS;
-  for (const [name, value] of new URLSearchParams(query)) {
-    if (left === 0) break;
-    left -= 1;
-    params[name] = value;
-  }
-  return params;
-}
-
-/** Params of one query that are read; the rest is ignored. */
-const MAX_PARAMS = 200;
-
-/**
- * The query as the official client writes it: nested as `a[b]=c`, lists as `a[]=c` or `a[0]=c` (C-055). Of a name that comes
- * several times the last counts.
- */
-export function connectParams(query: string): Record<string, unknown> {
-  // Most queries are flat, and most of the cost of a nested one is in looking for brackets.
-  if (!/\[|%5B/i.test(query)) return flatParams(query);
-  const options = { depth: 8, parameterLimit: MAX_PARAMS, arrayLimit: 100, plainObjects: true } as const;
-  return qs.parse(query, { ...options, duplicates: "last" }) as Record<string, unknown>;
 }
 
 const TOKEN_PREFIX = "base64url.bearer.phx.";
