@@ -14,6 +14,7 @@ import type { Server as HttpServer } from "node:http";
 import { availableParallelism } from "node:os";
 import { extname } from "node:path";
 import {
+  type Cluster,
   type ClusterOptions,
   checkCluster,
   clusterOf,
@@ -25,6 +26,7 @@ import {
   BadArg,
   type ChildSpec,
   type Pid,
+  type RuntimeNode,
   type StartResult,
   Supervisor,
   thisNode,
@@ -169,6 +171,18 @@ function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
   return all;
 }
 
+const checked = new WeakMap<RuntimeNode, Set<string>>();
+
+/** The engine must be there when the program starts. When the endpoint is restarted later, nothing waits for it. */
+async function checkOnce(endpoint: string, cluster: Cluster): Promise<void> {
+  const node = thisNode();
+  const names = checked.get(node) ?? new Set();
+  checked.set(node, names);
+  if (names.has(endpoint)) return;
+  await checkCluster(cluster);
+  names.add(endpoint);
+}
+
 async function startLink(options: EndpointOptions): Promise<StartResult> {
   check(options);
   const { name } = options;
@@ -179,7 +193,7 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const secret = options.secret ?? randomBytes(32).toString("base64url");
   const drainer = drainOptions(options.drainer);
   const cluster = options.cluster && clusterOf(options.cluster, pubsub);
-  if (cluster !== undefined) await checkCluster(cluster);
+  if (cluster !== undefined) await checkOnce(name, cluster);
   const facts: EndpointFacts = {
     pubsub,
     cluster,

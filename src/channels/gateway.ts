@@ -120,7 +120,11 @@ class Gateway implements GatewayHost {
       restart: "temporary",
       shutdown: 5000,
     });
-    if (Array.isArray(started) && started[0] === "ok") return started[1] as Pid;
+    if (Array.isArray(started) && started[0] === "ok") {
+      const pid = started[1] as Pid;
+      if (start.isReady === false) await GenServer.call(pid, ["ready"]);
+      return pid;
+    }
     throw new Error("the process of a connection did not start", { cause: started });
   }
 

@@ -79,6 +79,8 @@ export interface SocketStart {
   readonly expiresAt: number | undefined;
   readonly connection: number;
   readonly transport: Transport;
+  /** False from the start of the process on when it must still be waited for: ask it `["ready"]`. */
+  isReady?: boolean;
 }
 
 interface Joining {
@@ -187,7 +189,15 @@ const server: GenServerModule<SocketState, SocketStart> = {
     if (start.expiresAt !== undefined) state.expiry = expireAt(start.expiresAt);
     const { id } = start.socket;
     const listening = id === null ? "ok" : listenFor(id, state);
-    return listening === "ok" ? ["ok", state] : listening.then(() => ["ok", state] as const);
+    if (listening === "ok") return ["ok", state];
+    // Other connections start at the same supervisor: only this one waits, and its handshake.
+    start.isReady = false;
+    return ["ok", state, ["continue", listening]];
+  },
+
+  async handleContinue(listening, state) {
+    await listening;
+    return go(state);
   },
 
   handleInfo(message, state): Step | Promise<Step> {
@@ -202,8 +212,13 @@ const server: GenServerModule<SocketState, SocketStart> = {
   },
 
   /** A transport that acknowledges each frame asks instead of sending. */
-  handleCall([what, data]: readonly ["frame", string | Uint8Array] | readonly ["debug"], from, state) {
+  handleCall(
+    [what, data]: readonly ["frame", string | Uint8Array] | readonly ["debug"] | readonly ["ready"],
+    from,
+    state,
+  ) {
     if (what === "debug") return ["reply", describe(state), state];
+    if (what === "ready") return ["reply", "ok", state];
     if (what !== "frame") return ["reply", ["error", "unknown request"], state];
     const step = inbound(state.serializer.scan(data), state);
     if (step[0] !== "noreply") return step;

@@ -304,6 +304,8 @@ export class TrackerCore {
     return this.#done(() => {
       if (this.#muted || !this.#replicated) return;
       this.#tell(now);
+      // What it said at its start may have been lost: it need not wait for the heartbeats of the others.
+      if (this.#peers.size === 0) this.#say({ kind: "hello", ref: this.#ref });
       this.#heartbeat(undefined, now);
     });
   }

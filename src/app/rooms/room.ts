@@ -147,9 +147,15 @@ class Room {
   #gone: string[] = [];
   #timers = new Map<string, Ref>();
 
-  constructor(options: RoomOptions) {
+  /** Resolves when the room gets what other nodes tell. Its supervisor does not wait for that, since others start there. */
+  readonly #subscribed: Promise<unknown>;
+
+  constructor(options: RoomOptions, subscribed: "ok" | Promise<"ok">) {
     this.options = options;
     this.#pace = options.pace ?? new WorkPace();
+    this.#subscribed = Promise.resolve(subscribed);
+    // The request that needs it is told.
+    this.#subscribed.catch(() => {});
   }
 
   get size(): number {
@@ -164,7 +170,14 @@ class Room {
 
   #load(): void {
     const me = self();
-    void this.options.repository.openRoom(this.options.id).then((found) => send(me, ["opened", found]));
+    const unavailable: Outcome<OpenedRoom> = ["error", "unavailable"];
+    // In this order nothing is missed that another node stores and tells meanwhile.
+    void this.#subscribed
+      .then(
+        () => this.options.repository.openRoom(this.options.id),
+        () => unavailable,
+      )
+      .then((found) => send(me, ["opened", found]));
   }
 
   /** The reason to end, when there is one. */
@@ -634,11 +647,10 @@ class Room {
 export const roomServer: GenServerModule<Room, RoomOptions> = {
   name: "Room",
 
-  async init(options) {
+  init(options) {
     // Stopping stores what is not stored yet.
     trapExit(true);
-    await Endpoint.subscribe(options.endpoint, options.topic);
-    return ["ok", new Room(options)];
+    return ["ok", new Room(options, Endpoint.subscribe(options.endpoint, options.topic))];
   },
 
   handleCall(request: RoomCall, from, room) {

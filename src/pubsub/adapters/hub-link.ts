@@ -31,8 +31,14 @@ export const hubLink =
     if (typeof path !== "string" || path === "")
       throw new ClusterError("the hub needs a path: the one that startHub() gave");
     const link = new HubLink(path, prefix, events);
-    const failed = await link.open();
-    if (failed === undefined || patient) return link;
+    const opening = link.open();
+    // This node works alone meanwhile, and nothing waits for it.
+    if (patient) {
+      void opening.then((failed) => failed !== undefined && events.down(failed));
+      return link;
+    }
+    const failed = await opening;
+    if (failed === undefined) return link;
     await link.close();
     throw new ClusterError(`the hub at ${path} cannot be reached (${failed}); startHub() starts one`);
   };

@@ -167,9 +167,8 @@ class NatsLink implements Link {
   async open(patient: boolean): Promise<void> {
     const first = this.#dial();
     if (!patient) return first;
-    // It may take long to find out that nobody answers; meanwhile this node works alone.
-    const soon = new Promise<void>((resolve) => setTimeout(resolve, 1000).unref());
-    await Promise.race([first.catch((error: Error) => this.#again(error)), soon]);
+    // This node works alone meanwhile, and nothing waits for it.
+    first.catch((error: Error) => this.#again(error));
   }
 
   async #dial(): Promise<void> {

@@ -60,7 +60,10 @@ export interface NetworkedOptions extends Place {
 
 /** The engine is asked how far it is when so much has been sent since. */
 const ASK_AFTER_BYTES = 64 * 1024;
-/** The longest that a subscriber, or a move of topics, waits for the engine. */
+/**
+ * The longest that a subscriber, or a move of topics, waits for the engine. Once it has not answered for that long, nothing waits
+ * for it until something arrives again.
+ */
 const LISTEN_MS = 2000;
 /** How often a pulse that is not heard is given more time, as long as other things arrive. */
 const PATIENCE_WITH_BACKLOG = 5;
@@ -114,6 +117,12 @@ class Networked implements Adapter {
   #deaf = 0;
   /** How often anything arrived. */
   #arrivals = 0;
+  /** It has let a subscriber wait in vain, and nothing has arrived since. */
+  #silent = false;
+  /** The link has been made, or has failed, for the first time. */
+  #opened = false;
+  /** What ends waiting for the engine early: it is known to be away. */
+  readonly #waits = new Set<() => void>();
   #cancelPulse: (() => void) | undefined;
   #cancelCheck: (() => void) | undefined;
   /** While slots move: theirs, and what has come on them. */
@@ -187,7 +196,10 @@ class Networked implements Adapter {
         this.#up();
       },
       down: () => this.#down(),
-      trouble: (text: string) => this.#tell(["trouble", text]),
+      trouble: (text: string) => {
+        this.#tell(["trouble", text]);
+        if (this.#status === "down") this.#waitNoLonger();
+      },
     };
     const link = await open(events, { patient });
     this.#link = link;
@@ -222,7 +234,8 @@ class Networked implements Adapter {
   }
 
   interest(number: number, wanted: boolean): Promise<void> | undefined {
-    return this.#interest.want(number, wanted);
+    const effective = this.#interest.want(number, wanted);
+    return this.#known === "away" ? undefined : effective;
   }
 
   health(): AdapterHealth {
@@ -319,15 +332,40 @@ class Networked implements Adapter {
     return this.#soon(this.#channelsOf(number).map((channel) => link.listen(channel, receive)));
   }
 
-  /** Resolves when the engine has done all of it, or does not get to it. */
+  /** Whether the engine is known to be away. While the link is made for the first time that is not known yet. */
+  get #known(): "away" | "there" | "unknown" {
+    if (this.#silent) return "away";
+    if (this.#status !== "down") return "there";
+    return this.#opened ? "away" : "unknown";
+  }
+
+  /** Nothing waits for the engine any more. */
+  #waitNoLonger(): void {
+    this.#opened = true;
+    for (const done of [...this.#waits]) done();
+  }
+
+  /** Resolves when the engine has done all of it, or is known not to get to it. */
   #soon(asked: readonly Promise<void>[]): Promise<void> {
+    if (this.#known === "away") {
+      for (const each of asked) each.catch(() => {});
+      return Promise.resolve();
+    }
     return new Promise((resolve) => {
-      const cancel = this.#clock.alarm(LISTEN_MS, resolve);
       const done = (): void => {
         cancel();
+        this.#waits.delete(done);
         resolve();
       };
-      Promise.all(asked).then(done, done);
+      const cancel = this.#clock.alarm(LISTEN_MS, () => {
+        this.#silent = true;
+        this.#waitNoLonger();
+      });
+      this.#waits.add(done);
+      Promise.all(asked).then(() => {
+        // What a link that is not made yet has only noted, it listens to once it is up.
+        if (this.#known !== "unknown") done();
+      }, done);
     });
   }
 
@@ -366,7 +404,7 @@ class Networked implements Adapter {
 
   #receive(number: number, bytes: Uint8Array): void {
     if (this.#stopped) return;
-    this.#arrivals += 1;
+    this.#arrived();
     if (this.#isBehind(bytes.length)) {
       // Not judged: its number is missing when the next one comes, which is told as any gap is.
       this.#counts.droppedBehind += 1;
@@ -377,6 +415,11 @@ class Networked implements Adapter {
       held.waiting.push(bytes);
       held.bytes += bytes.length;
     } else this.#take(bytes);
+  }
+
+  #arrived(): void {
+    this.#arrivals += 1;
+    this.#silent = false;
   }
 
   #take(bytes: Uint8Array): void {
@@ -469,7 +512,7 @@ class Networked implements Adapter {
 
   #hear(bytes: Uint8Array): void {
     if (this.#stopped) return;
-    this.#arrivals += 1;
+    this.#arrived();
     const pulse = decodePulse(bytes);
     if (pulse === undefined) {
       this.#strange += 1;
@@ -495,10 +538,11 @@ class Networked implements Adapter {
   #up(): void {
     if (this.#stopped || this.#link === undefined) return;
     this.#handed = this.#confirmed = 0;
-    this.#crowded = false;
+    this.#crowded = this.#silent = false;
     this.#deaf = 0;
     const was = this.#status;
     this.#set(this.#behind ? "degraded" : "up");
+    if (!this.#opened) this.#waitNoLonger();
     if (was !== "down") return;
     if (this.#wasUp) this.#counts.reconnects += 1;
     this.#wasUp = true;
@@ -511,6 +555,7 @@ class Networked implements Adapter {
     this.#cancelCheck = undefined;
     this.#handed = this.#confirmed = 0;
     this.#set("down");
+    this.#waitNoLonger();
   }
 
   /** What the status is while the link is up. */
