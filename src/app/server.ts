@@ -123,10 +123,8 @@ function superviseTree(node: RuntimeNode, config: Config): Tree {
 function startFailure(reason: unknown, config: Config): Error {
   const database = findTagged(reason, "database_unavailable");
   if (database !== undefined) {
-    const [, code, message] = database as [string, string, string];
-    return new StartupError(
-      `the database cannot be used (${[code, message].filter(Boolean).join(": ")}); check DATABASE_URL, or DATA_DIR for SQLite`,
-    );
+    const [, message] = database as [string, string];
+    return new StartupError(message);
   }
   const cause = findError(reason) as NodeJS.ErrnoException | undefined;
   if (cause instanceof ClusterError)
@@ -142,8 +140,9 @@ const settingsOf = ({ message }: ClusterError): string => {
 
 function findTagged(term: unknown, tag: string): readonly unknown[] | undefined {
   if (term instanceof Error) {
-    const text = /database_unavailable","([^"]*)","((?:[^"\\]|\\.)*)"/.exec(term.message);
-    return text === null ? findTagged(term.cause, tag) : [tag, text[1], text[2]];
+    // From a thread comes a text.
+    const text = /database_unavailable",("(?:[^"\\]|\\.)*")/.exec(term.message);
+    return text === null ? findTagged(term.cause, tag) : [tag, JSON.parse(text[1] as string)];
   }
   if (!Array.isArray(term)) return undefined;
   if (term[0] === tag) return term;

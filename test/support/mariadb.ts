@@ -12,21 +12,29 @@ import { waitFor } from "./wait.js";
 
 const run = promisify(execFile);
 
+export interface DatabaseOptions {
+  /** What stands after its name. */
+  readonly characterSet?: string;
+}
+
 export interface MariaDb {
   /** URL of a fresh, empty database. */
-  createDatabase(): Promise<string>;
+  createDatabase(options?: DatabaseOptions): Promise<string>;
+  /** What the server answers to its administrator, in this database if one is named. */
+  query<Row = Record<string, unknown>>(sql: string, database?: string): Promise<Row[]>;
   readonly port: number;
   /** A connection with all rights. Its user ends it. */
   connectAsRoot(): Promise<mysql.Connection>;
   signal(signal: NodeJS.Signals): void;
   /** Ends it with a signal; resolves when it has ended. */
   end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
-  /** Starts it again, on the same port and data, after it has ended. */
-  restart(): Promise<void>;
+  /** Starts it again, on the same port and data, after it has ended; with other settings if some are given. */
+  restart(settings?: readonly string[]): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function startMariaDb(): Promise<MariaDb> {
+/** `settings`: options of the server besides ours, which they go before. */
+export async function startMariaDb(settings: readonly string[] = []): Promise<MariaDb> {
   const folder = await mkdtemp(join(tmpdir(), "sm-"));
   const data = join(folder, "data");
   const socket = join(folder, "s.sock");
@@ -41,8 +49,14 @@ export async function startMariaDb(): Promise<MariaDb> {
     "--skip-name-resolve",
   ]);
   let child: ChildProcess;
-  const connect = () => mysql.createConnection({ socketPath: socket, user: "root" });
-  const start = async (): Promise<void> => {
+  const connect = async () => {
+    const connection = await mysql.createConnection({ socketPath: socket, user: "root" });
+    // Whatever settings the server has.
+    await connection.query("set session transaction read write");
+    await connection.query("set session autocommit = 1, session completion_type = 0");
+    return connection;
+  };
+  const start = async (own: readonly string[] = settings): Promise<void> => {
     child = spawn(
       programs.mariadbd as string,
       [
@@ -59,6 +73,7 @@ export async function startMariaDb(): Promise<MariaDb> {
         "--innodb-buffer-pool-size=32M",
         "--innodb-log-file-size=8M",
         "--innodb-flush-log-at-trx-commit=1",
+        ...own,
       ],
       { stdio: "ignore" },
     );
@@ -82,11 +97,20 @@ export async function startMariaDb(): Promise<MariaDb> {
   return {
     port,
     connectAsRoot: connect,
-    async createDatabase() {
+    async query<Row>(sql: string, database?: string) {
+      const connection = await connect();
+      try {
+        if (database !== undefined) await connection.query(`use ${database}`);
+        return (await connection.query(sql))[0] as Row[];
+      } finally {
+        await connection.end();
+      }
+    },
+    async createDatabase({ characterSet = "character set utf8mb4" } = {}) {
       databases += 1;
       const name = `pp${databases}`;
       const connection = await connect();
-      await connection.query(`create database ${name} character set utf8mb4`);
+      await connection.query(`create database ${name} ${characterSet}`);
       await connection.query(`create user if not exists pp@'127.0.0.1' identified by 'pw'`);
       await connection.query(`grant all on ${name}.* to pp@'127.0.0.1'`);
       await connection.end();

@@ -1,6 +1,7 @@
 /** Challenges: what is to be solved, and the text of the room where it is. */
 import { EntitySchema } from "typeorm";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+import { folded } from "./search.js";
 import { type Access, type Role, roleIn } from "./sharing.js";
 
 export interface Challenge {
@@ -8,6 +9,9 @@ export interface Challenge {
   title: string;
   prompt: string;
   language: string;
+  /** The title and the prompt as a search sees them: see search.ts. */
+  searchTitle?: string;
+  searchPrompt?: string;
   response: string;
   /** What the response was at first; null when nobody knows. */
   starter: string | null;
@@ -27,6 +31,8 @@ export const challengeEntity = (dialect: Dialect) => {
       title: { type: "varchar", length: 200 },
       prompt: { type: text },
       language: { type: "varchar", length: 40 },
+      searchTitle: { name: "search_title", type: text, nullable: true, select: false },
+      searchPrompt: { name: "search_prompt", type: text, nullable: true, select: false },
       response: { type: text },
       starter: { type: text, nullable: true },
       ownerId: { name: "owner_id", type: "integer", nullable: true },
@@ -110,8 +116,14 @@ export const challengeView = ({
   updated_at: updatedAt.toISOString(),
 });
 
-/** A text as a part of a LIKE pattern, where nothing in it means anything but itself. */
-export const likePart = (text: string): string => `%${text.replace(/[!%_]/g, "!$&")}%`;
+/** What a search looks through, of what is written. */
+const searchTexts = ({
+  title,
+  prompt,
+}: Pick<ChallengeChanges, "title" | "prompt">): Pick<Challenge, "searchTitle" | "searchPrompt"> => ({
+  ...(title === undefined ? {} : { searchTitle: folded(title) }),
+  ...(prompt === undefined ? {} : { searchPrompt: folded(prompt) }),
+});
 
 /** Without what is undefined: only what is named changes. */
 const named = (changes: ChallengeChanges): Partial<Challenge> =>
@@ -146,12 +158,13 @@ export function challenges({ source, writes }: Database) {
       const query = visible(userId);
       if (mine) query.andWhere("c.ownerId = :userId");
       if (language !== undefined) query.andWhere("c.language = :language", { language });
-      if (text !== "") {
-        const part = likePart(text.toLowerCase());
-        query.andWhere("(lower(c.title) like :part escape '!' or lower(c.prompt) like :part escape '!')", {
-          part,
-        });
-      }
+      // Where a program that knows no folded texts has written, the text itself is searched.
+      const part = folded(text);
+      if (part !== "")
+        query.andWhere(
+          "(instr(coalesce(c.searchTitle, lower(c.title)), :part) > 0 or instr(coalesce(c.searchPrompt, lower(c.prompt)), :part) > 0)",
+          { part },
+        );
       const total = await query.getCount();
       const rows = await query
         .select(["c.id", "c.title", "c.language", "c.access", "c.ownerId", "c.updatedAt"])
@@ -193,6 +206,7 @@ export function challenges({ source, writes }: Database) {
       const now = new Date();
       const challenge: Omit<Challenge, "id"> = {
         ...input,
+        ...searchTexts(input),
         starter: input.response,
         access: "open",
         createdAt: now,
@@ -204,7 +218,11 @@ export function challenges({ source, writes }: Database) {
 
     changeChallenge(id: number, changes: ChallengeChanges): Promise<Outcome<ChallengeView>> {
       return writes.run(id, async () => {
-        const { affected } = await table.update(id, { ...named(changes), updatedAt: new Date() });
+        const { affected } = await table.update(id, {
+          ...named(changes),
+          ...searchTexts(changes),
+          updatedAt: new Date(),
+        });
         return affected === 0 ? NOT_FOUND : find(id);
       });
     },

@@ -4,8 +4,8 @@
  * A message carries a key of its sender's making, so that one whose answer was lost can be sent again and is there once.
  */
 import { EntitySchema, LessThan, LessThanOrEqual } from "typeorm";
-import { columnTypes, type Database, type Dialect, type Outcome } from "./database.js";
-import type { User } from "./users.js";
+import { columnTypes, type Database, type Dialect, keyType, type Outcome } from "./database.js";
+import { type User, usersById } from "./users.js";
 
 interface ChatMessage {
   id: number;
@@ -25,7 +25,7 @@ export const chatEntity = (dialect: Dialect) => {
       id: { type: "integer", primary: true, generated: "increment" },
       challengeId: { name: "challenge_id", type: "integer" },
       userId: { name: "user_id", type: "integer" },
-      clientKey: { name: "client_key", type: "varchar", length: 40 },
+      clientKey: { name: "client_key", ...keyType(dialect, 40) },
       text: { type: text },
       createdAt: { name: "created_at", ...at },
     },
@@ -57,8 +57,10 @@ export function chat({ source, writes }: Database) {
   const users = source.getRepository<User>("User");
 
   const views = async (messages: readonly ChatMessage[]): Promise<ChatView[]> => {
-    const ids = [...new Set(messages.map(({ userId }) => userId))];
-    const people = await users.findBy(ids.map((id) => ({ id })));
+    const people = await usersById(
+      users,
+      messages.map(({ userId }) => userId),
+    );
     const names = new Map(people.map(({ id, firstName }) => [id, firstName]));
     return messages.map(({ id, userId, text, createdAt }) => ({
       id,

@@ -9,9 +9,12 @@ import type { Dialect } from "./database.js";
 import { CreateTables1764000000000 } from "./migrations/1764000000000-create-tables.js";
 import { SeedChallenges1764000000001 } from "./migrations/1764000000001-seed-challenges.js";
 import { CreateSessions1764200000000 } from "./migrations/1764200000000-create-sessions.js";
-import { CreateSharing1764200000001 } from "./migrations/1764200000001-create-sharing.js";
+import { CreateSharingRepeatably1764200000001 } from "./migrations/1764200000001-create-sharing.js";
 import { CreateChat1764200000002 } from "./migrations/1764200000002-create-chat.js";
 import { CreateRoomLog1764300000000 } from "./migrations/1764300000000-create-room-log.js";
+import { StateCharacterSets1764400000000 } from "./migrations/1764400000000-state-character-sets.js";
+import { AddSearchTexts1764400000001 } from "./migrations/1764400000001-add-search-texts.js";
+import { COLLATION, mysqlDriver } from "./mysql-session.js";
 import { sessionEntity } from "./sessions.js";
 import { invitationEntity, membershipEntity } from "./sharing.js";
 import { userEntity } from "./users.js";
@@ -25,9 +28,11 @@ const migrations = [
   CreateTables1764000000000,
   SeedChallenges1764000000001,
   CreateSessions1764200000000,
-  CreateSharing1764200000001,
+  CreateSharingRepeatably1764200000001,
   CreateChat1764200000002,
   CreateRoomLog1764300000000,
+  StateCharacterSets1764400000000,
+  AddSearchTexts1764400000001,
 ];
 
 interface SqliteHandle {
@@ -58,12 +63,14 @@ export function createDataSource({ kind, location }: DatabaseConfig): DataSource
   return new DataSource({
     type: "mysql",
     url: location.replace(/^mariadb:/, "mysql:"),
-    charset: "utf8mb4_unicode_ci",
+    driver: mysqlDriver(),
+    charset: COLLATION,
     timezone: "Z",
     connectTimeout: CONNECT_TIMEOUT_MS,
     entities: entities("mysql"),
     migrations,
     synchronize: false,
-    extra: { connectionLimit: 10, enableKeepAlive: true },
+    // A connection keeps its session (mysql-session.ts) for as long as it lives.
+    extra: { connectionLimit: 10, enableKeepAlive: true, resetOnRelease: false },
   });
 }

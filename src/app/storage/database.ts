@@ -35,6 +35,16 @@ export interface Database {
   readonly writes: Ordered<number>;
 }
 
+/** A text that is a key: on MySQL its bytes are stored, and are compared as they are. */
+export const keyType = (dialect: Dialect, length: number) =>
+  dialect === "mysql"
+    ? {
+        type: "varbinary" as const,
+        length: 4 * length,
+        transformer: { to: (text: string) => text, from: String },
+      }
+    : { type: "varchar" as const, length };
+
 /** `mysql` stores texts over 64 KiB and times below the second only when told to. */
 export type Dialect = "sqlite" | "mysql";
 
@@ -46,3 +56,8 @@ export const columnTypes = (dialect: Dialect) => ({
   /** A time, to the millisecond. */
   at: dialect === "mysql" ? { type: "datetime" as const, precision: 3 } : { type: "datetime" as const },
 });
+
+/** The database cannot be used as it is. The message is one line, with the remedy. */
+export class UnfitDatabase extends Error {
+  override readonly name = "UnfitDatabase";
+}

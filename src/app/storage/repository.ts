@@ -27,6 +27,7 @@ import { createDataSource } from "./data-source.js";
 import { type Database, dialectOf, type Outcome } from "./database.js";
 import { DEADLINE_MS, REPOSITORY, type Request } from "./repository-client.js";
 import { roomLog } from "./room-log.js";
+import { prepareSchema, startProblem } from "./schema.js";
 import { sessions } from "./sessions.js";
 import { sharing } from "./sharing.js";
 import { Transactions } from "./transactions.js";
@@ -61,13 +62,10 @@ const server: GenServerModule<State, DatabaseConfig, Request> = {
     const source = createDataSource(config);
     try {
       await source.initialize();
-      await source.runMigrations({ transaction: "each" });
+      await prepareSchema(source);
     } catch (error) {
       await source.destroy().catch(() => {});
-      return [
-        "stop",
-        ["database_unavailable", (error as NodeJS.ErrnoException).code ?? "", (error as Error).message],
-      ];
+      return ["stop", ["database_unavailable", startProblem(error)]];
     }
     const transactions = new Transactions(source);
     const database = { source, dialect: dialectOf(source), transactions, writes: new Ordered<number>() };

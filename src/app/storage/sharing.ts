@@ -12,7 +12,7 @@
 import { EntitySchema, LessThan, MoreThan } from "typeorm";
 import type { Challenge } from "./challenges.js";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
-import type { User } from "./users.js";
+import { type User, usersById } from "./users.js";
 
 export type Access = "open" | "restricted";
 /** What somebody may be in a room. */
@@ -147,7 +147,10 @@ export function sharing({ source }: Database) {
       const challenge = await challenges.findOneBy({ id: challengeId });
       if (challenge === null) return NOT_FOUND;
       const members = await memberships.find({ where: { challengeId }, order: { createdAt: "ASC" } });
-      const people = await users.findBy(members.map(({ userId }) => ({ id: userId })));
+      const people = await usersById(
+        users,
+        members.map(({ userId }) => userId),
+      );
       const names = new Map(people.map(({ id, firstName }) => [id, firstName]));
       const open = await invitations.find({
         where: { challengeId, expiresAt: MoreThan(new Date()) },

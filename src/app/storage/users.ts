@@ -1,6 +1,7 @@
 /** Accounts: who may log in, and what others see of them. */
-import { EntitySchema, In } from "typeorm";
-import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+import { type Repository as EntityRepository, EntitySchema, In } from "typeorm";
+import { normalEmail } from "../email.js";
+import { columnTypes, type Database, type Dialect, keyType, NOT_FOUND, type Outcome } from "./database.js";
 
 export interface User {
   id: number;
@@ -20,7 +21,7 @@ export const userEntity = (dialect: Dialect) =>
       id: { type: "integer", primary: true, generated: "increment" },
       firstName: { name: "first_name", type: "varchar", length: 100 },
       email: { type: "varchar", length: 254 },
-      emailNormal: { name: "email_normal", type: "varchar", length: 254 },
+      emailNormal: { name: "email_normal", ...keyType(dialect, 254) },
       passwordHash: { name: "password_hash", type: "varchar", length: 255 },
       createdAt: { name: "created_at", ...columnTypes(dialect).at },
     },
@@ -40,9 +41,16 @@ export interface NewUser {
   readonly passwordHash: string;
 }
 
-const normalEmail = (email: string): string => email.trim().normalize("NFC").toLowerCase();
-
 export const userView = ({ id, firstName, email }: User): UserView => ({ id, first_name: firstName, email });
+
+/** The id and the first name of each of these users. No ids, no query: without a condition it would be every user. */
+export async function usersById(
+  table: EntityRepository<User>,
+  ids: readonly number[],
+): Promise<readonly Pick<User, "id" | "firstName">[]> {
+  if (ids.length === 0) return [];
+  return table.find({ where: { id: In([...new Set(ids)]) }, select: { id: true, firstName: true } });
+}
 
 export function users({ source }: Database) {
   const table = source.getRepository<User>("User");
@@ -60,10 +68,7 @@ export function users({ source }: Database) {
 
     /** How these users are called, by id. */
     async firstNames(ids: readonly number[]): Promise<Outcome<Readonly<Record<number, string>>>> {
-      const found = await table.find({
-        where: { id: In([...new Set(ids)]) },
-        select: { id: true, firstName: true },
-      });
+      const found = await usersById(table, ids);
       return ["ok", Object.fromEntries(found.map(({ id, firstName }) => [id, firstName]))];
     },
 
