@@ -15,6 +15,7 @@ import { type Context, Hono } from "hono";
 import { hashPassword, isOutdated, Overloaded, verifyPassword } from "../auth/passwords.js";
 import { newRefreshToken, type RefreshToken, successor } from "../auth/refresh-tokens.js";
 import { type Claims, issueToken, type SigningKeys, verifyToken } from "../auth/tokens.js";
+import { normalEmail } from "../email.js";
 import { Ordered } from "../ordered.js";
 import type { Repository, UserView } from "../storage/repository-client.js";
 import type { AttemptCounter } from "./attempt-counter.js";
@@ -96,7 +97,8 @@ export function accountRoutes(options: AccountOptions): Hono {
   /** The account, if the password is its own. Wrong ones are counted, for the account and for the address. */
   const checked = (context: Context, email: string, password: string) => {
     const network = requests.network(context);
-    const attempt = `${network} ${email.trim().toLowerCase()}`;
+    // An account is found by its normal e-mail, so this names one account, however that is spelled.
+    const attempt = `${network} ${normalEmail(email)}`;
     if (inTurn.waiting(attempt) >= MOST_WAITING) throw new Overloaded("too many log-ins to one account");
     return inTurn.run(attempt, async () => {
       if (network !== undefined)
