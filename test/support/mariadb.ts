@@ -64,6 +64,8 @@ export async function startMariaDb(settings: readonly string[] = []): Promise<Ma
         `--user=${user}`,
         `--datadir=${data}`,
         `--socket=${socket}`,
+        // Another server that starts deletes what looks like a temporary table in the folder of them all.
+        `--tmpdir=${folder}`,
         `--pid-file=${join(folder, "pid")}`,
         `--port=${port}`,
         "--bind-address=127.0.0.1",
