@@ -73,6 +73,8 @@ export function mainTree(config: Config): ChildSpec[] {
       server: { module: beside("./http/http-server"), args: http },
       listen: { host: config.host, port: config.port },
       gateways: config.gateways,
+      // Within what an orderly end may take in all: the rooms store before, the database closes after.
+      drainer: { batchIntervalMs: 2000, shutdownMs: 3000 },
       sockets: {
         "/socket": {
           module: beside("./channels/user-socket"),

@@ -22,6 +22,7 @@ import {
   thisNode,
   trapExit,
 } from "simurgh/runtime";
+import { planDrain } from "./drain.js";
 import { requestAddress } from "./handshake.js";
 import { close, isServerModule, listen, makeServer, SHARED } from "./listener.js";
 import { drained, endpointStarted, type Limit, limitHit } from "./logging.js";
@@ -45,6 +46,9 @@ import { Writer } from "./writer.js";
 const DEFAULT_MESSAGE_RATE: Rate = { perSecond: 2000, burst: 4000 };
 const DEFAULT_JOIN_RATE: Rate = { perSecond: 100, burst: 500 };
 
+/** Milliseconds in which what a client has sent is answered before it is sent away. */
+const ANSWER_MS = 100;
+
 /** Milliseconds that requests under way have to finish once all connections are gone. */
 export const REQUEST_GRACE_MS = 2000;
 
@@ -62,8 +66,8 @@ class Gateway implements GatewayHost {
   readonly #limited = new Set<number>();
   readonly #kinds = new Map<string, SocketKind>();
   readonly #detach: (() => void)[] = [];
-  /** Connections that are to be sent away a little later. */
-  readonly #leaving = new Set<NodeJS.Timeout>();
+  /** Connections that are sent away, with what is to happen to them next. */
+  readonly #leaving = new Map<Live, NodeJS.Timeout>();
   #stopped: Promise<number> | undefined;
 
   constructor(options: GatewayOptions, server: HttpServer, mounted: readonly MountedSocket[]) {
@@ -175,32 +179,50 @@ class Gateway implements GatewayHost {
   }
 
   /**
-   * Accepts nobody any more and sends every connection away with 1012, in rounds, and within a round spread over time, so
-   * that their clients do not all come back at once. Resolves with their number once they are gone, or after `shutdownMs`.
+   * Lets no more connections in and sends those there are away with 1012, as `planDrain` has it. Resolves with their number
+   * once they are gone, or after `shutdownMs`.
    */
-  async drain({ batchSize, batchIntervalMs, shutdownMs }: DrainOptions): Promise<number> {
+  async drain(options: DrainOptions): Promise<number> {
     this.draining = true;
-    const until = performance.now() + shutdownMs;
+    const begun = performance.now();
+    const until = begun + options.shutdownMs;
     const all = [...this.live.values()];
-    const rounds = Math.floor(all.length / batchSize) + 1;
-    for (let round = 1; round <= rounds && performance.now() < until; round += 1) {
-      const batch = all.slice((round - 1) * batchSize, round * batchSize);
-      drained(this, { count: batch.length, total: all.length, index: round, rounds }, batchIntervalMs);
-      const spread = Math.min(batchIntervalMs, batch.length);
-      for (const { pid } of batch) this.#sendAway(pid, Math.random() * spread);
-      if (round < rounds) await pause(Math.min(batchIntervalMs, until - performance.now()));
+    const plan = planDrain(all.length, options);
+    let next = 0;
+    for (const [index, { at, times }] of plan.entries()) {
+      await pause(begun + at - performance.now());
+      const { length: count } = times;
+      const round = { count, total: all.length, index: index + 1, rounds: plan.length };
+      drained(this, round, options.batchIntervalMs);
+      for (const time of times) {
+        this.#sendAway(all[next] as Live, begun + time - performance.now());
+        next += 1;
+      }
     }
-    while (this.live.size > 0 && performance.now() < until) await pause(5);
+    while (this.live.size > 0 && performance.now() < until) {
+      // Those whose handshake was under way.
+      for (const live of [...this.live.values()]) if (!this.#leaving.has(live)) this.#sendAway(live, 0);
+      await pause(5);
+    }
     for (const live of [...this.live.values()]) live.terminate();
+    this.#cancelAll();
     return all.length;
   }
 
-  #sendAway(pid: Pid, after: number): void {
-    const timer = setTimeout(() => {
-      this.#leaving.delete(timer);
-      send(pid, ["drain"]);
-    }, after);
-    this.#leaving.add(timer);
+  /** What the client has sent by then is answered before the connection closes. */
+  #sendAway(live: Live, after: number): void {
+    if (this.#leaving.has(live)) return;
+    const close = (): void => void send(live.pid, ["drain"]);
+    const quiesce = (): void => {
+      live.quiesce();
+      this.#leaving.set(live, setTimeout(close, ANSWER_MS));
+    };
+    this.#leaving.set(live, setTimeout(quiesce, Math.max(0, after - ANSWER_MS)));
+  }
+
+  #cancelAll(): void {
+    for (const timer of this.#leaving.values()) clearTimeout(timer);
+    this.#leaving.clear();
   }
 
   /** Where the server listens; null while it does not. */
@@ -211,13 +233,15 @@ class Gateway implements GatewayHost {
       : { host: address.address, port: address.port };
   }
 
-  /** Sends everybody away for good, and gives the port back. Resolves with the number of connections there were. */
+  /** Sends all clients away for good, and gives the port back. Resolves with the number of connections there were. */
   stop(): Promise<number> {
     this.#stopped ??= (async () => {
       const { listen, drainer } = this.options;
-      const finish = listen === undefined ? undefined : close(this.server);
+      if (listen === undefined) return this.drain(drainer);
+      // A long-poll client needs the port until it is its turn to go; others can do without at once.
+      const finish = this.longPolls.sessions.size === 0 ? close(this.server) : undefined;
       const count = await this.drain(drainer);
-      await finish?.(REQUEST_GRACE_MS);
+      await (finish ?? close(this.server))(REQUEST_GRACE_MS);
       return count;
     })();
     return this.#stopped;
@@ -225,7 +249,7 @@ class Gateway implements GatewayHost {
 
   detach(): void {
     for (const undo of this.#detach.splice(0)) undo();
-    for (const timer of this.#leaving) clearTimeout(timer);
+    this.#cancelAll();
     if (this.options.listen !== undefined) this.server.close();
   }
 }

@@ -104,11 +104,14 @@ export interface Mount extends TransportOptions {
   readonly invalidFrames?: InvalidFrames;
 }
 
-/** How connections are sent away when the endpoint stops (Phoenix.Socket's drainer). */
+/**
+ * How connections are sent away when the endpoint stops (Phoenix.Socket's drainer): in rounds, and spread over the time of
+ * each.
+ */
 export interface DrainOptions {
   /** Connections sent away in one round. Default 10,000. */
   readonly batchSize: number;
-  /** Milliseconds from one round to the next. Default 2,000. */
+  /** Milliseconds of a round, less for fewer than ten clients a second of it. Default 2,000. */
   readonly batchIntervalMs: number;
   /** Milliseconds all of it may take; who is still there is cut off. Default 30,000. */
   readonly shutdownMs: number;
@@ -141,6 +144,8 @@ export interface Live {
   readonly pid: Pid;
   /** Ends the connection if its client has been silent for too long. */
   sweep(now: number): void;
+  /** Takes nothing more from the client, which is about to be sent away. */
+  quiesce(): void;
   terminate(): void;
 }
 

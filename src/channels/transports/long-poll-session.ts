@@ -184,6 +184,10 @@ export class Sessions {
     return this.#relay?.nodeName ?? "";
   }
 
+  get size(): number {
+    return this.#sessions.size;
+  }
+
   add(name: string, session: Session): void {
     this.#sessions.set(name, session);
   }

@@ -266,6 +266,8 @@ export class LongPollListener {
       sweep(now) {
         if (now - session.lastPoll > silence) session.close(["shutdown", "inactive"]);
       },
+      // What is published until then is answered or not, as the client can tell.
+      quiesce() {},
       terminate: () => session.close(),
     });
     onExit(pid, () => session.close());

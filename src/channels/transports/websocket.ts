@@ -126,6 +126,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   /** Its channels have enough to do. */
   #held = false;
   #closing = false;
+  /** Nothing more is read, since the connection is about to close. */
+  #quiet = false;
   /** When the client was last heard, on the monotonic clock, and what had come by then. */
   #heardAt = performance.now();
   #bytesHeard = 0;
@@ -234,8 +236,16 @@ export class WebSocketConnection implements Connection, Transport, Live {
     else this.#readOn();
   }
 
+  quiesce(): void {
+    // The answer to our close frame must be read.
+    if (this.#closing) return;
+    this.#quiet = true;
+    this.#ws?.pause();
+  }
+
   #readOn(): void {
-    if (!this.#held && this.#unhandled <= this.#kind.limits.inboundHighWater / 2) this.#ws?.resume();
+    if (!this.#quiet && !this.#held && this.#unhandled <= this.#kind.limits.inboundHighWater / 2)
+      this.#ws?.resume();
   }
 
   /** Starts the closing handshake; a peer that does not take part is cut off. Nothing is written after it. */
