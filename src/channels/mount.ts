@@ -75,7 +75,10 @@ export interface LongPollOptions extends TransportOptions {
   readonly maxAge?: number;
   /** Sessions of one network at once, for each gateway; false for no limit. Default 1,000. */
   readonly maxSessionsPerNetwork?: number | false;
-  /** Sessions with the same socket id at once, for each gateway; false for no limit. Default 50. */
+  /**
+   * Sessions with the same socket id at once, for each gateway; false for no limit. One that is not polled gives way to a
+   * new one. Default 50.
+   */
   readonly maxSessionsPerId?: number | false;
   /** Attempts of one network to begin a session, for each gateway. Default 50 a second, 500 at once; false for no limit. */
   readonly sessionRate?: Rate | false;

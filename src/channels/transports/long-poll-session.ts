@@ -31,6 +31,9 @@ const GONE = answer(410);
 /** Polls of one session that may wait at once; of more the oldest is answered. */
 const MAX_POLLS = 8;
 
+/** A client polls again at once; a session without a poll for longer may have been left for another. */
+const ABANDONED_MS = 1000;
+
 /** Characters of one answer's frames: as bytes they fit into what crosses between nodes. */
 const MAX_ANSWER = 256 * 1024;
 
@@ -46,9 +49,12 @@ export type SessionOptions = Required<Pick<LongPollOptions, "windowMs" | "maxBuf
 export class Session implements Connection {
   readonly #host: GatewayHost;
   readonly #options: SessionOptions;
+  /** Of its socket. */
+  readonly id: string | null;
   pid: Pid | undefined;
   ended = false;
   lastPoll = performance.now();
+  #answeredAt = performance.now();
   #frames: string[] = [];
   #bytes = 0;
   /** Those that wait, oldest first. The newest is told what comes; the others end with their windows (C-159). */
@@ -58,8 +64,9 @@ export class Session implements Connection {
   #bytesIn = 0;
   readonly #end: () => void;
 
-  constructor(host: GatewayHost, options: SessionOptions, end: () => void) {
+  constructor(host: GatewayHost, options: SessionOptions, id: string | null, end: () => void) {
     this.#host = host;
+    this.id = id;
     this.#options = options;
     this.#end = end;
   }
@@ -135,6 +142,7 @@ export class Session implements Connection {
 
   #answer(poll: Poll, status: 200 | 204 | 410): void {
     clearTimeout(poll.timer);
+    this.#answeredAt = performance.now();
     this.#polls = this.#polls.filter((other) => other !== poll);
     poll.resolve(answer(status, status === 200 ? this.#take() : []));
   }
@@ -151,6 +159,11 @@ export class Session implements Connection {
     const frames = this.#frames.splice(0, count);
     for (const frame of frames) this.#bytes -= frame.length;
     return frames;
+  }
+
+  /** Milliseconds since a poll was answered, and none has come. */
+  idle(now: number): number {
+    return this.#polls.length > 0 ? 0 : now - this.#answeredAt;
   }
 
   /** Ends the session; a poll that waits is told at once (C-158). */
@@ -194,6 +207,20 @@ export class Sessions {
 
   delete(name: string): void {
     this.#sessions.delete(name);
+  }
+
+  /** Ends the session of a socket id that has been without a poll for longest. False when all are polled. */
+  endAbandoned(id: string): boolean {
+    const now = performance.now();
+    let longest = ABANDONED_MS;
+    let abandoned: Session | undefined;
+    for (const session of this.#sessions.values()) {
+      if (session.id !== id || session.idle(now) < longest) continue;
+      abandoned = session;
+      longest = session.idle(now);
+    }
+    abandoned?.close(["shutdown", "inactive"]);
+    return abandoned !== undefined;
   }
 
   /** Asks a session of the gateway at `home`. Null when it is not there any more, its gateway is not, or is silent for `ms`. */

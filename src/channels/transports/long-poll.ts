@@ -214,14 +214,17 @@ export class LongPollListener {
       respond(response, { status: 403 });
       return false;
     }
-    const admitted = target.limits.ofId(shaken.socket.id);
+    const { id } = shaken.socket;
+    let admitted = target.limits.ofId(id);
+    if (!admitted.ok && id !== null && this.sessions.endAbandoned(id)) admitted = target.limits.ofId(id);
     if (!admitted.ok) {
       this.#tooMany(response, admitted.retryAfterMs);
       return false;
     }
+    const releaseId = admitted.release;
     const ended = (): void => {
       release();
-      admitted.release();
+      releaseId();
     };
     try {
       respond(response, { status: 410, token: await this.#start(target, shaken, ended), messages: [] });
@@ -244,7 +247,7 @@ export class LongPollListener {
     const node = Buffer.from(this.sessions.nodeName).toString("base64url");
     const token = this.#sign(target, `${host.node.index}~${node}.${key}.${issued}`);
     const id = host.writer.reserve();
-    const session = new Session(host, target.options, () => {
+    const session = new Session(host, target.options, shaken.socket.id, () => {
       this.sessions.delete(key);
       host.live.delete(id);
       host.writer.close(id);

@@ -28,7 +28,7 @@ const start = (longpoll: LongPollOptions = {}, secret = "s".repeat(64)): Promise
     checkOrigin: false,
     gateways: 1,
     secret,
-    sockets: { "/socket": { module, longpoll: { windowMs: 300, ...longpoll } } },
+    sockets: { "/socket": { module, longpoll: { windowMs: 5000, ...longpoll } } },
   });
 
 beforeAll(() => {
@@ -74,7 +74,7 @@ describe.each(CLIENTS)("phoenix %s over long-poll", (version, load) => {
   };
 
   test("the application's param `token` beside the session's: joined, and kept over many polls", async () => {
-    const { port } = await serve({ windowMs: 20 });
+    const { port } = await serve({ windowMs: 5000 });
     const { socket, tries } = await connect(port, "good-ann");
     const channel = socket.channel("room:1");
     await outcome(channel.join());

@@ -297,6 +297,27 @@ test("requests to other paths go to whoever listened before", async () => {
   await server.stop();
 });
 
+test("a session that its client has left gives way to another of the same socket id, one that is polled does not", async () => {
+  const server = await startServer({
+    gateways: 1,
+    sockets: { "/socket": { ...mount, longpoll: { maxSessionsPerId: 2, windowMs: 20_000 } } },
+  });
+  const url = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0&user_id=1`;
+  const begin = async (): Promise<{ status: number; token: string }> => (await fetch(url)).json() as never;
+  const [polled, left] = [await begin(), await begin()];
+  const leaving = new AbortController();
+  const poll = fetch(`${url}&token=${polled.token}`, { signal: leaving.signal }).catch(() => undefined);
+  // As soon as it is plain that nobody polls it.
+  await expect.poll(async () => (await begin()).status, { interval: 50 }).toBe(410);
+  const send = (token: string): Promise<Response> =>
+    fetch(`${url}&token=${token}`, { method: "POST", body: '[null,"1","phoenix","heartbeat",{}]' });
+  expect(await (await send(left.token)).json()).toEqual({ status: 410 });
+  expect(await (await send(polled.token)).json()).toEqual({ status: 200 });
+  await poll;
+  leaving.abort();
+  await server.stop();
+});
+
 test("who may come back later is told when, by HTTP 429 for too many sessions and 503 by a server that stops", async () => {
   const server = await startServer({
     gateways: 1,
