@@ -81,6 +81,9 @@ function secretOf(context: TokenContext): string {
   return secret;
 }
 
+/** How far the clock of the node that signed may be ahead of this one's. */
+const CLOCKS_APART_MS = 60_000;
+
 /** What is in a token: the data, when it was signed in ms, and its age in ms, null for ever. */
 type Content = readonly [data: unknown, signedAtMs: number, maxAgeMs: number | null];
 
@@ -105,8 +108,7 @@ function read<T>(text: string, { maxAge }: VerifyOptions): TokenResult<T> {
     return ["error", "invalid"];
   const [data, signedAtMs, storedMs] = content;
   const ageMs = maxAge === undefined ? (storedMs ?? Number.POSITIVE_INFINITY) : maxAge * 1000;
-  // Nobody signs tomorrow: a clock is wrong, or somebody tries something.
-  if (signedAtMs > Date.now()) return ["error", "invalid"];
+  if (signedAtMs > Date.now() + CLOCKS_APART_MS) return ["error", "invalid"];
   if (ageMs <= 0 || signedAtMs + Math.trunc(ageMs) < Date.now()) return ["error", "expired"];
   return ["ok", data as T];
 }

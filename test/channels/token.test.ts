@@ -40,6 +40,10 @@ describe.each([
       expect(check(SECRET, "salt", garbage)).toEqual(["error", "invalid"]);
     expect(check(SECRET, "other salt", token)).toEqual(["error", "invalid"]);
     expect(check("another secret of many bytes", "salt", token)).toEqual(["error", "invalid"]);
+    for (const aheadMs of [5, 30_000]) {
+      const ahead = make(SECRET, "salt", 7, { signedAt: (Date.now() + aheadMs) / 1000 });
+      expect(check(SECRET, "salt", ahead), `${aheadMs} ms ahead`).toEqual(["ok", 7]);
+    }
     const tomorrow = make(SECRET, "salt", 7, { signedAt: Date.now() / 1000 + 3600 });
     expect(check(SECRET, "salt", tomorrow)).toEqual(["error", "invalid"]);
   });

@@ -11,6 +11,7 @@ const ISSUER = "phoenixpair";
 const AUDIENCE = "phoenixpair:access";
 /** What the token is for: a token for anything else is not accepted as access. */
 const USE = "access";
+/** Seconds that the clocks of two nodes may differ; when a token was issued is not looked at. */
 const CLOCK_TOLERANCE = 5;
 
 /** Plain data: it crosses threads. */
