@@ -46,7 +46,7 @@ import {
 } from "./room-access.js";
 import { chatEvents } from "./room-chat.js";
 import { CursorPayload, type Dialect, decodeBytes, dialectOf, encodeBytes, JoinParams } from "./room-wire.js";
-import { EXPIRING, sessionEvents, tellExpiring, watchSession } from "./session-renewal.js";
+import { isExpiring, sessionEvents, tellExpiring, watchSession } from "./session-renewal.js";
 
 const STORE_FAILED = { error: "Error updating challenge" };
 
@@ -135,7 +135,7 @@ export const challengeChannel = defineChannel("challenges:*", {
     ...chatEvents,
 
     async "y:sync"(payload, socket) {
-      const { waitMs, busyUntil } = paced(SYNC_PACE, socket.assigns.syncBusyUntil, Date.now());
+      const { waitMs, busyUntil } = paced(SYNC_PACE, socket.assigns.syncBusyUntil, performance.now());
       if (waitMs > 0) return reply("error", { reason: "rate", retry_after_ms: waitMs }, socket);
       const asked = assign(socket, "syncBusyUntil", busyUntil);
       const bytes = decodeBytes(payload);
@@ -193,7 +193,7 @@ export const challengeChannel = defineChannel("challenges:*", {
 
   async handleInfo(message, socket) {
     if (message === CHECK_ACCESS) return checkAccess(socket);
-    if (message === EXPIRING) return tellExpiring(socket);
+    if (isExpiring(message)) return tellExpiring(message, socket);
     if (message === "after join") {
       watchSession(socket);
       monitor(room(socket));

@@ -8,7 +8,7 @@ export interface Pace {
   readonly everyMs: number;
 }
 
-/** 0 ms and the number to keep when it may be done now; otherwise how long to wait. */
+/** `now` is monotonic, so that a wall clock that is set back stops nobody. 0 ms and the number to keep when it may be done now; otherwise how long to wait. */
 export function paced(
   { burst, everyMs }: Pace,
   busyUntil: unknown,

@@ -24,7 +24,7 @@ export const chatEvents = {
   async "chat:send"(payload: unknown, socket: ChannelSocket) {
     const body = ChatBody.safeParse(payload);
     if (!body.success) return reply("error", invalid(body.error.issues[0]?.message), socket);
-    const { waitMs, busyUntil } = paced(PACE, socket.assigns.chatBusyUntil, Date.now());
+    const { waitMs, busyUntil } = paced(PACE, socket.assigns.chatBusyUntil, performance.now());
     if (waitMs > 0) return reply("error", { reason: "rate", retry_after_ms: waitMs }, socket);
     const { challengeId, userId } = socket.assigns;
     const { text, key } = body.data;

@@ -12,19 +12,27 @@ import { appFacts } from "./app-facts.js";
 /** How long before the end the client is told: half of what is left, when that is less. */
 const NOTICE_MS = 60_000;
 
-export const EXPIRING = "session expiring";
+/** Says which end is near: after a renewal it is another. */
+type Expiring = readonly ["session expiring", endsAt: number];
+
+export const isExpiring = (message: unknown): message is Expiring =>
+  Array.isArray(message) && message[0] === "session expiring";
 
 /** To be called once a channel has joined, by the channel. */
 export function watchSession({ assigns }: ChannelSocket): void {
-  const left = Math.max(0, (assigns.sessionEndsAt as number) - Date.now());
-  sendAfter(self(), EXPIRING, Math.floor(Math.max(left / 2, left - NOTICE_MS)));
+  const endsAt = assigns.sessionEndsAt as number;
+  const left = Math.max(0, endsAt - Date.now());
+  sendAfter(
+    self(),
+    ["session expiring", endsAt] satisfies Expiring,
+    Math.floor(Math.max(left / 2, left - NOTICE_MS)),
+  );
 }
 
-/** For `handleInfo`, on `EXPIRING`. */
-export function tellExpiring(socket: ChannelSocket) {
-  const endsAt = socket.assigns.sessionEndsAt as number;
+/** For `handleInfo`, on a message that `isExpiring`. */
+export function tellExpiring([, endsAt]: Expiring, socket: ChannelSocket) {
   // Renewed meanwhile by this channel: that has set a timer of its own.
-  if (endsAt - Date.now() > NOTICE_MS * 1.5) return noreply(socket);
+  if (endsAt !== socket.assigns.sessionEndsAt) return noreply(socket);
   push(socket, "session:expiring", { expires_at: new Date(endsAt).toISOString() });
   return noreply(socket);
 }

@@ -21,9 +21,10 @@ const spacing = (age: number): number => (age < HOUR ? MINUTE : age < DAY ? 15 *
 export function superfluous(snapshots: readonly KeptSnapshot[], now: number): readonly number[] {
   const gone: number[] = [];
   let kept = 0;
+  // Older ones may have later times: the clock has been set back in between.
   let last = Number.POSITIVE_INFINITY;
   for (const { seq, at } of snapshots) {
-    if (kept >= ALWAYS && (kept >= AT_MOST || last - at < spacing(now - at))) {
+    if (kept >= ALWAYS && (kept >= AT_MOST || Math.abs(last - at) < spacing(now - at))) {
       gone.push(seq);
     } else {
       kept += 1;

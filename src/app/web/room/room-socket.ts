@@ -40,8 +40,8 @@ export class RoomSocket {
       if (!this.overLongPoll) fallible.longPollFallbackMs = undefined;
     });
     this.socket.onClose(() => {
-      this.#awaySince ??= Date.now();
-      if (Date.now() - this.#awaySince >= DOUBT_AFTER_MS) fallible.longPollFallbackMs = FALLBACK_MS;
+      this.#awaySince ??= performance.now();
+      if (performance.now() - this.#awaySince >= DOUBT_AFTER_MS) fallible.longPollFallbackMs = FALLBACK_MS;
       if (this.overLongPoll) fallible.transport = WebSocket;
     });
   }

@@ -95,7 +95,7 @@ export class RoomDocument {
   }
 
   get save(): SaveStatus {
-    return saveStatus(this.#state, Date.now());
+    return saveStatus(this.#state, performance.now());
   }
 
   /** Why nothing goes out although there is a connection. */
@@ -224,12 +224,12 @@ export class RoomDocument {
 
   #feed(event: SyncEvent): void {
     if (this.#closed) return;
-    const { state, actions } = step(this.#state, event, Date.now());
+    const { state, actions } = step(this.#state, event, performance.now());
     this.#state = state;
     for (const action of actions) this.#perform(action);
     this.#changed();
     clearTimeout(this.#timer);
-    const now = Date.now();
+    const now = performance.now();
     const at = wakeAt(this.#state, now);
     if (at !== undefined) {
       this.#timer = setTimeout(() => this.#feed({ type: "tick" }), Math.max(1, at - now));
