@@ -5,9 +5,12 @@
  *      │ refused, thrown
  *      └──▶ ended
  *
- * What it sends to its client goes straight to the gateway's writer. Its socket process hears of three things only:
- * that the join succeeded or failed, and that the channel closes as planned; anything else it learns from the monitor,
- * and tells the client that the channel crashed.
+ * What it sends to its client goes straight to the gateway's writer. It reports to the connection's process what the client has
+ * been sent about the channel itself: the answer to the join, and the end. When it ends without that, the process learns so
+ * from its monitor, and sends the client what is missing.
+ *
+ * A channel that ends by itself, because a handler says so or throws, first answers what is on its way to it: events that have
+ * been sent and not handled get an error, as those that come later do.
  */
 
 import { PubSub } from "simurgh/pubsub";
@@ -19,7 +22,8 @@ import {
   type GenServerModule,
   isNormalClass,
   monitor,
-  type Pid,
+  type Ref,
+  receive,
   self,
   send,
   thisNode,
@@ -27,38 +31,29 @@ import {
 import { type Channel, checkIntercepts } from "./channel.js";
 import type { FastlaneMetadata } from "./fastlane.js";
 import { decodePayload, InvalidFrame, type RawPayload } from "./frame-scanner.js";
-import { Intake, type Taken } from "./inflow.js";
+import { Intake } from "./inflow.js";
 import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./logging.js";
 import { type Frame, isBroadcast, type WireRef } from "./message.js";
 import { badReturn, type InfoResult, type InResult, isResult, type JoinResult } from "./results.js";
 import { validate } from "./schema.js";
 import { type Serializer, serializerFor } from "./serializers/index.js";
+import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "./socket/messages.js";
 import {
   type ChannelSocket,
   type ChannelSocketValue,
   channelSocket,
   joinedSocket,
   type PushCell,
+  report,
   returnedSocket,
   write,
 } from "./socket.js";
 
-/** What the socket process sends a channel for each event of its client. */
-export type Incoming = readonly ["in", event: string, ref: WireRef, payload: RawPayload];
-export type Leave = readonly ["leave", ref: WireRef, joinRef: WireRef];
-
-/** What a channel tells its socket process. */
-export type ChannelNews =
-  | readonly ["channel started", topic: string, token: number, pid: Pid]
-  | readonly ["channel joined", topic: string, pid: Pid]
-  | readonly ["channel refused", topic: string, pid: Pid]
-  | readonly ["channel closes", topic: string, pid: Pid]
-  | readonly ["taken", topic: string, pid: Pid, Taken]
-  | readonly ["invalid frame", topic: string, ref: WireRef, pid: Pid];
-
 export interface ChannelStart {
-  /** Tells the socket process which of its joins this is. */
+  /** Tells the connection's process which of its joins this is. */
   readonly token: number;
+  /** Whether there is such a process, and it answers `closing`. Tests have none. */
+  readonly connected: boolean;
   readonly socket: ChannelSocket;
   /** Of the join. */
   readonly ref: WireRef;
@@ -77,11 +72,15 @@ interface ChannelState {
   readonly push: PushCell;
   readonly serializer: Serializer;
   readonly wireJoinRef: WireRef;
+  readonly token: number;
+  readonly connected: boolean;
+  /** The monitor of the connection's process. */
+  readonly transport: Ref;
   /** Events that this client's channel sees before it does. */
   intercepts: readonly string[];
   /** What has come in from the client. */
   readonly intake: Intake;
-  /** The close has been announced: nothing more is said at the end. */
+  /** The client has been told of the end, or is told by the connection's process. */
   closed: boolean;
 }
 
@@ -109,7 +108,15 @@ const INFO_FORMS = ["noreply(socket)", "noreply(socket, timeout)", "stop(reason,
 /** Asks a channel for its socket, whatever its own `handleCall` does. */
 export const SHOW_SOCKET = "$simurgh.channel.socket";
 
-const tellSocket = (socket: ChannelSocket, news: ChannelNews): void => void send(socket.transportPid, news);
+/** Reports to the connection's process. */
+const reportNews = (socket: ChannelSocket, news: ChannelNews): void =>
+  void send(socket.transportPid, new SocketNews(news));
+
+/** What a report is about. */
+const about = ({ socket, token }: ChannelState): { topic: string; token: number } => ({
+  topic: socket.topic,
+  token,
+});
 
 const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelStart }> = {
   name: "Channel",
@@ -120,11 +127,11 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const assigns = own === undefined ? start.socket.assigns : { ...start.socket.assigns, ...own };
     const socket = channelSocket(start.socket, push, self(), assigns);
     // The end of the connection is the end of the channel.
-    monitor(socket.transportPid);
-    // Said by the channel itself, so that it comes before anything else the socket hears of it.
-    tellSocket(socket, ["channel started", socket.topic, start.token, self()]);
+    const transport = monitor(socket.transportPid);
+    const { wireJoinRef, token, connected } = start;
+    // By the channel itself, so that it comes before all its other reports.
+    reportNews(socket, { type: "started", topic: socket.topic, token, pid: self() });
     const serializer = serializerFor(socket.serializer);
-    const { wireJoinRef } = start;
     return [
       "ok",
       {
@@ -134,6 +141,9 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
         push,
         serializer,
         wireJoinRef,
+        token,
+        connected,
+        transport,
         intercepts: [],
         intake: new Intake(),
         closed: false,
@@ -147,9 +157,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const answer = (status: string, response: unknown): Frame =>
       state.serializer.encodeReply(start.wireJoinRef, start.ref, state.socket.topic, status, response);
     const refuse = (response: unknown): Next => {
-      write(state.socket, answer("error", response));
-      for (const frame of start.after) write(state.socket, frame);
-      tellSocket(state.socket, ["channel refused", state.socket.topic, self()]);
+      report(state.socket, [answer("error", response), ...start.after], { type: "refused", ...about(state) });
       state.start = undefined;
       state.closed = true;
       return ["stop", "shutdown", state];
@@ -173,7 +181,8 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       }
     } catch (error) {
       if (error instanceof InvalidFrame) {
-        tellSocket(state.socket, ["invalid frame", state.socket.topic, start.ref, self()]);
+        const { ref, after } = start;
+        report(state.socket, after, { type: "invalid_frame", ...about(state), ref, join: true });
         state.closed = true;
         return ["stop", "shutdown", state];
       }
@@ -205,25 +214,17 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     // No await when it is done at once: nothing may be broadcast between the subscription and the reply (C-106).
     const subscribed = PubSub.subscribe(socket.pubsub, socket.topic, { metadata });
     if (subscribed !== "ok") await subscribed;
-    write(socket, reply);
-    for (const frame of start.after) write(socket, frame);
-    tellSocket(socket, ["channel joined", socket.topic, self()]);
+    report(socket, [reply, ...start.after], { type: "joined", ...about(state) });
     state.start = undefined;
     state.socket = socket;
     return ["noreply", state];
   },
 
   handleInfo(message, state) {
+    if (message instanceof ChannelPush) return handleIn(message, state);
+    if (message instanceof ChannelOrder) return carryOutOrder(message, state);
     if (message === PubSub.OWNERS_CHANGED) return moved(state);
-    if (Array.isArray(message)) {
-      if (message[0] === "in" && message.length === 4) return handleIn(message as unknown as Incoming, state);
-      if (message[0] === "leave" && message.length === 3) return leave(message as unknown as Leave, state);
-      if (message[0] === "DOWN" && state.socket.transportPid.equals(message[3])) {
-        const reason = message[4] === "normal" ? ["shutdown", "closed"] : message[4];
-        state.closed = true;
-        return ["stop", reason, state];
-      }
-    }
+    if (isDown(message, state.transport)) return disconnected(message[4], state);
     const { callbacks } = state.channel;
     if (
       isBroadcast(message) &&
@@ -261,9 +262,12 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
   },
 
   terminate(reason, state) {
-    channelEnded(state.socket, reason);
-    if (!state.closed && isNormalClass(reason)) announceClose(state);
-    return state.channel.callbacks.terminate?.(reason, state.socket);
+    const end = (): unknown => {
+      channelEnded(state.socket, reason);
+      if (!state.closed && isNormalClass(reason)) announceEnd(reason, state);
+      return state.channel.callbacks.terminate?.(reason, state.socket);
+    };
+    return state.closed || !state.connected ? end() : answerTheRest(state).then(end);
   },
 
   formatStatus: ({ state }) => ({
@@ -273,14 +277,14 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
   }),
 };
 
-function handleIn([, event, ref, payload]: Incoming, state: ChannelState): Next | Promise<Next> {
-  const taken = state.intake.take(payload);
-  if (taken !== undefined) tellSocket(state.socket, ["taken", state.socket.topic, self(), taken]);
+function handleIn({ event, ref, payload, size }: ChannelPush, state: ChannelState): Next | Promise<Next> {
+  const taken = state.intake.take(size);
+  if (taken !== undefined) reportNews(state.socket, { type: "taken", ...about(state), taken });
   let value: unknown;
   try {
     value = decodePayload(payload);
   } catch {
-    tellSocket(state.socket, ["invalid frame", state.socket.topic, ref, self()]);
+    reportNews(state.socket, { type: "invalid_frame", ...about(state), ref, join: false });
     return ["noreply", state];
   }
   const schema = state.channel.callbacks.incoming?.[event]?.payload;
@@ -373,12 +377,74 @@ function carryOut(
   return idle === undefined ? ["noreply", state] : ["noreply", state, idle];
 }
 
+// ------------------------------------------------------------------ the end
+
+function carryOutOrder({ order }: ChannelOrder, state: ChannelState): Next {
+  switch (order.type) {
+    case "leave":
+      return leave(order.ref, state);
+    case "replaced":
+      state.closed = true;
+      // `terminate` is not invoked for a channel that a further join replaces (C-109).
+      state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
+      return ["stop", ["shutdown", "duplicate_join"], state];
+    case "disconnected":
+      return disconnected("normal", state);
+    case "ended":
+      return ["noreply", state];
+  }
+}
+
 /** The client leaves: its reply, then the close, then `terminate` (C-119). */
-function leave([, ref, joinRef]: Leave, state: ChannelState): Next {
-  write(state.socket, state.serializer.encodeReply(joinRef, ref, state.socket.topic, "ok", {}));
-  announceClose(state);
+function leave(ref: WireRef, state: ChannelState): Next {
+  const { socket, serializer, wireJoinRef } = state;
+  const reply = leaveReply(ref, state);
+  const close = serializer.encodeControl(wireJoinRef, socket.topic, "phx_close", {});
+  report(socket, [reply, close], { type: "closed", ...about(state) });
   state.closed = true;
   return ["stop", ["shutdown", "left"], state];
+}
+
+const leaveReply = (ref: WireRef, { serializer, socket }: ChannelState): Frame =>
+  serializer.encodeReply(socket.joinRef, ref, socket.topic, "ok", {});
+
+function isDown(message: unknown, monitor: Ref): message is readonly unknown[] {
+  return Array.isArray(message) && message[0] === "DOWN" && monitor.equals(message[1]);
+}
+
+function disconnected(reason: unknown, state: ChannelState): Next {
+  state.closed = true;
+  return ["stop", reason === "normal" ? ["shutdown", "closed"] : reason, state];
+}
+
+/** How long the connection's process may take to confirm that it sends no more. */
+const REST_MS = 5000;
+
+/** Answers what has been sent to a channel that ends by itself, until the connection's process confirms that this was all. */
+async function answerTheRest(state: ChannelState): Promise<void> {
+  const { socket, serializer, transport } = state;
+  reportNews(socket, { type: "closing", ...about(state) });
+  for (;;) {
+    const next = await receive(
+      (message): ChannelPush | ChannelOrder | "down" | undefined => {
+        if (message instanceof ChannelPush || message instanceof ChannelOrder) return message;
+        return isDown(message, transport) ? "down" : undefined;
+      },
+      { after: REST_MS },
+    );
+    if (next instanceof ChannelPush) {
+      write(
+        socket,
+        serializer.encodeReply(null, next.ref, socket.topic, "error", { reason: "unmatched topic" }),
+      );
+    } else if (next instanceof ChannelOrder && next.order.type === "leave") {
+      write(socket, leaveReply(next.order.ref, state));
+    } else if (!(next instanceof ChannelOrder) || next.order.type === "ended") {
+      // Nobody is there to be told.
+      if (next === "down") state.closed = true;
+      return;
+    }
+  }
 }
 
 /** Topics have moved to other threads. All that is of a topic meets in one: if this one has moved, its client joins there. */
@@ -389,18 +455,22 @@ function moved(state: ChannelState): Next | Promise<Next> {
 }
 
 async function moveOut(state: ChannelState): Promise<Next> {
-  const { socket, serializer, wireJoinRef } = state;
+  const { socket } = state;
   // Its subscription has moved already, and would be there beside that of the next channel.
   await PubSub.unsubscribe(socket.pubsub, socket.topic);
-  write(socket, serializer.encodeControl(wireJoinRef, socket.topic, "phx_error", { reason: "topic_moved" }));
-  tellSocket(socket, ["channel closes", socket.topic, self()]);
-  state.closed = true;
-  return ["stop", ["shutdown", "topic_moved"], state];
+  return ["stop", MOVED, state];
 }
 
-function announceClose({ socket, serializer, wireJoinRef }: ChannelState): void {
-  write(socket, serializer.encodeControl(wireJoinRef, socket.topic, "phx_close", {}));
-  tellSocket(socket, ["channel closes", socket.topic, self()]);
+const MOVED: ExitReason = ["shutdown", "topic_moved"];
+
+function announceEnd(reason: ExitReason, state: ChannelState): void {
+  const { socket, serializer, wireJoinRef } = state;
+  const { topic } = socket;
+  const frame =
+    reason === MOVED
+      ? serializer.encodeControl(wireJoinRef, topic, "phx_error", { reason: "topic_moved" })
+      : serializer.encodeControl(wireJoinRef, topic, "phx_close", {});
+  report(socket, [frame], { type: "closed", ...about(state) });
 }
 
 /** Starts a channel under the shard's ChannelSupervisor. It joins by itself. */

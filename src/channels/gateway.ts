@@ -24,18 +24,14 @@ import {
 } from "simurgh/runtime";
 import { planDrain } from "./drain.js";
 import { requestAddress } from "./handshake.js";
+import { DEFAULT_WAITING } from "./inflow.js";
 import { close, isServerModule, listen, makeServer, SHARED } from "./listener.js";
 import { drained, endpointStarted, type Limit, limitHit } from "./logging.js";
 import type { DrainOptions, GatewayHost, GatewayOptions, Live, MountedSocket } from "./mount.js";
+import { SocketNews } from "./socket/messages.js";
 import type { ConnectSocket } from "./socket.js";
 import { loadSocket } from "./socket-definition.js";
-import {
-  type SocketKind,
-  type SocketStart,
-  startSocket,
-  type ThreadGone,
-  type Transport,
-} from "./socket-server.js";
+import { type SocketKind, type SocketStart, startSocket, type Transport } from "./socket-server.js";
 import type { Rate } from "./token-bucket.js";
 import { interceptRequests } from "./transports/intercept.js";
 import { LongPollListener, shortestSilence } from "./transports/long-poll.js";
@@ -94,7 +90,7 @@ class Gateway implements GatewayHost {
     this.#detach.push(
       this.node.onRoadDown(({ index, creation }) => {
         this.writer.dropLanesOf(index, creation);
-        const news: ThreadGone = ["thread gone", index];
+        const news = new SocketNews({ type: "thread_gone", node: index });
         outside(() => {
           for (const { pid } of this.live.values()) send(pid, news);
         });
@@ -145,6 +141,10 @@ class Gateway implements GatewayHost {
         maxChannels: mount.maxChannelsPerTransport ?? 100,
         messageRate: mount.messageRate ?? DEFAULT_MESSAGE_RATE,
         joinRate: mount.joinRate ?? DEFAULT_JOIN_RATE,
+        waiting: {
+          frames: mount.maxWaiting ?? DEFAULT_WAITING.frames,
+          bytes: mount.maxWaitingBytes ?? DEFAULT_WAITING.bytes,
+        },
         invalidFrames: mount.invalidFrames ?? "close",
         shardOf: (topic) => PubSub.ownerOf(options.pubsub, topic),
       };
@@ -212,7 +212,7 @@ class Gateway implements GatewayHost {
   /** What the client has sent by then is answered before the connection closes. */
   #sendAway(live: Live, after: number): void {
     if (this.#leaving.has(live)) return;
-    const close = (): void => void send(live.pid, ["drain"]);
+    const close = (): void => void send(live.pid, new SocketNews({ type: "drain" }));
     const quiesce = (): void => {
       live.quiesce();
       this.#leaving.set(live, setTimeout(close, ANSWER_MS));

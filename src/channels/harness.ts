@@ -15,12 +15,13 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import type { Channel } from "./channel.js";
-import { type ChannelNews, type Incoming, type Leave, startChannel } from "./channel-server.js";
+import { startChannel } from "./channel-server.js";
 import { rememberEndpoint } from "./endpoint-registry.js";
 import type { RawPayload } from "./frame-scanner.js";
 import type { Frame, WireRef } from "./message.js";
 import { DEFAULT_FILTER } from "./param-filter.js";
 import { registerSerializer, type Serializer } from "./serializers/index.js";
+import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "./socket/messages.js";
 import type { Assigns, ChannelSocket, ConnectSocket } from "./socket.js";
 import { Writer } from "./writer.js";
 
@@ -127,7 +128,7 @@ export class ChannelHarness {
     topic: string,
     payload: unknown,
     mailbox: {
-      news(match: (news: ChannelNews) => boolean): Promise<ChannelNews>;
+      news<T>(match: (message: unknown) => T | undefined): Promise<T>;
       reply(ref: string): Promise<unknown>;
     },
   ): Promise<JoinOutcome> {
@@ -140,6 +141,7 @@ export class ChannelHarness {
     const ref = this.nextRef();
     const started = await startChannel(this.#channels, channel, {
       token: connection,
+      connected: false,
       socket: {
         ...socket,
         topic,
@@ -161,11 +163,9 @@ export class ChannelHarness {
     if (!Array.isArray(started) || started[0] !== "ok")
       throw new Error(`the channel did not start: ${JSON.stringify(started)}`);
     const pid = started[1] as Pid;
-    const told = await mailbox.news(
-      (news) => (news[0] === "channel joined" || news[0] === "channel refused") && pid.equals(news[2]),
-    );
+    const outcome = await mailbox.news((message) => outcomeOf(message, connection));
     const reply = await mailbox.reply(ref);
-    if (told[0] === "channel refused") return { type: "refused", reply };
+    if (outcome === "refused") return { type: "refused", reply };
     return {
       type: "joined",
       reply,
@@ -187,21 +187,29 @@ export class ChannelHarness {
 
   push(socket: ChannelSocket, event: string, payload: unknown): string {
     const ref = this.nextRef();
-    send(socket.channelPid, ["in", event, ref, raw(payload)] satisfies Incoming);
+    send(socket.channelPid, new ChannelPush(event, ref, raw(payload), 0));
     return ref;
   }
 
   leave(socket: ChannelSocket): string {
     const ref = this.nextRef();
-    send(socket.channelPid, ["leave", ref, socket.joinRef] satisfies Leave);
+    send(socket.channelPid, new ChannelOrder({ type: "leave", ref }));
     return ref;
   }
 
   /** What a channel is told when its client's connection has ended. */
   disconnect(socket: ChannelSocket): void {
-    send(socket.channelPid, ["DOWN", null, "process", socket.transportPid, "normal"]);
+    send(socket.channelPid, new ChannelOrder({ type: "disconnected" }));
     this.#writer.close(socket.connection);
   }
+}
+
+/** What a channel reports of the join with that token, once it has been answered. */
+function outcomeOf(message: unknown, token: number): "joined" | "refused" | undefined {
+  if (!(message instanceof SocketNews)) return undefined;
+  const news = message.news as ChannelNews;
+  if (news.type !== "joined" && news.type !== "refused") return undefined;
+  return news.token === token ? news.type : undefined;
 }
 
 /** Objects and bytes as they are; of everything else, the text a client would have sent. */

@@ -9,7 +9,6 @@ export {
   type Payload,
   payload,
 } from "./channel.js";
-export type { ChannelNews } from "./channel-server.js";
 export type { ClusterHealth } from "./cluster-health.js";
 export type { ConnectInfo, ConnectInfoEntry, SessionOptions } from "./connect-info.js";
 export { type ChannelEntry, Debug, type SocketEntry } from "./debug.js";

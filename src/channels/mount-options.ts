@@ -51,6 +51,8 @@ const SOCKET = [
   "maxChannelsPerTransport",
   "messageRate",
   "joinRate",
+  "maxWaiting",
+  "maxWaitingBytes",
   "invalidFrames",
   "drainer",
 ];
@@ -100,6 +102,11 @@ export function checkMount(path: string, mount: Mount): void {
   const { invalidFrames = "close" } = mount;
   if (!["close", "reply", "ignore"].includes(invalidFrames))
     throw new BadArg(`badarg: invalidFrames of ${where} must be "close", "reply" or "ignore"`);
+  for (const key of ["maxWaiting", "maxWaitingBytes"] as const) {
+    const value = mount[key];
+    if (value !== undefined && (!Number.isInteger(value) || value < 1))
+      throw new BadArg(`badarg: ${key} of ${where} must be a positive integer, got ${String(value)}`);
+  }
   if (mount.longpoll !== undefined && typeof mount.longpoll === "object")
     checkKeys(mount.longpoll, LONGPOLL, `the longpoll options of ${where}`);
   for (const options of [mount, mount.websocket, mount.longpoll]) {

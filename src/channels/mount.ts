@@ -100,6 +100,10 @@ export interface Mount extends TransportOptions {
   readonly messageRate?: Rate | false;
   /** Joins one connection may ask for. Default 100 a second, 500 at once; false for no limit. */
   readonly joinRate?: Rate | false;
+  /** Messages of one connection that may wait for its channels; beyond them it is not read. Default 4,096. */
+  readonly maxWaiting?: number;
+  /** Their bytes. Default 4 MiB. */
+  readonly maxWaitingBytes?: number;
   /**
    * What happens over a frame that is none: the connection closes with 1011, as with Phoenix; or the frame alone is answered
    * with the error `{ reason: "invalid frame" }`, or ignored. Default "close".

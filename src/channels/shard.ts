@@ -19,7 +19,7 @@ import {
 } from "simurgh/runtime";
 import { type ChannelStart, startChannel } from "./channel-server.js";
 import { type EndpointFacts, rememberEndpoint } from "./endpoint-registry.js";
-import type { Frame } from "./message.js";
+import { SocketNews } from "./socket/messages.js";
 import { loadSocket, type SocketDefinition } from "./socket-definition.js";
 
 /** Plain data: it crosses to the thread. */
@@ -50,16 +50,8 @@ export type ShardTree = (
 export const shardName = (endpoint: string): string => `${endpoint}.shard`;
 export const channelsName = (endpoint: string): string => `${endpoint}.channels`;
 
-/** Asks the shard to start a channel. The channel itself tells the socket process; the shard tells only of failure. */
+/** Asks the shard to start a channel. The channel itself reports; the shard reports only what it did not start. */
 export type StartChannel = readonly ["start channel", mount: string, channel: number, start: ChannelStart];
-export type ChannelNotStarted = readonly ["channel not started", topic: string, token: number];
-/** The topic has moved to another thread meanwhile: ask there. */
-export type ChannelElsewhere = readonly [
-  "channel elsewhere",
-  topic: string,
-  token: number,
-  after: readonly Frame[],
-];
 
 interface Shard {
   readonly endpoint: string;
@@ -80,19 +72,15 @@ const shardServer: GenServerModule<Shard, ShardArgs, never, StartChannel> = {
   async handleCast([, mount, index, start], shard) {
     const channel = shard.definitions.get(mount)?.channels[index];
     const { socket, token } = start;
-    if (PubSub.ownerOf(socket.pubsub, socket.topic) !== thisNode().index) {
-      send(socket.transportPid, [
-        "channel elsewhere",
-        socket.topic,
-        token,
-        start.after,
-      ] satisfies ChannelElsewhere);
+    const { topic } = socket;
+    if (PubSub.ownerOf(socket.pubsub, topic) !== thisNode().index) {
+      send(socket.transportPid, new SocketNews({ type: "elsewhere", topic, token }));
       return ["noreply", shard];
     }
     const started =
       channel === undefined ? undefined : await startChannel(channelsName(socket.endpoint), channel, start);
     if (!Array.isArray(started) || started[0] !== "ok") {
-      send(socket.transportPid, ["channel not started", socket.topic, token] satisfies ChannelNotStarted);
+      send(socket.transportPid, new SocketNews({ type: "not_started", topic, token }));
     }
     return ["noreply", shard];
   },

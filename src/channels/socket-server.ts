@@ -3,15 +3,8 @@
  * which topic, and watches those channels. It never waits for a channel, so a slow join or a stuck handler of one topic
  * holds up neither the heartbeat nor the other topics (C-104).
  *
- * Per topic:
- *
- *   (none) ──phx_join──▶ starting ──channel joined──▶ joined ──phx_leave──▶ leaving ──DOWN──▶ (none)
- *                           │ refused, crashed              │ DOWN without a close: phx_error
- *                           └──▶ (none)                     └──▶ (none)
- *   joined, leaving ──phx_join──▶ replacing ──DOWN of the old one──▶ starting
- *
- * Messages for a topic whose channel is starting wait here, in order, and go to it once it has joined; when it has not,
- * they are answered as for a topic nobody joined.
+ * What becomes of a topic is decided in socket/topic-subscription.ts, a pure function; here is done what it says. The way of an
+ * event to a channel that has joined and keeps up is short: it is handed over without asking.
  */
 
 import { PubSub } from "simurgh/pubsub";
@@ -23,6 +16,7 @@ import {
   type From,
   GenServer,
   type GenServerModule,
+  isRef,
   monitor,
   type Pid,
   type Ref,
@@ -32,14 +26,31 @@ import {
   sendAfter,
   thisNode,
 } from "simurgh/runtime";
-import type { ChannelNews, ChannelStart, Incoming, Leave } from "./channel-server.js";
-import { decodePayload, type RawPayload, type ScannedFrame } from "./frame-scanner.js";
-import { MOST_QUEUED, type Taken, Waiting } from "./inflow.js";
+import type { ChannelStart } from "./channel-server.js";
+import { decodePayload, type ScannedFrame } from "./frame-scanner.js";
+import { Backlog, FULL_ROOM, type WaitingLimits, Window } from "./inflow.js";
 import { limitHit, transportClosed } from "./logging.js";
-import { type Frame, isBroadcast, sameRef, type WireRef } from "./message.js";
+import { type Frame, isBroadcast, type WireRef } from "./message.js";
 import type { InvalidFrames } from "./mount.js";
 import { type Serializer, serializerFor } from "./serializers/index.js";
-import { type ChannelElsewhere, type ChannelNotStarted, type StartChannel, shardName } from "./shard.js";
+import { type StartChannel, shardName } from "./shard.js";
+import {
+  type ChannelNews,
+  ChannelOrder,
+  ChannelPush,
+  ClientFrame,
+  type ConnectionNews,
+  SocketNews,
+} from "./socket/messages.js";
+import type { Request } from "./socket/request-queue.js";
+import {
+  isStale,
+  PATIENCE_MS,
+  type Subscription,
+  type SubscriptionEffect,
+  type SubscriptionEvent,
+  step,
+} from "./socket/topic-subscription.js";
 import type { ConnectSocket } from "./socket.js";
 import { routeOf, type SocketDefinition } from "./socket-definition.js";
 import { type Rate, TokenBucket } from "./token-bucket.js";
@@ -65,6 +76,8 @@ export interface SocketKind {
   readonly maxChannels: number;
   readonly messageRate: Rate | false;
   readonly joinRate: Rate | false;
+  /** What may wait on one connection for its channels. */
+  readonly waiting: WaitingLimits;
   readonly invalidFrames: InvalidFrames;
   /** The node index of the shard that owns a topic. */
   readonly shardOf: (topic: string) => number;
@@ -83,54 +96,22 @@ export interface SocketStart {
   isReady?: boolean;
 }
 
-interface Joining {
-  readonly joinRef: WireRef;
-  readonly ref: WireRef;
-  readonly payload: RawPayload;
-  readonly channel: number;
-}
-
-interface Joined {
-  /** As sent, which is what the end of the channel is told with (C-040, C-045). */
-  readonly joinRef: WireRef;
-  /** What the channel's own frames carry: the join's ref when there was no join_ref. */
-  readonly channelRef: WireRef;
-  readonly pid: Pid;
-  readonly watched: Watched;
-}
-
 /** A channel process whose end is watched. */
 interface Watched {
   readonly topic: string;
+  readonly token: number;
   readonly pid: Pid;
-  /** What waits for it. */
-  readonly waiting: Waiting;
-  /** So much waits that the connection is not read. */
-  full: boolean;
+  readonly monitor: Ref;
+  /** What it has been handed. */
+  readonly window: Window;
 }
 
-type Entry =
-  | {
-      readonly state: "starting";
-      readonly joining: Joining;
-      readonly token: number;
-      readonly node: number;
-      pid: Pid | undefined;
-      watched: Watched | undefined;
-      readonly queue: ScannedFrame[];
-      /** The client has left already: which of its leaves ends the join if it takes too long. */
-      givingUp?: number;
-    }
-  | ({ readonly state: "joined" } & Joined)
-  | ({ readonly state: "leaving"; readonly leave: ScannedFrame } & Joined)
-  | {
-      readonly state: "replacing";
-      readonly old: Pid;
-      readonly joining: Joining;
-      after: readonly Frame[];
-      readonly queue: ScannedFrame[];
-      givingUp?: number;
-    };
+/** A shard that is watched while it owes answers to joins. */
+interface AskedShard {
+  readonly monitor: Ref;
+  /** The topics of those joins, by token. */
+  readonly joins: Map<number, string>;
+}
 
 /** One per connection: what is rare is made when it is needed. */
 class SocketState {
@@ -141,20 +122,21 @@ class SocketState {
   readonly transport: Transport;
   readonly messages: TokenBucket | undefined;
   readonly joins: TokenBucket | undefined;
-  readonly topics = new SmallMap<string, Entry>();
-  /** Which topic a watched channel serves. */
-  readonly monitors = new SmallMap<number, Watched>();
-  /** Channels that are behind so much that the client is held back. */
-  full = 0;
-  /** Transports that ask are answered when it goes on. */
+  readonly topics = new SmallMap<string, Subscription<Watched>>();
+  /** The channels that are watched, by their monitors. */
+  readonly channels = new SmallMap<number, Watched>();
+  /** What waits for all of them. */
+  readonly backlog: Backlog;
+  /** Transports that ask are answered when reading continues. */
   heldBack: From[] | undefined;
-  /** Monitors of the shards that have not answered yet, and how many joins they owe an answer. */
-  readonly shards = new SmallMap<number, { readonly ref: Ref; joins: number }>();
+  /** By node index. */
+  readonly shards = new SmallMap<number, AskedShard>();
   /** What the log has been told of this connection; each once. */
   told: Set<"rate" | "topics" | "invalid frame"> | undefined;
   /** The timer of its end, when it has one. */
   expiry: Ref | undefined;
-  nextToken = 1;
+  /** The next number for a join or a timer. */
+  fresh = 1;
 
   constructor({ kind, socket, serializerName, connection, transport }: SocketStart) {
     this.kind = kind;
@@ -164,22 +146,12 @@ class SocketState {
     this.transport = transport;
     this.messages = bucket(kind.messageRate);
     this.joins = bucket(kind.joinRate);
+    this.backlog = new Backlog(kind.waiting);
   }
 }
 
-/** When to try again what does not fit before a join. */
-const QUEUE_RETRY_MS = 1000;
-
-/** How long a join may go on after its client has left. */
-const LEAVE_GRACE_MS = 500;
-
-type GiveUp = readonly ["give up", topic: string, token: number];
-
-/** How long a channel that is being replaced may take to end before it is killed. */
-const REPLACE_GRACE_MS = 5000;
-
-type Step = readonly ["noreply", SocketState] | readonly ["stop", unknown, SocketState];
-const go = (state: SocketState): Step => ["noreply", state];
+type Next = readonly ["noreply", SocketState] | readonly ["stop", unknown, SocketState];
+const go = (state: SocketState): Next => ["noreply", state];
 
 const server: GenServerModule<SocketState, SocketStart> = {
   name: "Socket",
@@ -200,31 +172,32 @@ const server: GenServerModule<SocketState, SocketStart> = {
     return go(state);
   },
 
-  handleInfo(message, state): Step | Promise<Step> {
-    if (typeof message === "string" || message instanceof Uint8Array)
-      return inbound(state.serializer.scan(message), state);
-    if (Array.isArray(message)) return news(message as never, state);
+  handleInfo(message, state): Next | Promise<Next> {
+    if (message instanceof ClientFrame) return inbound(message, state);
+    if (message instanceof SocketNews) return news(message.news, state);
+    if (Array.isArray(message) && message[0] === "DOWN" && isRef(message[1]))
+      return down(message[1], message[4], state);
     if (isBroadcast(message) && message.topic === state.socket.id && message.event === "disconnect") {
       state.transport.close(1001, "disconnected");
       return ["stop", ["shutdown", "disconnected"], state];
     }
+    // Whatever else is published on its id is not for the connection (C-061).
     return go(state);
   },
 
   /** A transport that acknowledges each frame asks instead of sending. */
-  handleCall(
-    [what, data]: readonly ["frame", string | Uint8Array] | readonly ["debug"] | readonly ["ready"],
-    from,
-    state,
-  ) {
+  handleCall(request: unknown, from, state) {
+    if (request instanceof ClientFrame) {
+      const next = inbound(request, state);
+      if (next[0] !== "noreply") return next;
+      if (!state.backlog.held) GenServer.reply(from, "ok");
+      else state.heldBack = [...(state.heldBack ?? []), from];
+      return next;
+    }
+    const what: unknown = Array.isArray(request) ? request[0] : undefined;
     if (what === "debug") return ["reply", describe(state), state];
     if (what === "ready") return ["reply", "ok", state];
-    if (what !== "frame") return ["reply", ["error", "unknown request"], state];
-    const step = inbound(state.serializer.scan(data), state);
-    if (step[0] !== "noreply") return step;
-    if (state.full === 0) GenServer.reply(from, "ok");
-    else state.heldBack = [...(state.heldBack ?? []), from];
-    return step;
+    return ["reply", ["error", "unknown request"], state];
   },
 
   terminate(reason, state) {
@@ -239,72 +212,48 @@ const server: GenServerModule<SocketState, SocketStart> = {
   }),
 };
 
-type News =
-  | ChannelNews
-  | ChannelNotStarted
-  | ChannelElsewhere
-  | readonly ["DOWN", Ref, "process", unknown, unknown]
-  | readonly ["kill", Pid]
-  | readonly ["transport closed", reason: unknown]
-  | GiveUp
-  | readonly ["expired"]
-  | ExpireAt
-  | ThreadGone
-  | readonly ["drain"];
-
-/** Sent by the gateway when another thread has ended. */
-export type ThreadGone = readonly ["thread gone", node: number];
-
 /** How often a thread that is to come back is looked for. */
 const AGAIN_MS = 100;
-
-/** Sent by a channel whose client has shown a fresh token; see `expireAt` in socket.ts. */
-export type ExpireAt = readonly ["expire at", epochMs: number];
 
 /** What a client is told whose right to be here has ended. */
 const EXPIRED = 4401;
 
 const expireAt = (epochMs: number): Ref =>
-  sendAfter(self(), ["expired"], Math.max(0, Math.ceil(epochMs - Date.now())));
+  sendAfter(self(), new SocketNews({ type: "expired" }), Math.max(0, Math.ceil(epochMs - Date.now())));
 
-function news(message: News, state: SocketState): Step | Promise<Step> {
-  switch (message[0]) {
-    case "channel started":
-      return channelStarted(message[1], message[2], message[3], state);
-    case "channel not started":
-      return channelNotStarted(message, state);
-    case "channel elsewhere":
+function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
+  switch (message.type) {
+    case "started":
+      return channelStarted(message, state);
+    case "not_started":
+      return channelNotStarted(message, { reason: "unavailable" }, state);
+    case "elsewhere":
       return channelElsewhere(message, state);
-    case "channel joined":
-      return channelJoined(message[1], message[2], state);
+    case "joined":
+      return happened(message.topic, { type: "joined", token: message.token, room: FULL_ROOM }, state);
+    case "refused":
+    case "closing":
+    case "closed":
+      return happened(message.topic, { type: message.type, token: message.token }, state);
     case "taken":
-      return channelTook(message[1], message[2], message[3], state);
-    case "channel refused":
-      return channelRefused(message[1], message[2], state);
-    case "channel closes":
-      return channelCloses(message[1], message[2], state);
-    case "invalid frame":
+      return channelTook(message, state);
+    case "invalid_frame":
       return invalidFromChannel(message, state);
-    case "DOWN":
-      return down(message[1], message[3], message[4], state);
-    case "kill":
-      exit(message[1], "kill");
-      return go(state);
-    case "transport closed":
-      return ["stop", message[1], state];
-    case "give up":
-      return giveUp(message, state);
+    case "timer":
+      return timedOut(message, state);
+    case "transport_closed":
+      return ["stop", message.reason, state];
     case "expired":
       state.transport.close(EXPIRED, "session expired");
       return ["stop", ["shutdown", "expired"], state];
-    case "expire at":
+    case "expire_at":
       if (state.expiry !== undefined) cancelTimer(state.expiry);
-      state.expiry = message[1] === Number.POSITIVE_INFINITY ? undefined : expireAt(message[1]);
+      state.expiry = message.at === Number.POSITIVE_INFINITY ? undefined : expireAt(message.at);
       return go(state);
-    case "thread gone": {
+    case "thread_gone": {
       const { id } = state.socket;
       // The subscriptions of a thread end with it. Nobody waits for this: what else the client is told and asks for goes on.
-      if (id !== null && state.kind.shardOf(id) === message[1]) void listenFor(id, state);
+      if (id !== null && state.kind.shardOf(id) === message.node) void listenFor(id, state);
       return go(state);
     }
     case "drain":
@@ -322,19 +271,19 @@ function listenFor(id: string, { kind }: SocketState): "ok" | Promise<unknown> {
   if (subscribed === "ok") return subscribed;
   return subscribed.catch((error: unknown) => {
     if (!(error instanceof ExitSignal)) throw error;
-    sendAfter(self(), ["thread gone", kind.shardOf(id)] satisfies ThreadGone, AGAIN_MS);
+    sendAfter(self(), new SocketNews({ type: "thread_gone", node: kind.shardOf(id) }), AGAIN_MS);
   });
 }
 
 // ------------------------------------------------------------------ frames of the client
 
-function inbound(frame: ScannedFrame | undefined, state: SocketState): Step {
+function inbound({ data }: ClientFrame, state: SocketState): Next {
   state.transport.handled();
-  if (frame === undefined) return invalidFrame(undefined, state);
-  return route(frame, state);
+  const frame = state.serializer.scan(data);
+  return frame === undefined ? invalidFrame(undefined, state) : route(frame, data.length, state);
 }
 
-function route(frame: ScannedFrame, state: SocketState): Step {
+function route(frame: ScannedFrame, size: number, state: SocketState): Next {
   const { topic, event } = frame;
   if (frame.wireTopic !== undefined) return unjoined(frame, state);
   if (event === "heartbeat" && topic === "phoenix") {
@@ -344,39 +293,27 @@ function route(frame: ScannedFrame, state: SocketState): Step {
   }
   const wait = (event === "phx_join" ? state.joins : state.messages)?.take(performance.now()) ?? 0;
   if (wait > 0) return limited(frame, wait, state);
-  const entry = state.topics.get(topic);
-  if (event === "phx_join") return join(frame, entry, state);
-  if (entry === undefined) return unjoined(frame, state);
-  switch (entry.state) {
-    case "starting":
-    case "replacing":
-      if (isStale(frame, entry.joining.joinRef, entry.joining.ref)) return stale(frame, state);
-      if (event === "phx_leave") return leaveEarly(frame, entry, state);
-      if (entry.queue.length >= MOST_QUEUED) return limited(frame, QUEUE_RETRY_MS, state);
-      entry.queue.push(frame);
+  const subscription = state.topics.get(topic);
+  if (event === "phx_join") return join(frame, size, subscription, state);
+  if (subscription === undefined) return unjoined(frame, state);
+  if (event === "phx_leave" && !isSound(frame)) return invalidFrame(frame, state);
+  // The short way, which most frames take.
+  if (subscription.type === "joined" && subscription.waiting.length === 0 && event !== "phx_leave") {
+    const { channel } = subscription;
+    if (isStale(subscription, frame)) return stale(frame, state);
+    if (channel.window.hasRoom) {
+      hand(channel, frame, size, state);
       return go(state);
-    case "joined":
-      if (isStale(frame, entry.joinRef, entry.channelRef)) return stale(frame, state);
-      if (event === "phx_leave") {
-        if (!isSound(frame)) return invalidFrame(frame, state);
-        state.topics.set(topic, { ...entry, state: "leaving", leave: frame });
-        send(entry.pid, ["leave", frame.ref, entry.channelRef] satisfies Leave);
-      } else {
-        hand(entry.watched, frame.payload, state);
-        send(entry.pid, ["in", event, frame.ref, frame.payload] satisfies Incoming);
-      }
-      return go(state);
-    case "leaving":
-      if (isStale(frame, entry.joinRef, entry.channelRef)) return stale(frame, state);
-      return unjoined(frame, state);
+    }
   }
+  return requested({ frame, size, channel: -1 }, subscription, state);
 }
 
 const bucket = (rate: Rate | false): TokenBucket | undefined =>
   rate === false ? undefined : new TokenBucket(rate, performance.now());
 
 /** The client sends more than it may: this frame is refused, and the client told when to try again. */
-function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, state: SocketState): Step {
+function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, state: SocketState): Next {
   limitHit(state.socket.endpoint, event === "phx_join" ? "joins" : "messages");
   noticeOnce(
     state,
@@ -389,11 +326,7 @@ function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, sta
   return go(state);
 }
 
-/** A message of another join than the one that counts (C-041 to C-043). */
-const isStale = (frame: ScannedFrame, joinRef: WireRef, alsoRef: WireRef): boolean =>
-  frame.joinRef !== null && !sameRef(frame.joinRef, joinRef) && !sameRef(frame.joinRef, alsoRef);
-
-const stale = (frame: ScannedFrame, state: SocketState): Step =>
+const stale = (frame: ScannedFrame, state: SocketState): Next =>
   isSound(frame) ? go(state) : invalidFrame(frame, state);
 
 /** Whether the payload, which nobody needs, is one. */
@@ -407,7 +340,7 @@ function isSound({ payload }: ScannedFrame): boolean {
 }
 
 /** A message for a topic that this connection has not joined (C-037, C-039). */
-function unjoined(frame: ScannedFrame, state: SocketState): Step {
+function unjoined(frame: ScannedFrame, state: SocketState): Next {
   if (!isSound(frame)) return invalidFrame(frame, state);
   const { joinRef, ref, event, wireTopic } = frame;
   const topic = wireTopic === undefined ? frame.topic : (wireTopic as string);
@@ -424,7 +357,7 @@ function unjoined(frame: ScannedFrame, state: SocketState): Step {
 function invalidFrame(
   frame: { readonly ref: WireRef; readonly topic: string } | undefined,
   state: SocketState,
-): Step {
+): Next {
   noticeOnce(
     state,
     "invalid frame",
@@ -447,23 +380,28 @@ function invalidFrame(
 
 /** A channel could not read a payload that was meant for it; if it was the join's, there is no channel. */
 function invalidFromChannel(
-  [, topic, ref, pid]: Extract<ChannelNews, readonly ["invalid frame", ...unknown[]]>,
+  { topic, ref, token, join }: Extract<ChannelNews, { type: "invalid_frame" }>,
   state: SocketState,
-): Step {
-  const step = invalidFrame({ ref, topic }, state);
-  return step[0] === "stop" ? step : channelRefused(topic, pid, state);
+): Next {
+  const next = invalidFrame({ ref, topic }, state);
+  return next[0] === "stop" || !join ? next : happened(topic, { type: "refused", token }, state);
 }
 
-// ------------------------------------------------------------------ joining
+// ------------------------------------------------------------------ topics
 
-function join(frame: ScannedFrame, entry: Entry | undefined, state: SocketState): Step {
-  const { topic, joinRef, ref, payload } = frame;
+function join(
+  frame: ScannedFrame,
+  size: number,
+  subscription: Subscription<Watched> | undefined,
+  state: SocketState,
+): Next {
+  const { topic, joinRef, ref } = frame;
   const channel = routeOf(state.kind.definition, topic);
   if (channel < 0) {
     notice(state, "warning", `Ignoring unmatched topic ${JSON.stringify(topic)}`);
     return unjoined(frame, state);
   }
-  if (entry === undefined && state.topics.size >= state.kind.maxChannels) {
+  if (subscription === undefined && state.topics.size >= state.kind.maxChannels) {
     limitHit(state.socket.endpoint, "topics");
     noticeOnce(
       state,
@@ -477,80 +415,111 @@ function join(frame: ScannedFrame, entry: Entry | undefined, state: SocketState)
     );
     return go(state);
   }
-  const joining: Joining = { joinRef, ref, payload, channel };
-  const queue: ScannedFrame[] = [];
-  if (entry === undefined) {
-    startChannel(topic, joining, queue, [], state);
-    return go(state);
+  return requested({ frame, size, channel }, subscription, state);
+}
+
+const requested = (
+  request: Request,
+  subscription: Subscription<Watched> | undefined,
+  state: SocketState,
+): Next => {
+  const window = subscription?.channel?.window;
+  return happened(request.frame.topic, { type: "request", request, room: window?.room ?? FULL_ROOM }, state);
+};
+
+/** Something has happened to a topic: decides what becomes of it, and does it. */
+function happened(topic: string, event: SubscriptionEvent<Watched>, state: SocketState): Next {
+  const before = state.topics.get(topic);
+  const [after, effects] = step(before, event, state.fresh);
+  state.fresh += 1;
+  if (after === undefined) state.topics.delete(topic);
+  else if (after !== before) state.topics.set(topic, after);
+  const [was, is] = [before?.waiting, after?.waiting];
+  if (was !== is)
+    counted((is?.length ?? 0) - (was?.length ?? 0), (is?.bytes ?? 0) - (was?.bytes ?? 0), state);
+  for (const effect of effects) {
+    const next = perform(topic, effect, state);
+    if (next[0] === "stop") return next;
   }
-  switch (entry.state) {
-    case "starting":
-      // The former join has not been answered; a client that joins again no longer waits for that answer.
-      if (entry.pid === undefined) {
-        startChannel(topic, joining, queue, [], state);
-        return go(state);
-      }
-      return replace(topic, entry.pid, joining, [], state);
-    case "joined":
-      return replace(topic, entry.pid, joining, [closeFrame(state, topic, entry.joinRef)], state);
-    case "leaving": {
-      const { leave, joinRef: oldJoinRef, channelRef } = entry;
-      // Sent only if the old channel is ended before it comes to say so itself; see channelCloses.
-      const owed = [
-        state.serializer.encodeReply(channelRef, leave.ref, topic, "ok", {}),
-        closeFrame(state, topic, oldJoinRef),
-      ];
-      return replace(topic, entry.pid, joining, owed, state);
+  return go(state);
+}
+
+function perform(topic: string, effect: SubscriptionEffect<Watched>, state: SocketState): Next {
+  const { serializer } = state;
+  switch (effect.type) {
+    case "start":
+      startChannel(effect, state);
+      return go(state);
+    case "forward":
+      hand(effect.channel, effect.request.frame, effect.request.size, state);
+      return go(state);
+    case "leave":
+      send(effect.channel.pid, new ChannelOrder({ type: "leave", ref: effect.leave.ref }));
+      return go(state);
+    case "replace":
+      send(effect.channel.pid, new ChannelOrder({ type: "replaced" }));
+      return go(state);
+    case "ended":
+      send(effect.channel.pid, new ChannelOrder({ type: "ended" }));
+      return go(state);
+    case "end":
+      exit(effect.channel.pid, ["shutdown", "left"]);
+      return go(state);
+    case "kill":
+      exit(effect.channel.pid, "kill");
+      return go(state);
+    case "unmatched":
+      return unjoined(effect.frame, state);
+    case "stale":
+      return stale(effect.frame, state);
+    case "refuse": {
+      const { joinRef, ref } = effect.join;
+      write(state, serializer.encodeReply(joinRef, ref, topic, "error", effect.response));
+      return go(state);
     }
-    case "replacing":
-      state.topics.set(topic, { state: "replacing", old: entry.old, joining, after: entry.after, queue });
+    case "left":
+      write(state, serializer.encodeReply(effect.joinRef, effect.leave.ref, topic, "ok", {}));
+      return go(state);
+    case "close":
+      write(state, closeFrame(topic, effect.joinRef, state));
+      return go(state);
+    case "crash":
+      write(state, serializer.encodeControl(effect.joinRef, topic, "phx_error", { reason: "channel_crash" }));
+      return go(state);
+    case "timer":
+      sendAfter(self(), new SocketNews({ type: "timer", topic, timer: effect.timer }), PATIENCE_MS);
       return go(state);
   }
 }
 
-const closeFrame = (state: SocketState, topic: string, joinRef: WireRef): Frame =>
+const closeFrame = (topic: string, joinRef: WireRef, state: SocketState): Frame =>
   state.serializer.encodeControl(joinRef, topic, "phx_close", {});
 
-/** Ends the channel that serves the topic; the new one starts once it is gone (C-109). */
-function replace(
-  topic: string,
-  old: Pid,
-  joining: Joining,
-  after: readonly Frame[],
-  state: SocketState,
-): Step {
-  state.topics.set(topic, { state: "replacing", old, joining, after, queue: [] });
-  exit(old, ["shutdown", "duplicate_join"]);
-  sendAfter(self(), ["kill", old], REPLACE_GRACE_MS);
-  return go(state);
+function timedOut({ topic, timer }: Extract<ConnectionNews, { type: "timer" }>, state: SocketState): Next {
+  const handled = state.topics.get(topic)?.channel?.window.handled ?? 0;
+  return happened(topic, { type: "timeout", timer, handled }, state);
 }
 
+// ------------------------------------------------------------------ starting channels
+
 function startChannel(
-  topic: string,
-  joining: Joining,
-  queue: ScannedFrame[],
-  after: readonly Frame[],
+  { join, token, owed }: Extract<SubscriptionEffect<Watched>, { type: "start" }>,
   state: SocketState,
 ): void {
+  const { topic, joinRef, ref, payload } = join.frame;
   const node = state.kind.shardOf(topic);
-  const token = state.nextToken;
-  state.nextToken += 1;
-  state.topics.set(topic, {
-    state: "starting",
-    joining,
-    token,
-    node,
-    pid: undefined,
-    watched: undefined,
-    queue,
-  });
   // A shard that goes away before it has answered takes this join with it.
-  const asked = state.shards.get(node);
-  if (asked !== undefined) asked.joins += 1;
-  else state.shards.set(node, { ref: monitor({ name: shardName(state.socket.endpoint), node }), joins: 1 });
+  let asked = state.shards.get(node);
+  if (asked === undefined) {
+    const shard = { name: shardName(state.socket.endpoint), node };
+    asked = { monitor: monitor(shard), joins: new Map() };
+    state.shards.set(node, asked);
+  }
+  asked.joins.set(token, topic);
   const { assigns, endpoint, id } = state.socket;
   const start: ChannelStart = {
     token,
+    connected: true,
     // Named one by one: a spread makes an object that grows, which costs ten times as much.
     socket: {
       assigns,
@@ -558,7 +527,7 @@ function startChannel(
       id,
       topic,
       joined: false,
-      joinRef: joining.joinRef ?? joining.ref,
+      joinRef: joinRef ?? ref,
       ref: null,
       channelPid: self(),
       transportPid: self(),
@@ -568,227 +537,119 @@ function startChannel(
       writer: state.kind.writer.pid,
       connection: state.connection,
     },
-    ref: joining.ref,
-    wireJoinRef: joining.joinRef,
-    payload: joining.payload,
-    after,
+    ref,
+    wireJoinRef: joinRef,
+    payload,
+    after: owed === undefined ? [] : [closeFrame(topic, owed.joinRef, state)],
   };
   GenServer.cast({ name: shardName(state.socket.endpoint), node }, [
     "start channel",
     state.kind.mount,
-    joining.channel,
+    join.channel,
     start,
   ] satisfies StartChannel);
 }
 
-/** A shard has answered one of the joins it was asked for; when that was the last, it need not be watched. */
-function shardAnswered(node: number, state: SocketState): void {
-  const asked = state.shards.get(node);
-  if (asked === undefined) return;
-  asked.joins -= 1;
-  if (asked.joins > 0) return;
-  state.shards.delete(node);
-  demonitor(asked.ref, { flush: true });
+/** A shard has answered one of the joins it was asked for; when that was the last, it need not be watched. Gives its node. */
+function shardAnswered(token: number, state: SocketState): number | undefined {
+  for (const [node, asked] of state.shards) {
+    if (!asked.joins.delete(token)) continue;
+    if (asked.joins.size === 0) {
+      state.shards.delete(node);
+      demonitor(asked.monitor, { flush: true });
+    }
+    return node;
+  }
+  return undefined;
 }
 
-function channelStarted(topic: string, token: number, pid: Pid, state: SocketState): Step {
-  shardAnswered(pid.node, state);
-  const entry = state.topics.get(topic);
-  if (entry?.state !== "starting" || entry.token !== token) {
-    // Nobody waits for it any more: the client left or joined anew.
-    exit(pid, ["shutdown", "left"]);
-    return go(state);
-  }
-  entry.pid = pid;
-  entry.watched = watch(topic, pid, state);
-  return go(state);
+function channelStarted(
+  { topic, token, pid }: Extract<ChannelNews, { type: "started" }>,
+  state: SocketState,
+): Next {
+  shardAnswered(token, state);
+  const watched: Watched = { topic, token, pid, monitor: monitor(pid), window: new Window() };
+  state.channels.set(watched.monitor.id, watched);
+  return happened(topic, { type: "started", token, channel: watched }, state);
+}
+
+function channelNotStarted({ topic, token }: ChannelNews, response: object, state: SocketState): Next {
+  shardAnswered(token, state);
+  return happened(topic, { type: "failed", token, response }, state);
 }
 
 /** The topic has moved while the join was on its way: once more, where it is now. */
-function channelElsewhere([, topic, token, after]: ChannelElsewhere, state: SocketState): Step {
-  const entry = state.topics.get(topic);
-  if (entry?.state !== "starting" || entry.token !== token) return go(state);
-  const { joining, queue, node } = entry;
-  shardAnswered(node, state);
-  if (state.kind.shardOf(topic) === node) {
-    for (const frame of after) write(state, frame);
-    joinFailed(topic, joining, queue, { reason: "unavailable", code: "topic_moving" }, state);
-  } else startChannel(topic, joining, queue, after, state);
-  return go(state);
-}
-
-function channelNotStarted([, topic, token]: ChannelNotStarted, state: SocketState): Step {
-  const entry = state.topics.get(topic);
-  if (entry?.state === "starting" && entry.token === token) {
-    shardAnswered(entry.node, state);
-    joinFailed(topic, entry.joining, entry.queue, { reason: "unavailable" }, state);
-  }
-  return go(state);
-}
-
-function watch(topic: string, pid: Pid, state: SocketState): Watched {
-  const ref = monitor(pid);
-  const watched: Watched = { topic, pid, waiting: new Waiting(), full: false };
-  state.monitors.set(ref.id, watched);
-  return watched;
+function channelElsewhere(message: ChannelNews, state: SocketState): Next {
+  const { topic, token } = message;
+  const node = shardAnswered(token, state);
+  if (state.kind.shardOf(topic) === node)
+    return channelNotStarted(message, { reason: "unavailable", code: "topic_moving" }, state);
+  return happened(topic, { type: "elsewhere", token }, state);
 }
 
 // ------------------------------------------------------------------ channels that are slower than their client
 
-function hand(watched: Watched, payload: RawPayload, state: SocketState): void {
-  watched.waiting.handed(payload);
-  if (watched.full || !watched.waiting.isMuch) return;
-  watched.full = true;
-  state.full += 1;
-  if (state.full === 1) state.transport.hold(true);
+function hand(
+  channel: Watched,
+  { event, ref, payload }: ScannedFrame,
+  size: number,
+  state: SocketState,
+): void {
+  const { window, pid } = channel;
+  const { surplusFrames, surplusBytes } = window;
+  window.handed(size);
+  counted(window.surplusFrames - surplusFrames, window.surplusBytes - surplusBytes, state);
+  send(pid, new ChannelPush(event, ref, payload, size));
 }
 
-function channelTook(topic: string, pid: Pid, taken: Taken, state: SocketState): Step {
-  const entry = state.topics.get(topic);
-  // What waits for a channel that is ending counts until it has.
-  if (entry?.state !== "joined" || !pid.equals(entry.pid)) return go(state);
-  entry.watched.waiting.taken(taken);
-  if (entry.watched.waiting.isLittle) caughtUp(entry.watched, state);
-  return go(state);
+function channelTook(
+  { topic, token, taken }: Extract<ChannelNews, { type: "taken" }>,
+  state: SocketState,
+): Next {
+  const subscription = state.topics.get(topic);
+  const channel = subscription?.channel;
+  if (subscription === undefined || channel === undefined || channel.token !== token) return go(state);
+  const { window } = channel;
+  const { surplusFrames, surplusBytes } = window;
+  window.taken(taken);
+  counted(window.surplusFrames - surplusFrames, window.surplusBytes - surplusBytes, state);
+  if (subscription.waiting.length === 0 || !window.isLow) return go(state);
+  return happened(topic, { type: "room", token, room: window.room }, state);
 }
 
-function caughtUp(watched: Watched, state: SocketState): void {
-  if (!watched.full) return;
-  watched.full = false;
-  state.full -= 1;
-  if (state.full > 0) return;
-  state.transport.hold(false);
+/** Counts what has begun to wait for channels, or no longer does. */
+function counted(frames: number, bytes: number, state: SocketState): void {
+  if ((frames === 0 && bytes === 0) || !state.backlog.count(frames, bytes)) return;
+  state.transport.hold(state.backlog.held);
+  if (state.backlog.held) return;
   for (const from of state.heldBack ?? []) GenServer.reply(from, "ok");
   state.heldBack = undefined;
 }
 
-function joinFailed(
-  topic: string,
-  joining: Joining,
-  queue: readonly ScannedFrame[],
-  response: unknown,
-  state: SocketState,
-): void {
-  state.topics.delete(topic);
-  write(state, state.serializer.encodeReply(joining.joinRef, joining.ref, topic, "error", response));
-  for (const frame of queue) route(frame, state);
-}
+// ------------------------------------------------------------------ the end of channels and shards
 
-function channelJoined(topic: string, pid: Pid, state: SocketState): Step {
-  const entry = state.topics.get(topic);
-  if (entry?.state !== "starting" || !pid.equals(entry.pid) || entry.watched === undefined) return go(state);
-  const { watched } = entry;
-  const { joinRef, ref } = entry.joining;
-  // Joined without a join_ref, a client may go on to use the ref its frames from us carry (C-043).
-  state.topics.set(topic, { state: "joined", joinRef, channelRef: joinRef ?? ref, pid, watched });
-  for (const frame of entry.queue) route(frame, state);
-  return go(state);
-}
-
-function channelRefused(topic: string, pid: Pid, state: SocketState): Step {
-  const entry = state.topics.get(topic);
-  if (entry?.state !== "starting" || !pid.equals(entry.pid)) return go(state);
-  state.topics.delete(topic);
-  for (const frame of entry.queue) route(frame, state);
-  return go(state);
-}
-
-/**
- * The client leaves before its join has been answered: it is answered first, then left, as everything is in order. A join that
- * takes long is given up instead (C-105).
- */
-function leaveEarly(
-  frame: ScannedFrame,
-  entry: Extract<Entry, { state: "starting" | "replacing" }>,
-  state: SocketState,
-): Step {
-  entry.queue.push(frame);
-  entry.givingUp = state.nextToken;
-  state.nextToken += 1;
-  sendAfter(self(), ["give up", frame.topic, entry.givingUp] satisfies GiveUp, LEAVE_GRACE_MS);
-  return go(state);
-}
-
-function giveUp([, topic, token]: GiveUp, state: SocketState): Step {
-  const entry = state.topics.get(topic);
-  if ((entry?.state !== "starting" && entry?.state !== "replacing") || entry.givingUp !== token)
-    return go(state);
-  if (entry.state === "starting" && entry.pid !== undefined) exit(entry.pid, ["shutdown", "left"]);
-  if (entry.state === "replacing") for (const owed of entry.after) write(state, owed);
-  state.topics.delete(topic);
-  for (const frame of entry.queue) route(frame, state);
-  return go(state);
-}
-
-// ------------------------------------------------------------------ the end of channels
-
-/** The channel has told its client that it closes, and will end. */
-function channelCloses(topic: string, pid: Pid, state: SocketState): Step {
-  const entry = state.topics.get(topic);
-  if (entry?.state === "replacing" && pid.equals(entry.old)) entry.after = [];
-  else if ((entry?.state === "joined" || entry?.state === "leaving") && pid.equals(entry.pid))
-    state.topics.delete(topic);
-  return go(state);
-}
-
-function down(ref: Ref, object: unknown, reason: unknown, state: SocketState): Step {
-  const watched = state.monitors.get(ref.id);
-  if (watched === undefined) return shardDown(ref, object, state);
-  state.monitors.delete(ref.id);
-  caughtUp(watched, state);
-  const { topic, pid } = watched;
-  const entry = state.topics.get(topic);
-  if (entry === undefined) return go(state);
-  switch (entry.state) {
-    case "starting":
-      if (!pid.equals(entry.pid)) break;
-      if (reason !== "noconnection") {
-        joinFailed(topic, entry.joining, entry.queue, { reason: "join crashed" }, state);
-        break;
-      }
-      // The thread may have answered the join just before it died: an error for it might not be looked at.
-      state.topics.delete(topic);
-      crashed(topic, entry.joining.joinRef, state);
-      for (const frame of entry.queue) route(frame, state);
-      break;
-    case "joined":
-    case "leaving":
-      if (pid.equals(entry.pid)) {
-        state.topics.delete(topic);
-        crashed(topic, entry.joinRef, state);
-      }
-      break;
-    case "replacing":
-      if (pid.equals(entry.old)) startChannel(topic, entry.joining, entry.queue, entry.after, state);
-      break;
-  }
-  return go(state);
+function down(ref: Ref, reason: unknown, state: SocketState): Next {
+  const watched = state.channels.get(ref.id);
+  if (watched === undefined || !watched.monitor.equals(ref)) return shardDown(ref, state);
+  state.channels.delete(ref.id);
+  const { topic, token, window } = watched;
+  counted(-window.surplusFrames, -window.surplusBytes, state);
+  return happened(topic, { type: "down", token, connectionLost: reason === "noconnection" }, state);
 }
 
 /** A shard is gone: joins it had not answered fail, and their clients try again. */
-function shardDown(ref: Ref, object: unknown, state: SocketState): Step {
+function shardDown(ref: Ref, state: SocketState): Next {
   for (const [node, asked] of state.shards) {
-    if (!asked.ref.equals(ref)) continue;
+    if (!asked.monitor.equals(ref)) continue;
     state.shards.delete(node);
-    for (const [topic, entry] of [...state.topics]) {
-      if (entry.state === "starting" && entry.node === node && entry.pid === undefined) {
-        joinFailed(
-          topic,
-          entry.joining,
-          entry.queue,
-          { reason: "unavailable", code: "shard_restarting" },
-          state,
-        );
-      }
+    for (const [token, topic] of asked.joins) {
+      const response = { reason: "unavailable", code: "shard_restarting" };
+      const next = happened(topic, { type: "failed", token, response }, state);
+      if (next[0] === "stop") return next;
     }
-    return go(state);
+    break;
   }
-  notice(state, "debug", `a monitor nobody knows fired for ${String(object)}`);
   return go(state);
-}
-
-function crashed(topic: string, joinRef: WireRef, state: SocketState): void {
-  write(state, state.serializer.encodeControl(joinRef, topic, "phx_error", { reason: "channel_crash" }));
 }
 
 // ------------------------------------------------------------------ helpers
@@ -807,9 +668,10 @@ export interface SocketDescription {
 
 function describe({ kind, socket, transport, topics }: SocketState): SocketDescription {
   const channels: { topic: string; status: "joined" | "leaving"; pid: Pid }[] = [];
-  for (const [topic, entry] of topics) {
-    if (entry.state === "joined" || entry.state === "leaving")
-      channels.push({ topic, status: entry.state, pid: entry.pid });
+  for (const [topic, subscription] of topics) {
+    if (subscription.type === "starting") continue;
+    const status = subscription.type === "joined" ? "joined" : "leaving";
+    channels.push({ topic, status, pid: subscription.channel.pid });
   }
   return { module: kind.mount, id: socket.id, transport: transport.name, channels };
 }

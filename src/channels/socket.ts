@@ -8,7 +8,8 @@ import { type Pid, send } from "simurgh/runtime";
 import { fastlane } from "./fastlane.js";
 import { checkPayload, type Frame, type WireRef } from "./message.js";
 import { serializerFor } from "./serializers/index.js";
-import { sendFrame } from "./writer-messages.js";
+import { type ChannelNews, SocketNews } from "./socket/messages.js";
+import { reportFrames, sendFrame } from "./writer-messages.js";
 
 export type Assigns = Readonly<Record<string, unknown>>;
 
@@ -175,7 +176,7 @@ export function broadcastFrom(socket: ChannelSocket, event: string, payload: unk
 export function expireAt(socket: ChannelSocket, epochMs: number): void {
   if (typeof epochMs !== "number" || Number.isNaN(epochMs))
     throw new TypeError(`expireAt() takes a time in ms since the epoch, got ${String(epochMs)}`);
-  send(socket.transportPid, ["expire at", epochMs]);
+  send(socket.transportPid, new SocketNews({ type: "expire_at", at: epochMs }));
 }
 
 /** What is needed to answer a push later, from anywhere. Plain data. */
@@ -206,4 +207,9 @@ export function replyTo(ref: SocketRef, status: string, response: unknown = {}):
 /** @internal Hands a frame to the gateway's writer. */
 export function write(socket: ChannelSocket, frame: Frame): void {
   send(socket.writer, sendFrame(socket.connection, frame));
+}
+
+/** @internal Writes frames about the channel, and reports them to the process of the connection. */
+export function report(socket: ChannelSocket, frames: readonly Frame[], news: ChannelNews): void {
+  send(socket.writer, reportFrames(socket.connection, frames, socket.transportPid, new SocketNews(news)));
 }

@@ -4,7 +4,7 @@
  * Channel pushes and replies, broadcasts and the socket's own frames all arrive here in signal order, so what a channel
  * sends first is seen first, whichever way it goes. The writer is a sink: nothing waits in a mailbox.
  */
-import type { Pid, RuntimeNode } from "simurgh/runtime";
+import { outside, type Pid, type RuntimeNode, send } from "simurgh/runtime";
 import type { Frame } from "./message.js";
 import { websocketFrame } from "./transports/websocket-frame.js";
 import type { WriterMessage } from "./writer-messages.js";
@@ -89,6 +89,12 @@ export class Writer {
       case "send":
         this.send(message[1], message[2]);
         break;
+      case "report": {
+        const [, connection, frames, to, news] = message;
+        for (const frame of frames) this.send(connection, frame);
+        outside(() => send(to, news));
+        break;
+      }
       case "lane":
         this.#fanOut(message[1], message[2], message[3]);
         break;

@@ -5,6 +5,7 @@
  * - `clone`: messages are copied, as they are between threads.
  * - `none`: messages are passed by reference and trusted not to be changed. For production.
  */
+import { messageClassOf } from "./message-class.js";
 import { Pid, Ref } from "./pid.js";
 
 export type Isolation = "freeze" | "clone" | "none";
@@ -39,6 +40,7 @@ function deepClone(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(deepClone);
   if (isPlain(value))
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, deepClone(item)]));
+  if (messageClassOf(value) !== undefined) return value;
   if (value instanceof Map)
     return new Map([...value].map(([key, item]) => [deepClone(key), deepClone(item)]));
   if (value instanceof Set) return new Set([...value].map(deepClone));

@@ -17,7 +17,6 @@ import {
   type Assigns,
   type Channel,
   ChannelHarness,
-  type ChannelNews,
   type ChannelSocket,
   type ConnectInfo,
   type ConnectResult,
@@ -268,14 +267,8 @@ export class ChannelTest {
     return found ?? this.#missing(`a reply to ${ref}`, {}, after);
   }
 
-  async #news(match: (news: ChannelNews) => boolean): Promise<ChannelNews> {
-    const found = await receive(
-      (message) =>
-        Array.isArray(message) && match(message as unknown as ChannelNews)
-          ? (message as unknown as ChannelNews)
-          : undefined,
-      { after: JOIN_TIMEOUT_MS },
-    );
+  async #news<T>(match: (message: unknown) => T | undefined): Promise<T> {
+    const found = await receive(match, { after: JOIN_TIMEOUT_MS });
     return found ?? this.#missing("an answer to the join", {}, JOIN_TIMEOUT_MS);
   }
 

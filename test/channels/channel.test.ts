@@ -24,6 +24,7 @@ import { PubSub } from "simurgh/pubsub";
 import { exit, GenServer, isAlive, monitor, receive, send, spawn, trapExit } from "simurgh/runtime";
 import type { ChannelTest } from "simurgh/testing";
 import { describe, expect, test } from "vitest";
+import { ChannelPush } from "../../src/channels/socket/messages.js";
 import { channelTest } from "../support/patient-channel-test.js";
 
 type Callbacks = Partial<ChannelCallbacks<"room:*", undefined, Record<never, never>>>;
@@ -305,7 +306,7 @@ describe("events", () => {
   test(
     "C-118 a message without a ref is handled, and a reply to it has none",
     inRoom({ handleIn: { ask: (_payload, socket) => reply("ok", { a: 1 }, socket) } }, async (_t, socket) => {
-      send(socket.channelPid, ["in", "ask", null, {}]);
+      send(socket.channelPid, new ChannelPush("ask", null, {}, 0));
       expect(
         await receive((message) => ((message as { type?: string }).type === "reply" ? message : undefined)),
       ).toMatchObject({ ref: null, payload: { a: 1 } });

@@ -77,6 +77,10 @@ export const room = defineChannel("room:*", {
       while (performance.now() < end);
       return reply("ok", socket);
     },
+    send_to_self(payload, socket) {
+      for (const message of payload.messages) send(socket.channelPid, message);
+      return noreply(assign(socket, "got", 0));
+    },
     kill_thread: () => process.exit(9),
     info: (_payload, socket) =>
       reply("ok", { assigns: socket.assigns, join_ref: socket.joinRef, topic: socket.topic }, socket),
@@ -88,6 +92,10 @@ export const room = defineChannel("room:*", {
     },
   },
   handleInfo(message, socket) {
+    if (typeof socket.assigns.got === "number") {
+      push(socket, "got", { n: socket.assigns.got + 1 });
+      return noreply(assign(socket, "got", socket.assigns.got + 1));
+    }
     if (message === "after join") push(socket, "welcome", { name: socket.assigns.name });
     if (Array.isArray(message) && message[0] === "later") {
       for (let n = 0; n < message[2]; n += 1) replyTo(message[1], "ok", { n });

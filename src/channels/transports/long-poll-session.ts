@@ -6,6 +6,7 @@
  */
 import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
 import type { GatewayHost, LongPollOptions } from "../mount.js";
+import { ClientFrame, SocketNews } from "../socket/messages.js";
 import type { Connection, Outgoing } from "../writer.js";
 import { type Home, SessionRelay } from "./long-poll-relay.js";
 
@@ -131,7 +132,7 @@ export class Session implements Connection {
     for (const frame of frames) {
       if (this.pid === undefined || this.ended) return GONE;
       try {
-        await GenServer.call(this.pid, ["frame", frame], this.#options.windowMs);
+        await GenServer.call(this.pid, new ClientFrame(frame), this.#options.windowMs);
       } catch {
         // Not handled within the window, or so wrong that the session has ended over it (C-155, C-036).
         return answer(408);
@@ -172,7 +173,7 @@ export class Session implements Connection {
     this.ended = true;
     for (const poll of this.#polls) this.#answer(poll, 410);
     this.#frames = [];
-    if (this.pid !== undefined) send(this.pid, ["transport closed", reason]);
+    if (this.pid !== undefined) send(this.pid, new SocketNews({ type: "transport_closed", reason }));
     this.#end();
   }
 }

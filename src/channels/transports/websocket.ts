@@ -10,6 +10,7 @@ import type { Socket as NetSocket } from "node:net";
 import { onExit, outside, type Pid, send } from "simurgh/runtime";
 import { WebSocket } from "ws";
 import type { GatewayHost, Live } from "../mount.js";
+import { ClientFrame, SocketNews } from "../socket/messages.js";
 import type { Transport } from "../socket-server.js";
 import type { Connection, Outgoing } from "../writer.js";
 
@@ -166,7 +167,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
     const { writer, live } = this.#kind.host;
     live.delete(this.id);
     writer.close(this.id);
-    outside(() => send(this.pid, ["transport closed", "normal"]));
+    const news = new SocketNews({ type: "transport_closed", reason: "normal" });
+    outside(() => send(this.pid, news));
   }
 
   /** A message was longer than the mount allows; `ws` closes. */
@@ -221,7 +223,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
     this.#unhandled += 1;
     if (this.#unhandled === this.#kind.limits.inboundHighWater) this.#ws?.pause();
     // Listeners may run in the context of whichever process began to listen; this one speaks for none.
-    outside(() => send(this.pid, data));
+    outside(() => send(this.pid, new ClientFrame(data)));
   }
 
   /** The socket process has taken a frame. */

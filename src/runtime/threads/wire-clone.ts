@@ -5,6 +5,7 @@
  *
  * It behaves as MessagePack does, for every value: a suite runs under both.
  */
+import { messageClass, messageClassOf } from "../message-class.js";
 import type { RuntimeNode } from "../node.js";
 import { pidFromParts } from "../operations.js";
 import { Pid, Ref } from "../pid.js";
@@ -44,6 +45,8 @@ export function toClone(value: unknown): { readonly copy: unknown; readonly size
     if (item instanceof Pid) return tagged("pid", ...identity(item));
     if (item instanceof Ref) return tagged("ref", item.node, item.creation, Ref.exportedId(item));
     if (item instanceof From) return tagged("from", ...identity(item.pid), Ref.exportedId(item.tag));
+    const known = messageClassOf(item);
+    if (known !== undefined) return tagged("message", known.type, copy(known.fields(item)));
     if (item instanceof CallMessage) return tagged("call", copy(item.from), copy(item.request));
     if (item instanceof CastMessage) return tagged("cast", copy(item.request));
     if (item instanceof SystemMessage)
@@ -113,6 +116,11 @@ function untag(node: RuntimeNode, { [TAG]: kind, content }: Tagged): unknown {
       return new CastMessage(from(0));
     case "system":
       return new SystemMessage(from(0) as From, b, from(2));
+    case "message": {
+      const known = messageClass(a);
+      if (known === undefined) throw new TypeError(`no class of messages has the type ${String(a)} here`);
+      return known.make(from(1) as readonly unknown[]);
+    }
     case "boxed":
       return unbox(new Boxed(a, from(1)));
     case "buffer":

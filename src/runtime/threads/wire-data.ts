@@ -8,6 +8,7 @@
  * `toWire` copies only where something has to be said differently; ordinary data is handed on as it is.
  */
 
+import { messageClassOf } from "../message-class.js";
 import { CallMessage, CastMessage, SystemMessage } from "../server-messages.js";
 import { From, isIdentity } from "./wire-identities.js";
 
@@ -56,6 +57,12 @@ export function toWire(value: unknown, path = "message", depth = 0): unknown {
   if (Array.isArray(value)) return arrayToWire(value, path, depth);
   const prototype = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null) return objectToWire(value, path, depth);
+  const known = messageClassOf(value);
+  if (known !== undefined) {
+    const fields = known.fields(value);
+    const wire = arrayToWire(fields, path, depth + 1) as typeof fields;
+    return wire === fields ? value : known.make(wire);
+  }
   if (value instanceof CallMessage) {
     const request = toWire(value.request, path, depth + 1);
     return request === value.request ? value : new CallMessage(value.from, request);

@@ -1,0 +1,85 @@
+/**
+ * What waits for a topic's channel, in order: an immutable queue that knows its size. Adding to it and taking from it cost the
+ * same however long it is.
+ */
+import type { ScannedFrame } from "../frame-scanner.js";
+
+/** A frame of the client for one topic. */
+export interface Request {
+  readonly frame: ScannedFrame;
+  /** Bytes, or characters of a text. */
+  readonly size: number;
+  /** Of a join: the index of the channel that serves the topic. */
+  readonly channel: number;
+}
+
+interface Cell {
+  readonly request: Request;
+  readonly next: Cell | undefined;
+}
+
+export class RequestQueue {
+  static readonly EMPTY = new RequestQueue(undefined, undefined, 0, 0, 0, 0);
+
+  /** The oldest first. */
+  readonly #out: Cell | undefined;
+  /** The newest first; behind `#out`. */
+  readonly #in: Cell | undefined;
+  readonly length: number;
+  readonly bytes: number;
+  readonly joins: number;
+  readonly leaves: number;
+
+  private constructor(
+    out: Cell | undefined,
+    incoming: Cell | undefined,
+    length: number,
+    bytes: number,
+    joins: number,
+    leaves: number,
+  ) {
+    this.#out = out;
+    this.#in = incoming;
+    this.length = length;
+    this.bytes = bytes;
+    this.joins = joins;
+    this.leaves = leaves;
+  }
+
+  add(request: Request): RequestQueue {
+    const { length, bytes, joins, leaves } = this;
+    const newest = { request, next: this.#in };
+    return new RequestQueue(
+      this.#out,
+      newest,
+      length + 1,
+      bytes + request.size,
+      joins + countOf(request, "phx_join"),
+      leaves + countOf(request, "phx_leave"),
+    );
+  }
+
+  /** The oldest and the others; undefined when there is none. */
+  take(): readonly [Request, RequestQueue] | undefined {
+    let out = this.#out;
+    let incoming = this.#in;
+    if (out === undefined) {
+      for (let cell = incoming; cell !== undefined; cell = cell.next)
+        out = { request: cell.request, next: out };
+      incoming = undefined;
+    }
+    if (out === undefined) return undefined;
+    const { request, next } = out;
+    const rest = new RequestQueue(
+      next,
+      incoming,
+      this.length - 1,
+      this.bytes - request.size,
+      this.joins - countOf(request, "phx_join"),
+      this.leaves - countOf(request, "phx_leave"),
+    );
+    return [request, rest];
+  }
+}
+
+const countOf = ({ frame }: Request, event: string): number => (frame.event === event ? 1 : 0);
