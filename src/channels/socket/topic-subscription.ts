@@ -268,7 +268,7 @@ function requested<Channel>(
     case "ending":
       if (state.waiting.length > 0 || frame.event === "phx_join")
         return watched({ ...state, waiting: state.waiting.add(request) }, turn);
-      answer(state, frame, turn);
+      turn.effects.push({ type: "unmatched", frame });
       return state;
     default:
       return assertNever(state);
@@ -308,15 +308,6 @@ export const isStale = (
   { joinRef, channelRef }: { readonly joinRef: WireRef; readonly channelRef: WireRef },
   { joinRef: sent }: ScannedFrame,
 ): boolean => sent !== null && !sameRef(sent, joinRef) && !sameRef(sent, channelRef);
-
-/** Answers a frame, not a join, for a channel that has ended or will, without asking it. */
-function answer<Channel>(
-  state: { readonly joinRef: WireRef; readonly channelRef: WireRef },
-  frame: ScannedFrame,
-  turn: Turn<Channel>,
-): void {
-  turn.effects.push({ type: isStale(state, frame) ? "stale" : "unmatched", frame });
-}
 
 // ------------------------------------------------------------------ joining
 
@@ -382,8 +373,7 @@ function ending<Channel>(
   let rest = waiting;
   for (let taken = rest.take(); taken !== undefined; taken = rest.take()) {
     if (taken[0].frame.event === "phx_join") break;
-    if (why.type === "told") turn.effects.push({ type: "unmatched", frame: taken[0].frame });
-    else answer(live, taken[0].frame, turn);
+    turn.effects.push({ type: "unmatched", frame: taken[0].frame });
     rest = taken[1];
   }
   // Nothing is owed to a client that knows, and nothing waits for the process to end.
