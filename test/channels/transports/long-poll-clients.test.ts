@@ -125,7 +125,10 @@ describe.each(CLIENTS)("phoenix %s over long-poll", (version, load) => {
   });
 
   test("a session that another server began is begun again there, once, by the application's token", async () => {
-    const servers = [await serve({}, "a".repeat(64)), await serve({}, "b".repeat(64))] as const;
+    const servers = [
+      await serve({ windowMs: 1000 }, "a".repeat(64)),
+      await serve({ windowMs: 1000 }, "b".repeat(64)),
+    ] as const;
     let at = 0;
     let requests = 0;
     const { port } = await forwarding(() => {
