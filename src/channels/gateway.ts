@@ -58,6 +58,9 @@ class Gateway implements GatewayHost {
   readonly longPolls: LongPollListener;
   readonly sweepEvery: number;
   draining = false;
+  #sweptAt = performance.now();
+  /** The last sweep was put off. */
+  #sweptLate = false;
   /** Connections whose limit has been logged. */
   readonly #limited = new Set<number>();
   readonly #kinds = new Map<string, SocketKind>();
@@ -175,7 +178,14 @@ class Gateway implements GatewayHost {
   sweep(): void {
     for (const connection of this.#limited) if (!this.live.has(connection)) this.#limited.delete(connection);
     const now = performance.now();
-    for (const live of [...this.live.values()]) live.sweep(now);
+    const late = now - this.#sweptAt > 2 * this.sweepEvery;
+    this.#sweptAt = now;
+    // This thread has stood still: what clients sent meanwhile is read before the next sweep, not before this one.
+    if (late && !this.#sweptLate) this.#sweptLate = true;
+    else {
+      this.#sweptLate = false;
+      for (const live of [...this.live.values()]) live.sweep(now);
+    }
   }
 
   /**

@@ -22,6 +22,8 @@ const COMMON = [
 const WEBSOCKET = [
   ...COMMON,
   "timeout",
+  "pingMs",
+  "pongMs",
   "handshakeMs",
   "maxFrameSize",
   "compress",

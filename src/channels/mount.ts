@@ -41,8 +41,15 @@ export interface TransportOptions {
 export interface WebSocketOptions extends TransportOptions, Partial<WebSocketLimits> {
   /** Path below the socket's mount. Default "/websocket". */
   readonly path?: string;
-  /** Milliseconds without a byte from the client after which the connection is closed. Default 60,000. */
+  /** Milliseconds without a byte from the client, answers to pings aside, after which the connection is closed. Default 60,000. */
   readonly timeout?: number;
+  /**
+   * Milliseconds without a byte from the client after which it is pinged; false for clients that cannot answer. Default
+   * 10,000.
+   */
+  readonly pingMs?: number | false;
+  /** Milliseconds a client has to answer a ping before the connection is closed. Default 12,000. */
+  readonly pongMs?: number;
   /** Bytes of one incoming message; more closes with 1009. Default 1 MiB. */
   readonly maxFrameSize?: number;
   /** Whether clients may compress what they send. What is sent to them never is. Default false. */

@@ -30,6 +30,9 @@ import {
 
 const DEFAULT_HANDSHAKE_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 60_000;
+/** Together with a sweep and the close at most 30 s, after which whoever has gone is no longer shown. */
+const DEFAULT_PING_MS = 10_000;
+const DEFAULT_PONG_MS = 12_000;
 
 interface Listening extends Target {
   /** Where its handshakes come to. */
@@ -73,6 +76,8 @@ export class WebSocketListener {
         host,
         limits: { ...DEFAULT_WEBSOCKET_LIMITS, ...websocket },
         timeout: websocket.timeout ?? DEFAULT_TIMEOUT_MS,
+        pingMs: websocket.pingMs ?? DEFAULT_PING_MS,
+        pongMs: websocket.pongMs ?? DEFAULT_PONG_MS,
       };
       const at = mountPath(path, websocket.path ?? "/websocket");
       return [{ ...socket, resolved, at, options: websocket, wss, kind }];
@@ -227,12 +232,14 @@ function defectOf({ headers }: IncomingMessage): string {
   return "not a valid WebSocket handshake";
 }
 
-/** How often connections must be looked at to keep the shortest of these timeouts. */
+/** The shortest time of these sockets after which something is due for a silent connection. */
 export const shortestTimeout = (mounted: readonly MountedSocket[]): number =>
   Math.min(
-    ...mounted.map(
-      ({ mount }) => (mount.websocket === false ? undefined : mount.websocket?.timeout) ?? DEFAULT_TIMEOUT_MS,
-    ),
+    ...mounted.flatMap(({ mount: { websocket = {} } }) => {
+      if (websocket === false) return [];
+      const { timeout = DEFAULT_TIMEOUT_MS, pingMs = DEFAULT_PING_MS, pongMs = DEFAULT_PONG_MS } = websocket;
+      return pingMs === false ? [timeout] : [timeout, pingMs, pongMs];
+    }),
   );
 
 const TEXTS: Record<number, string> = {

@@ -25,8 +25,12 @@ export interface WebSocketLimits {
 export interface WebSocketKind {
   readonly host: GatewayHost;
   readonly limits: WebSocketLimits;
-  /** Milliseconds a client may be silent. */
+  /** Milliseconds a client may say nothing but answers to pings. */
   readonly timeout: number;
+  /** Milliseconds without a byte from a client after which it is pinged. */
+  readonly pingMs: number | false;
+  /** Milliseconds a client has for the answer. */
+  readonly pongMs: number;
 }
 
 export const DEFAULT_WEBSOCKET_LIMITS: WebSocketLimits = {
@@ -61,6 +65,11 @@ function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
 function onClose(this: WebSocket): void {
   connectionOf(this)?.closed();
 }
+
+/** A ping without payload. */
+const PING = Buffer.from([0x89, 0]);
+/** Bytes of its answer, which a client masks. */
+const PONG_BYTES = 6;
 
 /** How long a peer may take to answer our close frame before the connection is cut. */
 const CLOSE_GRACE_MS = 2000;
@@ -129,9 +138,13 @@ export class WebSocketConnection implements Connection, Transport, Live {
   #closing = false;
   /** Nothing more is read, since the connection is about to close. */
   #quiet = false;
-  /** When the client was last heard, on the monotonic clock, and what had come by then. */
-  #heardAt = performance.now();
-  #bytesHeard = 0;
+  /** When the client last sent a byte, on the monotonic clock, and one that was no answer to a ping. */
+  #receivedAt = performance.now();
+  #spokeAt = this.#receivedAt;
+  /** What had come by then. */
+  #bytesReceived = 0;
+  /** Whether a ping is not answered yet. */
+  #pinged = false;
 
   /** Nothing is read and nothing can be written before `open`. */
   constructor(id: number, socket: NetSocket, kind: WebSocketKind) {
@@ -176,19 +189,35 @@ export class WebSocketConnection implements Connection, Transport, Live {
     this.#kind.host.limit(this.id, "frame_size");
   }
 
-  /** Closes a client that has been silent for too long. */
+  /**
+   * Pings a client that has been silent for a while, and closes one that does not answer, or has said nothing else for too
+   * long. Called for all connections by the gateway's one timer.
+   */
   sweep(now: number): void {
-    if (now - this.#lastHeard(now) > this.#kind.timeout) this.close(1002, "idle timeout");
+    this.#notice(now);
+    const { timeout, pingMs, pongMs } = this.#kind;
+    if (now - this.#spokeAt > timeout) this.close(1002, "idle timeout");
+    if (pingMs === false || this.#closing) return;
+    const silent = now - this.#receivedAt;
+    if (this.#pinged) {
+      if (silent > pingMs + pongMs) this.close(1002, "no answer to a ping");
+    } else if (silent >= pingMs && !this.#socket.destroyed) {
+      this.#pinged = true;
+      this.#socket.write(PING);
+    }
   }
 
-  /** When the last byte came, whatever it was part of, as far as it is known: asked at `now`, when it came since the last time. */
-  #lastHeard(now: number): number {
+  /** What has come since the last time counts as having come now, whatever it was part of. */
+  #notice(now: number): void {
     const { bytesRead } = this.#socket;
-    if (bytesRead !== this.#bytesHeard) {
-      this.#bytesHeard = bytesRead;
-      this.#heardAt = now;
-    }
-    return this.#heardAt;
+    const received = bytesRead - this.#bytesReceived;
+    this.#bytesReceived = bytesRead;
+    // Nothing can come while we do not read.
+    if (received === 0 && !this.#ws?.isPaused) return;
+    const isPong = this.#pinged && received === PONG_BYTES;
+    if (received > 0 && !isPong) this.#spokeAt = now;
+    this.#receivedAt = now;
+    this.#pinged = false;
   }
 
   /** Keeps the frame until the end of the loop run: what one run writes to a connection leaves in one piece. */

@@ -1,5 +1,6 @@
 /** What leaves a WebSocket connection, as its clients see it. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
 import { RawClient, startServer, type TestServer } from "../support.js";
 
 let server: TestServer;
@@ -39,4 +40,69 @@ test("broadcasts that share their writes reach each of many in order, once, and 
   );
   expect(sender.frames[102]).toMatchObject(["1", "last", "room:many", "phx_reply", {}]);
   for (const client of clients) client.ws.close();
+});
+
+describe("a silent client", () => {
+  const times = { pingMs: 40, pongMs: 200 };
+  const serve = (websocket: object): Promise<TestServer> =>
+    startServer({
+      sockets: { "/socket": { module: new URL("../fixture-socket.ts", import.meta.url), websocket } },
+    });
+
+  test("is pinged, and closed with 1002 unless it answers; whoever does stays", async () => {
+    const own = await serve({ timeout: 60_000, ...times });
+    const answering = await RawClient.connect(own.url);
+    const half = new RawClient(new WebSocket(own.url, { autoPong: false }));
+    let pings = 0;
+    answering.ws.on("ping", () => {
+      pings += 1;
+    });
+    expect(await half.untilClosed()).toEqual({ code: 1002, reason: "no answer to a ping" });
+    // Several times as long as a client without answers is kept.
+    await expect.poll(() => pings).toBeGreaterThan(15);
+    expect(answering.closed).toBeUndefined();
+    answering.close();
+    await own.stop();
+  });
+
+  test("answers to pings are no messages: who says nothing else is closed after the timeout", async () => {
+    const own = await serve({ timeout: 600, ...times });
+    const client = await RawClient.connect(own.url);
+    const talking = await RawClient.connect(own.url);
+    const beat = setInterval(() => talking.send(null, "1", "phoenix", "heartbeat", {}), 60);
+    let pings = 0;
+    client.ws.on("ping", () => {
+      pings += 1;
+    });
+    expect(await client.untilClosed()).toEqual({ code: 1002, reason: "idle timeout" });
+    expect(pings).toBeGreaterThan(1);
+    expect(talking.closed).toBeUndefined();
+    clearInterval(beat);
+    await own.stop();
+  });
+
+  test("is not pinged where the mount has it so, nor while it speaks", async () => {
+    const own = await serve({ timeout: 600, pingMs: false });
+    const client = await RawClient.connect(own.url);
+    let pings = 0;
+    client.ws.on("ping", () => {
+      pings += 1;
+    });
+    expect((await client.untilClosed()).reason).toBe("idle timeout");
+    expect(pings).toBe(0);
+    await own.stop();
+  });
+
+  test("whom the server itself does not read is not given up for saying nothing", async () => {
+    const own = await serve({ timeout: 60_000, pingMs: 20, pongMs: 20, inboundHighWater: 2 });
+    const client = await RawClient.connect(own.url);
+    client.send("1", "1", "room:1", "phx_join", {});
+    await client.until(2);
+    // Its frames wait while the channel is busy; so would its answers.
+    for (let n = 0; n < 200; n += 1) client.send("1", `${n}`, "room:1", "slow", { ms: 2 });
+    await client.until(202);
+    expect(client.closed).toBeUndefined();
+    client.close();
+    await own.stop();
+  });
 });
