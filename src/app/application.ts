@@ -71,7 +71,7 @@ export function mainTree(config: Config): ChildSpec[] {
     Endpoint.childSpec({
       name: ENDPOINT,
       server: { module: beside("./http/http-server"), args: http },
-      listen: { host: config.host, port: config.port },
+      listen: { host: config.host, port: config.port, keepAliveMs: config.keepAliveMs },
       gateways: config.gateways,
       // Within what an orderly end may take in all: the rooms store before, the database closes after.
       drainer: { batchIntervalMs: 2000, shutdownMs: 3000 },

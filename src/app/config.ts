@@ -22,6 +22,8 @@ export interface Config {
   readonly keys: SigningKeys;
   /** Seconds an access token is good for. */
   readonly accessSeconds: number;
+  /** Milliseconds an idle connection stays open between two requests. */
+  readonly keepAliveMs: number;
   readonly shards: number;
   readonly gateways: number;
   readonly logLevel: string;
@@ -71,6 +73,7 @@ export function readConfig(env: Environment): Config {
     presenceDownMs: wholeNumber("PRESENCE_DOWN_MS", env.PRESENCE_DOWN_MS ?? "30000", 1000, 3_600_000),
     shards: wholeNumber("SHARDS", env.SHARDS ?? String(Math.max(1, availableParallelism() - 1)), 0, 64),
     gateways: readGateways(env.GATEWAYS),
+    keepAliveMs: 1000 * wholeNumber("KEEP_ALIVE_SECONDS", env.KEEP_ALIVE_SECONDS ?? "75", 1, 3600),
     logLevel: oneOf("LOG_LEVEL", env.LOG_LEVEL ?? "warn", LOG_LEVELS),
     allowedOrigins: readOrigins(env.ALLOWED_ORIGINS),
     trustedProxies: wholeNumber("TRUST_PROXY", env.TRUST_PROXY ?? "0", 0, 10),

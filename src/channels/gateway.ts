@@ -25,7 +25,7 @@ import {
 import { planDrain } from "./drain.js";
 import { requestAddress } from "./handshake.js";
 import { DEFAULT_WAITING } from "./inflow.js";
-import { close, isServerModule, listen, makeServer, SHARED } from "./listener.js";
+import { close, isServerModule, keepAlive, listen, makeServer, SHARED } from "./listener.js";
 import { drained, endpointStarted, type Limit, limitHit } from "./logging.js";
 import type { DrainOptions, GatewayHost, GatewayOptions, Live, MountedSocket } from "./mount.js";
 import { SocketNews } from "./socket/messages.js";
@@ -33,7 +33,7 @@ import type { ConnectSocket } from "./socket.js";
 import { loadSocket } from "./socket-definition.js";
 import { type SocketKind, type SocketStart, startSocket, type Transport } from "./socket-server.js";
 import type { Rate } from "./token-bucket.js";
-import { interceptRequests } from "./transports/intercept.js";
+import { RequestInterceptor } from "./transports/intercept.js";
 import { LongPollListener, shortestSilence } from "./transports/long-poll.js";
 import type { SessionAnswer, SessionRequest } from "./transports/long-poll-session.js";
 import { shortestTimeout, WebSocketListener } from "./transports/websocket-listener.js";
@@ -56,6 +56,7 @@ class Gateway implements GatewayHost {
   readonly writer = new Writer(this.node);
   readonly live = new Map<number, Live>();
   readonly longPolls: LongPollListener;
+  readonly requests: RequestInterceptor;
   readonly sweepEvery: number;
   draining = false;
   #sweptAt = performance.now();
@@ -80,16 +81,15 @@ class Gateway implements GatewayHost {
     server.on("upgrade", websockets.onUpgrade);
     this.#detach.push(() => server.off("upgrade", websockets.onUpgrade));
     this.longPolls = new LongPollListener(this, mounted);
-    this.#detach.push(
-      interceptRequests(server, (request, response) => {
-        const address = requestAddress(request, options.trustProxy);
-        if (address === undefined) {
-          response.writeHead(400, { connection: "close" }).end("The request needs one valid Host header.");
-          return true;
-        }
-        return this.longPolls.take(request, response, address) || websockets.take(request, response, address);
-      }),
-    );
+    this.requests = new RequestInterceptor(server, (request, response) => {
+      const address = requestAddress(request, options.trustProxy);
+      if (address === undefined) {
+        response.writeHead(400, { connection: "close" }).end("The request needs one valid Host header.");
+        return true;
+      }
+      return this.longPolls.take(request, response, address) || websockets.take(request, response, address);
+    });
+    this.#detach.push(() => this.requests.detach());
     this.#detach.push(
       this.node.onRoadDown(({ index, creation }) => {
         this.writer.dropLanesOf(index, creation);
@@ -194,6 +194,7 @@ class Gateway implements GatewayHost {
    */
   async drain(options: DrainOptions): Promise<number> {
     this.draining = true;
+    void this.requests.drain();
     const begun = performance.now();
     const until = begun + options.shutdownMs;
     const all = [...this.live.values()];
@@ -251,7 +252,7 @@ class Gateway implements GatewayHost {
       // A long-poll client needs the port until it is its turn to go; others can do without at once.
       const finish = this.longPolls.sessions.size === 0 ? close(this.server) : undefined;
       const count = await this.drain(drainer);
-      await (finish ?? close(this.server))(REQUEST_GRACE_MS);
+      await (finish ?? close(this.server))(this.requests.drain(), REQUEST_GRACE_MS);
       return count;
     })();
     return this.#stopped;
@@ -294,6 +295,7 @@ const server: GenServerModule<Gateway, GatewayOptions> = {
     sendAfter(self(), "sweep", gateway.sweepEvery);
     // A shutdown by the supervisor comes to `terminate`, which drains.
     trapExit(true);
+    if (options.listen !== undefined) keepAlive(http, options.listen);
     if (options.listen !== undefined) await listen(http, options.listen, options.shared ? SHARED : undefined);
     return ["ok", gateway];
   },

@@ -159,7 +159,14 @@ export function offeredProtocols(request: IncomingMessage): string[] {
 export function authToken(request: IncomingMessage): string | null | undefined {
   const tokens = allProtocols(request).filter((protocol) => protocol.startsWith(TOKEN_PREFIX));
   if (tokens.length !== 1) return null;
-  const encoded = (tokens[0] as string).slice(TOKEN_PREFIX.length);
-  if (!/^[A-Za-z0-9+/_-]+=*$/.test(encoded)) return undefined;
-  return Buffer.from(encoded, "base64").toString("utf8");
+  return decodeBase64((tokens[0] as string).slice(TOKEN_PREFIX.length));
+}
+
+/** Text in either alphabet of Base64, with its padding or without. Undefined for anything else. */
+function decodeBase64(encoded: string): string | undefined {
+  const [, digits = "", padding = ""] = /^([A-Za-z0-9+/_-]+)(={0,2})$/.exec(encoded) ?? [];
+  const excess = digits.length % 4;
+  if (digits === "" || excess === 1) return undefined;
+  if (padding !== "" && excess + padding.length !== 4) return undefined;
+  return Buffer.from(digits, "base64").toString("utf8");
 }

@@ -16,6 +16,11 @@ export interface ListenOptions {
   readonly host?: string;
   /** Connections that the system keeps until they are accepted. Default 1,024, of which it may take fewer (`somaxconn`). */
   readonly backlog?: number;
+  /**
+   * Milliseconds a connection stays open between two requests: longer than a balancer before it keeps its own, or requests
+   * meet a connection that is just being closed. Default 75,000, unless the server has a `keepAliveTimeout` of its own.
+   */
+  readonly keepAliveMs?: number;
 }
 
 /** As the servers under Phoenix have it: all come back at once when a node goes, and Node's own 511 turn many of them away. */
@@ -105,20 +110,31 @@ export const SHARED = { reusePort: true } as const;
 /** Nobody else does, not even processes of one `node:cluster`. */
 const ALONE = { exclusive: true } as const;
 
-/** Accepts nobody any more. The function returned waits for the requests under way, and cuts off those that take longer. */
-export function close(server: HttpServer): (graceMs: number) => Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+/** Above the minute for which most balancers keep a connection. */
+const KEEP_ALIVE_MS = 75_000;
+const NODES_KEEP_ALIVE_MS = createServer().keepAliveTimeout;
+
+/** How long connections of a server stay open between two requests. */
+export function keepAlive(server: HttpServer, { keepAliveMs }: ListenOptions): void {
+  if (keepAliveMs !== undefined) server.keepAliveTimeout = keepAliveMs;
+  else if (server.keepAliveTimeout === NODES_KEEP_ALIVE_MS) server.keepAliveTimeout = KEEP_ALIVE_MS;
+}
+
+/**
+ * Accepts no more connections. The function returned waits until the requests under way are answered, and no longer than it is
+ * given; then it ends all connections, with which nothing is done any more.
+ */
+export function close(server: HttpServer): (answered: Promise<void>, graceMs: number) => Promise<void> {
+  server.close();
   server.closeIdleConnections();
-  return async (graceMs) => {
+  return async (answered, graceMs) => {
     let late: NodeJS.Timeout | undefined;
     const cutOff = new Promise<void>((resolve) => {
-      late = setTimeout(() => {
-        server.closeAllConnections();
-        resolve();
-      }, graceMs);
+      late = setTimeout(resolve, graceMs);
     });
-    await Promise.race([closed, cutOff]);
+    await Promise.race([answered, cutOff]);
     clearTimeout(late);
+    server.closeAllConnections();
   };
 }
 

@@ -13,6 +13,7 @@ import type { ConnectSocket } from "./socket.js";
 import type { SocketDefinition } from "./socket-definition.js";
 import type { Transport } from "./socket-server.js";
 import type { Rate } from "./token-bucket.js";
+import type { RequestInterceptor } from "./transports/intercept.js";
 import type { SessionAnswer, SessionRequest } from "./transports/long-poll-session.js";
 import type { WebSocketLimits } from "./transports/websocket.js";
 import type { Writer } from "./writer.js";
@@ -178,6 +179,7 @@ export interface GatewayHost {
   readonly writer: Writer;
   readonly live: Map<number, Live>;
   readonly draining: boolean;
+  readonly requests: RequestInterceptor;
   /** Starts the process of a connection. Rejects when it does not start. */
   startSocket(
     mounted: MountedSocket,

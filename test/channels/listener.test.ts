@@ -4,7 +4,8 @@ import { createServer as createNetServer } from "node:net";
 import { Endpoint, type EndpointOptions } from "simurgh/channels";
 import { createNode, type RuntimeNode, Supervisor } from "simurgh/runtime";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { checkSharedPort, listen as listenOn } from "../../src/channels/listener.js";
+import { checkSharedPort, close, listen as listenOn } from "../../src/channels/listener.js";
+import { RawHttp } from "../support/raw-http.js";
 import { RawClient, startServer, type TestServer } from "./support.js";
 
 const module = new URL("./fixture-socket.ts", import.meta.url);
@@ -163,4 +164,36 @@ test("the system is asked to keep 1,024 connections, or as many as one says, unt
     expect(asked.mock.calls[0]?.[0]).toMatchObject({ port: 0, backlog });
     expect(server.listening).toBe(true);
   }
+});
+
+test("a server that closes waits for answers that it owes, and for no idle connection", async () => {
+  let answer!: () => void;
+  const http = createServer((request, response) => {
+    if (request.url === "/wait") answer = () => response.end("late");
+    else response.end("at once");
+  });
+  await listenOn(http, listen, undefined);
+  const { port } = http.address() as AddressInfo;
+  const [waiting, idle, unused] = [
+    await RawHttp.open(port),
+    await RawHttp.open(port),
+    await RawHttp.open(port),
+  ];
+  idle.send("GET / HTTP/1.1", "Host: a", "");
+  await idle.until(/at once/);
+  waiting.send("GET /wait HTTP/1.1", "Host: a", "");
+  await vi.waitFor(() => expect(answer).toBeDefined());
+  let answered!: () => void;
+  const finished = close(http)(
+    new Promise((resolve) => {
+      answered = resolve;
+    }),
+    1_000_000,
+  );
+  await idle.untilClosed();
+  answer();
+  await waiting.until(/late/);
+  answered();
+  await finished;
+  await Promise.all([waiting.untilClosed(), unused.untilClosed()]);
 });

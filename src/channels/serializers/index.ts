@@ -69,12 +69,13 @@ function parseRequirement(text: string): Requirement {
 
 /** Whether a client's `vsn` is a version at all, in full: `"2.0.0"`. */
 export const isVersion = (vsn: unknown): boolean =>
-  typeof vsn === "string" && /^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/.test(vsn);
+  typeof vsn === "string" &&
+  /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/.test(vsn);
 
 /** Whether `version` meets `requirement`: `"~> 2.0.0"`, `"~> 2.0"` or a version itself (Elixir: Version.match?). */
 export function meets(version: string, requirement: string): boolean {
   const wanted = parseRequirement(requirement);
-  const asked = /^(\d+)\.(\d+)\.(\d+)$/.exec(version);
+  const asked = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/.exec(version);
   if (asked === null || Number(asked[1]) !== wanted.major) return false;
   const [minor, patch] = [Number(asked[2]), Number(asked[3])];
   if (!wanted.tilde) return minor === wanted.minor && patch === (wanted.patch ?? 0);

@@ -1,24 +1,100 @@
 /**
- * Takes requests of certain paths from an HTTP server before whoever else listens to it; the others never see them.
+ * RequestInterceptor takes requests of certain paths from an HTTP server before other listeners, which never see them. It
+ * knows which requests are under way, so that a server that stops can end each connection with the answer it owes.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** `take` says whether a request was its own. Returns how to stop. */
-export function interceptRequests(
-  server: HttpServer,
-  take: (request: IncomingMessage, response: ServerResponse) => boolean,
-): () => void {
-  const others = server.listeners("request") as Listener[];
-  const listener: Listener = (request, response) => {
-    if (take(request, response)) return;
-    for (const other of others) other.call(server, request, response);
-  };
-  server.removeAllListeners("request");
-  server.on("request", listener);
-  return () => {
-    server.off("request", listener);
-    for (const other of others) server.on("request", other);
-  };
+export class RequestInterceptor {
+  readonly #server: HttpServer;
+  readonly #others: readonly Listener[];
+  readonly #listener: Listener;
+  readonly #underWay = new Set<ServerResponse>();
+  #draining = false;
+  /** Called when there is no request under way any more. */
+  #onIdle: () => void = () => {};
+
+  /** `take` says whether a request was its own. */
+  constructor(server: HttpServer, take: (request: IncomingMessage, response: ServerResponse) => boolean) {
+    this.#server = server;
+    this.#others = server.listeners("request") as Listener[];
+    this.#listener = (request, response) => {
+      this.#track(response);
+      if (take(request, response)) return;
+      for (const other of this.#others) other.call(server, request, response);
+    };
+    server.removeAllListeners("request");
+    server.on("request", this.#listener);
+  }
+
+  #track(response: ServerResponse): void {
+    this.#underWay.add(response);
+    if (this.#draining) response.setHeader("connection", "close");
+    response.once("close", () => {
+      this.#underWay.delete(response);
+      if (this.#underWay.size === 0) this.#onIdle();
+    });
+  }
+
+  /** From now on an answer is the last one of its connection. Resolves once none is owed any more. */
+  drain(): Promise<void> {
+    this.#draining = true;
+    for (const response of this.#underWay)
+      if (!response.headersSent) response.setHeader("connection", "close");
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+      if (this.#underWay.size === 0) resolve();
+    });
+  }
+
+  /**
+   * Gives a request that Node took for an upgrade back to its server as a plain one, without the offer (RFC 9110, 7.8: a
+   * server may ignore it). What was pipelined before it is answered first.
+   */
+  async withoutUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on("error", destroy);
+    for (;;) {
+      const before = [...this.#underWay].find((response) => response.req.socket === request.socket);
+      if (before === undefined) break;
+      await new Promise((resolve) => before.once("close", resolve));
+    }
+    if (socket.destroyed) return;
+    socket.off("error", destroy);
+    // The server reads the connection as it does a new one.
+    socket.unshift(Buffer.concat([plainHead(request), head]));
+    const { encrypted } = request.socket as { encrypted?: boolean };
+    this.#server.emit(encrypted === true ? "secureConnection" : "connection", socket);
+  }
+
+  detach(): void {
+    this.#server.off("request", this.#listener);
+    for (const other of this.#others) this.#server.on("request", other);
+  }
+}
+
+/** Whether a request asks for a WebSocket, well or badly. Anything else that offers to upgrade is a plain request. */
+export const asksForWebSocket = ({ method, httpVersion, headers }: IncomingMessage): boolean =>
+  method === "GET" && httpVersion !== "1.0" && listed(headers.upgrade).includes("websocket");
+
+const listed = (header = ""): string[] => header.split(",").map((part) => part.trim().toLowerCase());
+
+const OFFER = ["upgrade", "http2-settings"];
+
+/** The head of a request as it was sent, without its offer to upgrade. */
+function plainHead({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const [name = "", value = ""] = rawHeaders.slice(index, index + 2);
+    const key = name.toLowerCase();
+    if (OFFER.includes(key)) continue;
+    const left = key === "connection" ? listed(value).filter((part) => !OFFER.includes(part)) : [value];
+    if (left.length > 0) lines.push(`${name}: ${left.join(", ")}`);
+  }
+  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+}
+
+function destroy(this: Duplex): void {
+  this.destroy();
 }

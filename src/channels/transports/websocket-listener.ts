@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { exit, outside } from "simurgh/runtime";
-import { WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import {
   authToken,
   checkRequestOrigin,
@@ -21,6 +21,7 @@ import { logRequest } from "../logging.js";
 import type { GatewayHost, MountedSocket, WebSocketOptions } from "../mount.js";
 import { type ResolvedTransport, resolveTransport } from "../mount-options.js";
 import { type MountPath, mountPath } from "../mount-path.js";
+import { asksForWebSocket } from "./intercept.js";
 import {
   DEFAULT_WEBSOCKET_LIMITS,
   ServerWebSocket,
@@ -33,6 +34,8 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 /** Together with a sweep and the close at most 30 s, after which whoever has gone is no longer shown. */
 const DEFAULT_PING_MS = 10_000;
 const DEFAULT_PONG_MS = 12_000;
+/** Of the WebSocket protocol (RFC 6455); there is no other. */
+const VERSION = "13";
 
 interface Listening extends Target {
   /** Where its handshakes come to. */
@@ -68,9 +71,6 @@ export class WebSocketListener {
         maxPayload,
         skipUTF8Validation: websocket.validateUtf8 === false,
         WebSocket: ServerWebSocket,
-        // A browser fails the connection unless one of the protocols it offered is chosen (C-072).
-        handleProtocols: (offered) =>
-          protocolsOf(resolved, websocket)?.find((protocol) => offered.has(protocol)) ?? false,
       });
       const kind: WebSocketKind = {
         host,
@@ -116,6 +116,13 @@ export class WebSocketListener {
   readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const { options, node, server } = this.#host;
     const address = requestAddress(request, options.trustProxy);
+    if (!asksForWebSocket(request)) {
+      const ours = address !== undefined && this.#find(address) !== undefined;
+      // Other listeners may know the protocol that is offered.
+      if (ours || server.listenerCount("upgrade") === 1)
+        void this.#host.requests.withoutUpgrade(request, socket, head);
+      return;
+    }
     if (address === undefined) {
       refuse(socket, 400);
       return;
@@ -163,7 +170,7 @@ export class WebSocketListener {
       if (!target.options.refuseByClose || shaken.reason === undefined)
         return refuse(netSocket, shaken.status, shaken.body);
       const why = typeof shaken.reason === "string" ? shaken.reason : (JSON.stringify(shaken.reason) ?? "");
-      target.wss.handleUpgrade(request, netSocket, head, (ws) => ws.close(4403, why.slice(0, 120)));
+      this.#upgrade(target, request, netSocket, head, (ws) => ws.close(4403, why.slice(0, 120)));
       return;
     }
     if (netSocket.destroyed || host.draining) return refuse(netSocket, 503);
@@ -172,13 +179,38 @@ export class WebSocketListener {
     const pid = await host.startSocket(target, shaken.socket, shaken, connection.id, connection);
     let opened = false;
     if (!netSocket.destroyed) {
-      target.wss.handleUpgrade(request, netSocket, head, (ws) => {
+      this.#upgrade(target, request, netSocket, head, (ws) => {
         opened = true;
         outside(() => connection.open(ws as ServerWebSocket, pid));
       });
     }
     // Not a valid handshake (ws has answered it), or the client has gone meanwhile.
     if (!opened) exit(pid, "kill");
+  }
+
+  /** Has ws answer a handshake of which it needs to know no more than what is chosen. */
+  #upgrade(
+    { resolved, options, wss }: Listening,
+    request: IncomingMessage,
+    socket: NetSocket,
+    head: Buffer,
+    done: (ws: WebSocket) => void,
+  ): void {
+    const { headers } = request;
+    // Where ws would take 8 as well.
+    if (headers["sec-websocket-version"] !== VERSION) {
+      const required = { "Sec-WebSocket-Version": VERSION };
+      refuse(socket, 400, `'sec-websocket-version' header must equal '${VERSION}'`, required);
+      return;
+    }
+    const offered = offeredProtocols(request);
+    headers.upgrade = "websocket";
+    // A browser fails the connection unless one of the protocols it offered is chosen (C-072). Others, such as a token in
+    // Base64 with a slash, ws would refuse as malformed.
+    const chosen = protocolsOf(resolved, options)?.find((protocol) => offered.includes(protocol));
+    if (chosen === undefined) delete headers["sec-websocket-protocol"];
+    else headers["sec-websocket-protocol"] = chosen;
+    wss.handleUpgrade(request, socket, head, done);
   }
 
   /** Everything that is looked at before a handshake is answered, in Phoenix's order (C-054). */
@@ -258,11 +290,17 @@ function destroy(this: Duplex): void {
 }
 
 /** Answers a handshake with plain HTTP and ends the connection. Once per connection. */
-function refuse(socket: Duplex, status: number, body = ""): void {
+function refuse(
+  socket: Duplex,
+  status: number,
+  body = "",
+  headers: Readonly<Record<string, string>> = {},
+): void {
   if (socket.destroyed || socket.writableEnded) return;
   const head = [
     `HTTP/1.1 ${status} ${TEXTS[status] ?? ""}`.trimEnd(),
     "connection: close",
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     ...(body === "" ? [] : ["content-type: text/plain; charset=utf-8"]),
     `content-length: ${Buffer.byteLength(body)}`,
   ];
