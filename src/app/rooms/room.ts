@@ -27,6 +27,7 @@ import {
   trapExit,
 } from "simurgh/runtime";
 import * as Y from "yjs";
+import { RepeatedLog } from "../repeated-log.js";
 import type { ChallengeView, Outcome, Repository } from "../storage/repository-client.js";
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
 import type { Role } from "../storage/sharing.js";
@@ -111,6 +112,8 @@ const BAD_COST = 10;
 /** Characters a second that whole texts are told one by one; beyond, only the last of 50 ms. */
 const TOLD = { perSecond: 2 * 1024 * 1024, burst: 16 * 1024 * 1024 };
 
+const damage = new RepeatedLog();
+
 class Live {
   readonly document: SharedDocument;
   readonly saving: Saving;
@@ -189,7 +192,8 @@ class Room {
       document = SharedDocument.load(opened.snapshot.state, opened.updates);
     } catch (error) {
       if (!(error instanceof DamagedDocument)) throw error;
-      console.error(`[phoenixpair] room ${opened.challenge.id} is damaged: ${error.message}`);
+      const text = `[phoenixpair] room ${opened.challenge.id} is damaged: ${error.message}`;
+      damage.trouble(text, text);
       return this.#refuse("damaged");
     }
     const me = self();
@@ -610,7 +614,7 @@ class Room {
       }
     } else if (name === "idle" && this.#members.size === 0) {
       if (live.saving.snapshot()) return "normal";
-      this.#arm("idle", TELL_TEXT_MS);
+      this.#arm("idle", Math.max(TELL_TEXT_MS, live.saving.snapshotWaitMs));
     }
     return undefined;
   }

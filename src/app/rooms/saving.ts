@@ -11,6 +11,7 @@
  * along with what is stored anyway.
  */
 import { cancelTimer, type Ref, self, send, sendAfter, sleep, thisNode } from "simurgh/runtime";
+import { backoffMs } from "../backoff.js";
 import type { Outcome, Repository } from "../storage/repository-client.js";
 import type { Appended, LogTail, Snapshot } from "../storage/room-log.js";
 import type { SharedDocument } from "./document.js";
@@ -50,6 +51,9 @@ const MAX_ROOM_BYTES = 4 * 1024 * 1024;
 const MAX_ALL_BYTES = 64 * 1024 * 1024;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5000;
+/** Of reading what others have written, and of snapshots: nobody waits for those. */
+const READ_RETRY = { firstMs: 1000, mostMs: 15_000 };
+const SNAPSHOT_RETRY = { firstMs: 1000, mostMs: 60_000 };
 /** The projection is that old at the most while somebody writes. */
 const PROJECT_MS = 1000;
 const SNAPSHOT_ROWS = 500;
@@ -98,7 +102,13 @@ export class Saving {
   /** The document has every row of the log up to this one. */
   #seen: number;
   #reading = false;
+  #readFailures = 0;
   #snapshotUnderWay = false;
+  #snapshotFailures = 0;
+  /** Of the snapshot under way. */
+  #snapshotAuthors: readonly number[] = [];
+  /** Not to be tried again before. */
+  #snapshotFrom = 0;
   #snapshotSeq: number;
 
   constructor(
@@ -198,20 +208,27 @@ export class Saving {
   #wasRead(tail: Outcome<LogTail>): void {
     this.#reading = false;
     if (tail[0] === "error") {
-      if (tail[1] === "unavailable") this.lookSoon(LAST_RETRY_MS);
+      this.#readFailures += 1;
+      if (tail[1] === "unavailable") this.lookSoon(backoffMs(this.#readFailures, READ_RETRY));
       else this.#events.lost(tail[1]);
       return;
     }
+    this.#readFailures = 0;
     const { seq } = tail[1];
     if (seq <= this.#seen) return;
     this.#events.behind(tail[1]);
     this.#seen = seq;
   }
 
+  /** Milliseconds until a snapshot may be tried again, after one that failed. */
+  get snapshotWaitMs(): number {
+    return Math.max(0, this.#snapshotFrom - now());
+  }
+
   /** Has the present state kept. True when that is not necessary. */
   snapshot(): boolean {
     if (this.#seen === this.#snapshotSeq) return this.#unsaved.isEmpty;
-    if (this.#snapshotUnderWay) return false;
+    if (this.#snapshotUnderWay || this.snapshotWaitMs > 0) return false;
     this.#snapshotUnderWay = true;
     const seq = this.#seen;
     const me = self();
@@ -225,6 +242,7 @@ export class Saving {
   #present(seq: number): Snapshot {
     const authors = [...this.#authors];
     this.#authors.clear();
+    this.#snapshotAuthors = authors;
     const { text } = this.#document;
     return { id: this.#id, epoch: this.#epoch, seq, state: this.#document.encode(), text, authors };
   }
@@ -233,12 +251,12 @@ export class Saving {
   async finish(): Promise<boolean> {
     const deadline = now() + LAST_STORE_MS;
     for (const name of [...this.#timers.keys()]) this.#disarm(name);
-    while (!this.#unsaved.isEmpty && now() < deadline) {
+    for (let tries = 1; !this.#unsaved.isEmpty && now() < deadline; tries += 1) {
       this.#unsaved.putBack();
       const edits = this.#unsaved.take();
       const outcome = await this.#append(edits, undefined);
       if (outcome[0] === "ok") this.#confirm(outcome[1].first);
-      else await sleep(FIRST_RETRY_MS);
+      else await sleep(Math.ceil(backoffMs(tries, { firstMs: FIRST_RETRY_MS, mostMs: 2000 })));
     }
     if (!this.#unsaved.isEmpty) return false;
     if (this.#seen === this.#snapshotSeq) return true;
@@ -338,9 +356,14 @@ export class Saving {
   #snapshotAnswered(seq: number, ok: boolean): void {
     this.#snapshotUnderWay = false;
     if (!ok) {
-      this.#arm("quiet", LAST_RETRY_MS);
+      for (const author of this.#snapshotAuthors) this.#authors.add(author);
+      this.#snapshotFailures += 1;
+      const ms = backoffMs(this.#snapshotFailures, SNAPSHOT_RETRY);
+      this.#snapshotFrom = now() + ms;
+      this.#arm("quiet", ms);
       return;
     }
+    this.#snapshotFailures = 0;
     this.#snapshotSeq = seq;
     this.#rows = this.#seen - seq;
     this.#rowBytes = 0;

@@ -27,6 +27,7 @@ class FakeRepository {
   readonly snapshots: Snapshot[] = [];
   projection: string | undefined;
   opened = 0;
+  snapshotTries = 0;
   readonly #state = seedState("hello");
 
   readonly client = {
@@ -61,6 +62,7 @@ class FakeRepository {
       return ["ok", { seq: this.rows.length, snapshot: undefined, updates }];
     },
     saveSnapshot: async (snapshot: Snapshot) => {
+      this.snapshotTries += 1;
       if (this.fate !== "ok") return ["error", this.fate];
       this.snapshots.push(snapshot);
       this.projection = snapshot.text;
@@ -787,6 +789,30 @@ describe("a room", () => {
       await here.advance(70_000);
       expect(isAlive(here.room)).toBe(false);
       expect(here.repository.text).toBe("xhello");
+    }),
+  );
+
+  test(
+    "that has been left tries to keep a snapshot less and less often, and still ends",
+    world(async (here) => {
+      const { exit, isAlive } = await import("simurgh/runtime");
+      const ann = await here.enter("Ann");
+      here.update(
+        ann,
+        (await Editor.of(here)).change((text) => text.insert(0, "x")),
+      );
+      await here.settle();
+      exit(ann, "kill");
+      here.repository.fate = "unavailable";
+      await here.advance(10 * 60_000);
+      // 1, 2, 4 … 32 s, then a minute, each a little shorter by chance.
+      expect(here.repository.snapshotTries).toBeGreaterThan(5);
+      expect(here.repository.snapshotTries).toBeLessThan(30);
+      expect(isAlive(here.room)).toBe(true);
+      here.repository.fate = "ok";
+      await here.advance(62_000);
+      expect(isAlive(here.room)).toBe(false);
+      expect(here.repository.snapshots).toMatchObject([{ text: "xhello", authors: [1] }]);
     }),
   );
 
