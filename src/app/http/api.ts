@@ -76,7 +76,9 @@ export function createApi({
     const { node, status, ready: fit, reason, nodes } = await cluster();
     const shown =
       node === undefined ? {} : { cluster: { node, status, nodes: nodes.map(({ name }) => name) } };
-    return context.json({ status: reason ?? "ok", ...shown }, fit ? 200 : 503);
+    const stores = (await options.repository.databaseStatus())[0] === "ok";
+    const trouble = reason ?? (stores ? undefined : "database_unavailable");
+    return context.json({ status: trouble ?? "ok", ...shown }, fit && stores ? 200 : 503);
   });
 
   const api = new Hono();

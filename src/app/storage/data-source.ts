@@ -1,6 +1,9 @@
 /**
  * The DataSource for either database. The schema comes from migrations alone, never from `synchronize`.
  */
+import { createRequire } from "node:module";
+import type * as mysql2 from "mysql2";
+import type { PoolOptions } from "mysql2";
 import { DataSource } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
 import { challengeEntity } from "./challenges.js";
@@ -14,7 +17,8 @@ import { CreateChat1764200000002 } from "./migrations/1764200000002-create-chat.
 import { CreateRoomLog1764300000000 } from "./migrations/1764300000000-create-room-log.js";
 import { StateCharacterSets1764400000000 } from "./migrations/1764400000000-state-character-sets.js";
 import { AddSearchTexts1764400000001 } from "./migrations/1764400000001-add-search-texts.js";
-import { COLLATION, mysqlDriver } from "./mysql-session.js";
+import { MysqlPool } from "./mysql-pool.js";
+import { COLLATION } from "./mysql-session.js";
 import { sessionEntity } from "./sessions.js";
 import { invitationEntity, membershipEntity } from "./sharing.js";
 import { userEntity } from "./users.js";
@@ -42,10 +46,20 @@ interface SqliteHandle {
 /** Milliseconds the database server may take to accept a connection. */
 const CONNECT_TIMEOUT_MS = 3000;
 
-export function createDataSource({ kind, location }: DatabaseConfig): DataSource {
+/** In place of the drivers themselves: for tests that have statements fail. */
+export interface Drivers {
+  readonly sqlite?: unknown;
+  readonly mysql?: Pick<typeof mysql2, "createPool">;
+}
+
+/** Loaded when it is used. */
+const mysqlDriver = (): Pick<typeof mysql2, "createPool"> => createRequire(import.meta.url)("mysql2");
+
+export function createDataSource({ kind, location }: DatabaseConfig, drivers: Drivers = {}): DataSource {
   if (kind === "sqlite") {
     return new DataSource({
       type: "better-sqlite3",
+      driver: drivers.sqlite,
       database: location,
       entities: entities("sqlite"),
       migrations,
@@ -62,8 +76,11 @@ export function createDataSource({ kind, location }: DatabaseConfig): DataSource
   }
   return new DataSource({
     type: "mysql",
+    driver: {
+      createPool: (options: PoolOptions) =>
+        new MysqlPool((drivers.mysql ?? mysqlDriver()).createPool(options)),
+    },
     url: location.replace(/^mariadb:/, "mysql:"),
-    driver: mysqlDriver(),
     charset: COLLATION,
     timezone: "Z",
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -71,6 +88,6 @@ export function createDataSource({ kind, location }: DatabaseConfig): DataSource
     migrations,
     synchronize: false,
     // A connection keeps its session (mysql-session.ts) for as long as it lives.
-    extra: { connectionLimit: 10, enableKeepAlive: true, resetOnRelease: false },
+    extra: { connectionLimit: 10, enableKeepAlive: true, queueLimit: 10_000, resetOnRelease: false },
   });
 }

@@ -2,13 +2,14 @@
  * Group commit: what several ask to have stored within a few milliseconds is stored by one commit, and each is told when
  * that commit is done. A commit waits for the disk, so a hundred rooms that share one wait a hundredth each.
  *
- * One commit at a time; what comes meanwhile is the next group. When a commit fails, all of its group fail; each may ask
- * again, and being out of step then, they do not fail for each other twice.
+ * One commit at a time; what comes meanwhile is the next group, as much of it as one commit may have. When a commit fails, all
+ * of its group fail, and each may ask again. Where one item is the cause (`isOfOne`), each is committed by itself, so
+ * that it fails alone.
  */
 export interface GroupCommitLimits {
   /** Milliseconds that the first of a group waits for others. */
   readonly waitMs: number;
-  /** A group that large is committed without waiting. */
+  /** A group that large is committed without waiting, and none is larger, unless it is of one item. */
   readonly weight: number;
 }
 
@@ -22,6 +23,7 @@ export interface GroupCommitFigures {
 
 interface Waiting<Item, Answer> {
   readonly item: Item;
+  readonly weight: number;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -29,6 +31,7 @@ interface Waiting<Item, Answer> {
 export class GroupCommit<Item, Answer> {
   readonly #commit: (items: readonly Item[]) => Promise<readonly Answer[]>;
   readonly #limits: GroupCommitLimits;
+  readonly #isOfOne: (error: unknown) => boolean;
   #group: Waiting<Item, Answer>[] = [];
   #weight = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -37,9 +40,14 @@ export class GroupCommit<Item, Answer> {
   #failures = 0;
 
   /** `commit` stores a group and gives an answer for each item, in order. */
-  constructor(commit: (items: readonly Item[]) => Promise<readonly Answer[]>, limits: GroupCommitLimits) {
+  constructor(
+    commit: (items: readonly Item[]) => Promise<readonly Answer[]>,
+    limits: GroupCommitLimits,
+    isOfOne: (error: unknown) => boolean = () => false,
+  ) {
     this.#commit = commit;
     this.#limits = limits;
+    this.#isOfOne = isOfOne;
   }
 
   get figures(): GroupCommitFigures {
@@ -48,7 +56,7 @@ export class GroupCommit<Item, Answer> {
 
   add(item: Item, weight: number): Promise<Answer> {
     const answer = new Promise<Answer>((resolve, reject) => {
-      this.#group.push({ item, resolve, reject });
+      this.#group.push({ item, weight, resolve, reject });
     });
     this.#weight += weight;
     if (this.#running === undefined) {
@@ -69,14 +77,24 @@ export class GroupCommit<Item, Answer> {
   #start(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const group = this.#group;
-    this.#group = [];
-    this.#weight = 0;
+    const group = this.#take();
     this.#running = this.#store(group).then(() => {
       this.#running = undefined;
       // It has gathered for as long as the last commit took.
       if (this.#group.length > 0) this.#start();
     });
+  }
+
+  /** The first that waits, and what fits beside it. */
+  #take(): readonly Waiting<Item, Answer>[] {
+    let weight = 0;
+    const fits = this.#group.findIndex((waiting, index) => {
+      weight += waiting.weight;
+      return index > 0 && weight > this.#limits.weight;
+    });
+    const group = this.#group.splice(0, fits === -1 ? this.#group.length : fits);
+    for (const taken of group) this.#weight -= taken.weight;
+    return group;
   }
 
   async #store(group: readonly Waiting<Item, Answer>[]): Promise<void> {
@@ -86,7 +104,8 @@ export class GroupCommit<Item, Answer> {
       group.forEach(({ resolve }, index) => void resolve(answers[index] as Answer));
     } catch (error) {
       this.#failures += 1;
-      for (const { reject } of group) reject(error);
+      if (group.length > 1 && this.#isOfOne(error)) for (const waiting of group) await this.#store([waiting]);
+      else for (const { reject } of group) reject(error);
     }
   }
 }

@@ -2,12 +2,8 @@
  * The session of each connection to MySQL or MariaDB. A server's own settings decide what a quote or a backslash in a statement
  * means, whether a change outside a transaction is kept, in which character set texts travel, what a transaction sees. Nothing
  * here depends on them: every connection sets what the program relies on before its first statement, and one where that fails
- * is closed.
+ * is closed (mysql-pool.ts).
  */
-import { createRequire } from "node:module";
-import type { Socket } from "node:net";
-import type { Pool, PoolConnection, PoolOptions } from "mysql2";
-
 /** The character set and the collation of every text: compared by bytes. */
 export const CHARSET = "utf8mb4";
 export const COLLATION = "utf8mb4_bin";
@@ -37,24 +33,5 @@ export const SESSION_STATEMENTS: readonly string[] = [
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
 ];
 
-function prepare(connection: PoolConnection): void {
-  for (const statement of SESSION_STATEMENTS)
-    connection.query(statement, (error) => {
-      // Fails what waits for this connection, too.
-      if (error !== null) (connection as unknown as { stream: Socket }).stream.destroy(error);
-    });
-}
-
-/** The driver for TypeORM: `mysql2`, with each connection of a pool prepared. Loaded only where a server is used. */
-export function mysqlDriver(): object {
-  const mysql2 = createRequire(import.meta.url)("mysql2") as typeof import("mysql2");
-  return {
-    ...mysql2,
-    createPool(options: PoolOptions): Pool {
-      const pool = mysql2.createPool(options);
-      // Runs before the caller that asked for the connection gets it.
-      pool.on("connection", prepare);
-      return pool;
-    },
-  };
-}
+/** Once the schema is there, in seconds: waiting for a lock ends before the deadline of a statement does. */
+export const LOCK_STATEMENT = "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 2";

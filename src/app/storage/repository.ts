@@ -18,13 +18,15 @@ import {
   type StartResult,
   type ThreadContext,
 } from "simurgh/runtime";
-import { QueryFailedError } from "typeorm";
+import type { DataSource } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
 import { Ordered } from "../ordered.js";
+import { RepeatedLog } from "../repeated-log.js";
 import { challenges } from "./challenges.js";
 import { chat } from "./chat.js";
 import { createDataSource } from "./data-source.js";
 import { type Database, dialectOf, type Outcome } from "./database.js";
+import { isDuplicate } from "./database-error.js";
 import { DEADLINE_MS, REPOSITORY, type Request } from "./repository-client.js";
 import { roomLog } from "./room-log.js";
 import { prepareSchema, startProblem } from "./schema.js";
@@ -44,7 +46,33 @@ const plain = (database: Database) => ({
   ...sharing(database),
   ...chat(database),
 });
-const operations = (database: Database) => ({ ...plain(database), ...roomLog(database) });
+const operations = (database: Database) => ({
+  ...plain(database),
+  ...roomLog(database),
+  /** Whether something could be stored now. */
+  async databaseStatus(): Promise<Outcome<null>> {
+    await database.transactions.probe();
+    return ["ok", null];
+  },
+});
+
+/** Operations without a write: on SQLite they go on while another process has the lock for writing. */
+const READS: ReadonlySet<string> = new Set<keyof Repository>([
+  "challenge",
+  "challengeDetails",
+  "chatMessages",
+  "firstNames",
+  "listChallenges",
+  "openRoom",
+  "role",
+  "roomVersion",
+  "roomVersions",
+  "searchChallenges",
+  "sessionUser",
+  "sharing",
+  "updatesAfter",
+  "userByEmail",
+]);
 
 /** The repository as its callers see it. */
 export type Repository = Readonly<ReturnType<typeof operations>>;
@@ -53,6 +81,17 @@ type Operation = (...args: readonly unknown[]) => Promise<Outcome<unknown>>;
 
 interface State extends Database {
   readonly operations: ReadonlyMap<string, Operation>;
+}
+
+/** The operations by name, each in transactions of its own, or apart from any. */
+export function stateOf(source: DataSource, transactions: Transactions): State {
+  const database = { source, dialect: dialectOf(source), transactions, writes: new Ordered<number>() };
+  const entries = (all: object) => Object.entries(all) as [string, Operation][];
+  const apart = entries(plain(database)).map(([name, operation]): [string, Operation] => [
+    name,
+    (...args) => transactions.apart(READS.has(name) ? "read" : "write", () => operation(...args)),
+  ]);
+  return { ...database, operations: new Map([...entries(operations(database)), ...apart]) };
 }
 
 const server: GenServerModule<State, DatabaseConfig, Request> = {
@@ -67,15 +106,7 @@ const server: GenServerModule<State, DatabaseConfig, Request> = {
       await source.destroy().catch(() => {});
       return ["stop", ["database_unavailable", startProblem(error)]];
     }
-    const transactions = new Transactions(source);
-    const database = { source, dialect: dialectOf(source), transactions, writes: new Ordered<number>() };
-    const entries = (all: object) => Object.entries(all) as [string, Operation][];
-    const apart = entries(plain(database)).map(([name, operation]): [string, Operation] => [
-      name,
-      (...args) => transactions.alone(() => operation(...args)),
-    ]);
-    // Those of the log run transactions of their own, and wait for each other.
-    return ["ok", { ...database, operations: new Map([...entries(roomLog(database)), ...apart]) }];
+    return ["ok", stateOf(source, new Transactions(source))];
   },
 
   handleCall(request, from, state) {
@@ -92,16 +123,19 @@ const server: GenServerModule<State, DatabaseConfig, Request> = {
   formatStatus: ({ state }) => ({ writes: state.writes.size }),
 };
 
+const log = new RepeatedLog();
+
 async function answer([name, ...args]: Request, from: From, state: State): Promise<void> {
   let outcome: Outcome<unknown>;
   try {
     const operation = state.operations.get(name);
     if (operation === undefined) throw new Error(`there is no operation ${name}`);
     outcome = await withDeadline(operation(...args));
+    if (!READS.has(name)) log.over("[phoenixpair] the database works again");
   } catch (error) {
     outcome = isDuplicate(error) ? ["error", "taken"] : ["error", "unavailable"];
     if (outcome[1] === "unavailable")
-      console.error(`[phoenixpair] the database failed: ${(error as Error).message}`);
+      log.trouble(`[phoenixpair] the database failed: ${(error as Error).message}`);
   }
   GenServer.reply(from, outcome);
 }
@@ -113,10 +147,6 @@ function withDeadline<T>(work: Promise<T>): Promise<T> {
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
-
-const isDuplicate = (error: unknown): boolean =>
-  error instanceof QueryFailedError &&
-  ["SQLITE_CONSTRAINT_UNIQUE", "ER_DUP_ENTRY"].includes((error.driverError as { code?: string }).code ?? "");
 
 export const startRepository = (config: DatabaseConfig): Promise<StartResult> =>
   GenServer.startLink(server, config, { name: REPOSITORY });

@@ -9,9 +9,11 @@
  *
  * `challenges.response` is a projection of the log: written along with it, for those who only read.
  */
+import { RepeatedLog } from "../repeated-log.js";
 import { DamagedDocument, SharedDocument, seedState, textHash } from "../rooms/document.js";
 import { type Challenge, type ChallengeView, challengeView } from "./challenges.js";
 import type { Database, Outcome } from "./database.js";
+import { isMistake, StatementTooLarge } from "./database-error.js";
 import { GroupCommit, type GroupCommitFigures } from "./group-commit.js";
 import { superfluous } from "./snapshot-thinning.js";
 import type { Transaction } from "./transactions.js";
@@ -78,8 +80,11 @@ export interface RoomVersionText {
   readonly text: string;
 }
 
-const GROUP = { waitMs: 5, weight: 512 * 1024 };
+/** A commit of that many bytes is done well before its deadline. */
+const GROUP = { waitMs: 5, weight: 4 * 1024 * 1024 };
 const ROWS_PER_INSERT = 256;
+/** Bytes of a row besides those of its edit, with room to spare. */
+const ROW_BYTES = 200;
 /** Of one snapshot: as many as their column holds. */
 const MAX_AUTHORS = 80;
 
@@ -91,6 +96,8 @@ interface RoomRow {
   readonly epoch: string;
   readonly last_seq: number;
 }
+
+type LogRow = readonly [id: number, seq: number, userId: number | null, bytes: Uint8Array, at: number];
 
 interface SnapshotRow {
   readonly upto_seq: number;
@@ -104,18 +111,49 @@ const marks = (rows: number, columns: number): string =>
 /** A plain view of bytes that a driver gave, fit to cross to another thread. */
 const plainBytes = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
 
-export function roomLog({ transactions, dialect }: Database) {
-  const forUpdate = dialect === "mysql" ? " FOR UPDATE" : "";
+/** Rows as many as one statement may have, in order. */
+function* batchesOf(rows: readonly LogRow[], mostBytes: number): Iterable<readonly LogRow[]> {
+  let batch: LogRow[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    const size = row[3].length + ROW_BYTES;
+    if (batch.length === ROWS_PER_INSERT || (batch.length > 0 && bytes + size > mostBytes)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(row);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}
 
+const damage = new RepeatedLog();
+
+export function roomLog({ transactions, dialect }: Database) {
+  // SQLite has one lock for all, which a transaction that writes has already. On MySQL rows are locked in the order of their
+  // key, and no others, whatever else the optimiser would prefer for a long list.
+  const [index, forUpdate] = dialect === "mysql" ? [" FORCE INDEX (PRIMARY)", " FOR UPDATE"] : ["", ""];
+  const insertOnce = dialect === "mysql" ? "INSERT IGNORE" : "INSERT OR IGNORE";
+
+  /** For the first statement of a transaction. The rooms have been opened, so their rows are there. */
   const lockRooms = async (
     transaction: Transaction,
     ids: readonly number[],
   ): Promise<Map<number, RoomRow>> => {
     const rows = await transaction.query<RoomRow>(
-      `SELECT challenge_id, epoch, last_seq FROM rooms WHERE challenge_id IN ${marks(1, ids.length)} ORDER BY challenge_id${forUpdate}`,
+      `SELECT challenge_id, epoch, last_seq FROM rooms${index} WHERE challenge_id IN ${marks(1, ids.length)} ORDER BY challenge_id${forUpdate}`,
       ids,
     );
     return new Map(rows.map((row) => [row.challenge_id, numbers(row)]));
+  };
+
+  const findRoom = async (transaction: Transaction, id: number): Promise<RoomRow | undefined> => {
+    const [row] = await transaction.query<RoomRow>(
+      "SELECT challenge_id, epoch, last_seq FROM rooms WHERE challenge_id = ?",
+      [id],
+    );
+    return row === undefined ? undefined : numbers(row);
   };
 
   /** `bigint` comes as text from some drivers. */
@@ -152,6 +190,7 @@ export function roomLog({ transactions, dialect }: Database) {
   const log = new GroupCommit<Append, Outcome<Appended>>(
     (appends) => transactions.run((transaction) => appendAll(transaction, appends)),
     GROUP,
+    (error) => isMistake(error) || error instanceof StatementTooLarge,
   );
 
   async function appendAll(
@@ -160,7 +199,7 @@ export function roomLog({ transactions, dialect }: Database) {
   ): Promise<readonly Outcome<Appended>[]> {
     const rooms = await lockRooms(transaction, [...new Set(appends.map(({ id }) => id))]);
     const last = new Map<number, number>();
-    const rows: unknown[][] = [];
+    const rows: LogRow[] = [];
     const now = Date.now();
     const answers = appends.map(({ id, epoch, entries }): Outcome<Appended> => {
       const room = rooms.get(id);
@@ -173,13 +212,11 @@ export function roomLog({ transactions, dialect }: Database) {
       last.set(id, first + entries.length - 1);
       return ok({ first });
     });
-    for (let from = 0; from < rows.length; from += ROWS_PER_INSERT) {
-      const some = rows.slice(from, from + ROWS_PER_INSERT);
+    for (const some of batchesOf(rows, transaction.maxValueBytes))
       await transaction.query(
         `INSERT INTO room_updates (challenge_id, seq, user_id, bytes, created_at) VALUES ${marks(some.length, 5)}`,
         some.flat(),
       );
-    }
     for (const [id, seq] of last)
       await transaction.query("UPDATE rooms SET last_seq = ? WHERE challenge_id = ?", [seq, id]);
     for (const [index, { id, text }] of appends.entries())
@@ -210,47 +247,56 @@ export function roomLog({ transactions, dialect }: Database) {
         const updates = after.map(({ bytes }) => plainBytes(bytes));
         return ok({ epoch, seq, snapshot: { seq: from, state: plainBytes(state), hash }, updates });
       }
-      console.error(
-        `[phoenixpair] room ${id}: ${whole ? `the snapshot at ${from} is damaged` : `rows are missing between ${from} and ${seq}`}`,
-      );
+      const text = `[phoenixpair] room ${id}: ${whole ? `the snapshot at ${from} is damaged` : `rows are missing between ${from} and ${seq}`}`;
+      damage.trouble(text, text);
     }
     return failed("damaged");
   }
 
+  /** Undefined: the challenge is there, its document is not. */
+  async function readRoom(transaction: Transaction, id: number): Promise<Outcome<OpenedRoom> | undefined> {
+    const challenge = await transaction.manager.getRepository<Challenge>("Challenge").findOneBy({ id });
+    if (challenge === null) return failed("not_found");
+    const room = await findRoom(transaction, id);
+    if (room === undefined) return undefined;
+    const found = await read(transaction, room);
+    return found[0] === "ok" ? ok({ ...found[1], challenge: challengeView(challenge) }) : found;
+  }
+
+  /** Makes the document of a challenge, unless another is faster. */
+  async function makeRoom(transaction: Transaction, id: number): Promise<void> {
+    const epoch = crypto.randomUUID();
+    await transaction.query(
+      `${insertOnce} INTO rooms (challenge_id, epoch, last_seq) SELECT id, ?, 0 FROM challenges WHERE id = ?`,
+      [epoch, id],
+    );
+    if ((await findRoom(transaction, id))?.epoch !== epoch) return;
+    const challenge = await transaction.manager.getRepository<Challenge>("Challenge").findOneByOrFail({ id });
+    const state = seedState(challenge.response);
+    const { text } = SharedDocument.load(state, []);
+    await insertSnapshot(transaction, id, epoch, 0, state, text, []);
+  }
+
   return {
     /** All of a room. Its document is made when it has none. */
-    openRoom: (id: number): Promise<Outcome<OpenedRoom>> =>
-      transactions.run(async (transaction) => {
-        const challenges = transaction.manager.getRepository<Challenge>("Challenge");
-        const challenge = await challenges.findOneBy({ id });
-        if (challenge === null) return failed("not_found");
-        let room = (await lockRooms(transaction, [id])).get(id);
-        if (room === undefined) {
-          room = { challenge_id: id, epoch: crypto.randomUUID(), last_seq: 0 };
-          await transaction.query(`INSERT INTO rooms (challenge_id, epoch, last_seq) VALUES ${marks(1, 3)}`, [
-            id,
-            room.epoch,
-            room.last_seq,
-          ]);
-          const state = seedState(challenge.response);
-          const { text } = SharedDocument.load(state, []);
-          await insertSnapshot(transaction, id, room.epoch, 0, state, text, []);
-        }
-        const found = await read(transaction, room);
-        return found[0] === "ok" ? ok({ ...found[1], challenge: challengeView(challenge) }) : found;
-      }),
+    async openRoom(id: number): Promise<Outcome<OpenedRoom>> {
+      const opened = await transactions.read((transaction) => readRoom(transaction, id));
+      if (opened !== undefined) return opened;
+      await transactions.run((transaction) => makeRoom(transaction, id));
+      return (await transactions.read((transaction) => readRoom(transaction, id))) ?? failed("not_found");
+    },
 
     /** Adds to the log. Ok means that it is on disk. */
     appendUpdates: (append: Append): Promise<Outcome<Appended>> =>
       log.add(
         append,
-        append.entries.reduce((sum, { bytes }) => sum + bytes.length, 0),
+        append.entries.reduce((sum, { bytes }) => sum + bytes.length, append.text?.length ?? 0),
       ),
 
     /** What came after a row. */
     updatesAfter: (id: number, epoch: string, seq: number): Promise<Outcome<LogTail>> =>
-      transactions.run(async (transaction) => {
-        const room = (await lockRooms(transaction, [id])).get(id);
+      transactions.read(async (transaction) => {
+        const room = await findRoom(transaction, id);
         if (room === undefined) return failed("not_found");
         if (room.epoch !== epoch) return failed("fenced");
         const rows = await transaction.query<{ readonly bytes: Uint8Array }>(
@@ -302,7 +348,7 @@ export function roomLog({ transactions, dialect }: Database) {
 
     /** Former states, the newest first. */
     roomVersions: (id: number): Promise<Outcome<readonly RoomVersion[]>> =>
-      transactions.run(async (transaction) => {
+      transactions.read(async (transaction) => {
         const rows = await transaction.query<{
           readonly upto_seq: number;
           readonly authors: string;
@@ -321,7 +367,7 @@ export function roomLog({ transactions, dialect }: Database) {
       }),
 
     roomVersion: (id: number, seq: number): Promise<Outcome<RoomVersionText>> =>
-      transactions.run(async (transaction) => {
+      transactions.read(async (transaction) => {
         const [row] = await transaction.query<SnapshotRow>(
           "SELECT upto_seq, state, text_hash FROM room_snapshots WHERE challenge_id = ? AND upto_seq = ?",
           [id, seq],
