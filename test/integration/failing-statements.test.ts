@@ -34,7 +34,8 @@ describeWith("MariaDB", "on MariaDB", () => {
     await trial.failEach(way, false);
   });
 
-  test.each(ways)("a statement and all after it: %s", async (_title, way) => {
+  const lasting = ways.filter(([title]) => /deadlock|unknown|before/.test(title));
+  test.each(lasting)("a statement and all after it: each %s", async (_title, way) => {
     await trial.failEach(way, true);
   });
 
