@@ -2,7 +2,7 @@
  * The environment as a typed object, read once. Every fault is one line that names the variable and the remedy.
  */
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { sharesPorts } from "simurgh/channels";
@@ -202,8 +202,16 @@ function readSecret(env: Environment, dataDir: string): string {
     // Fails when the file is there: of two servers that start at once, one makes it and both read it.
     writeFileSync(file, randomBytes(32).toString("base64url"), { flag: "wx", mode: 0o600 });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST")
-      throw new StartupError(`the secret ${file} cannot be written: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "EEXIST") {
+      // Made, but not written.
+      rmSync(file, { force: true });
+      throw new StartupError(
+        code === "ENOSPC"
+          ? `the disk of DATA_DIR ${dataDir} is full; make room there, or set DATA_DIR to a folder elsewhere`
+          : `the secret ${file} cannot be written: ${message}`,
+      );
+    }
   }
   const secret = readFileSync(file, "utf8").trim();
   if (secret.length < MIN_SECRET_LENGTH)

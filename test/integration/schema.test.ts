@@ -1,14 +1,12 @@
 /** The schema on MariaDB, and servers whose settings are not the usual ones. SQLite: test/app/storage/schema.test.ts. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Ordered } from "../../src/app/ordered.js";
 import { challenges } from "../../src/app/storage/challenges.js";
 import { chat } from "../../src/app/storage/chat.js";
 import { createDataSource } from "../../src/app/storage/data-source.js";
-import type { Database, Outcome } from "../../src/app/storage/database.js";
 import { prepareSchema, startProblem } from "../../src/app/storage/schema.js";
-import { Transactions } from "../../src/app/storage/transactions.js";
 import { users } from "../../src/app/storage/users.js";
 import { AppServer, runToEnd } from "../support/app-server.js";
+import { value, withDatabase } from "../support/databases.js";
 import { type MariaDb, startMariaDb } from "../support/mariadb.js";
 import { describeWith } from "../support/requirements.js";
 import { type Contents, CutOff, contents, prepare } from "../support/schema.js";
@@ -17,28 +15,6 @@ const at = (location: string) => ({ kind: "mysql", location }) as const;
 const nameOf = (url: string): string => new URL(url).pathname.slice(1);
 /** What these tests store need not survive the power being cut. */
 const FAST = ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"];
-
-function value<T>(outcome: Outcome<T>): T {
-  if (outcome[0] === "error") throw new Error(outcome[1]);
-  return outcome[1];
-}
-
-/** The operations on a database that is prepared, while `use` runs. */
-async function withDatabase(url: string, use: (database: Database) => Promise<void>): Promise<void> {
-  const source = createDataSource(at(url));
-  await source.initialize();
-  try {
-    await prepareSchema(source);
-    await use({
-      source,
-      dialect: "mysql",
-      transactions: new Transactions(source),
-      writes: new Ordered<number>(),
-    });
-  } finally {
-    await source.destroy();
-  }
-}
 
 /** Why the program does not start on this database. */
 async function problemOf(url: string): Promise<string | undefined> {
@@ -113,7 +89,7 @@ describeWith("MariaDB", "the schema on MariaDB", () => {
   });
 
   test("an e-mail address and a key of a message are compared by their bytes", async () => {
-    await withDatabase(await mariadb.createDatabase(), async (database) => {
+    await withDatabase(at(await mariadb.createDatabase()), async (database) => {
       const accounts = users(database);
       const { id } = value(await accounts.createUser(NEW_USER));
       for (const other of [
@@ -143,7 +119,7 @@ describeWith("MariaDB", "the schema on MariaDB", () => {
     ["character set utf8mb4 collate utf8mb4_unicode_ci"],
   ])("in a database with %s the tables state their own", async (characterSet) => {
     const url = await mariadb.createDatabase({ characterSet });
-    await withDatabase(url, async (database) => {
+    await withDatabase(at(url), async (database) => {
       value(await users(database).createUser(NEW_USER));
       const list = challenges(database);
       const input = { title: "😀 ẞ", prompt: "\\' \" --", language: "go", response: "🦄", ownerId: 1 };
@@ -187,7 +163,7 @@ describeWith("MariaDB", "the schema on MariaDB", () => {
       "update migrations set name = 'CreateSharing1764200000001' where name like 'CreateSharing%'",
       name,
     );
-    await withDatabase(url, async (database) => {
+    await withDatabase(at(url), async (database) => {
       expect(value(await users(database).userByEmail("É@EXAMPLE.com"))).toMatchObject({ first_name: "José" });
     });
     const after = await contents(at(url));
@@ -271,7 +247,7 @@ describeWith("MariaDB", "a MariaDB with unusual settings", () => {
 
     test("stores what it is given, and nothing that stands in a text is carried out", async () => {
       const url = await mariadb.createDatabase({ characterSet: "" });
-      await withDatabase(url, async (database) => {
+      await withDatabase(at(url), async (database) => {
         const { id } = value(await users(database).createUser(NEW_USER));
         const messages = chat(database);
         const texts = [
@@ -288,7 +264,7 @@ describeWith("MariaDB", "a MariaDB with unusual settings", () => {
         expect(Math.abs(Date.parse(last?.at ?? "") - now)).toBeLessThan(600_000);
       });
       // With connections of its own: what was acknowledged is committed.
-      await withDatabase(url, async (database) => {
+      await withDatabase(at(url), async (database) => {
         const account = value(await users(database).userByEmail(EMAIL));
         expect(account).toMatchObject({
           first_name: NEW_USER.firstName,

@@ -32,6 +32,7 @@ import { roomLog } from "./room-log.js";
 import { prepareSchema, startProblem } from "./schema.js";
 import { sessions } from "./sessions.js";
 import { sharing } from "./sharing.js";
+import { checkFiles } from "./sqlite-checks.js";
 import { Transactions } from "./transactions.js";
 import { users } from "./users.js";
 
@@ -100,6 +101,7 @@ const server: GenServerModule<State, DatabaseConfig, Request> = {
   async init(config) {
     const source = createDataSource(config);
     try {
+      if (config.kind === "sqlite") await checkFiles(config.location);
       await source.initialize();
       await prepareSchema(source);
     } catch (error) {

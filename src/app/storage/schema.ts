@@ -15,6 +15,7 @@ import { dialectOf, UnfitDatabase } from "./database.js";
 import { TABLE_OPTIONS } from "./migrations/tables.js";
 import { checkServer, checkTables } from "./mysql-checks.js";
 import { refreshSearchTexts } from "./search.js";
+import { checkContents } from "./sqlite-checks.js";
 
 /** Names under which older programs recorded migrations. */
 export const FORMER_NAMES: Readonly<Record<string, string>> = {
@@ -71,6 +72,7 @@ export async function prepareSchema(
 async function migrate(source: DataSource, runner: QueryRunner, before?: () => Promise<void>): Promise<void> {
   const mysql = dialectOf(source) === "mysql";
   if (mysql) await checkServer(runner);
+  else await checkContents(runner, source.options.database as string);
   await createMigrationsTable(runner, mysql);
   await checkVersion(source, runner);
   // Also fails where nothing may be written.
@@ -82,6 +84,8 @@ async function migrate(source: DataSource, runner: QueryRunner, before?: () => P
   await executor.executePendingMigrations();
   if (mysql) await checkTables(runner);
   await refreshSearchTexts(runner);
+  // Writes at each start, so that a full disk is noticed now.
+  if (!mysql) await runner.query(`pragma user_version = ${source.migrations.length}`);
 }
 
 /** As TypeORM makes it, but for the engine and the character set. */
@@ -142,6 +146,8 @@ async function sqliteLock(runner: QueryRunner): Promise<Lock> {
     async release(done) {
       try {
         await runner.query(done ? "commit" : "rollback");
+        // What was prepared stands in the file itself, and does not depend on its log.
+        if (done) await runner.query("pragma wal_checkpoint(truncate)");
       } finally {
         await runner.query("pragma foreign_keys = on");
       }
@@ -169,7 +175,8 @@ export function startProblem(error: unknown): string {
 
 const READ_ONLY =
   "the database server only reads (read_only is ON); set DATABASE_URL to the one that writes, or SET GLOBAL read_only = OFF";
-const DAMAGED = "the database file in DATA_DIR is damaged; put a backup in its place (docs/deployment.md)";
+const DAMAGED =
+  "the database file in DATA_DIR is damaged; put a backup in place of all its files (docs/deployment.md)";
 
 const REMEDIES: Readonly<Record<string, string>> = {
   ER_OPTION_PREVENTS_STATEMENT: READ_ONLY,

@@ -14,13 +14,12 @@ const ACCENTS = /[\u0300-\u036f]/g;
 export const folded = (text: string): string =>
   text
     .normalize("NFKD")
-    .replace(ACCENTS, "")
-    // By way of capitals, since not all that are one letter there have one small letter: ß and ss, ı and i.
+    // By way of capitals, since what is one letter there may have several small ones: ß and ss, ı and i.
+    .toLowerCase()
     .toUpperCase()
     .toLowerCase()
     // A sigma is written so at the end of a word only, and a search ends anywhere.
     .replaceAll("ς", "σ")
-    // Capitals may bring accents of their own.
     .normalize("NFKD")
     .replace(ACCENTS, "");
 
