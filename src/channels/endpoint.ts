@@ -9,6 +9,7 @@
  *
  * The last two are in threads of their own when there are several gateways; see gateways.ts.
  */
+
 import { randomBytes } from "node:crypto";
 import type { Server as HttpServer } from "node:http";
 import { availableParallelism } from "node:os";
@@ -29,6 +30,7 @@ import {
   type RuntimeNode,
   type StartResult,
   Supervisor,
+  show,
   thisNode,
   threadSpec,
 } from "simurgh/runtime";
@@ -114,15 +116,15 @@ function check(options: EndpointOptions): void {
   const { shards, gateways = 1 } = options;
   if (!Number.isInteger(gateways) || gateways < 1 || gateways > MAX_GATEWAYS)
     throw new BadArg(
-      `badarg: gateways must be a whole number from 1 to ${MAX_GATEWAYS}, got ${String(gateways)}`,
+      `badarg: gateways must be a whole number from 1 to ${MAX_GATEWAYS}, got ${show(gateways)}`,
     );
   if (shards !== undefined && (!Number.isInteger(shards) || shards < 0 || shards > 64)) {
-    throw new BadArg(`badarg: shards must be a whole number from 0 to 64, got ${String(shards)}`);
+    throw new BadArg(`badarg: shards must be a whole number from 0 to 64, got ${show(shards)}`);
   }
   const proxies = Number(options.trustProxy ?? 0);
   if (!Number.isInteger(proxies) || proxies < 0)
     throw new BadArg(
-      `badarg: trustProxy must be true, false or the number of proxies, got ${String(options.trustProxy)}`,
+      `badarg: trustProxy must be true, false or the number of proxies, got ${show(options.trustProxy)}`,
     );
   if (options.checkOrigin !== undefined) checkOriginOption(options.checkOrigin);
   for (const [path, mount] of Object.entries(options.sockets)) {
@@ -165,7 +167,7 @@ function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
   for (const [key, value] of Object.entries(all)) {
     if (!Number.isInteger(value) || value < (key === "batchSize" ? 1 : 0))
       throw new BadArg(
-        `badarg: drainer.${key} must be a whole number of ${key === "batchSize" ? "at least 1" : "ms"}, got ${String(value)}`,
+        `badarg: drainer.${key} must be a whole number of ${key === "batchSize" ? "at least 1" : "ms"}, got ${show(value)}`,
       );
   }
   return all;

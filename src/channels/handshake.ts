@@ -2,7 +2,9 @@
  * Whether a client may connect: the checks that every transport makes, in Phoenix's order (C-054): origin, token, version,
  * `connect`, `id`. The first that fails answers.
  */
+
 import type { IncomingMessage } from "node:http";
+import { show } from "simurgh/runtime";
 import { connectInfo } from "./connect-info.js";
 import { connectParams } from "./connect-params.js";
 import { connected } from "./logging.js";
@@ -90,7 +92,7 @@ export function handshake(
       transport,
       params,
       info,
-      vsn: String(vsn),
+      vsn: show(vsn),
       serializer: serializer.name,
       result: result.type,
       log: resolved.log,
@@ -102,7 +104,7 @@ export function handshake(
     }
     const id = definition.id?.(result.socket) ?? null;
     if (id !== null && typeof id !== "string") {
-      host.notice("warning", `id must return a string or null, it returned ${String(id)}`);
+      host.notice("warning", `id must return a string or null, it returned ${show(id)}`);
       return refused(403);
     }
     const { assigns } = result.socket;

@@ -4,6 +4,7 @@
  *
  * See `simurgh/testing`, which builds its helpers on this.
  */
+
 import { PubSub } from "simurgh/pubsub";
 import {
   type ChildSpec,
@@ -12,6 +13,7 @@ import {
   Supervisor,
   self,
   send,
+  showTerm,
   thisNode,
 } from "simurgh/runtime";
 import type { Channel } from "./channel.js";
@@ -104,7 +106,7 @@ export class ChannelHarness {
       ],
       { strategy: "rest_for_one" },
     );
-    if (started[0] !== "ok") throw new Error(`the test's endpoint did not start: ${JSON.stringify(started)}`);
+    if (started[0] !== "ok") throw new Error(`the test's endpoint did not start: ${showTerm(started)}`);
     return harness;
   }
 
@@ -161,7 +163,7 @@ export class ChannelHarness {
       after: [],
     });
     if (!Array.isArray(started) || started[0] !== "ok")
-      throw new Error(`the channel did not start: ${JSON.stringify(started)}`);
+      throw new Error(`the channel did not start: ${showTerm(started)}`);
     const pid = started[1] as Pid;
     const outcome = await mailbox.news((message) => outcomeOf(message, connection));
     const reply = await mailbox.reply(ref);

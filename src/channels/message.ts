@@ -1,6 +1,7 @@
 /**
  * The values of the Phoenix protocol: what a client sends, what it is answered, what a topic is told.
  */
+import { show } from "simurgh/runtime";
 
 /** A join_ref or ref: normally a string, but any JSON value; echoed as it came (C-008). */
 export type WireRef = string | number | boolean | null | object;
@@ -60,7 +61,7 @@ export function checkPayload(event: string, payload: unknown): void {
   const fine = typeof payload === "object" && payload !== null && !Array.isArray(payload);
   if (!fine)
     throw new TypeError(
-      `the payload of ${event} must be an object or bytes, got ${Array.isArray(payload) ? "an array" : String(payload)}`,
+      `the payload of ${event} must be an object or bytes, got ${Array.isArray(payload) ? "an array" : show(payload)}`,
     );
 }
 

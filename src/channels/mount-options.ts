@@ -2,7 +2,7 @@
  * The options a socket is mounted with, checked and put together: what its definition says, what the mount says over it, and
  * what a transport says over both (C-051). Whatever is wrong is told at the start, with the keys that would be right.
  */
-import { BadArg } from "simurgh/runtime";
+import { BadArg, show } from "simurgh/runtime";
 import { type ConnectInfoEntry, checkConnectInfo } from "./connect-info.js";
 import type { LongPollOptions, Mount, TransportOptions, WebSocketOptions } from "./mount.js";
 import { type CheckOrigin, checkOriginOption } from "./origin.js";
@@ -88,7 +88,7 @@ function checkLevel(level: unknown, what: string): void {
     !["debug", "info", "warning", "error"].includes(level as string)
   )
     throw new BadArg(
-      `badarg: ${what} must be "debug", "info", "warning", "error" or false, got ${String(level)}`,
+      `badarg: ${what} must be "debug", "info", "warning", "error" or false, got ${show(level)}`,
     );
 }
 

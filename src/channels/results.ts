@@ -2,7 +2,9 @@
  * What channel and socket callbacks return: one member of a small union, made by these helpers. Anything else fails with a
  * text that lists the allowed forms.
  */
+
 import type { ExitReason } from "simurgh/runtime";
+import { show } from "simurgh/runtime";
 import type { ChannelSocket } from "./socket.js";
 
 export type JoinedResult<Reply = unknown> = {
@@ -108,6 +110,6 @@ export function badReturn(callback: string, value: unknown, allowed: readonly st
     shown = undefined;
   }
   return new TypeError(
-    `${callback} must return one of ${allowed.join(", ")}; it returned ${shown ?? String(value)}`,
+    `${callback} must return one of ${allowed.join(", ")}; it returned ${shown ?? show(value)}`,
   );
 }

@@ -4,7 +4,7 @@
  */
 
 import { type PublishResult, PubSub } from "simurgh/pubsub";
-import { type Pid, send } from "simurgh/runtime";
+import { type Pid, send, show } from "simurgh/runtime";
 import { fastlane } from "./fastlane.js";
 import { checkPayload, type Frame, type WireRef } from "./message.js";
 import { serializerFor } from "./serializers/index.js";
@@ -175,7 +175,7 @@ export function broadcastFrom(socket: ChannelSocket, event: string, payload: unk
  */
 export function expireAt(socket: ChannelSocket, epochMs: number): void {
   if (typeof epochMs !== "number" || Number.isNaN(epochMs))
-    throw new TypeError(`expireAt() takes a time in ms since the epoch, got ${String(epochMs)}`);
+    throw new TypeError(`expireAt() takes a time in ms since the epoch, got ${show(epochMs)}`);
   send(socket.transportPid, new SocketNews({ type: "expire_at", at: epochMs }));
 }
 

@@ -9,9 +9,10 @@
  * salt separates uses from each other; it is no secret. Data is plain JSON. A signed token can be read by whoever has it:
  * `encrypt` what must not be.
  */
+
 import { createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from "node:crypto";
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
-import { BadArg } from "simurgh/runtime";
+import { BadArg, show } from "simurgh/runtime";
 import { endpointSecret } from "./endpoint-registry.js";
 
 export type TokenContext = string | { readonly endpoint: string };
@@ -89,7 +90,7 @@ type Content = readonly [data: unknown, signedAtMs: number, maxAgeMs: number | n
 
 function contentOf(data: unknown, { signedAt, maxAge = DAY }: SignOptions): string {
   if (typeof maxAge !== "number" || Number.isNaN(maxAge))
-    throw new BadArg(`badarg: maxAge must be a number of seconds, got ${String(maxAge)}`);
+    throw new BadArg(`badarg: maxAge must be a number of seconds, got ${show(maxAge)}`);
   const signedAtMs = signedAt === undefined ? Date.now() : Math.trunc(signedAt * 1000);
   const text = JSON.stringify(data);
   if (text === undefined) throw new BadArg("badarg: the data of a token must be plain JSON");

@@ -14,8 +14,9 @@
  * It is no lock. While nodes cannot hear each other each side has its own oldest member, so what must exist once belongs under a
  * transaction of the database; see docs/adr/0008-names-across-nodes.md.
  */
+
 import { type Dispatcher, type PublishResult, PubSub, registerDispatcher } from "simurgh/pubsub";
-import { type ChildSpec, isPid, self, send } from "simurgh/runtime";
+import { type ChildSpec, isPid, self, send, show, showTerm } from "simurgh/runtime";
 import type { Meta } from "./delta.js";
 import type { ReplicationOptions } from "./options.js";
 import { Tracker } from "./tracker.js";
@@ -74,7 +75,7 @@ interface State {
 const topicOf = (name: string, group: string): string => `simurgh:groups:${name}:${group}`;
 const watchTopicOf = (name: string, group: string): string => `simurgh:watched_groups:${name}:${group}`;
 
-const memberOf = (key: string, meta: Meta): Member => ({ node: String(meta.node), pid: key });
+const memberOf = (key: string, meta: Meta): Member => ({ node: show(meta.node), pid: key });
 
 const module: TrackerModule<State, Omit<State, "view">> = {
   name: "ClusterGroups",
@@ -116,8 +117,7 @@ export function defineClusterGroups({ name }: { readonly name: string }): Cluste
         { node },
         { onTrackerRestart: "retrack" },
       );
-      if (result[0] === "error")
-        throw new Error(`cannot join the group ${group}: ${JSON.stringify(result[1])}`);
+      if (result[0] === "error") throw new Error(`cannot join the group ${group}: ${showTerm(result[1])}`);
       return "ok";
     },
 

@@ -4,7 +4,9 @@
  * The form is plain arrays, so that any adapter can carry it, opened by what both sides must agree on: protocol version,
  * number of slots, hash of topics, name of the tracker. How many threads a node has is said nowhere (P-711).
  */
+
 import { SLOTS } from "simurgh/pubsub";
+import { show } from "simurgh/runtime";
 import type { ReplicaRef } from "./clock.js";
 import { type Change, type Delta, isRow, type Meta } from "./delta.js";
 
@@ -147,7 +149,7 @@ export function decode(tracker: string, wire: unknown): Message {
     throw new MessageError("tracker", `a message of the tracker ${shown(name)}, not of ${tracker}`);
   const from = refOf(ref);
   const rest = fields.slice(6);
-  switch (KINDS[kind as number]) {
+  switch (typeof kind === "number" ? KINDS[kind] : undefined) {
     case "hello":
       return { kind: "hello", ref: from };
     case "taken":
@@ -177,7 +179,7 @@ export function decode(tracker: string, wire: unknown): Message {
         to: refOf(rest[0]),
         id: whole(rest[1]),
         since: whole(rest[2]),
-        full: rest[3] === true,
+        full: flag(rest[3]),
       };
     case "answer": {
       const version = whole(rest[5]);
@@ -206,9 +208,8 @@ export function decode(tracker: string, wire: unknown): Message {
   }
 }
 
-/** For an error's text: whatever it is, it must not throw. */
-const shown = (value: unknown): string =>
-  typeof value === "string" || typeof value === "number" ? String(value).slice(0, 100) : typeof value;
+/** For an error's text, of what may have come from anywhere. */
+const shown = (value: unknown): string => show(value, 100);
 
 const malformed = (what: string): MessageError => new MessageError("malformed", `${what} is malformed`);
 
@@ -219,6 +220,11 @@ function list(value: unknown, what: string): readonly unknown[] {
 
 function text(value: unknown): string {
   if (typeof value !== "string") throw malformed("a text");
+  return value;
+}
+
+function flag(value: unknown): boolean {
+  if (typeof value !== "boolean") throw malformed("a flag");
   return value;
 }
 

@@ -5,7 +5,9 @@
  *
  * An engine of one's own is a module that exports `(args, place) => AdapterFactory`.
  */
+
 import { hostname } from "node:os";
+import { show, showTerm } from "simurgh/runtime";
 import type { AdapterFactory } from "./adapter.js";
 import { type HubConnectOptions, hubLink } from "./adapters/hub-link.js";
 import { ClusterError, type OpenLink } from "./adapters/link.js";
@@ -56,15 +58,13 @@ export function clusterOf(options: ClusterOptions, pubsub: string): Cluster {
   const isModule = typeof adapter === "object" && adapter !== null && adapter.module !== undefined;
   if (!isModule && adapter !== "nats" && adapter !== "redis" && adapter !== "hub")
     throw new ClusterError(
-      `cluster.adapter must be "nats", "redis", "hub" or { module }, got ${JSON.stringify(adapter)}`,
+      `cluster.adapter must be "nats", "redis", "hub" or { module }, got ${showTerm(adapter)}`,
     );
   if (!isModule && adapter !== "hub" && typeof (options as { readonly url?: unknown }).url !== "string")
-    throw new ClusterError(`cluster.url is missing: write ${String(adapter)}://host:port`);
+    throw new ClusterError(`cluster.url is missing: write ${show(adapter)}://host:port`);
   const { prefix = "simurgh" } = options as { readonly prefix?: string };
   if (!/^[A-Za-z0-9_-]+$/.test(prefix))
-    throw new ClusterError(
-      `cluster.prefix must have letters, digits, _ and - only, got ${JSON.stringify(prefix)}`,
-    );
+    throw new ClusterError(`cluster.prefix must have letters, digits, _ and - only, got ${showTerm(prefix)}`);
   return {
     options: isModule ? { ...options, adapter: { ...adapter, module: String(adapter.module) } } : options,
     nodeName,

@@ -1,5 +1,5 @@
 /** From a broadcast to who hears of it: the subscribers of this thread by its dispatcher, and the other nodes by the adapter. */
-import { type Pid, telemetry } from "simurgh/runtime";
+import { type Pid, show, telemetry } from "simurgh/runtime";
 import type { PublishResult } from "./adapter.js";
 import { type Dispatcher, dispatcherNamed } from "./dispatcher.js";
 import { type Dropped, type Instance, notice } from "./instance.js";
@@ -25,7 +25,7 @@ function hand({ name }: Instance, publish: () => PublishResult): PublishResult {
     return publish();
   } catch (error) {
     notice("error", `the adapter of ${name} failed`, { error });
-    return ["error", ["adapter_failed", error instanceof Error ? error.message : String(error)]];
+    return ["error", ["adapter_failed", error instanceof Error ? error.message : show(error)]];
   }
 }
 

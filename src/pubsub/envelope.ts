@@ -6,9 +6,11 @@
  * and its own echo from a namesake's message (P-710). A copy can be late, behind the news that its sender has gone or that a new
  * one speaks in its place; so a receiver knows the numbers of those that are gone for a while longer.
  */
+
 import { randomBytes } from "node:crypto";
 import { Packr } from "msgpackr";
 import type { Clock } from "simurgh/runtime";
+import { show } from "simurgh/runtime";
 import type { AdapterEvent, Position } from "./adapter.js";
 
 export const ENVELOPE_VERSION = 1;
@@ -75,7 +77,7 @@ export class Sender {
       ];
       bytes = packr.pack(fields);
     } catch (error) {
-      return ["error", ["not_encodable", error instanceof Error ? error.message : String(error)]];
+      return ["error", ["not_encodable", error instanceof Error ? error.message : show(error)]];
     }
     if (bytes.length > limit) return ["error", ["too_large", bytes.length, limit]];
     this.#sequences.set(stream, sequence);

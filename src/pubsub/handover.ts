@@ -15,7 +15,7 @@
  * Whoever conducts (`reassign`) is watched: when it ends half-way, or a thread does not answer in time, all go on with the
  * owners they had. Not for frequent use: each time costs a few turns of every thread.
  */
-import { ExitSignal, GenServer, type Pid, sleep, thisNode } from "simurgh/runtime";
+import { ExitSignal, GenServer, type Pid, show, sleep, thisNode } from "simurgh/runtime";
 import type { Position } from "./adapter.js";
 import { slot } from "./slot.js";
 
@@ -133,7 +133,7 @@ export async function reassign({
   } catch (error) {
     // Back to where everything was: who has handed something over takes it back, who has died begins with that anyway.
     await Promise.allSettled(threads.map((thread) => ask(thread, ["commit", move, from, NOTHING])));
-    return ["error", error instanceof ExitSignal ? error.reason : String(error)];
+    return ["error", error instanceof ExitSignal ? error.reason : show(error)];
   }
   onCommit();
   const all = [...exported.values()];

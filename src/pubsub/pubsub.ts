@@ -18,6 +18,7 @@ import {
   type Pid,
   type StartResult,
   self,
+  showTerm,
   thisNode,
 } from "simurgh/runtime";
 import type { AdapterHealth, AdapterStatus, PublishResult } from "./adapter.js";
@@ -47,7 +48,7 @@ export class BroadcastError extends Error {
 }
 
 function orThrow(result: PublishResult): "ok" {
-  if (result !== "ok") throw new BroadcastError(`broadcast failed: ${JSON.stringify(result[1])}`);
+  if (result !== "ok") throw new BroadcastError(`broadcast failed: ${showTerm(result[1])}`);
   return "ok";
 }
 

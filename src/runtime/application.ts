@@ -14,6 +14,7 @@
  *
  * A program runs applications with `runApplications`, which also minds SIGTERM and SIGINT.
  */
+
 import { current, self } from "./context.js";
 import { BadArg } from "./errors.js";
 import { type ExitReason, isNormalClass, reasonOfThrow } from "./exit-reason.js";
@@ -21,6 +22,7 @@ import { GenServer, type GenServerModule, type StartResult } from "./gen-server.
 import type { RuntimeNode } from "./node.js";
 import { exit, link, monitor, receive, trapExit, unlink, whereis } from "./operations.js";
 import { Pid, type Ref } from "./pid.js";
+import { show, showTerm } from "./show.js";
 
 export type ApplicationType = "permanent" | "transient" | "temporary";
 
@@ -200,7 +202,7 @@ function check(spec: ApplicationSpec, type: ApplicationType): void {
     throw new BadArg("badarg: an application is { name: a non-empty string, start: a function, … }");
   if (!["permanent", "transient", "temporary"].includes(type))
     throw new BadArg(
-      `badarg: an application's type is "permanent", "transient" or "temporary", got ${String(type)}`,
+      `badarg: an application's type is "permanent", "transient" or "temporary", got ${show(type)}`,
     );
 }
 
@@ -320,7 +322,7 @@ export async function runApplications(
   });
   if (failed !== undefined) {
     const [name, reason] = failed;
-    throw new Error(`the application ${name} did not start: ${JSON.stringify(reason)}`, { cause: reason });
+    throw new Error(`the application ${name} did not start: ${showTerm(reason)}`, { cause: reason });
   }
   for (const signal of signals) process.on(signal, onSignal);
 }

@@ -2,6 +2,7 @@
  * The errors that runtime functions throw at their caller. An `ExitSignal` is not a mistake but OTP's exit class:
  * it ends the process that does not catch it.
  */
+import { show } from "./show.js";
 
 /**
  * An exit in flight. Thrown by `exit(reason)` and by a failed `call`; caught, it is cancelled; uncaught, the process
@@ -48,7 +49,7 @@ function describe(reason: unknown): string {
   if (Array.isArray(reason))
     return reason.length > 0 ? `[${describe(reason[0])}${reason.length > 1 ? ", …" : ""}]` : "[]";
   if (typeof reason === "object" && reason !== null) return Object.prototype.toString.call(reason);
-  return String(reason);
+  return show(reason);
 }
 
 /** The runtime's own code failed (R-092). Ends the thread; `cause` is what it threw. */
@@ -56,6 +57,6 @@ export class RuntimeBug extends Error {
   override readonly name = "RuntimeBug";
 
   constructor(cause: unknown) {
-    super(`the runtime failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    super(`the runtime failed: ${cause instanceof Error ? cause.message : show(cause)}`, { cause });
   }
 }

@@ -4,8 +4,10 @@
  * "Normal-class" reasons (`normal`, `shutdown`, `["shutdown", term]`) are planned ends: nothing is logged and a
  * transient child is not restarted. Everything else is a crash.
  */
+
 import { isDeepStrictEqual } from "node:util";
 import { ExitSignal } from "./errors.js";
+import { show } from "./show.js";
 
 /**
  * `"normal"`, `"shutdown"`, `["shutdown", term]`, `"killed"` (died of an untrappable kill), `"noproc"`,
@@ -24,7 +26,7 @@ export function isNormalClass(reason: ExitReason): boolean {
 /** The exit reason that an uncaught throw turns into (R-030, R-031). */
 export function reasonOfThrow(thrown: unknown): ExitReason {
   if (thrown instanceof ExitSignal) return thrown.reason;
-  if (thrown instanceof Error) return [thrown, thrown.stack ?? String(thrown)];
+  if (thrown instanceof Error) return [thrown, thrown.stack ?? show(thrown)];
   return [["nocatch", thrown], new Error("thrown here").stack ?? ""];
 }
 

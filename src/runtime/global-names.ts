@@ -5,12 +5,14 @@
  * The main thread decides who gets a name; every thread keeps a copy of the table, so that looking a name up asks
  * nobody. A name is given back when its process or that process's thread ends.
  */
+
 import { context, current } from "./context.js";
 import { BadArg, ExitSignal } from "./errors.js";
 import type { RuntimeNode } from "./node.js";
 import { Pid, Ref } from "./pid.js";
 import { Process } from "./process.js";
 import { type From, type Question, Request } from "./request.js";
+import { show } from "./show.js";
 import { termKey } from "./term-key.js";
 
 /** The registered name of the process that keeps the table on each thread. */
@@ -143,7 +145,7 @@ export const Global = {
   send<T>(term: unknown, message: T): T {
     const { node } = current("Global.send()");
     const pid = globalNames(node).get(term);
-    if (pid === undefined) throw new BadArg(`badarg: no process has the global name ${String(term)}`);
+    if (pid === undefined) throw new BadArg(`badarg: no process has the global name ${show(term)}`);
     Process.deliver(node, pid, message);
     return message;
   },

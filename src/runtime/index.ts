@@ -102,6 +102,7 @@ export type { AnswerTo, Call, OpenDest, PidOf, RequestOf, ServerRef } from "./pr
 export { Registry, type RegistryOptions } from "./registry.js";
 export * from "./reports.js";
 export type { RunQueue, SchedulerOptions } from "./scheduler.js";
+export { show, showTerm } from "./show.js";
 export { SmallMap } from "./small-map.js";
 export {
   type ChildCount,

@@ -4,6 +4,7 @@
  * Nothing here is global: a thread may hold several nodes, as the simulator does. Code inside a process finds its
  * node through the process; code outside uses the methods here.
  */
+
 import { abridge } from "./abridge.js";
 import { type Clock, systemClock } from "./clock.js";
 import { context, currentIfAny } from "./context.js";
@@ -16,6 +17,7 @@ import { Process } from "./process.js";
 import { ReportLimiter } from "./report-limiter.js";
 import { type LogLevel, logToStderr, type Report, reportLevel } from "./reports.js";
 import { type RunQueue, Scheduler, type SchedulerOptions } from "./scheduler.js";
+import { show } from "./show.js";
 import { DEAD, type Target, type Watcher } from "./signal.js";
 import { type Timer, TimerQueue } from "./timers.js";
 
@@ -233,7 +235,7 @@ export class RuntimeNode implements AliasHome {
 
   register(name: string, process: Process): void {
     if (typeof name !== "string" || name === "" || name === "undefined")
-      throw new BadArg(`badarg: ${String(name)} cannot be a process name`);
+      throw new BadArg(`badarg: ${show(name)} cannot be a process name`);
     const holder = this.#names.get(name);
     if (holder !== undefined) throw new BadArg(`badarg: the name ${name} is taken by ${holder.pid}`);
     if (process.name !== undefined)

@@ -4,6 +4,7 @@
  * All of them find the running process through the async context, so they work after an await too, and all of them
  * throw `ProcessExited` for code that outlived its process.
  */
+
 import { endAliasOf, openAlias } from "./alias.js";
 import { context, current, currentIfAny } from "./context.js";
 import { BadArg, ExitSignal, NotAProcess } from "./errors.js";
@@ -13,6 +14,7 @@ import { isolate } from "./isolation.js";
 import type { Road, RuntimeNode } from "./node.js";
 import { isPid, isRef, Pid, pidParts, Ref } from "./pid.js";
 import { type MaxQueue, type Monitor, Process } from "./process.js";
+import { show } from "./show.js";
 import { DEAD, type Target } from "./signal.js";
 import { SmallMap } from "./small-map.js";
 import { attach, checkTransfer, detach, lift } from "./threads/transfer.js";
@@ -455,7 +457,7 @@ export function checkDelay(ms: unknown, what: string): void {
   if (ms === Number.POSITIVE_INFINITY) return;
   if (typeof ms !== "number" || !Number.isInteger(ms) || ms < 0) {
     throw new BadArg(
-      `badarg: ${what} must be a non-negative integer of milliseconds or Infinity, got ${String(ms)}`,
+      `badarg: ${what} must be a non-negative integer of milliseconds or Infinity, got ${show(ms)}`,
     );
   }
 }

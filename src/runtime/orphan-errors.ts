@@ -7,8 +7,10 @@
  * Node's two events are process-wide. While any runtime node of the thread lives, listeners that were installed
  * earlier are kept aside and called only for errors no process owns.
  */
+
 import { context } from "./context.js";
 import type { RuntimeNode } from "./node.js";
+import { show } from "./show.js";
 
 type Listener = (...args: unknown[]) => void;
 const EVENTS = ["unhandledRejection", "uncaughtException"] as const;
@@ -65,7 +67,7 @@ function handle(event: EventName, error: unknown, rest: unknown[]): void {
   const owner = context.getStore();
   if (owner !== undefined && nodes.has(owner.node)) {
     if (owner.alive) {
-      const stack = error instanceof Error ? (error.stack ?? String(error)) : "";
+      const stack = error instanceof Error ? (error.stack ?? show(error)) : "";
       owner.terminate([
         [event === "unhandledRejection" ? "unhandled_rejection" : "uncaught_exception", error],
         stack,

@@ -5,6 +5,7 @@
  *     await PartitionSupervisor.startLink({ name: "counters", childSpec: counterSpec, partitions: 4 });
  *     GenServer.call(PartitionSupervisor.via("counters", userId), "next");
  */
+
 import { availableParallelism } from "node:os";
 import type { ChildSpec } from "./child-spec.js";
 import { current } from "./context.js";
@@ -14,6 +15,7 @@ import { fnv1a } from "./hash.js";
 import type { RuntimeNode } from "./node.js";
 import { onExit, type ViaModule, type ViaName } from "./operations.js";
 import { Pid } from "./pid.js";
+import { show, showTerm } from "./show.js";
 import { type Strategy, Supervisor } from "./supervisor.js";
 import { termKey } from "./term-key.js";
 
@@ -60,7 +62,7 @@ const router: ViaModule = {
   },
   send(term, message) {
     const pid = router.whereisName(term);
-    if (pid === undefined) throw new BadArg(`badarg: no partition for ${JSON.stringify(term)}`);
+    if (pid === undefined) throw new BadArg(`badarg: no partition for ${showTerm(term)}`);
     Pid.target(pid).message(pid, message);
   },
 };
@@ -76,7 +78,7 @@ async function startLink(options: PartitionSupervisorOptions): Promise<StartResu
   if (typeof childSpec !== "object" || childSpec === null)
     throw new BadArg("badarg: a PartitionSupervisor needs a childSpec");
   if (!Number.isInteger(partitions) || partitions < 1)
-    throw new BadArg(`badarg: partitions must be a whole number above 0, got ${String(partitions)}`);
+    throw new BadArg(`badarg: partitions must be a whole number above 0, got ${show(partitions)}`);
   const { node } = current("PartitionSupervisor.startLink()");
   const pids: (Pid | undefined)[] = new Array(partitions).fill(undefined);
   const [start, args] = childSpec.start;
@@ -140,7 +142,7 @@ export const PartitionSupervisor = {
     const table = running(name);
     if (!Number.isInteger(partitions) || partitions < 0 || partitions > table.all) {
       throw new BadArg(
-        `badarg: partitions must be a whole number from 0 to ${table.all}, got ${String(partitions)}`,
+        `badarg: partitions must be a whole number from 0 to ${table.all}, got ${show(partitions)}`,
       );
     }
     const before = table.active;

@@ -17,6 +17,7 @@ import type { RuntimeNode } from "./node.js";
 import { Pid } from "./pid.js";
 import { Process } from "./process.js";
 import { type Entry, RegistryTable } from "./registry-table.js";
+import { show } from "./show.js";
 import { Task } from "./task.js";
 import { termKey } from "./term-key.js";
 
@@ -42,7 +43,7 @@ function tableOf(registry: string, operation: string): RegistryTable {
   return table;
 }
 
-const unknown = (registry: unknown): BadArg => new BadArg(`badarg: unknown registry: ${String(registry)}`);
+const unknown = (registry: unknown): BadArg => new BadArg(`badarg: unknown registry: ${show(registry)}`);
 
 const keeper: GenServerModule<RegistryTable, RegistryOptions> = {
   name: "Registry",
@@ -69,12 +70,12 @@ const keeper: GenServerModule<RegistryTable, RegistryOptions> = {
 function checkOptions(options: RegistryOptions): void {
   const { keys, name, partitions = 1, listeners = [], meta = [] } = options ?? {};
   if (keys !== "unique" && keys !== "duplicate")
-    throw new BadArg(`badarg: the registry option keys must be "unique" or "duplicate", got ${String(keys)}`);
+    throw new BadArg(`badarg: the registry option keys must be "unique" or "duplicate", got ${show(keys)}`);
   if (typeof name !== "string" || name === "")
-    throw new BadArg(`badarg: the registry option name must be a non-empty string, got ${String(name)}`);
+    throw new BadArg(`badarg: the registry option name must be a non-empty string, got ${show(name)}`);
   if (!Number.isInteger(partitions) || partitions < 1)
     throw new BadArg(
-      `badarg: the registry option partitions must be a positive integer, got ${String(partitions)}`,
+      `badarg: the registry option partitions must be a positive integer, got ${show(partitions)}`,
     );
   if (!Array.isArray(listeners) || listeners.some((listener) => typeof listener !== "string"))
     throw new BadArg("badarg: the registry option listeners must be a list of registered names");
@@ -296,7 +297,7 @@ export const Registry = {
   send(term: unknown, message: unknown): unknown {
     const pid = Registry.whereisName(term);
     if (pid === undefined)
-      throw new BadArg(`badarg: no process is registered under ${String(viaParts(term)[1])}`);
+      throw new BadArg(`badarg: no process is registered under ${show(viaParts(term)[1])}`);
     Process.deliver(current("Registry.send()").node, pid, message);
     return message;
   },

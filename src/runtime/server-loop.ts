@@ -1,10 +1,12 @@
 /** The running side of a GenServer: takes messages one at a time, and turns what callbacks return into what happens next. */
+
 import { type ExitReason, isNormalClass, reasonOfThrow } from "./exit-reason.js";
 import type { Extra, GenServerModule } from "./gen-server-module.js";
 import { type Pid, Ref } from "./pid.js";
 import type { Behaviour, Process } from "./process.js";
 import type { From } from "./request.js";
 import { CallMessage, CastMessage, SystemMessage } from "./server-messages.js";
+import { show, showTerm } from "./show.js";
 import { Debug, handleSystem, type SystemTarget } from "./sys.js";
 import type { Timer } from "./timers.js";
 
@@ -251,7 +253,7 @@ export class Server implements SystemTarget, Behaviour {
     try {
       return this.module.formatStatus({ state: this.state, reason, message: this.lastMessage });
     } catch (error) {
-      return `formatStatus failed: ${String(error)}`;
+      return `formatStatus failed: ${show(error)}`;
     }
   }
 }
@@ -268,15 +270,7 @@ export const isExtra = (value: unknown): value is Extra =>
   (Array.isArray(value) && value.length === 2 && value[0] === "continue");
 
 function missing(module: GenServerModule, callback: string, request: unknown): Error {
-  return new Error(`${module.name ?? "this GenServer"} has no ${callback} to take ${preview(request)}`);
-}
-
-function preview(value: unknown): string {
-  try {
-    return JSON.stringify(value)?.slice(0, 200) ?? String(value);
-  } catch {
-    return String(value);
-  }
+  return new Error(`${module.name ?? "this GenServer"} has no ${callback} to take ${showTerm(request, 200)}`);
 }
 
 export function answer(from: From, value: unknown): void {

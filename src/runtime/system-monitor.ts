@@ -5,11 +5,13 @@
  * The watcher gets `["monitor", pid | undefined, what, info]` for each finding. Samples are taken every `everyMs`; a
  * mailbox is told of once when it passes the bound, and again when it has been shorter meanwhile.
  */
+
 import { current } from "./context.js";
 import { BadArg } from "./errors.js";
 import type { RuntimeNode } from "./node.js";
 import type { Pid } from "./pid.js";
 import { Process } from "./process.js";
+import { show } from "./show.js";
 import { dropped } from "./signal.js";
 import type { Timer } from "./timers.js";
 
@@ -63,7 +65,7 @@ export function systemMonitor(options: SystemMonitorOptions): () => void {
   for (const key of ["longTurn", "longQueue", "lag", "backlog", "everyMs"] as const) {
     const value = options[key];
     if (value !== undefined && !(Number.isFinite(value) && value > 0))
-      throw new BadArg(`badarg: systemMonitor(): ${key} must be a positive number, got ${String(value)}`);
+      throw new BadArg(`badarg: systemMonitor(): ${key} must be a positive number, got ${show(value)}`);
   }
   const { node } = watcher;
   const { longTurn, longQueue, lag, backlog, orphanErrors, everyMs = 1000 } = options;

@@ -6,11 +6,13 @@
  * It is lazy: inputs are taken as results are. A consumer that stops early takes the running tasks down with it and finds
  * nothing of them in its mailbox.
  */
+
 import { availableParallelism } from "node:os";
 import { current } from "./context.js";
 import { BadArg, ExitSignal } from "./errors.js";
 import type { ExitReason } from "./exit-reason.js";
 import { checkDelay } from "./operations.js";
+import { show } from "./show.js";
 import { Task, type TaskResult, taskInternals } from "./task.js";
 
 export interface AsyncStreamOptions {
@@ -47,7 +49,7 @@ export async function* asyncStream<In, Out>(
     zipInputOnExit = false,
   } = options;
   if (!Number.isInteger(maxConcurrency) || maxConcurrency < 1)
-    throw new BadArg(`badarg: maxConcurrency must be a whole number above 0, got ${String(maxConcurrency)}`);
+    throw new BadArg(`badarg: maxConcurrency must be a whole number above 0, got ${show(maxConcurrency)}`);
   checkDelay(timeout, "the timeout");
   const { clock } = current("asyncStream()").node;
   const source = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();

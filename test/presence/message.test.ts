@@ -63,6 +63,17 @@ const codeOf = (run: () => unknown): string => {
   }
 };
 
+/** What cannot be made a text, a number or a key of an object by what it says of itself. */
+const UNPRINTABLE = [
+  { toString: 0 },
+  { toString: 0, valueOf: 0 },
+  { toString: null, toJSON: 1 },
+  [{ toString: 0 }],
+  [[{ valueOf: 0, toString: 0 }]],
+  Object.create(null) as object,
+  2n ** 70n,
+];
+
 describe("messages between replicas", () => {
   test("P-515 what is read is what was written; fields of later versions are ignored", () => {
     fc.assert(
@@ -88,12 +99,30 @@ describe("messages between replicas", () => {
         }
         at.length = Math.min(at.length, path[0] as number);
         try {
-          decode("presence", wire);
+          // Where the damage hit nothing that is read, what was read is still a message.
+          expect(encode("presence", decode("presence", wire)).slice(0, 4)).toEqual(wire.slice(0, 4));
         } catch (error) {
           expect(error).toBeInstanceOf(MessageError);
         }
       }),
       { numRuns: 2000 },
+    );
+    fc.assert(
+      fc.property(message, fc.nat(), (said, cut) => {
+        const wire = overTheWire(encode("presence", said)) as unknown[];
+        expect(codeOf(() => decode("presence", wire.slice(0, cut % wire.length)))).not.toBe("none");
+      }),
+      { numRuns: 1000 },
+    );
+    fc.assert(
+      fc.property(message, fc.nat(), fc.constantFrom(...UNPRINTABLE), (said, at, hostile) => {
+        const wire = overTheWire(encode("presence", said)) as unknown[];
+        wire[at % wire.length] = hostile;
+        expect(["none", "malformed", "protocol", "slots", "tracker"]).toContain(
+          codeOf(() => decode("presence", wire)),
+        );
+      }),
+      { numRuns: 1000 },
     );
     fc.assert(
       fc.property(fc.anything(), (anything) => {

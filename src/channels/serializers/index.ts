@@ -3,6 +3,7 @@
  *
  * A socket's own serializers are registered by its module, so every thread that runs its channels knows them.
  */
+import { show } from "simurgh/runtime";
 import type { Serializer } from "./serializer.js";
 import { supabaseJson } from "./supabase-json.js";
 import { v1Json } from "./v1-json.js";
@@ -32,7 +33,7 @@ export function registerSerializer(serializer: Serializer): void {
     "encodeControl",
   ] as const) {
     if (typeof serializer?.[operation] !== "function")
-      throw new TypeError(`a serializer needs ${operation}(); ${String(serializer?.name)} has none`);
+      throw new TypeError(`a serializer needs ${operation}(); ${show(serializer?.name)} has none`);
   }
   known.set(serializer.name, serializer);
 }

@@ -7,6 +7,7 @@
  *
  * Both stand for the event `broadcast` with `{type: "broadcast", event, payload}`, which is what channels see and send.
  */
+import { show } from "simurgh/runtime";
 import type { ScannedFrame } from "../frame-scanner.js";
 import { type Broadcast, bytesOf, type Frame } from "../message.js";
 import type { Serializer } from "./serializer.js";
@@ -60,7 +61,7 @@ function userBroadcast(
 ): Frame {
   const texts = [
     topic,
-    String(content.event ?? ""),
+    show(content.event ?? ""),
     content.meta === undefined ? "" : JSON.stringify(content.meta),
   ];
   const fields = texts.map((text, index) => {

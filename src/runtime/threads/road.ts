@@ -10,6 +10,7 @@
  * Flow control: the far end acknowledges what it has handled. A process that sends while too much is outstanding is
  * held back after its current turn until the road is clear again (R-463); exit, link and monitor signals always pass.
  */
+
 import type { MessagePort } from "node:worker_threads";
 import { context, currentIfAny } from "../context.js";
 import { ExitSignal } from "../errors.js";
@@ -17,6 +18,7 @@ import type { ExitReason } from "../exit-reason.js";
 import type { Road, RoadStats, RuntimeNode } from "../node.js";
 import { Pid, type Ref } from "../pid.js";
 import type { Process } from "../process.js";
+import { show } from "../show.js";
 import { DEAD, type Watcher } from "../signal.js";
 import { unpackAll } from "./codec.js";
 import { type Encoding, type Outbox, openOutbox } from "./outbox.js";
@@ -514,7 +516,7 @@ function reasonToWire(reason: ExitReason): unknown {
     return toWire(reason);
   } catch {
     return Array.isArray(reason) && reason[0] instanceof Error
-      ? [toWire(reason[0]), String(reason[1])]
-      : String(reason);
+      ? [toWire(reason[0]), show(reason[1])]
+      : show(reason);
   }
 }

@@ -3,6 +3,7 @@
  * application names. This module is the one long task of a one-thread Piscina pool; when it returns or throws, the
  * thread is done and its `ThreadServer` in the main thread knows why.
  */
+
 import { abridge } from "../abridge.js";
 import type { ChildSpec } from "../child-spec.js";
 import { self } from "../context.js";
@@ -15,6 +16,7 @@ import { exit, receive, register, trapExit } from "../operations.js";
 import { Pid, Ref } from "../pid.js";
 import { infoOf, topOf } from "../process-info.js";
 import type { LogLevel, Report } from "../reports.js";
+import { show, showTerm } from "../show.js";
 import { Supervisor } from "../supervisor.js";
 import { treesOf } from "../tree.js";
 import { watchHeap } from "./heap-guard.js";
@@ -122,7 +124,7 @@ async function root(boot: ThreadBoot, main: ThreadRoad): Promise<void> {
 
 function startFailure(reason: ExitReason, what = "the thread's tree did not start"): Error {
   const inner = findError(reason);
-  return new Error(`${what}: ${inner?.message ?? JSON.stringify(reason)}`, { cause: inner });
+  return new Error(`${what}: ${inner?.message ?? showTerm(reason)}`, { cause: inner });
 }
 
 function findError(reason: unknown): Error | undefined {
@@ -198,7 +200,7 @@ function describable(report: Report): unknown {
         try {
           return [key, toWire(value)];
         } catch {
-          return [key, String(value)];
+          return [key, show(value)];
         }
       }),
     );

@@ -10,6 +10,7 @@
 
 import { messageClassOf } from "../message-class.js";
 import { CallMessage, CastMessage, SystemMessage } from "../server-messages.js";
+import { show } from "../show.js";
 import { From, isIdentity } from "./wire-identities.js";
 
 /** A value that cannot be sent to another thread. */
@@ -77,7 +78,7 @@ export function toWire(value: unknown, path = "message", depth = 0): unknown {
   if (value instanceof Map) {
     const entries = [...value].map(([key, item]) => [
       toWire(key, `${path} key`, depth + 1),
-      toWire(item, `${path}.get(${String(key)})`, depth + 1),
+      toWire(item, `${path}.get(${show(key)})`, depth + 1),
     ]);
     return new Boxed("map", entries);
   }
