@@ -10,6 +10,7 @@ import { type Dispatcher, registerDispatcher, type Subscription } from "simurgh/
 import { type Pid, send, thisNode } from "simurgh/runtime";
 import { type Broadcast, bytesOf, EncodedPayload, type Frame, isBroadcast } from "./message.js";
 import { serializerFor } from "./serializers/index.js";
+import { stringifyStrict } from "./strict-json.js";
 import { joinLane, leaveLane, sendLane } from "./writer-messages.js";
 
 /** What a channel's subscription says about its client. */
@@ -150,7 +151,7 @@ function jsonOf(payload: unknown): string | undefined {
   if (typeof payload !== "object" || payload === null || bytesOf(payload) !== undefined) return undefined;
   for (const value of Object.values(payload)) if (bytesOf(value) !== undefined) return undefined;
   try {
-    return JSON.stringify(payload);
+    return stringifyStrict(payload);
   } catch {
     return undefined;
   }

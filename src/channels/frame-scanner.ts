@@ -6,6 +6,7 @@
  * decoded.
  */
 import type { WireRef } from "./message.js";
+import { checked, keepsItsDigits, parseStrict } from "./strict-json.js";
 
 export type RawPayload = string | Uint8Array | object;
 
@@ -122,11 +123,12 @@ function scanAny(text: string): ScannedFrame | undefined {
   }
   let head: unknown;
   try {
-    head = JSON.parse(`${text.slice(start, index - 1)}]`);
+    head = parseStrict(`${text.slice(start, index - 1)}]`);
   } catch {
     return undefined;
   }
   const [joinRef, ref, topic, event] = head as [WireRef, WireRef, unknown, unknown];
+  if (!keepsItsDigits([joinRef, ref, topic])) return undefined;
   return scanned(joinRef, ref, topic, event, text.slice(index));
 }
 
@@ -135,11 +137,13 @@ function scanWhole(text: string): ScannedFrame | undefined {
   let frame: unknown[];
   try {
     frame = JSON.parse(text);
+    checked(frame.slice(0, 5), text);
   } catch {
     return undefined;
   }
   if (frame.length < 5) return undefined;
   const [joinRef, ref, topic, event, payload] = frame as [WireRef, WireRef, unknown, unknown, unknown];
+  if (!keepsItsDigits([joinRef, ref, topic])) return undefined;
   return scanned(joinRef, ref, topic, event, `${JSON.stringify(payload)}]`);
 }
 
@@ -175,16 +179,16 @@ export function decodePayload(payload: RawPayload): unknown {
   if (payload.charCodeAt(payload.length - 1) === CLOSE) {
     try {
       // Mostly the frame ends with its payload. A slice is parsed where it is; a text put together is copied first.
-      return JSON.parse(payload.slice(0, -1));
+      return parseStrict(payload.slice(0, -1));
     } catch {
       // There is more after the payload, or it is none.
     }
   }
   try {
     const rest = JSON.parse(`[${payload}`) as unknown[];
-    if (rest.length > 0) return rest[0];
+    if (rest.length > 0) return checked(rest[0], payload);
   } catch {
-    // Falls through: the same answer for text that is no JSON and for a frame with no payload.
+    // Falls through: the same answer for text that is no JSON, or not strict, and for a frame with no payload.
   }
   throw new InvalidFrame("the payload is not valid JSON");
 }

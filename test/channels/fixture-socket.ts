@@ -77,6 +77,12 @@ export const room = defineChannel("room:*", {
       while (performance.now() < end);
       return reply("ok", socket);
     },
+    half(_payload, socket) {
+      const halves = { "key \ud800": "half \udfff of \\udfff", whole: "\ud83d\ude00" };
+      push(socket, "half", halves);
+      broadcast(socket, "half", halves);
+      return reply("ok", halves, socket);
+    },
     send_to_self(payload, socket) {
       for (const message of payload.messages) send(socket.channelPid, message);
       return noreply(assign(socket, "got", 0));

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodePayload, InvalidFrame, scanText } from "../../src/channels/frame-scanner.js";
+import { checked, keepsItsDigits } from "../../src/channels/strict-json.js";
 
 const ref = fc.oneof(fc.string({ unit: "binary" }), fc.integer(), fc.constant(null), fc.boolean());
 const name = fc.string({ unit: "binary" });
@@ -31,7 +32,7 @@ test("C-007 elements after the fifth are ignored", () => {
   expect(decodePayload(scanned?.payload as string)).toEqual({ a: 1 });
 });
 
-test("C-007 C-036 a text is a frame exactly when it is an array of five or more", () => {
+test("C-007 C-036 a text is a frame when it is an array of five or more that can be passed on", () => {
   const asClientsWrite = fc.tuple(
     fc.constantFrom("1", null),
     fc.constantFrom("22", null),
@@ -63,7 +64,9 @@ test("C-007 C-036 a text is a frame exactly when it is an array of five or more"
   const valid = (text: string): boolean => {
     try {
       const frame = JSON.parse(text);
-      return Array.isArray(frame) && frame.length >= 5;
+      if (!Array.isArray(frame) || frame.length < 5) return false;
+      checked(frame.slice(0, 5), text);
+      return keepsItsDigits(frame.slice(0, 3));
     } catch {
       return false;
     }

@@ -10,6 +10,7 @@
 import { show } from "simurgh/runtime";
 import type { ScannedFrame } from "../frame-scanner.js";
 import { type Broadcast, bytesOf, type Frame } from "../message.js";
+import { parseStrict, stringifyStrict } from "../strict-json.js";
 import type { Serializer } from "./serializer.js";
 import { v2Json } from "./v2-json.js";
 
@@ -38,8 +39,8 @@ function scanUserBroadcast(bytes: Uint8Array): ScannedFrame | undefined {
     const payload = {
       type: "broadcast",
       event,
-      payload: encoding === JSON_TEXT ? (JSON.parse(decoder.decode(rest)) as unknown) : rest,
-      ...(metadata === "" ? {} : { meta: JSON.parse(metadata) as unknown }),
+      payload: encoding === JSON_TEXT ? parseStrict(decoder.decode(rest)) : rest,
+      ...(metadata === "" ? {} : { meta: parseStrict(metadata) }),
     };
     if (encoding !== RAW && encoding !== JSON_TEXT) return undefined;
     return { joinRef: joinRef === "" ? null : joinRef, ref, topic, event: "broadcast", payload };
@@ -62,7 +63,7 @@ function userBroadcast(
   const texts = [
     topic,
     show(content.event ?? ""),
-    content.meta === undefined ? "" : JSON.stringify(content.meta),
+    content.meta === undefined ? "" : stringifyStrict(content.meta),
   ];
   const fields = texts.map((text, index) => {
     const field = encoder.encode(text);

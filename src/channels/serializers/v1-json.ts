@@ -5,13 +5,14 @@
 
 import { type ScannedFrame, scanned } from "../frame-scanner.js";
 import { bytesOf, checkedResponse, EncodedPayload, type Frame, type WireRef } from "../message.js";
+import { keepsItsDigits, parseStrict, stringifyStrict, wellFormed } from "../strict-json.js";
 import type { Serializer } from "./serializer.js";
 
 const encode = (topic: string, event: string, payload: unknown, ref: WireRef): Frame => {
   if (bytesOf(payload) !== undefined) {
     throw new TypeError(`the payload of ${event} is binary, which protocol 1.0.0 cannot carry`);
   }
-  return JSON.stringify({ topic, event, payload: payload === undefined ? {} : payload, ref });
+  return stringifyStrict({ topic, event, payload: payload === undefined ? {} : payload, ref });
 };
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -24,7 +25,7 @@ export const v1Json: Serializer = {
   scan(data): ScannedFrame | undefined {
     let value: unknown;
     try {
-      value = JSON.parse(typeof data === "string" ? data : decoder.decode(data));
+      value = parseStrict(typeof data === "string" ? data : decoder.decode(data));
     } catch {
       return undefined;
     }
@@ -32,6 +33,7 @@ export const v1Json: Serializer = {
     const { topic, event, ref, join_ref: joinRef = null, payload } = value as Record<string, unknown>;
     if (topic === undefined || event === undefined || ref === undefined || payload === undefined)
       return undefined;
+    if (!keepsItsDigits([joinRef, ref, topic])) return undefined;
     return scanned(joinRef as WireRef, ref as WireRef, topic, event, `${JSON.stringify(payload)}]`);
   },
 
@@ -43,7 +45,7 @@ export const v1Json: Serializer = {
   },
   encodeBroadcast: ({ topic, event, payload }) =>
     payload instanceof EncodedPayload
-      ? `${JSON.stringify({ topic, event }).slice(0, -1)},"payload":${payload.json},"ref":null}`
+      ? wellFormed(`${JSON.stringify({ topic, event }).slice(0, -1)},"payload":${payload.json},"ref":null}`)
       : encode(topic, event, payload, null),
   encodeControl: (joinRef, topic, event, payload) => encode(topic, event, payload, joinRef),
 };

@@ -12,6 +12,7 @@ import {
   type Frame,
   type WireRef,
 } from "../message.js";
+import { stringifyStrict, wellFormed } from "../strict-json.js";
 import type { Serializer } from "./serializer.js";
 
 const PUSH = 0;
@@ -53,7 +54,7 @@ function binary(
 
 /** A binary frame has only texts for refs. */
 const refText = (ref: WireRef): string =>
-  ref === null ? "" : typeof ref === "object" ? JSON.stringify(ref) : String(ref);
+  ref === null ? "" : typeof ref === "object" ? stringifyStrict(ref) : String(ref);
 
 /** As JSON. Most fields are short texts in which nothing is to be escaped: looking at them is cheaper than asking. */
 const quoted = (value: WireRef): string =>
@@ -87,8 +88,8 @@ export const v2Json: Serializer = {
       );
     checkPayload(event, payload);
     const shared = sharedJson(payload);
-    if (shared === undefined) return JSON.stringify([joinRef, null, topic, event, payload]);
-    return `${JSON.stringify([joinRef, null, topic, event]).slice(0, -1)},${shared}]`;
+    if (shared === undefined) return stringifyStrict([joinRef, null, topic, event, payload]);
+    return wellFormed(`${JSON.stringify([joinRef, null, topic, event]).slice(0, -1)},${shared}]`);
   },
 
   encodeReply(joinRef, ref, topic, status, response): Frame {
@@ -108,7 +109,9 @@ export const v2Json: Serializer = {
     // Undefined where its own toJSON says so: JSON leaves it out.
     const json = JSON.stringify(checkedResponse(status, response)) as string | undefined;
     const body = json === undefined ? "" : `,"response":${json}`;
-    return `[${quoted(joinRef)},${quoted(ref)},${quoted(topic)},"phx_reply",{"status":${quoted(status)}${body}}]`;
+    return wellFormed(
+      `[${quoted(joinRef)},${quoted(ref)},${quoted(topic)},"phx_reply",{"status":${quoted(status)}${body}}]`,
+    );
   },
 
   encodeBroadcast({ topic, event, payload }: Broadcast): Frame {
@@ -123,11 +126,11 @@ export const v2Json: Serializer = {
         bytes,
       );
     if (payload instanceof EncodedPayload)
-      return `${JSON.stringify([null, null, topic, event]).slice(0, -1)},${payload.json}]`;
+      return wellFormed(`${JSON.stringify([null, null, topic, event]).slice(0, -1)},${payload.json}]`);
     checkPayload(event, payload);
-    return JSON.stringify([null, null, topic, event, payload]);
+    return stringifyStrict([null, null, topic, event, payload]);
   },
 
   encodeControl: (joinRef, topic, event, payload): Frame =>
-    JSON.stringify([joinRef, joinRef, topic, event, payload]),
+    stringifyStrict([joinRef, joinRef, topic, event, payload]),
 };
