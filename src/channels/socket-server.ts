@@ -9,6 +9,7 @@
 
 import { PubSub } from "simurgh/pubsub";
 import {
+  backoff,
   cancelTimer,
   demonitor,
   ExitSignal,
@@ -131,6 +132,8 @@ class SocketState {
   heldBack: From[] | undefined;
   /** By node index. */
   readonly shards = new SmallMap<number, AskedShard>();
+  /** How often its id could not be subscribed to in a row. */
+  listenTries = 0;
   /** What the log has been told of this connection; each once. */
   told: Set<"rate" | "topics" | "invalid frame"> | undefined;
   /** The timer of its end, when it has one. */
@@ -212,8 +215,9 @@ const server: GenServerModule<SocketState, SocketStart> = {
   }),
 };
 
-/** How often a thread that is to come back is looked for. */
+/** How soon a thread that is to come back is looked for again; each connection does so. */
 const AGAIN_MS = 100;
+const LONGEST_AGAIN_MS = 5000;
 
 /** What a client is told whose right to be here has ended. */
 const EXPIRED = 4401;
@@ -266,12 +270,18 @@ function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
  * Whoever disconnects this client by its id must find it (C-138). While the thread of its id is being restarted, it is tried again
  * later: that is no reason to refuse a connection.
  */
-function listenFor(id: string, { kind }: SocketState): "ok" | Promise<unknown> {
+function listenFor(id: string, state: SocketState): "ok" | Promise<unknown> {
+  const { kind } = state;
   const subscribed = PubSub.subscribe(kind.pubsub, id);
   if (subscribed === "ok") return subscribed;
-  return subscribed.catch((error: unknown) => {
+  const worked = (): void => {
+    state.listenTries = 0;
+  };
+  return subscribed.then(worked, (error: unknown) => {
     if (!(error instanceof ExitSignal)) throw error;
-    sendAfter(self(), new SocketNews({ type: "thread_gone", node: kind.shardOf(id) }), AGAIN_MS);
+    const wait = Math.ceil(backoff(state.listenTries, AGAIN_MS, LONGEST_AGAIN_MS));
+    state.listenTries += 1;
+    sendAfter(self(), new SocketNews({ type: "thread_gone", node: kind.shardOf(id) }), wait);
   });
 }
 

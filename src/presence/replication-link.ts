@@ -7,6 +7,7 @@
  */
 import { type Dispatcher, PubSub, registerDispatcher } from "simurgh/pubsub";
 import {
+  backoff,
   demonitor,
   ExitSignal,
   monitor,
@@ -29,6 +30,7 @@ export const replication: Dispatcher<undefined> = {
 registerDispatcher(replication);
 
 const RETRY_MS = 100;
+const LONGEST_RETRY_MS = 2000;
 
 /** From now on `to`, the calling process, gets what is broadcast on the topic, whichever thread it lives in. */
 export function follow(pubsub: string, topic: string, to: Pid): void {
@@ -39,11 +41,13 @@ export function follow(pubsub: string, topic: string, to: Pid): void {
   }
   spawnLink(async function followTopic() {
     PubSub.watchOwners(pubsub);
-    for (;;) {
+    for (let tries = 0; ; tries += 1) {
       const ref = monitor({ name: pubsub, node: PubSub.ownerOf(pubsub, topic) });
-      if (await subscribe(pubsub, topic)) await forward(pubsub, topic, to, ref);
-      else demonitor(ref, { flush: true });
-      await sleep(RETRY_MS);
+      if (await subscribe(pubsub, topic)) {
+        await forward(pubsub, topic, to, ref);
+        tries = 0;
+      } else demonitor(ref, { flush: true });
+      await sleep(Math.ceil(backoff(tries, RETRY_MS, LONGEST_RETRY_MS)));
     }
   });
 }

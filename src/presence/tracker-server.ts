@@ -13,6 +13,7 @@ import { randomBytes } from "node:crypto";
 import { inspect, isDeepStrictEqual } from "node:util";
 import { PubSub } from "simurgh/pubsub";
 import {
+  backoff,
   cancelTimer,
   demonitor,
   type ExitReason,
@@ -148,6 +149,8 @@ interface Tracker {
   readonly abroad: Abroad;
   readonly hosts: Map<number, Ref>;
   takesIn: boolean;
+  /** How often it has asked in vain. */
+  takesInTries: number;
   /** Who owned which slot when it last looked. */
   owners: readonly number[] | undefined;
   readonly refused: Record<MessageError["code"], number>;
@@ -197,6 +200,7 @@ const WAKE = Symbol("wake");
 const TAKE_IN = Symbol("take in");
 /** How often those whose tracker's thread is gone ask the next one to track them. */
 const TAKE_IN_MS = 100;
+const LONGEST_TAKE_IN_MS = 2000;
 const HAND_OVER = Symbol("hand over");
 const HANDED_OVER = Symbol("handed over");
 /** Channels whose topic has moved end by themselves, and their entries with them; what is left after that time moves. */
@@ -356,6 +360,7 @@ function make(module: TrackerModule, options: TrackerOptions, settings: Settings
     abroad: abroadOf(name),
     hosts: new Map(),
     takesIn: false,
+    takesInTries: 0,
     owners: PubSub.owners(pubsub),
     refused: { malformed: 0, protocol: 0, slots: 0, tracker: 0 },
     mismatchReportedAt: Number.NEGATIVE_INFINITY,
@@ -654,9 +659,12 @@ function takeIn(tracker: Tracker): void {
     }
     abroad.settle(entry);
   }
+  if (abroad.homeless.length === 0) tracker.takesInTries = 0;
   if (abroad.homeless.length === 0 || tracker.takesIn) return;
   tracker.takesIn = true;
-  sendAfter(self(), [TAKE_IN], TAKE_IN_MS);
+  const wait = backoff(tracker.takesInTries, TAKE_IN_MS, LONGEST_TAKE_IN_MS);
+  sendAfter(self(), [TAKE_IN], Math.ceil(wait));
+  tracker.takesInTries += 1;
 }
 
 // ------------------------------------------------------------------ topics that move to other threads

@@ -12,6 +12,7 @@ export {
   type RunOptions,
   runApplications,
 } from "./application.js";
+export { backoff } from "./backoff.js";
 export {
   type AutoShutdown,
   type ChildSpec,

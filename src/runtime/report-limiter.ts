@@ -1,12 +1,29 @@
 /**
  * Keeps a storm of reports from becoming a storm of log lines: so many of a kind per second go through, the rest are
  * counted, and the count is told once the second is over (R-403).
+ *
+ * A warning or error notice that comes again and again in the same words is let through a few times, then once in a wait that
+ * grows from a second to a minute, with the number of those left out as `repeated` in its metadata.
  */
 import type { Clock } from "./clock.js";
 import { type LogLevel, type Report, reportLevel } from "./reports.js";
 
 /** Milliseconds of one window. */
 const WINDOW_MS = 1000;
+
+/** Notices in the same words that are let through before any is left out. */
+const FIRST = 5;
+const LONGEST_WAIT_MS = 60_000;
+/** Texts that are remembered. */
+const MAX_TEXTS = 1000;
+
+interface Repeated {
+  passed: number;
+  leftOut: number;
+  waitMs: number;
+  /** When the last one was let through. */
+  at: number;
+}
 
 interface Window {
   readonly of: Report["kind"];
@@ -21,6 +38,7 @@ export class ReportLimiter {
   readonly #sink: (report: Report) => void;
   /** By kind and level: a flood of what is merely informative must not hide a warning. */
   readonly #windows = new Map<string, Window>();
+  readonly #texts = new Map<string, Repeated>();
   #cancel: (() => void) | undefined;
   suppressed = 0;
 
@@ -49,9 +67,44 @@ export class ReportLimiter {
         this.suppressed += 1;
         return;
       }
-      window.passed += 1;
     }
-    this.#sink(report);
+    const told = this.#again(report);
+    if (told === undefined) {
+      this.suppressed += 1;
+      return;
+    }
+    if (window !== undefined) window.passed += 1;
+    this.#sink(told);
+  }
+
+  /** What is let through of a notice that may be the same as ones before; undefined for nothing. */
+  #again(report: Report): Report | undefined {
+    if (this.#perSecond === Number.POSITIVE_INFINITY || report.kind !== "notice") return report;
+    if (report.level !== "warning" && report.level !== "error") return report;
+    const now = this.#clock.now();
+    const key = `${report.level} ${report.text}`;
+    const known = this.#texts.get(key);
+    const silent = known === undefined || now - known.at > 2 * Math.max(known.waitMs, LONGEST_WAIT_MS / 2);
+    if (silent) {
+      this.#texts.delete(key);
+      this.#texts.set(key, { passed: 1, leftOut: 0, waitMs: WINDOW_MS, at: now });
+      if (this.#texts.size > MAX_TEXTS) this.#texts.delete(this.#texts.keys().next().value as string);
+      return report;
+    }
+    if (known.passed < FIRST) {
+      known.passed += 1;
+      known.at = now;
+      return report;
+    }
+    if (now - known.at < known.waitMs) {
+      known.leftOut += 1;
+      return undefined;
+    }
+    const { leftOut } = known;
+    known.leftOut = 0;
+    known.at = now;
+    known.waitMs = Math.min(LONGEST_WAIT_MS, 2 * known.waitMs);
+    return leftOut === 0 ? report : { ...report, metadata: { ...report.metadata, repeated: leftOut } };
   }
 
   #windowOf(report: Report): Window | undefined {

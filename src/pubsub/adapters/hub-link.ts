@@ -4,7 +4,7 @@
  *     PubSub.childSpec({ name: "pubsub", adapter: hubAdapter({ path, nodeName: "worker 1" }) });
  */
 import { connect, type Socket } from "node:net";
-import { outside } from "simurgh/runtime";
+import { backoff, outside } from "simurgh/runtime";
 import type { AdapterFactory } from "../adapter.js";
 import { HubFrames, hubFrame, Kind } from "./hub-frames.js";
 import { ClusterError, type Link, type LinkEvents, limitFor, type OpenLink } from "./link.js";
@@ -21,7 +21,8 @@ export interface HubAdapterOptions extends NetworkedOptions, HubConnectOptions {
 export const hubAdapter = (options: HubAdapterOptions): AdapterFactory =>
   networkedAdapter("hub", hubLink(options), options);
 
-const REDIAL_MS = 200;
+const REDIAL_MS = 100;
+const LONGEST_REDIAL_MS = 2000;
 /** The longest that closing waits for the engine to take what was published before. */
 const CLOSE_MS = 2000;
 
@@ -60,6 +61,8 @@ class HubLink implements Link {
   #up = false;
   #closed = false;
   #redial: NodeJS.Timeout | undefined;
+  /** Attempts to connect since it was up. */
+  #tries = 0;
 
   constructor(path: string, prefix: string, events: LinkEvents) {
     this.#path = path;
@@ -95,7 +98,8 @@ class HubLink implements Link {
         this.#up = false;
         this.#events.down(why);
       }
-      this.#redial = setTimeout(() => this.#dial(), REDIAL_MS * (0.75 + Math.random() / 2));
+      this.#redial = setTimeout(() => this.#dial(), backoff(this.#tries, REDIAL_MS, LONGEST_REDIAL_MS));
+      this.#tries += 1;
     });
     socket.on("connect", () => {
       this.relisten();
@@ -103,6 +107,7 @@ class HubLink implements Link {
         () => {
           if (this.#closed) return;
           this.#up = true;
+          this.#tries = 0;
           this.#events.up();
           first(undefined);
         },

@@ -11,6 +11,7 @@
 import { isIP } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { ConnectionOptions, NatsConnection, Subscription, TlsOptions } from "@nats-io/transport-node";
+import { backoff } from "simurgh/runtime";
 import type { AdapterFactory } from "../adapter.js";
 import {
   ClusterError,
@@ -48,7 +49,8 @@ export const natsAdapter = (options: NatsAdapterOptions): AdapterFactory =>
 
 const CONNECT_MS = 5000;
 /** Between two attempts to connect for the first time, or anew after NATS's client has given up. */
-const REDIAL_MS = 500;
+const REDIAL_MS = 250;
+const LONGEST_REDIAL_MS = 5000;
 const PROBE_MS = 2000;
 /** The longest that closing waits for the engine to take what was published before. */
 const CLOSE_MS = 2000;
@@ -193,12 +195,15 @@ class NatsLink implements Link {
   }
 
   /** Tries again until it works. An operator is told once of each reason. */
-  #again(error: Error, told = ""): void {
+  #again(error: Error, told = "", tries = 0): void {
     if (this.#closed) return;
     if (error.message !== told) this.#events.trouble(error.message);
-    this.#redial = setTimeout(() => {
-      this.#dial().catch((next: Error) => this.#again(next, error.message));
-    }, REDIAL_MS);
+    this.#redial = setTimeout(
+      () => {
+        this.#dial().catch((next: Error) => this.#again(next, error.message, tries + 1));
+      },
+      backoff(tries, REDIAL_MS, LONGEST_REDIAL_MS),
+    );
     this.#redial.unref();
   }
 
