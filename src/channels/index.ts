@@ -26,6 +26,7 @@ export type { DrainOptions, LongPollOptions, Mount, TransportOptions, WebSocketO
 export type { LogLevel } from "./mount-options.js";
 export { type CheckOrigin, originAllowed, type ParsedOrigin } from "./origin.js";
 export { filterParams, type ParamFilter } from "./param-filter.js";
+export { RateLimiter } from "./rate-limiter.js";
 export { type RequestOrigin, requestOrigin } from "./request-origin.js";
 export {
   type InfoResult,

@@ -37,3 +37,17 @@ test("a flood is refused once the queue is full, and those in the queue are serv
   expect(refused).toHaveLength(8);
   expect(results.filter((result) => result.status === "fulfilled")).toHaveLength(102);
 });
+
+test("a flood from one network is refused beyond its share, and holds up no other", async () => {
+  const cheap = "$scrypt$ln=10,r=8,p=1$AA$AA";
+  const order: string[] = [];
+  const flood = Array.from({ length: 110 }, () =>
+    verifyPassword("x", cheap, "2001:db8::/64").then(() => order.push("flood")),
+  );
+  const other = verifyPassword("x", cheap, "192.0.2.1").then(() => order.push("other"));
+  const results = await Promise.allSettled(flood);
+  await other;
+  expect(results.filter(({ status }) => status === "fulfilled")).toHaveLength(52);
+  // Two were running already, and one is before it in turn.
+  expect(order.indexOf("other")).toBeLessThan(6);
+});

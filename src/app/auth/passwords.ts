@@ -2,9 +2,10 @@
  * Password hashes: scrypt with OWASP's parameters, run in libuv's thread pool, off every event loop.
  *
  * Each run needs 32 MiB, so only a few run at once and the queue for them is bounded: a flood of log-ins is refused rather
- * than let to eat the memory.
+ * than let to eat the memory. Networks take turns in it, so that a flood from one delays the others by one run each.
  */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto";
+import { FairQueue } from "./fair-queue.js";
 
 /** N=2^15, r=8, p=3: one of the settings OWASP lists; 32 MiB and about 160 ms a run. */
 const LOG_N = 15;
@@ -13,31 +14,19 @@ const PARALLEL = 3;
 const KEY_LENGTH = 32;
 const MAX_RUNNING = 2;
 const MAX_WAITING = 100;
+const MAX_WAITING_PER_NETWORK = 50;
 
 /** Too many passwords are being checked; the client should try again in a moment. */
 export class Overloaded extends Error {
   override readonly name = "Overloaded";
 }
 
-let running = 0;
-const waiting: (() => void)[] = [];
-
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  if (running >= MAX_RUNNING) {
-    if (waiting.length >= MAX_WAITING) throw new Overloaded("too many passwords are being checked");
-    await new Promise<void>((resolve) => waiting.push(resolve));
-  } else {
-    running += 1;
-  }
-  try {
-    return await work();
-  } finally {
-    const next = waiting.shift();
-    // The place is handed on, not given back and fought for.
-    if (next === undefined) running -= 1;
-    else next();
-  }
-}
+const queue = new FairQueue({
+  concurrency: MAX_RUNNING,
+  maxWaiting: MAX_WAITING,
+  maxWaitingPerKey: MAX_WAITING_PER_NETWORK,
+  refusal: () => new Overloaded("too many passwords are being checked"),
+});
 
 function derive(password: string, salt: Buffer, logN: number, r: number, p: number): Promise<Buffer> {
   const N = 2 ** logN;
@@ -52,10 +41,13 @@ function derive(password: string, salt: Buffer, logN: number, r: number, p: numb
 
 const base64 = (bytes: Buffer): string => bytes.toString("base64").replace(/=+$/, "");
 
-/** A hash with its parameters, `$scrypt$ln=15,r=8,p=3$salt$key`. Throws `Overloaded`. */
-export async function hashPassword(password: string): Promise<string> {
+/**
+ * A hash with its parameters, `$scrypt$ln=15,r=8,p=3$salt$key`, for a client of this network; undefined where networks tell
+ * no clients apart. Throws `Overloaded`.
+ */
+export async function hashPassword(password: string, network?: string): Promise<string> {
   const salt = randomBytes(16);
-  const key = await inTurn(() => derive(password, salt, LOG_N, BLOCK, PARALLEL));
+  const key = await queue.run(network, () => derive(password, salt, LOG_N, BLOCK, PARALLEL));
   return `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(salt)}$${base64(key)}`;
 }
 
@@ -67,12 +59,16 @@ export const isOutdated = (hash: string): boolean =>
 const NOBODY = `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(Buffer.alloc(16))}$${base64(Buffer.alloc(KEY_LENGTH))}`;
 
 /** Whether the password belongs to the hash. Without a hash it takes as long and is false. Throws `Overloaded`. */
-export async function verifyPassword(password: string, hash: string | undefined): Promise<boolean> {
+export async function verifyPassword(
+  password: string,
+  hash: string | undefined,
+  network?: string,
+): Promise<boolean> {
   const match = /^\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(hash ?? NOBODY);
   if (match === null) return false;
   const [, logN, r, p, salt, key] = match as unknown as [string, string, string, string, string, string];
   const expected = Buffer.from(key, "base64");
-  const actual = await inTurn(() =>
+  const actual = await queue.run(network, () =>
     derive(password, Buffer.from(salt, "base64"), Number(logN), Number(r), Number(p)),
   );
   return expected.length === actual.length && timingSafeEqual(expected, actual) && hash !== undefined;

@@ -86,7 +86,7 @@ export function accountRoutes(options: AccountOptions): Hono {
     const network = requests.network(context);
     if (network !== undefined)
       refuseFor(await attempts("take", "sign-up", network), "Too many accounts were made from here");
-    const passwordHash = await hashPassword(password);
+    const passwordHash = await hashPassword(password, network);
     return begin(
       context,
       orFail(await repository.createUser({ firstName: firstName(name), email, passwordHash })),
@@ -108,7 +108,7 @@ export function accountRoutes(options: AccountOptions): Hono {
       let right = false;
       try {
         account = orMissing(await repository.userByEmail(email));
-        right = await verifyPassword(password, account?.passwordHash);
+        right = await verifyPassword(password, account?.passwordHash, network);
       } catch (error) {
         await attempts("forgive", "log-in", attempt);
         throw error;
@@ -125,7 +125,8 @@ export function accountRoutes(options: AccountOptions): Hono {
   app.post("/sessions", async (context) => {
     const { email, password } = await readBody(context, SessionBody);
     const { passwordHash, ...user } = await checked(context, email, password);
-    if (isOutdated(passwordHash)) orFail(await repository.setPassword(user.id, await hashPassword(password)));
+    if (isOutdated(passwordHash))
+      orFail(await repository.setPassword(user.id, await hashPassword(password, requests.network(context))));
     return begin(context, user, 200);
   });
 
@@ -165,7 +166,7 @@ export function accountRoutes(options: AccountOptions): Hono {
     const { user } = await callerOf(context, options);
     const { current, password } = await readBody(context, NewPasswordBody);
     await checked(context, user.email, current);
-    orFail(await repository.setPassword(user.id, await hashPassword(password)));
+    orFail(await repository.setPassword(user.id, await hashPassword(password, requests.network(context))));
     orFail(await repository.endSessions(user.id));
     disconnect(user.id);
     return begin(context, user, 200);

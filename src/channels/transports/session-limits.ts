@@ -5,7 +5,8 @@
  *
  * Pure but for its own counts; the time is handed in. Counts are those of one gateway.
  */
-import { type Rate, TokenBucket } from "../token-bucket.js";
+import { RateLimiter } from "../rate-limiter.js";
+import type { Rate } from "../token-bucket.js";
 
 export interface SessionLimitOptions {
   /** Sessions of one network at once; false for no limit. */
@@ -24,23 +25,20 @@ export type Admission =
 /** While a limit on how many there are is reached: sessions end by themselves within about this time. */
 const FULL_RETRY_MS = 5000;
 
-/** Networks whose pace is kept; those that have been quiet are dropped first. */
-const MAX_NETWORKS = 10_000;
-
 export class SessionLimits {
   readonly #options: SessionLimitOptions;
   readonly #perNetwork = new Map<string, number>();
   readonly #perId = new Map<string, number>();
-  /** In the order of their last attempt. */
-  readonly #buckets = new Map<string, TokenBucket>();
+  readonly #paces: RateLimiter | undefined;
 
   constructor(options: SessionLimitOptions) {
     this.#options = options;
+    if (options.sessionRate !== false) this.#paces = new RateLimiter(options.sessionRate);
   }
 
   /** Before `connect`: counts the attempt and the session that may come of it. */
   ofNetwork(network: string, now: number): Admission {
-    const wait = this.#pace(network, now);
+    const wait = this.#paces?.take(network, now) ?? 0;
     if (wait > 0) return { ok: false, retryAfterMs: wait };
     return count(this.#perNetwork, network, this.#options.maxSessionsPerNetwork);
   }
@@ -48,16 +46,6 @@ export class SessionLimits {
   /** After `connect`, which has said whose session it is; null is nobody's in particular. */
   ofId(id: string | null): Admission {
     return id === null ? FREE : count(this.#perId, id, this.#options.maxSessionsPerId);
-  }
-
-  #pace(network: string, now: number): number {
-    const { sessionRate } = this.#options;
-    if (sessionRate === false) return 0;
-    const bucket = this.#buckets.get(network) ?? new TokenBucket(sessionRate, now);
-    this.#buckets.delete(network);
-    this.#buckets.set(network, bucket);
-    if (this.#buckets.size > MAX_NETWORKS) this.#buckets.delete(this.#buckets.keys().next().value as string);
-    return bucket.take(now);
   }
 }
 
