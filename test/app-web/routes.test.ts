@@ -31,12 +31,50 @@ test("signing in leads back to where one was going", () => {
   expect(parseRoute(url.pathname, url.search)).toEqual({ page: "sign-in", next: "/c/a%2Fb" });
 });
 
-test.each(["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "evil"])(
-  "signing in never leads to another site: %s",
-  (next) => {
-    expect(parseRoute("/sign-in", `?next=${encodeURIComponent(next)}`)).toEqual({
-      page: "sign-in",
-      next: "/",
-    });
-  },
-);
+test.each([
+  "https://evil.example",
+  "//evil.example",
+  "/\\evil.example",
+  "javascript:alert(1)",
+  "evil",
+  "/\t/evil.example",
+  "/\n/evil.example",
+  "/\r\n//evil.example",
+  "\t//evil.example",
+  " //evil.example",
+  "/ /evil.example",
+  "/\u0000/evil.example",
+  "/\u0085/evil.example",
+  "/\t\\evil.example",
+  "/%09/evil.example",
+  "/%2f/evil.example",
+  "/%5cevil.example",
+  "/..//evil.example",
+  "/new/..//evil.example",
+  "/c/../..//",
+  "/.//evil.example",
+  "/%2e%2e//evil.example",
+  "///evil.example",
+  "/@evil.example",
+  "/sign-in?next=%2F%2Fevil.example",
+  "/nowhere",
+  "",
+])("signing in leads to a page of this program or home: %j", (next) => {
+  expect(parseRoute("/sign-in", `?next=${encodeURIComponent(next)}`)).toEqual({
+    page: "sign-in",
+    next: "/",
+  });
+});
+
+test.each([
+  ["/c/7?tab=chat#line", "/c/7?tab=chat#line"],
+  ["/c/7/edit", "/c/7/edit"],
+  ["/c/b\u00fccher", "/c/b%C3%BCcher"],
+  ["/x/../c/7", "/c/7"],
+  ["/account/", "/account/"],
+])("signing in leads on to %s", (next, path) => {
+  expect(parseRoute("/sign-up", `?next=${encodeURIComponent(next)}`)).toEqual({
+    page: "sign-up",
+    next: path,
+  });
+});

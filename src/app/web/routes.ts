@@ -21,12 +21,11 @@ export type Route =
 
 export function parseRoute(pathname: string, search: string, hash = ""): Route {
   const path = pathname.replace(/\/+$/, "") || "/";
-  const next = safeNext(new URLSearchParams(search).get("next"));
   if (path === "/") return { page: "challenges" };
   if (path === "/new") return { page: "new" };
   if (path === "/account") return { page: "account" };
-  if (path === "/sign-in") return { page: "sign-in", next };
-  if (path === "/sign-up") return { page: "sign-up", next };
+  if (path === "/sign-in" || path === "/sign-up")
+    return { page: path === "/sign-in" ? "sign-in" : "sign-up", next: safeNext(search) };
   if (path === "/join") return { page: "join", token: hash.replace(/^#/, "") };
   const [, room, edit] = /^\/c\/([^/]+)(\/edit)?$/.exec(path) ?? [];
   if (room === undefined) return { page: "not-found" };
@@ -37,10 +36,23 @@ export function parseRoute(pathname: string, search: string, hash = ""): Route {
   }
 }
 
-/** `next` comes from the address bar, so it may only name a path of this origin. */
-function safeNext(next: string | null): string {
-  return next !== null && /^\/(?![/\\])/.test(next) ? next : "/";
+/**
+ * `next` comes from the address bar, so it may only name a page of this program, in the form a browser would have it. A
+ * browser drops tabs and line ends and takes a backslash for a slash before it looks at an address.
+ */
+function safeNext(search: string): string {
+  const next = new URLSearchParams(search).get("next") ?? "/";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for
+  if (!/^\/(?!\/)[^\\\x00-\x20\x7f-\x9f]*$/.test(next) || !URL.canParse(next, HERE)) return "/";
+  const { origin, pathname, search: query, hash } = new URL(next, HERE);
+  // Dots may have led to an address that begins with two slashes.
+  if (origin !== HERE || pathname.startsWith("//")) return "/";
+  const { page } = parseRoute(pathname, "", hash);
+  return ["not-found", "sign-in", "sign-up"].includes(page) ? "/" : pathname + query + hash;
 }
+
+/** Any origin will do to resolve a path. */
+const HERE = "http://localhost";
 
 export const roomPath = (id: string | number): string => `/c/${encodeURIComponent(String(id))}`;
 export const editPath = (id: string | number): string => `${roomPath(id)}/edit`;
