@@ -48,9 +48,9 @@ const startRepository = async (database: DatabaseConfig) =>
 
 /** The children of the main thread. */
 export function mainTree(config: Config): ChildSpec[] {
-  const { keys, accessSeconds, allowedOrigins, trustedProxies } = config;
+  const { keys, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond } = config;
   const facts: AppFacts = { keys, storageNode: storageNode(config), shards: config.shards };
-  const http: HttpFacts = { ...facts, accessSeconds, allowedOrigins, trustedProxies };
+  const http: HttpFacts = { ...facts, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond };
   const { metrics, presenceDownMs } = config;
   const args: ShardArgs = { facts, presenceDownMs, measured: metrics !== undefined };
   const storage: StorageArgs = { database: config.database, measured: metrics !== undefined };

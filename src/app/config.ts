@@ -31,6 +31,8 @@ export interface Config {
   readonly allowedOrigins: readonly string[] | undefined;
   /** Proxies before this server, whose word on addresses and https is taken. */
   readonly trustedProxies: number;
+  /** Requests a second of one network to the API that show no valid access token. */
+  readonly anonymousPerSecond: number;
   /** Undefined: there are no other nodes. */
   readonly cluster: ClusterConfig | undefined;
   /** Where Prometheus may ask; undefined: nowhere. */
@@ -76,6 +78,12 @@ export function readConfig(env: Environment): Config {
     keepAliveMs: 1000 * wholeNumber("KEEP_ALIVE_SECONDS", env.KEEP_ALIVE_SECONDS ?? "75", 1, 3600),
     logLevel: oneOf("LOG_LEVEL", env.LOG_LEVEL ?? "warn", LOG_LEVELS),
     allowedOrigins: readOrigins(env.ALLOWED_ORIGINS),
+    anonymousPerSecond: wholeNumber(
+      "ANONYMOUS_REQUESTS_PER_SECOND",
+      env.ANONYMOUS_REQUESTS_PER_SECOND ?? "50",
+      1,
+      100_000,
+    ),
     trustedProxies: wholeNumber("TRUST_PROXY", env.TRUST_PROXY ?? "0", 0, 10),
   };
 }

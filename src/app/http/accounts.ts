@@ -21,7 +21,7 @@ import type { Repository, UserView } from "../storage/repository-client.js";
 import type { AttemptCounter } from "./attempt-counter.js";
 import { ApiError, orFail, orMissing, refuseFor } from "./errors.js";
 import { firstName, NewPasswordBody, NewUserBody, SessionBody } from "./input.js";
-import { type RequestReader, readBody } from "./request.js";
+import { bearerToken, type RequestReader, readBody } from "./request.js";
 import { giveSessionCookie, sessionCookie, takeSessionCookie } from "./session-cookie.js";
 
 export interface AccountOptions {
@@ -48,8 +48,7 @@ export async function callerOf(
   context: Context,
   { repository, keys }: Pick<AccountOptions, "repository" | "keys">,
 ): Promise<Caller> {
-  const header = context.req.header("authorization") ?? "";
-  const claims = verifyToken(/^Bearer (\S+)$/i.exec(header)?.[1], keys);
+  const claims = verifyToken(bearerToken(context), keys);
   const user =
     claims === undefined
       ? undefined

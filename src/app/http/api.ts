@@ -8,6 +8,7 @@ import type { ClusterHealth } from "simurgh/channels";
 import type { SigningKeys } from "../auth/tokens.js";
 import type { Repository } from "../storage/repository-client.js";
 import { accountRoutes, callerOf } from "./accounts.js";
+import { anonymousRate } from "./anonymous-rate.js";
 import type { AttemptCounter } from "./attempt-counter.js";
 import { challengeRoutes, invitationRoutes } from "./challenges.js";
 import { ApiError, errorAnswer } from "./errors.js";
@@ -22,6 +23,8 @@ export interface ApiOptions {
   readonly accessSeconds: number;
   readonly allowedOrigins: readonly string[] | undefined;
   readonly trustedProxies: number;
+  /** Requests a second of one network that show no valid token. */
+  readonly anonymousPerSecond: number;
   /** Closes the live sockets of a user. */
   readonly disconnect: (userId: number) => void;
   /** Counts what may be tried so often only. */
@@ -45,12 +48,14 @@ export function createApi({
   onError,
   allowedOrigins,
   trustedProxies,
+  anonymousPerSecond,
   ...options
 }: ApiOptions): Hono {
   const app = new Hono();
   const requests = new RequestReader(trustedProxies);
 
   app.use("*", securityHeaders(requests));
+  app.use("/api/*", anonymousRate(requests, options.keys, anonymousPerSecond));
   app.use(
     "/api/*",
     bodyLimit({

@@ -17,7 +17,7 @@ import { serveWeb } from "./web.js";
 /** What the API needs to know besides. Plain data: it crosses threads. */
 export interface HttpFacts
   extends AppFacts,
-    Pick<ApiOptions, "accessSeconds" | "allowedOrigins" | "trustedProxies"> {}
+    Pick<ApiOptions, "accessSeconds" | "allowedOrigins" | "trustedProxies" | "anonymousPerSecond"> {}
 
 /** Called by the endpoint, which makes it listen once all else is there, and lets it close first. */
 export function server(

@@ -37,6 +37,10 @@ function checked<Schema extends z.ZodType>(schema: Schema, value: unknown): z.ou
   return result.data;
 }
 
+/** The access token that a request shows. */
+export const bearerToken = (context: Context): string | undefined =>
+  /^Bearer (\S+)$/i.exec(context.req.header("authorization") ?? "")?.[1];
+
 /** Reads what requests mean behind so many proxies of our own: see `requestOrigin` of simurgh/channels. */
 export class RequestReader {
   readonly #proxies: number;
