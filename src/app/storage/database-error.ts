@@ -64,7 +64,9 @@ const isSqlite = (code: string | undefined): code is string => code?.startsWith(
 
 /** Whether a connection that gave this error is fit for other work, once its transaction is rolled back. */
 export function leavesConnectionFit(error: unknown): boolean {
-  const { code, errno } = driverErrorOf(error);
+  const cause = driverErrorOf(error);
+  if (cause instanceof StatementTooLarge) return true;
+  const { code, errno } = cause;
   return isSqlite(code) ? SQLITE_KEPT.test(code) : errno !== undefined && KEPT_AFTER.has(errno);
 }
 
@@ -76,7 +78,9 @@ export function wasNotDone(error: unknown): boolean {
 
 /** Whether asking again gives the same error again. */
 export function isMistake(error: unknown): boolean {
-  const { code, errno } = driverErrorOf(error);
+  const cause = driverErrorOf(error);
+  if (cause instanceof StatementTooLarge) return true;
+  const { code, errno } = cause;
   return isSqlite(code) ? SQLITE_MISTAKE.test(code) : errno !== undefined && MISTAKE.has(errno);
 }
 

@@ -41,6 +41,8 @@ type Callback<T> = (error: Error | null, value?: T) => void;
 export class MysqlPool {
   readonly #pool: Pool;
   readonly #known = new WeakMap<PoolConnection, Known>();
+  /** Those that nobody has taken. */
+  readonly #idle = new Set<PoolConnection>();
   #generation = 0;
   #retiredAt = Number.NEGATIVE_INFINITY;
   #statementMs = UNLIMITED_MS;
@@ -51,7 +53,7 @@ export class MysqlPool {
 
   /** From now on, a statement may take so long, a connection included, and waiting for locks has a limit. */
   limitStatements(ms: number): void {
-    if (this.#statementMs === UNLIMITED_MS) this.#generation += 1;
+    if (this.#statementMs === UNLIMITED_MS) this.#retire();
     this.#statementMs = ms;
   }
 
@@ -76,6 +78,7 @@ export class MysqlPool {
   async take(deadline: number): Promise<PoolConnection> {
     for (;;) {
       const connection = await this.#next(deadline);
+      this.#idle.delete(connection);
       const known = this.#known.get(connection);
       if (known?.generation === this.#generation) return connection;
       if (known === undefined) {
@@ -91,8 +94,10 @@ export class MysqlPool {
   }
 
   giveBack(connection: PoolConnection): void {
-    if (this.#known.get(connection)?.generation === this.#generation) connection.release();
-    else connection.destroy();
+    if (this.#known.get(connection)?.generation === this.#generation) {
+      this.#idle.add(connection);
+      connection.release();
+    } else connection.destroy();
   }
 
   /** Gives up a connection, and with it those that are older than this failure. */
@@ -102,7 +107,14 @@ export class MysqlPool {
     const now = performance.now();
     if (generation !== this.#generation || now - this.#retiredAt < RETIRE_EVERY_MS) return;
     this.#retiredAt = now;
+    this.#retire();
+  }
+
+  /** Those in use go when they are given back. */
+  #retire(): void {
     this.#generation += 1;
+    for (const connection of this.#idle) connection.destroy();
+    this.#idle.clear();
   }
 
   #next(deadline: number): Promise<PoolConnection> {
@@ -126,6 +138,7 @@ export class MysqlPool {
     const generation = this.#generation;
     // Lost while nobody uses it: the pool takes it out.
     connection.on("error", () => {});
+    connection.on("end", () => void this.#idle.delete(connection));
     try {
       const limits = this.#statementMs === UNLIMITED_MS ? [] : [LOCK_STATEMENT];
       const asked = [...SESSION_STATEMENTS, ...limits].map((sql) => send(connection, sql, [], deadline));
@@ -221,7 +234,7 @@ export class Lease {
         this.#used = true;
         return answer;
       } catch (error) {
-        if (!(error instanceof StatementTooLarge) && !leavesConnectionFit(error)) this.#discard();
+        if (!leavesConnectionFit(error)) this.#discard();
         const again = !this.#used && repeats < MOST_REPEATS && mayRepeat(sql, error);
         const ms = backoffMs(repeats + 1, WAIT);
         if (!again || performance.now() + ms > until) {

@@ -13,7 +13,7 @@ import { RepeatedLog } from "../repeated-log.js";
 import { DamagedDocument, SharedDocument, seedState, textHash } from "../rooms/document.js";
 import { type Challenge, type ChallengeView, challengeView } from "./challenges.js";
 import type { Database, Outcome } from "./database.js";
-import { isMistake, StatementTooLarge } from "./database-error.js";
+import { isMistake } from "./database-error.js";
 import { GroupCommit, type GroupCommitFigures } from "./group-commit.js";
 import { superfluous } from "./snapshot-thinning.js";
 import type { Transaction } from "./transactions.js";
@@ -190,7 +190,7 @@ export function roomLog({ transactions, dialect }: Database) {
   const log = new GroupCommit<Append, Outcome<Appended>>(
     (appends) => transactions.run((transaction) => appendAll(transaction, appends)),
     GROUP,
-    (error) => isMistake(error) || error instanceof StatementTooLarge,
+    isMistake,
   );
 
   async function appendAll(

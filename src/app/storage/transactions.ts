@@ -19,7 +19,7 @@
 import type { DataSource, EntityManager, QueryRunner } from "typeorm";
 import { backoffMs } from "../backoff.js";
 import { dialectOf } from "./database.js";
-import { isMistake, NoAnswer, OutcomeUnknown, StatementTooLarge, wasNotDone } from "./database-error.js";
+import { isMistake, NoAnswer, OutcomeUnknown, wasNotDone } from "./database-error.js";
 import type { Lease, MysqlPool } from "./mysql-pool.js";
 import { SqliteConnection } from "./sqlite-connection.js";
 
@@ -175,8 +175,7 @@ async function carryOut<T>(runner: QueryRunner, lease: Lease, kind: Kind, work: 
       throw new OutcomeUnknown(error);
     }
     // A connection that is gone takes its transaction along.
-    if (lease.wasLost && !(error instanceof StatementTooLarge) && !isMistake(error))
-      throw new LostBeforeCommit("", { cause: error });
+    if (lease.wasLost && !isMistake(error)) throw new LostBeforeCommit("", { cause: error });
     await lease.rollback();
     throw error;
   }

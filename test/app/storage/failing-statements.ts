@@ -89,7 +89,14 @@ export class Trial {
       done.edits.push([made.id, bytes[0]]);
       done.texts.push([made.id, "projected"]);
       const seq = appended.first;
-      const snapshot = { id: made.id, epoch, seq, state: bytes[0], text: "one", authors: [1] };
+      const snapshot = {
+        id: made.id,
+        epoch,
+        seq,
+        state: Y.convertUpdateFormatV1ToV2(bytes[0]),
+        text: "one",
+        authors: [1],
+      };
       if ((await acknowledged(repository.saveSnapshot(snapshot))) === null) done.texts[0] = [made.id, "one"];
     }
     if (await append(bytes[1], undefined)) done.edits.push([made.id, bytes[1]]);
