@@ -87,7 +87,11 @@ export class Window {
     return { frames: MOST_FRAMES - this.#frames, bytes: MOST_BYTES - this.#bytes };
   }
 
-  /** What surely waits: all but what it may have handled without a report. */
+  /** Whether some of it surely waits: all but what it may have handled without a report. */
+  get hasSurplus(): boolean {
+    return this.#frames > REPORT_FRAMES || this.#bytes > REPORT_BYTES;
+  }
+
   get surplusFrames(): number {
     return Math.max(0, this.#frames - REPORT_FRAMES);
   }

@@ -126,8 +126,8 @@ class SocketState {
   readonly topics = new SmallMap<string, Subscription<Watched>>();
   /** The channels that are watched, by their monitors. */
   readonly channels = new SmallMap<number, Watched>();
-  /** What waits for all of them. */
-  readonly backlog: Backlog;
+  /** What waits for all of them, once something does. */
+  backlog: Backlog | undefined;
   /** Transports that ask are answered when reading continues. */
   heldBack: From[] | undefined;
   /** By node index. */
@@ -149,7 +149,6 @@ class SocketState {
     this.transport = transport;
     this.messages = bucket(kind.messageRate);
     this.joins = bucket(kind.joinRate);
-    this.backlog = new Backlog(kind.waiting);
   }
 }
 
@@ -193,7 +192,7 @@ const server: GenServerModule<SocketState, SocketStart> = {
     if (request instanceof ClientFrame) {
       const next = inbound(request, state);
       if (next[0] !== "noreply") return next;
-      if (!state.backlog.held) GenServer.reply(from, "ok");
+      if (state.backlog?.held !== true) GenServer.reply(from, "ok");
       else state.heldBack = [...(state.heldBack ?? []), from];
       return next;
     }
@@ -606,9 +605,9 @@ function hand(
   state: SocketState,
 ): void {
   const { window, pid } = channel;
-  const { surplusFrames, surplusBytes } = window;
   window.handed(size);
-  counted(window.surplusFrames - surplusFrames, window.surplusBytes - surplusBytes, state);
+  if (window.hasSurplus)
+    counted(Math.min(1, window.surplusFrames), Math.min(size, window.surplusBytes), state);
   send(pid, new ChannelPush(event, ref, payload, size));
 }
 
@@ -629,7 +628,9 @@ function channelTook(
 
 /** Counts what has begun to wait for channels, or no longer does. */
 function counted(frames: number, bytes: number, state: SocketState): void {
-  if ((frames === 0 && bytes === 0) || !state.backlog.count(frames, bytes)) return;
+  if (frames === 0 && bytes === 0) return;
+  state.backlog ??= new Backlog(state.kind.waiting);
+  if (!state.backlog.count(frames, bytes)) return;
   state.transport.hold(state.backlog.held);
   if (state.backlog.held) return;
   for (const from of state.heldBack ?? []) GenServer.reply(from, "ok");

@@ -97,6 +97,40 @@ describe("limits", () => {
     for (const client of others) client.ws.terminate();
   }, 120_000);
 
+  test.each([
+    [0, { maxWaiting: 50 }],
+    [1, { maxWaiting: 50 }],
+    [1, { maxWaitingBytes: 10_000 }],
+  ])("a connection that is held back always continues, with %i shards and %o", async (shards, bounds) => {
+    await start({ messageRate: false, ...bounds }, shards);
+    const client = await RawClient.connect(server.url);
+    // Each channel keeps to itself how many it has handled, up to a point.
+    const [topics, each] = [40, 90];
+    const data = "x".repeat(5000);
+    for (let topic = 0; topic < topics; topic += 1) {
+      client.send("1", `j${topic}`, `room:${topic}`, "phx_join", {});
+      for (let n = 0; n < each; n += 1)
+        client.send("1", `${topic}-${n}`, `room:${topic}`, "echo", { n, data });
+    }
+    await client.until(topics * (each + 1), 60_000);
+    for (let topic = 0; topic < topics; topic += 1) {
+      const refs = (client.frames as unknown[][])
+        .filter((frame) => frame[2] === `room:${topic}`)
+        .map(([, ref]) => ref);
+      expect(refs).toEqual([`j${topic}`, ...Array.from({ length: each }, (_, n) => `${topic}-${n}`)]);
+    }
+    client.ws.terminate();
+  });
+
+  test.each([0, 1.5, -1, "many"])("maxWaiting cannot be %o", async (maxWaiting) => {
+    hits = [];
+    detach = () => {};
+    await expect(
+      startServer({ sockets: { "/socket": { module, maxWaiting: maxWaiting as number } } }),
+    ).rejects.toThrow("maxWaiting of the socket /socket must be a positive integer");
+    await start({});
+  });
+
   test.each([0, 1])(
     "a client that sends more than its channel can take is held back by TCP, with %i shards",
     async (shards) => {

@@ -26,20 +26,50 @@ const fresh = (): string => {
   return `room:order ${topics}`;
 };
 
+const started = (shards: number): Promise<TestServer> =>
+  startServer({
+    shards,
+    checkOrigin: false,
+    sockets: {
+      "/socket": {
+        module: new URL("./fixture-socket.ts", import.meta.url),
+        messageRate: false,
+        longpoll: { windowMs: 5000 },
+      },
+    },
+  });
+
+test("C-105 C-109 a join or channel that is stuck is ended when its client joins again", async () => {
+  const server = await started(1);
+  const [joining, joined] = [fresh(), fresh()];
+  const client = await RawClient.connect(server.url);
+  client.send("1", "11", joining, "phx_join", { slow_ms: 600_000 });
+  client.send("1", "12", joining, "echo", {});
+  client.send("2", "13", joining, "phx_join", {});
+  client.send("1", "14", joined, "phx_join", {});
+  client.send("1", "15", joined, "slow", { ms: 600_000 });
+  client.send("2", "16", joined, "phx_join", {});
+  await client.frame((frame: Wire) => frame[1] === "13", 15_000);
+  await client.frame((frame: Wire) => frame[1] === "16", 15_000);
+  const frames = await client.settle();
+  expect(answers(frames, joining)).toEqual([
+    ["1", "11", "phx_reply", "error", "join timeout"],
+    [null, "12", "phx_reply", "error", "unmatched topic"],
+    ["2", "13", "phx_reply", "ok"],
+  ]);
+  expect(answers(frames, joined)).toEqual([
+    ["1", "14", "phx_reply", "ok"],
+    ["2", "16", "phx_reply", "ok"],
+    ["1", "1", "phx_close"],
+  ]);
+  client.ws.terminate();
+  await server.stop();
+});
+
 describe.each([0, 2])("with %i shards", (shards) => {
   let server: TestServer;
   beforeAll(async () => {
-    server = await startServer({
-      shards,
-      checkOrigin: false,
-      sockets: {
-        "/socket": {
-          module: new URL("./fixture-socket.ts", import.meta.url),
-          messageRate: false,
-          longpoll: { windowMs: 5000 },
-        },
-      },
-    });
+    server = await started(shards);
   });
   afterAll(() => server.stop());
 
@@ -284,31 +314,6 @@ describe.each([0, 2])("with %i shards", (shards) => {
     await client.frame((frame: Wire) => frame[1] === "quick");
     // Most of what was sent before still waits.
     expect(replies(client).length).toBeLessThan(1000);
-    client.ws.terminate();
-  });
-
-  test("C-105 C-109 a join or channel that is stuck is ended when its client joins again", async () => {
-    const [joining, joined] = [fresh(), fresh()];
-    const client = await RawClient.connect(server.url);
-    client.send("1", "11", joining, "phx_join", { slow_ms: 600_000 });
-    client.send("1", "12", joining, "echo", {});
-    client.send("2", "13", joining, "phx_join", {});
-    client.send("1", "14", joined, "phx_join", {});
-    client.send("1", "15", joined, "slow", { ms: 600_000 });
-    client.send("2", "16", joined, "phx_join", {});
-    await client.frame((frame: Wire) => frame[1] === "13", 15_000);
-    await client.frame((frame: Wire) => frame[1] === "16", 15_000);
-    const frames = await client.settle();
-    expect(answers(frames, joining)).toEqual([
-      ["1", "11", "phx_reply", "error", "join timeout"],
-      [null, "12", "phx_reply", "error", "unmatched topic"],
-      ["2", "13", "phx_reply", "ok"],
-    ]);
-    expect(answers(frames, joined)).toEqual([
-      ["1", "14", "phx_reply", "ok"],
-      ["2", "16", "phx_reply", "ok"],
-      ["1", "1", "phx_close"],
-    ]);
     client.ws.terminate();
   });
 

@@ -10,6 +10,7 @@ import {
   type Pid,
   processInfo,
   receive,
+  registerMessageClass,
   self,
   send,
   sleep,
@@ -19,6 +20,22 @@ import {
 } from "simurgh/runtime";
 import { describe, expect, test } from "vitest";
 import { idle, inLab, next, reasonOf } from "./support.js";
+
+class Parcel {
+  readonly content: object;
+
+  constructor(content: object) {
+    this.content = content;
+  }
+}
+registerMessageClass(Parcel, 0x3e, ({ content }) => [content]);
+
+test("a message of a registered class arrives as the instance that was sent", () =>
+  inLab(async () => {
+    const parcel = new Parcel({ a: 1 });
+    send(self(), parcel);
+    expect(await next()).toBe(parcel);
+  }));
 
 describe("a process and its end", () => {
   test("R-003 a process whose function returns, or whose promise is fulfilled, exits with normal", () =>

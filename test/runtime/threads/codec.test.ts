@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { createNode, Pid, Ref } from "simurgh/runtime";
+import { createNode, Pid, Ref, registerMessageClass } from "simurgh/runtime";
 import { afterAll, describe, expect, test } from "vitest";
 import { unpackAll } from "../../../src/runtime/threads/codec.js";
 import { openOutbox } from "../../../src/runtime/threads/outbox.js";
@@ -8,6 +8,17 @@ import { DataCloneError, toWire } from "../../../src/runtime/threads/wire-data.j
 
 const node = createNode({ index: 3, creation: 2, onReport() {} });
 afterAll(() => node.stop());
+
+class Wish {
+  readonly what: unknown;
+  readonly from: unknown;
+
+  constructor(what: unknown, from: unknown) {
+    this.what = what;
+    this.from = from;
+  }
+}
+registerMessageClass(Wish, 0x3f, ({ what, from }) => [what, from]);
 
 describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s", (encoding) => {
   /** Through the outbox, a port's own copying, and back. */
@@ -74,6 +85,23 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     const loop: Record<string, unknown> = {};
     loop.self = loop;
     expect(() => toWire(loop)).toThrow("contains itself");
+  });
+
+  test("instances of a registered class of messages arrive as such, and nothing that looks like one does", () => {
+    const pid = node.spawn(() => new Promise(() => {}));
+    const wish = new Wish({ text: "\ud800", list: [undefined, -0, new Map([[1, 2]])] }, pid);
+    const back = roundTrip([wish]) as Wish[];
+    expect(back[0]).toBeInstanceOf(Wish);
+    expect(back[0]?.what).toEqual(wish.what);
+    expect(pid.equals(back[0]?.from)).toBe(true);
+    for (const like of [{ what: 1, from: 2 }, [1, 2], { "@simurgh": "message", content: [0x3f, [1, 2]] }]) {
+      const copy = roundTrip(like);
+      expect(copy).not.toBeInstanceOf(Wish);
+      expect(copy).toEqual(like);
+    }
+    expect(() => toWire(new Wish(() => {}, null))).toThrow("message[0] is a function");
+    expect(() => registerMessageClass(class Other {}, 0x3f, () => [])).toThrow("a type of its own");
+    expect(() => registerMessageClass(class Other {}, 0x20, () => [])).toThrow("from 0x30 to 0x3f");
   });
 
   test("R-460 instances of classes lose their prototype", () => {
