@@ -6,6 +6,7 @@ import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { sharesPorts } from "simurgh/channels";
+import { isGuessable } from "./auth/secret-strength.js";
 import type { SigningKeys } from "./auth/tokens.js";
 
 export interface DatabaseConfig {
@@ -68,7 +69,10 @@ export function readConfig(env: Environment): Config {
     port: wholeNumber("PORT", env.PORT ?? "4000", 0, 65_535),
     dataDir,
     database: readDatabase(env.DATABASE_URL, dataDir),
-    keys: { secret: readSecret(env, dataDir), previous: readPrevious(env.JWT_PREVIOUS_SECRETS) },
+    keys: {
+      secret: readSecret(env, dataDir),
+      previous: readPrevious(env.JWT_PREVIOUS_SECRETS, env.NODE_ENV === "production"),
+    },
     accessSeconds: wholeNumber("ACCESS_TOKEN_SECONDS", env.ACCESS_TOKEN_SECONDS ?? "900", 2, 3600),
     cluster: readCluster(env),
     metrics: readMetrics(env),
@@ -193,11 +197,7 @@ function readClusterTls(env: Environment, url: string): ClusterConfig["tls"] {
 function readSecret(env: Environment, dataDir: string): string {
   const given = env.JWT_SECRET;
   if (given !== undefined && given !== "") {
-    if (given.length < MIN_SECRET_LENGTH && env.NODE_ENV === "production") {
-      throw new StartupError(
-        `JWT_SECRET is too short: use at least ${MIN_SECRET_LENGTH} random characters, such as the output of: openssl rand -base64 32`,
-      );
-    }
+    if (env.NODE_ENV === "production") checkSecret("JWT_SECRET", given);
     return given;
   }
   if (env.NODE_ENV === "production") {
@@ -227,8 +227,21 @@ function readSecret(env: Environment, dataDir: string): string {
   return secret;
 }
 
-function readPrevious(text = ""): readonly string[] {
-  const secrets = text
+/** Throws for a secret that might be guessed: whoever has one token can try secrets on it, as fast as they like. */
+function checkSecret(name: string, secret: string): void {
+  const remedy = "such as the output of: openssl rand -base64 32";
+  if (secret.length < MIN_SECRET_LENGTH)
+    throw new StartupError(
+      `${name} is too short: use at least ${MIN_SECRET_LENGTH} random characters, ${remedy}`,
+    );
+  if (isGuessable(secret))
+    throw new StartupError(
+      `${name} is too guessable (words, repetitions or runs of keys): use random characters, ${remedy}`,
+    );
+}
+
+function readPrevious(text: string | undefined, production: boolean): readonly string[] {
+  const secrets = (text ?? "")
     .split(",")
     .map((secret) => secret.trim())
     .filter(Boolean);
@@ -237,6 +250,8 @@ function readPrevious(text = ""): readonly string[] {
       `JWT_PREVIOUS_SECRETS has one under ${MIN_SECRET_LENGTH} characters; write the former values of JWT_SECRET, separated by commas`,
     );
   }
+  if (production)
+    for (const [n, secret] of secrets.entries()) checkSecret(`JWT_PREVIOUS_SECRETS number ${n + 1}`, secret);
   return secrets;
 }
 

@@ -335,6 +335,20 @@ describe("a start that cannot succeed says why in one line and ends with an erro
       /DATABASE_URL must start with mysql/,
     ],
     ["production without JWT_SECRET", { NODE_ENV: "production" }, /JWT_SECRET is required/],
+    [
+      "production with a JWT_SECRET of words",
+      { NODE_ENV: "production", JWT_SECRET: "changeme-changeme-changeme-changeme" },
+      /JWT_SECRET is too guessable .*openssl rand -base64 32/,
+    ],
+    [
+      "production with a former secret of one letter",
+      {
+        NODE_ENV: "production",
+        JWT_SECRET: "pS0Xlq1w5Yk3oVbTnR8uJc2ZgA7eHdMf9iLsKxQyWtE=",
+        JWT_PREVIOUS_SECRETS: "x".repeat(40),
+      },
+      /JWT_PREVIOUS_SECRETS number 1 is too guessable/,
+    ],
     ["a bad ALLOWED_ORIGINS", { ALLOWED_ORIGINS: "example" }, /ALLOWED_ORIGINS has/],
   ])("%s", async (_what, env, text) => {
     expectOneLine(
