@@ -6,6 +6,7 @@
  *     ├ Endpoint             gateways, each with the API and the web client, and shards
  *     │   each shard:
  *     │   ├ ChallengePresence
+ *     │   ├ AccessWatch      keeps what people may do in rooms up to date
  *     │   ├ Rooms            a document for each challenge that somebody works on
  *     │   └ ThreadMetrics    with METRICS_PORT
  *     └ MetricsServer        with METRICS_PORT
@@ -16,6 +17,7 @@ import { extname } from "node:path";
 import { Endpoint, type EndpointOptions, type ShardTree } from "simurgh/channels";
 import { MetricsServer, ThreadMetrics } from "simurgh/observer";
 import { type ChildSpec, threadSpec } from "simurgh/runtime";
+import { AccessWatch } from "./access/access-watch.js";
 import { type AppFacts, ENDPOINT, setAppFacts } from "./channels/app-facts.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
 import type { Config, DatabaseConfig } from "./config.js";
@@ -51,8 +53,8 @@ export function mainTree(config: Config): ChildSpec[] {
   const { keys, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond } = config;
   const facts: AppFacts = { keys, storageNode: storageNode(config), shards: config.shards };
   const http: HttpFacts = { ...facts, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond };
-  const { metrics, presenceDownMs } = config;
-  const args: ShardArgs = { facts, presenceDownMs, measured: metrics !== undefined };
+  const { metrics, presenceDownMs, accessRecheckMs } = config;
+  const args: ShardArgs = { facts, presenceDownMs, accessRecheckMs, measured: metrics !== undefined };
   const storage: StorageArgs = { database: config.database, measured: metrics !== undefined };
   setAppFacts(facts);
   return [
@@ -120,13 +122,14 @@ function clusterOf({ cluster, presenceDownMs }: Config): Pick<EndpointOptions, "
 interface ShardArgs {
   readonly facts: AppFacts;
   readonly presenceDownMs: number;
+  readonly accessRecheckMs: number;
   /** Whether there are metrics. */
   readonly measured: boolean;
 }
 
 /** The children of each shard. */
 export const shardTree: ShardTree = (
-  { facts, presenceDownMs, measured }: ShardArgs,
+  { facts, presenceDownMs, accessRecheckMs, measured }: ShardArgs,
   { endpoint, pubsub },
 ) => {
   setAppFacts(facts);
@@ -137,6 +140,7 @@ export const shardTree: ShardTree = (
       broadcastPeriod: Math.min(1500, Math.round(presenceDownMs / 20)),
       permdownPeriod: Math.max(1_200_000, 2 * presenceDownMs),
     }),
+    AccessWatch.childSpec({ pubsub, recheckMs: accessRecheckMs }),
     Rooms.childSpec(),
     ...(measured
       ? [

@@ -40,6 +40,8 @@ export interface Config {
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
   /** Milliseconds after which a node that is not heard any more counts as gone, with everybody on it. */
   readonly presenceDownMs: number;
+  /** Milliseconds after which what those in rooms may do is looked up again in any case. */
+  readonly accessRecheckMs: number;
 }
 
 export interface ClusterConfig {
@@ -77,6 +79,8 @@ export function readConfig(env: Environment): Config {
     cluster: readCluster(env),
     metrics: readMetrics(env),
     presenceDownMs: wholeNumber("PRESENCE_DOWN_MS", env.PRESENCE_DOWN_MS ?? "30000", 1000, 3_600_000),
+    accessRecheckMs:
+      1000 * wholeNumber("ACCESS_RECHECK_SECONDS", env.ACCESS_RECHECK_SECONDS ?? "120", 1, 3600),
     shards: wholeNumber("SHARDS", env.SHARDS ?? String(Math.max(1, availableParallelism() - 1)), 0, 64),
     gateways: readGateways(env.GATEWAYS),
     keepAliveMs: 1000 * wholeNumber("KEEP_ALIVE_SECONDS", env.KEEP_ALIVE_SECONDS ?? "75", 1, 3600),

@@ -104,7 +104,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         (await ask("/reset", "POST", who)).status,
       ];
       expect(await statuses(bob)).toEqual([200, 200, 403, 403]);
-      expect(await statuses(cleo)).toEqual([403, 403, 403, 403]);
+      expect(await statuses(cleo)).toEqual([404, 404, 404, 404]);
     });
   });
 }

@@ -140,13 +140,13 @@ for (const database of ["SQLite", "MariaDB"] as const) {
 
     test("a restricted challenge is seen and entered by its owner alone, and open ones by everybody", async () => {
       const id = await restricted();
-      expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(403);
+      expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(404);
       const ids = async (who: Account) =>
         (await ask<{ id: number }[]>(who, "GET", "/api/challenges")).body.map((challenge) => challenge.id);
       expect([(await ids(ann)).includes(id), (await ids(bob)).includes(id)]).toEqual([true, false]);
       const [mine, theirs] = [participant(ann, id), participant(bob, id)];
       expect(await mine.join()).toMatchObject({ role: "owner", can_write: true });
-      expect(await refusal(theirs)).toMatchObject({ reason: "unauthorized" });
+      expect(await refusal(theirs)).toMatchObject({ reason: "not_found" });
       expect((await ask(bob, "GET", "/api/challenges/1")).status).toBe(200);
     });
 
@@ -156,9 +156,9 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect(edit.token).toMatch(/^[\w-]{32}$/);
       const sharing = await ask(ann, "GET", `/api/challenges/${id}/sharing`);
       expect(JSON.stringify(sharing.body)).not.toContain(edit.token);
-      expect((await ask(bob, "GET", `/api/challenges/${id}/sharing`)).status).toBe(403);
+      expect((await ask(bob, "GET", `/api/challenges/${id}/sharing`)).status).toBe(404);
       expect((await ask(bob, "POST", `/api/challenges/${id}/invitations`, { role: "edit" })).status).toBe(
-        403,
+        404,
       );
 
       expect(await accept(bob, view.token)).toEqual({
@@ -190,6 +190,71 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(200);
     });
 
+    test("what the owner gives holds in a room that is open to all, at once and for those who come back", async () => {
+      const id = await create();
+      const one = participant(bob, id);
+      const told: unknown[] = [];
+      one.channel.on("room:access", (payload: unknown) => void told.push(payload));
+      expect(await one.join()).toMatchObject({ role: "edit", can_write: true });
+      const path = `/api/challenges/${id}/members/${bob.user.id}`;
+      expect((await ask(ann, "PUT", path, { role: "view" })).status).toBe(204);
+      await waitFor("Bob may only read", () => told.length === 1);
+      expect(told).toEqual([{ role: "view", can_write: false }]);
+      await expect(answer(one.channel.push("response:update", { response: "no" }))).rejects.toMatchObject({
+        response: { reason: "read_only" },
+      });
+      expect((await ask(bob, "POST", `/api/challenges/${id}/reset`)).status).toBe(403);
+      expect(await participant(bob, id).join()).toMatchObject({ role: "view", can_write: false });
+      expect((await search(bob, "limit=100")).cards.find((card) => card.id === id)).toMatchObject({
+        role: "view",
+      });
+    });
+
+    test("a link to read does not let people write in an open room, and one to edit holds when it is restricted", async () => {
+      const id = await create();
+      const [view, edit] = [await invite(id, "view"), await invite(id, "edit")];
+      const cleo = await server.signUp("Cleo");
+      expect((await accept(bob, view.token)).body).toEqual({ challenge_id: id, role: "view" });
+      expect((await accept(cleo, edit.token)).body).toEqual({ challenge_id: id, role: "edit" });
+      expect(await participant(bob, id).join()).toMatchObject({ role: "view", can_write: false });
+      await ask(ann, "PATCH", `/api/challenges/${id}`, { access: "restricted" });
+      expect(await participant(cleo, id).join()).toMatchObject({ role: "edit", can_write: true });
+      expect(await participant(bob, id).join()).toMatchObject({ role: "view", can_write: false });
+      expect((await accept(ann, view.token)).body).toEqual({ challenge_id: id, role: "owner" });
+    });
+
+    test("what does not exist and what a person may not know of are answered alike, everywhere", async () => {
+      const hidden = await restricted();
+      const sent = await create();
+      await ask(ann, "PUT", `/api/challenges/${sent}/members/${bob.user.id}`, { role: "removed" });
+      const routes: [method: string, path: string, body?: object][] = [
+        ["GET", ""],
+        ["GET", "?include=details"],
+        ["PATCH", "", { title: "Mine" }],
+        ["PATCH", "", { language: "go" }],
+        ["DELETE", ""],
+        ["GET", "/sharing"],
+        ["POST", "/invitations", { role: "edit" }],
+        ["DELETE", "/invitations/1"],
+        ["PUT", `/members/${bob.user.id}`, { role: "edit" }],
+        ["PUT", `/members/${ann.user.id}`, { role: "removed" }],
+        ["GET", "/versions"],
+        ["GET", "/versions/0"],
+        ["POST", "/versions/0/restore"],
+        ["POST", "/reset"],
+        ["PATCH", "", { title: "" }],
+      ];
+      for (const [method, path, body] of routes) {
+        const [nothing, ...there] = await Promise.all(
+          [999_999, hidden, sent].map((id) => ask(bob, method, `/api/challenges/${id}${path}`, body)),
+        );
+        expect([method, path, nothing?.status]).toEqual([method, path, 404]);
+        for (const one of there) expect(one).toEqual(nothing);
+      }
+      const refusals = await Promise.all([999_999, hidden, sent].map((id) => refusal(participant(bob, id))));
+      expect(refusals).toEqual(Array(3).fill({ reason: "not_found", code: "challenge_not_found" }));
+    });
+
     test.each(["", "x", "' or 1=1 --", "%", "x".repeat(201)])("the token %j opens nothing", async (token) => {
       expect([404, 422]).toContain((await accept(bob, token)).status);
     });
@@ -210,12 +275,12 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect(closed).toEqual([{ reason: "removed" }]);
       await waitFor("Cleo does not see him", () => two.names.join() === "Cleo");
       expect((await accept(bob, token)).status).toBe(403);
-      expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(403);
+      expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(404);
       await two.type("undisturbed");
       expect(two.joins).toBe(1);
       expect((await ask(ann, "PUT", path, { role: "view" })).status).toBe(204);
       expect((await ask(bob, "GET", `/api/challenges/${id}?include=details`)).body).toMatchObject({
-        role: "edit",
+        role: "view",
       });
     });
 

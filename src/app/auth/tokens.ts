@@ -6,6 +6,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import jwt from "jsonwebtoken";
+import { readId } from "../ids.js";
 
 const ISSUER = "phoenixpair";
 const AUDIENCE = "phoenixpair:access";
@@ -72,8 +73,8 @@ export function verifyToken(token: unknown, keys: SigningKeys): Claims | undefin
     });
     if (typeof claims === "string" || claims.exp === undefined || claims.jti === undefined) return undefined;
     if (claims.use !== USE || typeof claims.sid !== "string") return undefined;
-    const userId = Number(claims.sub);
-    if (!Number.isSafeInteger(userId) || userId <= 0) return undefined;
+    const userId = readId(claims.sub);
+    if (userId === undefined) return undefined;
     return { userId, sessionId: claims.sid, expiresAt: claims.exp };
   } catch {
     return undefined;

@@ -29,7 +29,9 @@ import {
   stop,
 } from "simurgh/channels";
 import { GenServer, monitor, type Pid, send } from "simurgh/runtime";
-import { challengeId, MAX_RESPONSE } from "../http/input.js";
+import { isAccessNews } from "../access/access-watch.js";
+import { MAX_RESPONSE } from "../http/input.js";
+import { readId } from "../ids.js";
 import { CURSORS_HERE, isRoomNews, type RoomCall, type RoomCast, type SyncAnswer } from "../rooms/room.js";
 import { Rooms } from "../rooms/rooms.js";
 import type { ChallengeView, Failure } from "../storage/repository-client.js";
@@ -37,12 +39,12 @@ import { ChallengePresence } from "./challenge-presence.js";
 import { paced } from "./pace.js";
 import {
   ACCESS_CHANGED,
+  accessAtJoin,
+  accessChanged,
   accessOut,
-  CHECK_ACCESS,
   canWrite,
-  checkAccess,
   READ_ONLY,
-  roleOf,
+  watchAccess,
 } from "./room-access.js";
 import { chatEvents } from "./room-chat.js";
 import { CursorPayload, type Dialect, decodeBytes, dialectOf, encodeBytes, JoinParams } from "./room-wire.js";
@@ -55,13 +57,16 @@ const SYNC_PACE = { burst: 20, everyMs: 200 };
 
 /** Why somebody may not enter. */
 const UNAVAILABLE = { reason: "unavailable", code: "database_unavailable", retry_after_ms: 2000 };
-const REFUSALS: Readonly<Partial<Record<Failure, object>>> = {
-  not_found: { reason: "not_found", code: "challenge_not_found" },
-  forbidden: { reason: "unauthorized", code: "not_invited" },
+/** The same for what does not exist and for what this person may not know of. */
+const NOT_HERE = { reason: "not_found", code: "challenge_not_found" };
+const REFUSALS: Readonly<Partial<Record<Failure | "session_ended", object>>> = {
+  not_found: NOT_HERE,
+  forbidden: NOT_HERE,
+  session_ended: { reason: "unauthenticated", code: "session_ended" },
   full: { reason: "full", code: "room_full", retry_after_ms: 10_000 },
   damaged: { reason: "unavailable", code: "room_damaged", retry_after_ms: 60_000 },
 };
-const refusal = (why: Failure) => refused(REFUSALS[why] ?? UNAVAILABLE);
+const refusal = (why: Failure | "session_ended") => refused(REFUSALS[why] ?? UNAVAILABLE);
 
 /** What clients of the other kind have no use for. */
 const INTERCEPTED: Readonly<Record<Dialect, readonly string[]>> = {
@@ -100,16 +105,13 @@ export const challengeChannel = defineChannel("challenges:*", {
   params: JoinParams,
 
   async join(topic, params, socket) {
-    const id = challengeId(topic.slice("challenges:".length));
+    const id = readId(topic.slice("challenges:".length));
     if (id === undefined) return refusal("not_found");
     const userId = socket.assigns.userId as number;
-    const asked = await roleOf(id, userId);
-    // With the database away, whoever has been in the room may come back to it.
-    const role =
-      asked[0] === "ok" ? asked[1] : asked[1] === "unavailable" && (await Rooms.rememberedRole(id, userId));
-    if (!role) return refusal(asked[1] as Failure);
+    const { answer: role, remembered } = await accessAtJoin(id, socket);
+    if (role !== "owner" && role !== "edit" && role !== "view") return refusal(role);
     const speaks = dialectOf(params, socket.transport);
-    const inside = assign(socket, { challengeId: id, role, dialect: speaks, typing: false });
+    const inside = assign(socket, { challengeId: id, role, remembered, dialect: speaks, typing: false });
     const can_write = canWrite(inside);
     const entered = await Rooms.enter(id, {
       pid: socket.channelPid,
@@ -192,10 +194,11 @@ export const challengeChannel = defineChannel("challenges:*", {
   },
 
   async handleInfo(message, socket) {
-    if (message === CHECK_ACCESS) return checkAccess(socket);
+    if (isAccessNews(message)) return accessChanged(socket, message[1]);
     if (isExpiring(message)) return tellExpiring(message, socket);
     if (message === "after join") {
       watchSession(socket);
+      watchAccess(socket);
       monitor(room(socket));
       await ChallengePresence.track(socket, socket.assigns.userId, meta(socket, false));
       push(socket, "presence_state", await ChallengePresence.list(socket));
@@ -209,7 +212,7 @@ export const challengeChannel = defineChannel("challenges:*", {
       push(socket, "y:awareness", { states: message[1], gone: [] });
       return noreply(socket);
     }
-    // Without its room it would answer nothing: the client joins again, and finds the next one.
+    // Without its room, or what watches its access, it cannot go on: the client joins again, and finds the next one.
     if (Array.isArray(message) && message[0] === "DOWN") return stop(["room_down", message[4]], socket);
     return noreply(socket);
   },

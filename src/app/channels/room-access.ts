@@ -1,46 +1,78 @@
 /**
- * What a person may do in the room: their role, known to the channel from the join on, and asked for anew whenever the
- * owner has changed something. So each event is decided by the role of that moment, without asking the database for it.
+ * What a person may do in the room: their role, known to the channel from the join on and kept up to date by the AccessWatch of
+ * its thread (access/access-watch.ts). So each event is decided by the role of that moment, without asking the database for it.
  *
  * out  `room:access {role, can_write}`   applies from now on
  *      `room:closed {reason}`            "removed" or "deleted": there is no way back into this room by itself
  */
-import { assign, type ChannelSocket, type InfoResult, noreply, push, stop } from "simurgh/channels";
-import { GenServer, type Pid, self, sendAfter } from "simurgh/runtime";
+import { assign, type ChannelSocket, expireAt, type InfoResult, noreply, push, stop } from "simurgh/channels";
+import { GenServer, type Pid } from "simurgh/runtime";
+import type { AccessAnswer, AccessState } from "../access/access-ledger.js";
+import { AccessWatch } from "../access/access-watch.js";
+import { mayWrite, type Role } from "../access/role.js";
 import type { RoomCast } from "../rooms/room.js";
-import { type Outcome, repositoryOn } from "../storage/repository-client.js";
-import type { Role } from "../storage/sharing.js";
+import { repositoryOn } from "../storage/repository-client.js";
 import { appFacts } from "./app-facts.js";
 
 /** Broadcast inside the server, intercepted by every channel: `{user_id?}`, whose access has changed; everybody's without. */
 export const ACCESS_CHANGED = "access:changed";
-/** A message to the channel itself. */
-export const CHECK_ACCESS = "check access";
-const AGAIN_MS = 1000;
 
-export const roleOf = (challengeId: number, userId: unknown): Promise<Outcome<Role>> =>
-  repositoryOn(appFacts().storageNode).role(challengeId, userId as number);
+/** What a person may do who wants to join, and whether that is remembered because the database does not answer. */
+export async function accessAtJoin(
+  challengeId: number,
+  { assigns }: ChannelSocket,
+): Promise<{ readonly answer: AccessAnswer | "unavailable"; readonly remembered: boolean }> {
+  const userId = assigns.userId as number;
+  const question = { challengeId, userId, sessionId: assigns.sessionId as string };
+  const asked = await repositoryOn(appFacts().storageNode).access([question]);
+  if (asked[0] === "ok") return { answer: asked[1][0] as AccessAnswer, remembered: false };
+  const certain = await AccessWatch.certainRole(challengeId, userId);
+  return { answer: certain ?? "unavailable", remembered: true };
+}
 
-export const canWrite = ({ assigns }: ChannelSocket): boolean => assigns.role !== "view";
+export const canWrite = ({ assigns }: ChannelSocket): boolean =>
+  mayWrite(assigns.role as Role) && assigns.suspended !== true;
 
 /** What is answered to whoever may only look. */
 export const READ_ONLY = { reason: "read_only", why: "role" } as const;
 
-export async function checkAccess(socket: ChannelSocket): Promise<InfoResult> {
-  const { challengeId, userId } = socket.assigns;
-  const [status, role] = await roleOf(challengeId as number, userId);
-  if (status === "ok") {
-    if (role === socket.assigns.role) return noreply(socket);
-    const changed = assign(socket, "role", role);
-    push(changed, "room:access", { role, can_write: canWrite(changed) });
-    // The room decides about updates of the document.
-    tellRoom(changed, role);
-    return noreply(changed);
+/** To be called once the channel has joined. */
+export function watchAccess({ assigns }: ChannelSocket): void {
+  AccessWatch.enter({
+    challengeId: assigns.challengeId as number,
+    userId: assigns.userId as number,
+    sessionId: assigns.sessionId as string,
+    role: assigns.role as Role,
+    remembered: assigns.remembered === true,
+  });
+}
+
+/** For `handleInfo`, on what the watch sends. */
+export function accessChanged(socket: ChannelSocket, state: AccessState): InfoResult {
+  switch (state) {
+    case "forbidden":
+      return closeRoom(socket, "removed");
+    case "not_found":
+      return closeRoom(socket, "deleted");
+    case "session_ended":
+      // As a token that has run out: the client shows another one, or is signed out.
+      expireAt(socket, Date.now());
+      return noreply(assign(socket, "suspended", true));
+    case "unsure":
+      // The client joins again, and is let in once the database can be asked.
+      return stop(["access_unsure"], socket);
+    case "suspended":
+      return tell(assign(socket, "suspended", true));
+    default:
+      return tell(assign(assign(socket, "role", state), "suspended", false));
   }
-  if (role === "forbidden") return closeRoom(socket, "removed");
-  if (role === "not_found") return closeRoom(socket, "deleted");
-  // The database is away: what held before holds until it can be asked.
-  sendAfter(self(), CHECK_ACCESS, AGAIN_MS);
+}
+
+function tell(socket: ChannelSocket): InfoResult {
+  const { role } = socket.assigns;
+  push(socket, "room:access", { role, can_write: canWrite(socket) });
+  // The room decides about updates of the document.
+  tellRoom(socket, role as Role);
   return noreply(socket);
 }
 
@@ -57,6 +89,8 @@ function closeRoom(socket: ChannelSocket, reason: "removed" | "deleted"): InfoRe
 
 /** For `handleOut`. */
 export const accessOut = {
-  [ACCESS_CHANGED]: ({ user_id: whose }: { readonly user_id?: number }, socket: ChannelSocket) =>
-    whose === undefined || whose === socket.assigns.userId ? checkAccess(socket) : noreply(socket),
+  [ACCESS_CHANGED]: ({ user_id: whose }: { readonly user_id?: number }, socket: ChannelSocket) => {
+    if (whose === undefined || whose === socket.assigns.userId) AccessWatch.announced();
+    return noreply(socket);
+  },
 };

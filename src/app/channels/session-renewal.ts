@@ -5,6 +5,7 @@
  */
 import { assign, type ChannelSocket, expireAt, noreply, push, reply } from "simurgh/channels";
 import { self, sendAfter } from "simurgh/runtime";
+import { AccessWatch } from "../access/access-watch.js";
 import { verifyToken } from "../auth/tokens.js";
 import { repositoryOn } from "../storage/repository-client.js";
 import { appFacts } from "./app-facts.js";
@@ -47,6 +48,7 @@ export const sessionEvents = {
     if (user[0] === "error")
       return reply("error", { reason: "invalid_token", code: "invalid_token" }, socket);
     const endsAt = claims.expiresAt * 1000;
+    AccessWatch.renewed(claims.sessionId);
     if (endsAt <= (socket.assigns.sessionEndsAt as number)) return reply("ok", socket);
     expireAt(socket, endsAt);
     const renewed = assign(socket, "sessionEndsAt", endsAt);

@@ -22,7 +22,8 @@ export default defineSocket({
     const user = await repositoryOn(storageNode).sessionUser(claims.sessionId, claims.userId);
     if (user[0] === "error") return error();
     const sessionEndsAt = claims.expiresAt * 1000;
-    return ok(assign(socket, { userId: user[1].id, firstName: user[1].first_name, sessionEndsAt }), {
+    const { id: userId, first_name: firstName } = user[1];
+    return ok(assign(socket, { userId, firstName, sessionId: claims.sessionId, sessionEndsAt }), {
       expiresAt: sessionEndsAt,
     });
   },

@@ -1,10 +1,10 @@
 /** Who asks about a challenge, and what they are in it: what every route below `/api/challenges/:id` begins with. */
 import type { Context } from "hono";
-import type { Repository } from "../storage/repository-client.js";
-import type { Role } from "../storage/sharing.js";
+import type { Role } from "../access/role.js";
+import { readId } from "../ids.js";
+import type { Outcome, Repository } from "../storage/repository-client.js";
 import type { Caller } from "./accounts.js";
 import { ApiError, orFail } from "./errors.js";
-import { challengeId } from "./input.js";
 
 export interface AccessOptions {
   readonly repository: Repository;
@@ -17,12 +17,16 @@ export interface Entering {
   readonly role: Role;
 }
 
+/** What somebody asks for who may not know of it is answered as if it did not exist. */
+const unknown = (outcome: Outcome<Role>): Outcome<Role> =>
+  outcome[0] === "error" && outcome[1] === "forbidden" ? ["error", "not_found"] : outcome;
+
 /** Throws an `ApiError` for whoever may not. */
 export function challengeAccess({ repository, caller }: AccessOptions) {
   const entering = async (context: Context): Promise<Entering> => {
     const { userId } = await caller(context);
     const id = numberIn(context, "id");
-    return { id, userId, role: orFail(await repository.role(id, userId)) };
+    return { id, userId, role: orFail(unknown(await repository.role(id, userId))) };
   };
   const only = async (context: Context, roles: readonly Role[], message: string): Promise<Entering> => {
     const found = await entering(context);
@@ -39,7 +43,7 @@ export function challengeAccess({ repository, caller }: AccessOptions) {
 
 /** A number in the path. Throws a 404 for anything else. */
 export function numberIn(context: Context, name: string): number {
-  const id = challengeId(context.req.param(name) ?? "");
+  const id = readId(context.req.param(name));
   if (id === undefined) throw new ApiError(404, "not_found", "There is no such thing.");
   return id;
 }

@@ -18,7 +18,7 @@
  * and for whoever was sent a link: POST /api/invitations/accept {token} → {challenge_id, role}.
  */
 import { Hono } from "hono";
-import { invitationHash, newInvitationToken } from "../auth/invitation-tokens.js";
+import { invitationHash, isInvitationToken, newInvitationToken } from "../auth/invitation-tokens.js";
 import { type AccessOptions, challengeAccess, numberIn } from "./challenge-access.js";
 import { ApiError, orFail } from "./errors.js";
 import {
@@ -122,7 +122,9 @@ export function invitationRoutes({ repository, caller, tellRoom }: ChallengeOpti
   app.post("/accept", async (context) => {
     const { userId } = await caller(context);
     const { token } = await readBody(context, AcceptBody);
-    const outcome = await repository.accept(invitationHash(token), userId);
+    const outcome = isInvitationToken(token)
+      ? await repository.accept(invitationHash(token), userId)
+      : (["error", "not_found"] as const);
     if (outcome[0] === "error" && outcome[1] === "not_found") {
       throw new ApiError(
         404,

@@ -6,6 +6,7 @@ import { createServer, type Server as HttpServer } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { Endpoint, type ServerContext } from "simurgh/channels";
 import type { RuntimeNode } from "simurgh/runtime";
+import { AccessWatch } from "../access/access-watch.js";
 import { type AppFacts, ENDPOINT, setAppFacts } from "../channels/app-facts.js";
 import { userTopic } from "../channels/user-topic.js";
 import { Rooms } from "../rooms/rooms.js";
@@ -30,7 +31,11 @@ export function server(
   const api = createApi({
     ...facts,
     repository: throughProcess(node, storageNode),
-    disconnect: (userId) => outward(() => Endpoint.disconnect(ENDPOINT, userTopic(userId))),
+    disconnect: (userId) =>
+      outward(() => {
+        AccessWatch.sessionsEnded(userId);
+        Endpoint.disconnect(ENDPOINT, userTopic(userId));
+      }),
     attempts: (...request) => node.run(() => askAttempts(...request)),
     tellRoom: (id, event, payload) =>
       outward(() => Endpoint.broadcast(ENDPOINT, `challenges:${id}`, event, payload)),

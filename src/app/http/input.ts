@@ -1,6 +1,7 @@
 /** What the API accepts: schemas for request bodies. Checked once, at the edge. */
 import { z } from "zod";
 import { isCommonPassword } from "../auth/common-passwords.js";
+import { readCount } from "../ids.js";
 
 /** Control characters, and the marks that make text run the other way or hide. */
 const INVISIBLE =
@@ -132,6 +133,13 @@ export const ChatHistoryBody = z.object({ before: z.int("before must be a number
 
 const LISTED = 100;
 
+/** A whole number in a query, where it comes as text. */
+const count = (what: string, least: number, most: number) =>
+  z
+    .string()
+    .transform((text) => readCount(text) ?? Number.NaN)
+    .pipe(z.int(`${what} must be a whole number`).min(least).max(most));
+
 /** The query of a search; numbers come as text. */
 export const SearchQuery = z.object({
   q: z
@@ -142,8 +150,8 @@ export const SearchQuery = z.object({
     .optional(),
   language: language.optional(),
   mine: z.enum(["1"], "mine must be 1").optional(),
-  offset: z.coerce.number("offset must be a number").int().min(0).max(1_000_000).default(0),
-  limit: z.coerce.number("limit must be a number").int().min(1).max(LISTED).default(50),
+  offset: count("offset", 0, 1_000_000).default(0),
+  limit: count("limit", 1, LISTED).default(50),
 });
 
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
@@ -154,8 +162,3 @@ export const firstName = (name: string): string =>
   Array.from(graphemes.segment(name.split(/\s+/u)[0] as string), ({ segment }) => segment)
     .slice(0, MAX_NAME)
     .join("");
-
-/** A challenge's id as it stands in a path or topic; undefined when it is not one. */
-export function challengeId(text: string): number | undefined {
-  return /^[1-9]\d{0,9}$/.test(text) && Number(text) <= 2_147_483_647 ? Number(text) : undefined;
-}

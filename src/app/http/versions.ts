@@ -9,6 +9,7 @@
  * Restoring is a new edit like any other: nothing of what came between is lost, and it can be taken back the same way.
  */
 import { type Context, Hono } from "hono";
+import { readCount } from "../ids.js";
 import type { Outcome } from "../storage/repository-client.js";
 import { type AccessOptions, challengeAccess } from "./challenge-access.js";
 import { ApiError, orFail } from "./errors.js";
@@ -61,7 +62,7 @@ export function versionRoutes({ rooms, ...options }: VersionOptions): Hono {
 
 /** The number of a version, which begins at 0. */
 function seqIn(context: Context): number {
-  const text = context.req.param("seq") ?? "";
-  if (!/^\d{1,15}$/.test(text)) throw new ApiError(404, "not_found", "There is no such version.");
-  return Number(text);
+  const seq = readCount(context.req.param("seq"));
+  if (seq === undefined) throw new ApiError(404, "not_found", "There is no such version.");
+  return seq;
 }

@@ -3,7 +3,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Pid } from "simurgh/runtime";
-import type { Role } from "../storage/sharing.js";
+import type { Role } from "../access/role.js";
 import { Rate } from "./rate.js";
 import { SeenTexts } from "./whole-text.js";
 
@@ -19,7 +19,6 @@ export interface Entrant {
   readonly pid: Pid;
   readonly userId: number;
   readonly name: string;
-  /** As the database had it. */
   readonly role: Role;
   readonly canWrite: boolean;
   /** Exchanges updates of the document; otherwise whole texts. */

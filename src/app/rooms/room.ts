@@ -27,10 +27,10 @@ import {
   trapExit,
 } from "simurgh/runtime";
 import * as Y from "yjs";
+import type { Role } from "../access/role.js";
 import { RepeatedLog } from "../repeated-log.js";
 import type { ChallengeView, Outcome, Repository } from "../storage/repository-client.js";
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
-import type { Role } from "../storage/sharing.js";
 import { DamagedDocument, normalText, SharedDocument } from "./document.js";
 import { type CursorState, FarCursors, HERE_EVERY_MS } from "./far-cursors.js";
 import { type Cursor, type Entrant, type Face, type Member, Members } from "./members.js";
@@ -77,8 +77,6 @@ export type RoomCall =
   | readonly ["whole text", Pid, text: string]
   | readonly ["restore", userId: number, text: string]
   | readonly ["text"]
-  /** What this user may do, as far as the room remembers. */
-  | readonly ["role", userId: number]
   | readonly ["drain"];
 
 export type RoomCast =
@@ -136,8 +134,6 @@ class Room {
   readonly #members = new Members();
   readonly #pace: WorkPace;
   readonly #told = new Rate(TOLD.perSecond, TOLD.burst);
-  /** Of those who have been here: for when the database cannot be asked. */
-  readonly #roles = new Map<number, Role>();
   #live: Live | undefined;
   /** Who asked before it was live. */
   #early: (readonly [RoomCall, From])[] = [];
@@ -263,9 +259,6 @@ class Room {
       case "text":
         answer(["ok", live.document.text]);
         break;
-      case "role":
-        answer(this.#roles.get(request[1]));
-        break;
       case "drain":
         this.#drain(live, from);
     }
@@ -285,14 +278,13 @@ class Room {
         this.#stopTyping(request[1]);
         break;
       case "access":
-        this.#access(request[1], request[2], request[3]);
+        this.#access(request[1], request[3]);
     }
   }
 
   #enter(live: Live, entrant: Entrant): Entered {
     monitor(entrant.pid);
     const member = this.#members.enter(entrant);
-    this.#roles.set(entrant.userId, entrant.role);
     this.#disarm("idle");
     this.#arm("look", LOOK_MS);
     this.#arm("here", HERE_EVERY_MS);
@@ -327,12 +319,9 @@ class Room {
     this.#watchIdle();
   }
 
-  #access(pid: Pid, role: Role | undefined, canWrite: boolean): void {
+  #access(pid: Pid, canWrite: boolean): void {
     const member = this.#members.get(pid);
-    if (member === undefined) return;
-    member.canWrite = canWrite;
-    if (role === undefined) this.#roles.delete(member.userId);
-    else this.#roles.set(member.userId, role);
+    if (member !== undefined) member.canWrite = canWrite;
   }
 
   /** What others told everybody in the room, as far as it concerns the room itself. */

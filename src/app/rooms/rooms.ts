@@ -23,7 +23,6 @@ import {
 import { appFacts, ENDPOINT } from "../channels/app-facts.js";
 import { type Outcome, repositoryOn } from "../storage/repository-client.js";
 import type { RoomVersion, RoomVersionText } from "../storage/room-log.js";
-import type { Role } from "../storage/sharing.js";
 import type { Entrant } from "./members.js";
 import { type Entered, type RoomCall, type RoomOptions, roomServer } from "./room.js";
 import { WorkPace } from "./work-pace.js";
@@ -127,14 +126,6 @@ export const Rooms = {
     if (entered[0] === "error") return entered;
     const room = live(id);
     return room === undefined ? ["error", "unavailable"] : ["ok", { ...entered[1], room }];
-  },
-
-  /** For a channel of the room's topic: what a user who has been here may do, as long as the room is live. */
-  async rememberedRole(id: number, userId: number): Promise<Role | undefined> {
-    const room = live(id);
-    return room === undefined
-      ? undefined
-      : GenServer.call<Role | undefined>(room, ["role", userId]).catch(() => undefined);
   },
 
   /** How many rooms of the calling thread are live. */

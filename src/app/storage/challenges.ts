@@ -1,8 +1,8 @@
 /** Challenges: what is to be solved, and the text of the room where it is. */
 import { EntitySchema } from "typeorm";
+import { type Access, type Role, roleIn } from "../access/role.js";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
 import { folded } from "./search.js";
-import { type Access, type Role, roleIn } from "./sharing.js";
 
 export interface Challenge {
   id: number;

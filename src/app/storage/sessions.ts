@@ -13,7 +13,7 @@ import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } fro
 import { SessionMemory } from "./session-memory.js";
 import { type User, type UserView, userView } from "./users.js";
 
-interface Session {
+export interface Session {
   id: string;
   userId: number;
   tokenHash: string;
@@ -132,6 +132,18 @@ export function sessions({ source }: Database) {
       // It may have been asked for just before it was gone.
       memory.forget(id);
       return ["ok", { userId: session.userId }];
+    },
+
+    /** Another node has ended sessions of this user. */
+    async forgetSessions(userId: number): Promise<Outcome<null>> {
+      memory.forgetUser(userId);
+      return ["ok", null];
+    },
+
+    /** Whether a thread of this node gets what other nodes publish. */
+    async trustSessions(thread: number, reachable: boolean): Promise<Outcome<null>> {
+      memory.trust(thread, reachable);
+      return ["ok", null];
     },
 
     /** Ends all sessions of a user. */

@@ -1,29 +1,23 @@
 /**
- * Who may do what in which room.
+ * Sharing is what the tables say of who may do what in which room; what a role is stands in access/role.ts.
  *
  * A challenge is `open` (everybody who is signed in may edit) or `restricted` (its owner and those who accepted an
- * invitation). A person's role is the first of these that holds:
- *
- *     owner     wrote the challenge          removed   sent away by the owner, whatever else holds
- *     edit      was invited to, or open      view      was invited to read
+ * invitation). What the owner has made of a person, by an invitation or by hand, holds in both.
  *
  * Invitations are links; the table has the hashes of their tokens. Revoking one sends nobody away who has accepted it.
  */
-import { EntitySchema, LessThan, MoreThan } from "typeorm";
+import { EntitySchema, In, LessThan, MoreThan } from "typeorm";
+import { type AccessAnswer, type AccessQuestion, MOST_QUESTIONS } from "../access/access-ledger.js";
+import { type Access, type Given, type Invited, type Role, roleIn } from "../access/role.js";
 import type { Challenge } from "./challenges.js";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+import type { Session } from "./sessions.js";
 import { type User, usersById } from "./users.js";
-
-export type Access = "open" | "restricted";
-/** What somebody may be in a room. */
-export type Role = "owner" | "edit" | "view";
-/** What somebody can be invited to. */
-export type Invited = Exclude<Role, "owner">;
 
 interface Membership {
   challengeId: number;
   userId: number;
-  role: Invited | "removed";
+  role: Given;
   createdAt: Date;
 }
 
@@ -77,7 +71,7 @@ export interface InvitationView {
 export interface MemberView {
   readonly user_id: number;
   readonly first_name: string;
-  readonly role: Invited | "removed";
+  readonly role: Given;
 }
 
 export interface SharingView {
@@ -97,17 +91,7 @@ export interface NewInvitation {
 const MOST_INVITATIONS = 50;
 const MOST_MEMBERS = 1000;
 
-/** What somebody may do, from what the tables say; undefined for nothing at all. */
-export function roleIn(
-  challenge: Pick<Challenge, "ownerId" | "access">,
-  userId: number,
-  given: Membership["role"] | undefined,
-): Role | undefined {
-  if (challenge.ownerId === userId) return "owner";
-  if (given === "removed") return undefined;
-  if (given === "edit" || challenge.access === "open") return "edit";
-  return given;
-}
+const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
 
 const invitationView = ({ id, role, expiresAt, uses }: Invitation): InvitationView => ({
   id,
@@ -121,6 +105,7 @@ export function sharing({ source }: Database) {
   const memberships = source.getRepository<Membership>("Membership");
   const invitations = source.getRepository<Invitation>("Invitation");
   const users = source.getRepository<User>("User");
+  const sessions = source.getRepository<Session>("Session");
 
   const role = async (challengeId: number, userId: number): Promise<Outcome<Role>> => {
     const [challenge, membership] = await Promise.all([
@@ -139,8 +124,63 @@ export function sharing({ source }: Database) {
     ]);
   };
 
+  /** Gives a role as long as the person has what was read; false when that has changed. */
+  const giveFirst = async (
+    challengeId: number,
+    userId: number,
+    now: Membership | null,
+    given: Invited,
+  ): Promise<boolean> => {
+    if (now !== null) {
+      const { affected } = await memberships.update({ challengeId, userId, role: now.role }, { role: given });
+      return affected === 1;
+    }
+    try {
+      await memberships.insert({ challengeId, userId, role: given, createdAt: new Date() });
+      return true;
+    } catch (error) {
+      if (await memberships.existsBy({ challengeId, userId })) return false;
+      throw error;
+    }
+  };
+
   return {
     role,
+
+    /** What each of these may do, as of now; at most `MOST_QUESTIONS`. */
+    async access(asked: readonly AccessQuestion[]): Promise<Outcome<readonly AccessAnswer[]>> {
+      if (asked.length === 0) return ["ok", []];
+      if (asked.length > MOST_QUESTIONS) throw new RangeError(`${asked.length} questions of access at once`);
+      const pairs = asked.map(({ challengeId, userId }) => ({ challengeId, userId }));
+      const [rooms, given, live] = await Promise.all([
+        challenges.find({
+          where: { id: In(distinct(asked.map(({ challengeId }) => challengeId))) },
+          select: { id: true, ownerId: true, access: true },
+        }),
+        memberships.find({ where: pairs }),
+        sessions.find({
+          where: { id: In(distinct(asked.map(({ sessionId }) => sessionId))) },
+          select: { id: true, userId: true, expiresAt: true },
+        }),
+      ]);
+      const now = Date.now();
+      const roomOf = new Map(rooms.map((room) => [room.id, room]));
+      const givenOf = new Map(
+        given.map((membership) => [`${membership.challengeId}:${membership.userId}`, membership.role]),
+      );
+      const userOf = new Map(
+        live.filter(({ expiresAt }) => expiresAt.getTime() > now).map(({ id, userId }) => [id, userId]),
+      );
+      return [
+        "ok",
+        asked.map(({ challengeId, userId, sessionId }): AccessAnswer => {
+          if (userOf.get(sessionId) !== userId) return "session_ended";
+          const room = roomOf.get(challengeId);
+          if (room === undefined) return "not_found";
+          return roleIn(room, userId, givenOf.get(`${challengeId}:${userId}`)) ?? "forbidden";
+        }),
+      ];
+    },
 
     /** All there is to know of who may enter, for the owner's eyes. */
     async sharing(challengeId: number): Promise<Outcome<SharingView>> {
@@ -191,26 +231,35 @@ export function sharing({ source }: Database) {
       return affected === 0 ? NOT_FOUND : ["ok", null];
     },
 
-    /** Gives the person the invitation's role, unless theirs is higher. The owner's word holds: who was removed stays so. */
+    /**
+     * Gives the person the invitation's role, unless the owner has given them a higher one. Whom the owner has sent away stays
+     * so, even if that happens at the same time: what is written depends on what was read.
+     */
     async accept(
       tokenHash: string,
       userId: number,
     ): Promise<Outcome<{ readonly challengeId: number; readonly role: Role }>> {
-      const invitation = await invitations.findOneBy({ tokenHash, expiresAt: MoreThan(new Date()) });
-      if (invitation === null) return NOT_FOUND;
-      const { challengeId } = invitation;
-      const now = await memberships.findOneBy({ challengeId, userId });
-      if (now?.role === "removed") return ["error", "forbidden"];
-      const before = await role(challengeId, userId);
-      const higher = before[0] === "ok" && before[1] !== "view";
-      if (!higher && now?.role !== invitation.role) {
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        const invitation = await invitations.findOneBy({ tokenHash, expiresAt: MoreThan(new Date()) });
+        if (invitation === null) return NOT_FOUND;
+        const { challengeId } = invitation;
+        const now = await memberships.findOneBy({ challengeId, userId });
+        if (now?.role === "removed") return ["error", "forbidden"];
+        const before = await role(challengeId, userId);
+        const isOwner = before[0] === "ok" && before[1] === "owner";
+        if (isOwner || now?.role === "edit" || now?.role === invitation.role)
+          return before[0] === "ok" ? ["ok", { challengeId, role: before[1] }] : before;
         if (now === null && (await memberships.countBy({ challengeId })) >= MOST_MEMBERS)
           return ["error", "too_many"];
-        await setMember(challengeId, userId, invitation.role);
-        await invitations.increment({ id: invitation.id }, "uses", 1);
+        // A link that has been revoked meanwhile has no row to count in.
+        const { affected } = await invitations.increment({ id: invitation.id }, "uses", 1);
+        if (affected === 0) return NOT_FOUND;
+        if (await giveFirst(challengeId, userId, now, invitation.role)) {
+          const after = await role(challengeId, userId);
+          return after[0] === "ok" ? ["ok", { challengeId, role: after[1] }] : after;
+        }
       }
-      const after = await role(challengeId, userId);
-      return after[0] === "ok" ? ["ok", { challengeId, role: after[1] }] : after;
+      return ["error", "unavailable"];
     },
 
     /** What the owner makes of a person: a role, or sent away. */
@@ -218,6 +267,11 @@ export function sharing({ source }: Database) {
       const challenge = await challenges.findOneBy({ id: challengeId });
       if (challenge === null || !(await users.existsBy({ id: userId }))) return NOT_FOUND;
       if (challenge.ownerId === userId) return ["error", "forbidden"];
+      if (
+        !(await memberships.existsBy({ challengeId, userId })) &&
+        (await memberships.countBy({ challengeId })) >= MOST_MEMBERS
+      )
+        return ["error", "too_many"];
       await setMember(challengeId, userId, given);
       return ["ok", null];
     },

@@ -210,7 +210,6 @@ export class RoomLink implements DocumentLink {
       .receive("error", (reply: unknown) => {
         const reason = reasonOf(reply);
         if (/not.?found|no such|unknown|invalid/i.test(reason)) this.#end("not-found");
-        else if (reason === "unauthorized") this.#end("not-invited");
         else if (reason === "full" && !this.view.challenge) this.#end("full");
         else if (/token|sign|unauthenticated/i.test(reason)) void this.#checkToken();
         // A room that we know may be unavailable for a while; the channel tries again by itself.

@@ -231,10 +231,9 @@ function Saved({ status, ready }: { readonly status: SaveStatus; readonly ready:
 }
 
 const REFUSED: Readonly<Record<NonNullable<RoomView["refusal"]>, readonly [title: string, text: string]>> = {
-  "not-found": ["There is no such challenge", "It may have been removed, or the address is mistyped."],
-  "not-invited": [
-    "This room is for invited people",
-    "Ask its owner for an invitation link, and open that link here.",
+  "not-found": [
+    "There is no such challenge",
+    "It may have been removed, the address may be mistyped, or its room is for invited people: then ask its owner for an invitation link.",
   ],
   full: [
     "This room is full",
@@ -256,7 +255,7 @@ function Refused({
       <section class="empty">
         <PageHeading title={title} />
         <p>{text}</p>
-        {refusal === "not-invited" && (
+        {refusal === "not-found" && (
           <p class="hint">
             You are signed in as <bdi>{signed.user.email}</bdi>. If it was another account that was invited,
             log out and sign in with that one.

@@ -23,5 +23,5 @@ export interface RoomView {
   /** What was typed and could not be carried over when the document was begun anew. */
   readonly rescued: string | undefined;
   /** The room cannot be entered. */
-  readonly refusal: "not-found" | "not-invited" | "full" | "refused" | undefined;
+  readonly refusal: "not-found" | "full" | "refused" | undefined;
 }

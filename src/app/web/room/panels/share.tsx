@@ -62,7 +62,7 @@ function leave(payload: unknown): void {
 }
 
 const WHO: Readonly<Record<ChallengeDetails["access"], string>> = {
-  open: "Everybody who is signed in may edit here.",
+  open: "All who are signed in may edit here, unless their role says otherwise.",
   restricted: "Only its owner and the people they invited may come in.",
 };
 
@@ -71,7 +71,7 @@ function Address({ id, details }: { readonly id: string; readonly details: Chall
     <>
       <p>
         {WHO[details.access]}
-        {details.role === "view" && " You may read and chat."}
+        {details.role === "view" && " You may only read and chat."}
       </p>
       <CopyField label="Address of this room" value={location.origin + roomPath(id)} />
     </>
@@ -142,6 +142,11 @@ function OwnersPart({ id, sharing, people, refresh }: OwnersProps) {
             {access === "open" ? "Everybody who is signed in" : "Only people I invite"}
           </label>
         ))}
+        {sharing.access === "open" && (
+          <p class="hint">
+            They may edit, but for those whom you let only read or send away, below or by a link to read.
+          </p>
+        )}
       </fieldset>
       <Invitations id={id} invitations={sharing.invitations} act={act} />
       {(members.size > 0 || guests.length > 0) && (

@@ -1,0 +1,136 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { AccessLedger, type Presence } from "../../../src/app/access/access-ledger.js";
+
+let ledger: AccessLedger;
+const ann: Presence = { channel: "a", challengeId: 1, userId: 7, sessionId: "s" };
+const tab: Presence = { ...ann, channel: "b" };
+const bob: Presence = { channel: "c", challengeId: 1, userId: 8, sessionId: "t" };
+
+beforeEach(() => {
+  ledger = new AccessLedger();
+});
+
+/** Ann is in the room, and the database has confirmed it. */
+const inside = (): void => {
+  ledger.enter(ann, "edit", false);
+  ledger.answered(ledger.take(10), ["edit"]);
+};
+
+describe("a channel that has joined", () => {
+  test("is asked about once more, since its role may have changed meanwhile", () => {
+    ledger.enter(ann, "edit", false);
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+    expect(ledger.answered(ledger.take(10), ["view"])).toEqual([{ channel: "a", state: "view" }]);
+    expect(ledger.hasDue).toBe(false);
+    expect(ledger.certainRole(1, 7)).toBe("view");
+  });
+
+  test("is told nothing when nothing has changed", () => {
+    ledger.enter(ann, "edit", false);
+    expect(ledger.answered(ledger.take(10), ["edit"])).toEqual([]);
+  });
+
+  test.each(["forbidden", "not_found", "session_ended"] as const)("is told %s, and forgotten", (answer) => {
+    inside();
+    ledger.recheck();
+    expect(ledger.answered(ledger.take(10), [answer])).toEqual([{ channel: "a", state: answer }]);
+    expect([ledger.size, ledger.certainRole(1, 7)]).toEqual([0, undefined]);
+  });
+
+  test("that has left is remembered no longer", () => {
+    inside();
+    ledger.leave("a");
+    expect([ledger.size, ledger.hasDue, ledger.certainRole(1, 7)]).toEqual([0, false, undefined]);
+  });
+});
+
+describe("a change that is announced", () => {
+  test("makes every channel of that person in that room due, and uncertain at once", () => {
+    inside();
+    ledger.enter(tab, "edit", true);
+    ledger.enter(bob, "edit", false);
+    ledger.answered(ledger.take(10), ["edit", "edit"]);
+    ledger.announce("a");
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+    expect(ledger.certainRole(1, 8)).toBe("edit");
+    expect(ledger.take(10).map(({ channel }) => channel)).toEqual(["a", "b"]);
+  });
+
+  test("during a question makes that answer count for nothing, and is asked about again", () => {
+    inside();
+    ledger.recheck();
+    const taken = ledger.take(10);
+    ledger.announce("a");
+    expect(ledger.answered(taken, ["edit"])).toEqual([]);
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+    expect(ledger.answered(ledger.take(10), ["forbidden"])).toEqual([{ channel: "a", state: "forbidden" }]);
+  });
+
+  test("ends the channels when the database cannot be asked how", () => {
+    inside();
+    ledger.enter(tab, "edit", true);
+    ledger.announce("a");
+    const changes = ledger.failed(ledger.take(10));
+    expect(changes.map(({ channel }) => channel).sort()).toEqual(["a", "b"]);
+    expect(new Set(changes.map(({ state }) => state))).toEqual(new Set(["unsure"]));
+    expect(ledger.size).toBe(0);
+  });
+});
+
+describe("while the database does not answer", () => {
+  test("what was certain stays so, for another channel of the same person too", () => {
+    inside();
+    ledger.recheck();
+    expect(ledger.failed(ledger.take(10))).toEqual([]);
+    expect(ledger.certainRole(1, 7)).toBe("edit");
+    ledger.enter(tab, "edit", true);
+    expect(ledger.failed(ledger.take(10))).toEqual([]);
+    expect(ledger.hasDue).toBe(true);
+  });
+
+  test("what may have been missed suspends, until the database says what holds", () => {
+    inside();
+    ledger.doubt(false);
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+    expect(ledger.failed(ledger.take(10))).toEqual([{ channel: "a", state: "suspended" }]);
+    expect(ledger.failed(ledger.take(10))).toEqual([]);
+    expect(ledger.answered(ledger.take(10), ["edit"])).toEqual([{ channel: "a", state: "edit" }]);
+  });
+
+  test("a role that is remembered is given to nobody else, and to no other room", () => {
+    inside();
+    expect([ledger.certainRole(2, 7), ledger.certainRole(1, 8)]).toEqual([undefined, undefined]);
+  });
+});
+
+test("while the engine is away nothing is certain, whatever the database says", () => {
+  inside();
+  ledger.doubt(false);
+  ledger.answered(ledger.take(10), ["edit"]);
+  expect(ledger.certainRole(1, 7)).toBeUndefined();
+  ledger.doubt(true);
+  ledger.answered(ledger.take(10), ["edit"]);
+  expect(ledger.certainRole(1, 7)).toBe("edit");
+});
+
+test("questions come in batches, and nobody is left out", () => {
+  for (let n = 0; n < 25; n += 1) ledger.enter({ ...ann, channel: `c${n}`, userId: n }, "edit", false);
+  const asked: string[] = [];
+  while (ledger.hasDue) {
+    const taken = ledger.take(10);
+    expect(taken.length).toBeLessThanOrEqual(10);
+    asked.push(...taken.map(({ channel }) => channel));
+    ledger.answered(
+      taken,
+      taken.map(() => "edit"),
+    );
+  }
+  expect(new Set(asked).size).toBe(25);
+});
+
+test("a session that was renewed is the one that is asked about", () => {
+  inside();
+  ledger.renew("a", "later");
+  ledger.recheck();
+  expect(ledger.take(10)).toMatchObject([{ channel: "a", sessionId: "later" }]);
+});
