@@ -8,11 +8,14 @@ import { join, resolve } from "node:path";
 import { sharesPorts } from "simurgh/channels";
 import { isGuessable } from "./auth/secret-strength.js";
 import type { SigningKeys } from "./auth/tokens.js";
+import { DEFAULT_QUOTAS, type Quotas } from "./storage/database.js";
 
 export interface DatabaseConfig {
   readonly kind: "sqlite" | "mysql";
   /** The file of a SQLite database, or the URL of the server. */
   readonly location: string;
+  /** What one person may have; undefined: as by default. */
+  readonly quotas?: Quotas;
 }
 
 export interface Config {
@@ -62,6 +65,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
 const MIN_SECRET_LENGTH = 32;
+const MIB = 1024 * 1024;
 
 export function readConfig(env: Environment): Config {
   const dataDir = resolve(env.DATA_DIR ?? "./data");
@@ -70,7 +74,7 @@ export function readConfig(env: Environment): Config {
     host: env.HOST ?? "127.0.0.1",
     port: wholeNumber("PORT", env.PORT ?? "4000", 0, 65_535),
     dataDir,
-    database: readDatabase(env.DATABASE_URL, dataDir),
+    database: { ...readDatabase(env.DATABASE_URL, dataDir), quotas: readQuotas(env) },
     keys: {
       secret: readSecret(env, dataDir),
       previous: readPrevious(env.JWT_PREVIOUS_SECRETS, env.NODE_ENV === "production"),
@@ -150,6 +154,17 @@ export function readDatabase(url: string | undefined, dataDir: string): Database
   if (parsed.pathname.length < 2)
     throw new StartupError("DATABASE_URL names no database; write mysql://user:password@host:3306/database");
   return { kind: "mysql", location: url };
+}
+
+function readQuotas(env: Environment): Quotas {
+  const { challenges, bytes, sessions } = DEFAULT_QUOTAS;
+  const quota = (name: string, fallback: number, most: number): number =>
+    wholeNumber(name, env[name] ?? String(fallback), 1, most);
+  return {
+    challenges: quota("MAX_CHALLENGES_PER_PERSON", challenges, 1_000_000),
+    bytes: quota("MAX_MIB_PER_PERSON", bytes / MIB, 1_000_000) * MIB,
+    sessions: quota("MAX_SESSIONS_PER_PERSON", sessions, 10_000),
+  };
 }
 
 function readMetrics({ METRICS_PORT: port = "", METRICS_HOST: host }: Environment): Config["metrics"] {

@@ -1,7 +1,8 @@
 /**
  * Challenges over HTTP, for whoever is signed in and may enter them.
  *
- *     GET    /api/challenges                 every one, as the tutorial has it
+ *     GET    /api/challenges                 as the tutorial has it: the first 100, their texts up to 1 MiB, beyond it cut and
+ *                                            `truncated`; the header Link has the next page (?after=id)
  *     GET    /api/challenges?view=cards      a page of a search: q, language, mine=1, offset, limit  {cards, total}
  *     GET    /api/challenges/:id             with ?include=details also starter, access and one's role
  *     POST   /api/challenges
@@ -24,6 +25,7 @@ import { ApiError, orFail } from "./errors.js";
 import {
   AcceptBody,
   ChallengeChangesBody,
+  ListQuery,
   MemberBody,
   NewChallengeBody,
   NewInvitationBody,
@@ -43,8 +45,12 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
 
   app.get("/", async (context) => {
     const { userId } = await caller(context);
-    if (context.req.query("view") !== "cards")
-      return context.json(orFail(await repository.listChallenges(userId)));
+    if (context.req.query("view") !== "cards") {
+      const { after } = readQuery(context, ListQuery);
+      const { challenges, next } = orFail(await repository.listChallenges(userId, after));
+      if (next !== undefined) context.header("link", `</api/challenges?after=${next}>; rel="next"`);
+      return context.json(challenges);
+    }
     const { q, mine, ...search } = readQuery(context, SearchQuery);
     return context.json(
       orFail(await repository.searchChallenges(userId, { ...search, text: q, mine: mine !== undefined })),

@@ -30,6 +30,15 @@ const FAILURES: Readonly<Record<Failure, () => ApiError>> = {
   forbidden: () =>
     new ApiError(403, "forbidden", "You may not do this here; ask the owner of the challenge."),
   too_many: () => new ApiError(409, "too_many", "There are too many of these; take some away first."),
+  quota: () =>
+    new ApiError(
+      429,
+      "quota",
+      "You have as many challenges, or as much text in them, as one may have; delete some.",
+      {
+        "retry-after": "3600",
+      },
+    ),
   reused: () => new ApiError(401, "session_ended", "This session has ended; log in again."),
   unavailable: () =>
     new ApiError(503, "unavailable", "The database does not answer; try again in a moment.", {

@@ -140,6 +140,9 @@ const count = (what: string, least: number, most: number) =>
     .transform((text) => readCount(text) ?? Number.NaN)
     .pipe(z.int(`${what} must be a whole number`).min(least).max(most));
 
+/** The query of the whole list: those after an id. */
+export const ListQuery = z.object({ after: count("after", 0, 2_147_483_647).default(0) });
+
 /** The query of a search; numbers come as text. */
 export const SearchQuery = z.object({
   q: z

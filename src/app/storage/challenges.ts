@@ -1,7 +1,15 @@
 /** Challenges: what is to be solved, and the text of the room where it is. */
-import { EntitySchema } from "typeorm";
+import { EntitySchema, In } from "typeorm";
 import { type Access, type Role, roleIn } from "../access/role.js";
-import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+import { Ordered } from "../ordered.js";
+import {
+  columnTypes,
+  type Database,
+  DEFAULT_QUOTAS,
+  type Dialect,
+  NOT_FOUND,
+  type Outcome,
+} from "./database.js";
 import { folded } from "./search.js";
 
 export interface Challenge {
@@ -100,6 +108,21 @@ export interface ChallengeSearch {
 
 const EXCERPT = 280;
 
+/** Challenges of one page of the whole list, and bytes of their texts; what is beyond is cut to excerpts. */
+const LISTED = 100;
+const LISTED_BYTES = 1024 * 1024;
+
+/** A challenge in the whole list; `truncated` where its prompt and response are cut. */
+export interface ListedChallenge extends ChallengeView {
+  readonly truncated?: true;
+}
+
+export interface ChallengePage {
+  readonly challenges: readonly ListedChallenge[];
+  /** The last id of this page when there are more. */
+  readonly next: number | undefined;
+}
+
 export const challengeView = ({
   id,
   title,
@@ -129,8 +152,73 @@ const searchTexts = ({
 const named = (changes: ChallengeChanges): Partial<Challenge> =>
   Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
 
-export function challenges({ source, writes }: Database) {
+/** Bytes of the texts of a challenge. */
+const BYTES = "octet_length(prompt) + octet_length(response) + coalesce(octet_length(starter), 0)";
+
+const marks = (count: number): string => Array.from({ length: count }, () => "?").join(",");
+
+export function challenges({ source, writes, quotas = DEFAULT_QUOTAS }: Database) {
   const table = source.getRepository<Challenge>("Challenge");
+  /** What counts towards a person's quota, one after the other. */
+  const inTurn = new Ordered<number>();
+
+  /** Whether this person may have so many challenges and bytes more. */
+  const mayHave = async (ownerId: number, more: number, moreBytes: number): Promise<boolean> => {
+    const [{ count, bytes }] = await source.query(
+      `select count(*) as count, coalesce(sum(${BYTES}), 0) as bytes from challenges where owner_id = ?`,
+      [ownerId],
+    );
+    return Number(count) + more <= quotas.challenges && Number(bytes) + moreBytes <= quotas.bytes;
+  };
+
+  /** Whether the owner of a challenge may change its texts to these. */
+  const mayBecome = async (id: number, { prompt, starter }: ChallengeChanges): Promise<boolean> => {
+    if (prompt === undefined && starter === undefined) return true;
+    const [row] = await source.query(
+      `select owner_id, octet_length(prompt) as prompt, coalesce(octet_length(starter), 0) as starter from challenges where id = ?`,
+      [id],
+    );
+    if (row === undefined || row.owner_id === null) return true;
+    const growth = (text: string | undefined, before: unknown): number =>
+      text === undefined ? 0 : Buffer.byteLength(text) - Number(before);
+    const bytes = growth(prompt, row.prompt) + growth(starter, row.starter);
+    return bytes <= 0 || mayHave(row.owner_id, 0, bytes);
+  };
+
+  /** These challenges, as many of them whole as the bytes of a page allow. */
+  const listed = async (ids: readonly number[]): Promise<readonly ListedChallenge[]> => {
+    if (ids.length === 0) return [];
+    const sizes: { readonly id: number; readonly bytes: unknown }[] = await source.query(
+      `select id, octet_length(prompt) + octet_length(response) as bytes from challenges where id in (${marks(ids.length)}) order by id`,
+      [...ids],
+    );
+    let bytes = 0;
+    const whole = sizes.flatMap(({ id, bytes: size }) => {
+      bytes += Number(size);
+      return bytes <= LISTED_BYTES ? [id] : [];
+    });
+    const rest = sizes.map(({ id }) => id).filter((id) => !whole.includes(id));
+    const cut = table
+      .createQueryBuilder("c")
+      .select(["c.id", "c.title", "c.language", "c.updatedAt"])
+      .addSelect(`substr(c.prompt, 1, ${EXCERPT})`, "prompt")
+      .addSelect(`substr(c.response, 1, ${EXCERPT})`, "response")
+      .where({ id: In(rest) })
+      .orderBy("c.id", "ASC");
+    const columns = { id: true, title: true, prompt: true, language: true, response: true, updatedAt: true };
+    const views: ListedChallenge[] = (
+      await table.find({ where: { id: In(whole) }, select: columns, order: { id: "ASC" } })
+    ).map(challengeView);
+    if (rest.length === 0) return views;
+    const { entities, raw } = await cut.getRawAndEntities<{ prompt: string; response: string }>();
+    return [
+      ...views,
+      ...entities.map((challenge, n) => {
+        const { prompt, response } = raw[n] as { prompt: string; response: string };
+        return { ...challengeView({ ...challenge, prompt, response }), truncated: true as const };
+      }),
+    ];
+  };
 
   const find = async (id: number): Promise<Outcome<ChallengeView>> => {
     const challenge = await table.findOneBy({ id });
@@ -146,9 +234,17 @@ export function challenges({ source, writes }: Database) {
       .orderBy("c.id", "ASC");
 
   return {
-    /** Every challenge that this person may enter. */
-    async listChallenges(userId: number): Promise<Outcome<readonly ChallengeView[]>> {
-      return ["ok", (await visible(userId).getMany()).map(challengeView)];
+    /** The challenges after this one that this person may enter, a page of them. */
+    async listChallenges(userId: number, after = 0): Promise<Outcome<ChallengePage>> {
+      // By the columns of an index alone: whoever reads a row reads its texts.
+      const rows: { readonly id: number }[] = await source.query(
+        `select c.id as id from challenges c left join memberships m on m.challenge_id = c.id and m.user_id = ?
+         where (c.owner_id = ? or m.role in ('edit', 'view') or (c.access = 'open' and m.role is null)) and c.id > ?
+         order by c.id limit ${LISTED + 1}`,
+        [userId, userId, after],
+      );
+      const ids = rows.slice(0, LISTED).map(({ id }) => id);
+      return ["ok", { challenges: await listed(ids), next: rows.length > LISTED ? ids.at(-1) : undefined }];
     },
 
     async searchChallenges(
@@ -202,22 +298,26 @@ export function challenges({ source, writes }: Database) {
       return ["ok", { ...challengeView(challenge), starter: challenge.starter, access: challenge.access }];
     },
 
-    async createChallenge(input: NewChallenge): Promise<Outcome<ChallengeView>> {
-      const now = new Date();
-      const challenge: Omit<Challenge, "id"> = {
-        ...input,
-        ...searchTexts(input),
-        starter: input.response,
-        access: "open",
-        createdAt: now,
-        updatedAt: now,
-      };
-      const { identifiers } = await table.insert(challenge);
-      return ["ok", challengeView({ ...challenge, id: identifiers[0]?.id as number })];
-    },
+    createChallenge: (input: NewChallenge): Promise<Outcome<ChallengeView>> =>
+      inTurn.run(input.ownerId, async (): Promise<Outcome<ChallengeView>> => {
+        const bytes = Buffer.byteLength(input.prompt) + 2 * Buffer.byteLength(input.response);
+        if (!(await mayHave(input.ownerId, 1, bytes))) return ["error", "quota"];
+        const now = new Date();
+        const challenge: Omit<Challenge, "id"> = {
+          ...input,
+          ...searchTexts(input),
+          starter: input.response,
+          access: "open",
+          createdAt: now,
+          updatedAt: now,
+        };
+        const { identifiers } = await table.insert(challenge);
+        return ["ok", challengeView({ ...challenge, id: identifiers[0]?.id as number })];
+      }),
 
     changeChallenge(id: number, changes: ChallengeChanges): Promise<Outcome<ChallengeView>> {
-      return writes.run(id, async () => {
+      return writes.run(id, async (): Promise<Outcome<ChallengeView>> => {
+        if (!(await mayBecome(id, changes))) return ["error", "quota"];
         const { affected } = await table.update(id, {
           ...named(changes),
           ...searchTexts(changes),

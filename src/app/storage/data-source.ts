@@ -17,6 +17,7 @@ import { CreateChat1764200000002 } from "./migrations/1764200000002-create-chat.
 import { CreateRoomLog1764300000000 } from "./migrations/1764300000000-create-room-log.js";
 import { StateCharacterSets1764400000000 } from "./migrations/1764400000000-state-character-sets.js";
 import { AddSearchTexts1764400000001 } from "./migrations/1764400000001-add-search-texts.js";
+import { IndexChallenges1764500000000 } from "./migrations/1764500000000-index-challenges.js";
 import { MysqlPool } from "./mysql-pool.js";
 import { COLLATION } from "./mysql-session.js";
 import { sessionEntity } from "./sessions.js";
@@ -37,6 +38,7 @@ const migrations = [
   CreateRoomLog1764300000000,
   StateCharacterSets1764400000000,
   AddSearchTexts1764400000001,
+  IndexChallenges1764500000000,
 ];
 
 interface SqliteHandle {

@@ -17,6 +17,8 @@ export type Failure =
   | "forbidden"
   | "reused"
   | "too_many"
+  /** The person has as much as one may have. */
+  | "quota"
   | "unavailable"
   /** The room takes no more connections, or none of this user. */
   | "full"
@@ -27,12 +29,24 @@ export type Failure =
 
 export const NOT_FOUND = ["error", "not_found"] as const;
 
+/** What one person may have. Plain data: it crosses threads. */
+export interface Quotas {
+  readonly challenges: number;
+  /** Of their challenges: prompts, texts and what they started from. */
+  readonly bytes: number;
+  readonly sessions: number;
+}
+
+export const DEFAULT_QUOTAS: Quotas = { challenges: 1000, bytes: 64 * 1024 * 1024, sessions: 100 };
+
 export interface Database {
   readonly source: DataSource;
   readonly dialect: Dialect;
   readonly transactions: Transactions;
   /** Writes of one challenge, by its id, queue behind each other. */
   readonly writes: Ordered<number>;
+  /** Default: `DEFAULT_QUOTAS`. */
+  readonly quotas?: Quotas | undefined;
 }
 
 /** A text that is a key: on MySQL its bytes are stored, and are compared as they are. */

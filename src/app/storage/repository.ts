@@ -25,7 +25,7 @@ import { RepeatedLog } from "../repeated-log.js";
 import { challenges } from "./challenges.js";
 import { chat } from "./chat.js";
 import { createDataSource } from "./data-source.js";
-import { type Database, dialectOf, type Outcome } from "./database.js";
+import { type Database, dialectOf, type Outcome, type Quotas } from "./database.js";
 import { isDuplicate } from "./database-error.js";
 import { DEADLINE_MS, REPOSITORY, type Request } from "./repository-client.js";
 import { roomLog } from "./room-log.js";
@@ -59,10 +59,12 @@ const operations = (database: Database) => ({
 
 /** Operations without a write: on SQLite they go on while another process has the lock for writing. */
 const READS: ReadonlySet<string> = new Set<keyof Repository>([
+  "access",
   "challenge",
   "challengeDetails",
   "chatMessages",
   "firstNames",
+  "forgetSessions",
   "listChallenges",
   "openRoom",
   "role",
@@ -71,6 +73,7 @@ const READS: ReadonlySet<string> = new Set<keyof Repository>([
   "searchChallenges",
   "sessionUser",
   "sharing",
+  "trustSessions",
   "updatesAfter",
   "userByEmail",
 ]);
@@ -85,8 +88,9 @@ interface State extends Database {
 }
 
 /** The operations by name, each in transactions of its own, or apart from any. */
-export function stateOf(source: DataSource, transactions: Transactions): State {
-  const database = { source, dialect: dialectOf(source), transactions, writes: new Ordered<number>() };
+export function stateOf(source: DataSource, transactions: Transactions, quotas?: Quotas): State {
+  const writes = new Ordered<number>();
+  const database = { source, dialect: dialectOf(source), transactions, writes, quotas };
   const entries = (all: object) => Object.entries(all) as [string, Operation][];
   const apart = entries(plain(database)).map(([name, operation]): [string, Operation] => [
     name,
@@ -108,7 +112,7 @@ const server: GenServerModule<State, DatabaseConfig, Request> = {
       await source.destroy().catch(() => {});
       return ["stop", ["database_unavailable", startProblem(error)]];
     }
-    return ["ok", stateOf(source, new Transactions(source))];
+    return ["ok", stateOf(source, new Transactions(source), config.quotas)];
   },
 
   handleCall(request, from, state) {

@@ -354,7 +354,7 @@ export function roomLog({ transactions, dialect }: Database) {
           readonly authors: string;
           readonly created_at: number;
         }>(
-          "SELECT upto_seq, authors, created_at FROM room_snapshots WHERE challenge_id = ? ORDER BY upto_seq DESC",
+          "SELECT upto_seq, authors, created_at FROM room_snapshots WHERE challenge_id = ? ORDER BY upto_seq DESC LIMIT 200",
           [id],
         );
         return ok(

@@ -8,8 +8,15 @@
  *
  * While the database does not answer, whoever was seen lately is believed for a while: session-memory.ts.
  */
-import { EntitySchema, LessThan } from "typeorm";
-import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
+import { EntitySchema, In, LessThan, Not } from "typeorm";
+import {
+  columnTypes,
+  type Database,
+  DEFAULT_QUOTAS,
+  type Dialect,
+  NOT_FOUND,
+  type Outcome,
+} from "./database.js";
 import { SessionMemory } from "./session-memory.js";
 import { type User, type UserView, userView } from "./users.js";
 
@@ -58,7 +65,7 @@ export interface Renewal {
   readonly nextHash: string;
 }
 
-export function sessions({ source }: Database) {
+export function sessions({ source, quotas = DEFAULT_QUOTAS }: Database) {
   const table = source.getRepository<Session>("Session");
   const users = source.getRepository<User>("User");
 
@@ -68,6 +75,20 @@ export function sessions({ source }: Database) {
     if (session === null || session.expiresAt.getTime() <= Date.now()) return NOT_FOUND;
     const user = await users.findOneBy({ id: session.userId });
     return user === null ? NOT_FOUND : ["ok", userView(user)];
+  };
+
+  /** Ends the sessions that were renewed longest ago, where a person has too many. */
+  const endBeyond = async (userId: number, except: string): Promise<void> => {
+    const old = await table.find({
+      where: { userId, id: Not(except) },
+      select: { id: true },
+      order: { expiresAt: "DESC" },
+      skip: quotas.sessions - 1,
+      take: 100,
+    });
+    if (old.length === 0) return;
+    for (const { id } of old) memory.forget(id);
+    await table.delete({ id: In(old.map(({ id }) => id)) });
   };
 
   return {
@@ -80,6 +101,7 @@ export function sessions({ source }: Database) {
         createdAt: new Date(now),
         expiresAt: new Date(now + SESSION_IDLE_MS),
       });
+      await endBeyond(session.userId, session.id);
       return ["ok", null];
     },
 
