@@ -2,9 +2,10 @@
  * What keeps one process's data from being changed under another's feet inside a thread (R-011).
  *
  * - `freeze`: messages are deeply frozen when sent, so that a mutation throws where it happens. For development.
- * - `clone`: messages are copied, as they are between threads.
+ * - `clone`: messages are copied, as they are between threads. What cannot cross there is handed over as it is, and so are errors.
  * - `none`: messages are passed by reference and trusted not to be changed. For production.
  */
+import { hidesState } from "./hidden-state.js";
 import { messageClassOf } from "./message-class.js";
 import { Pid, Ref } from "./pid.js";
 
@@ -44,5 +45,6 @@ function deepClone(value: unknown): unknown {
   if (value instanceof Map)
     return new Map([...value].map(([key, item]) => [deepClone(key), deepClone(item)]));
   if (value instanceof Set) return new Set([...value].map(deepClone));
+  if (value instanceof Error || hidesState(value)) return value;
   return structuredClone(value);
 }

@@ -2,12 +2,14 @@
  * What may cross from one thread to another, and how the few things MessagePack cannot say are said.
  *
  * Plain data crosses by copy: primitives, arrays, plain objects, Date, Map, Set, RegExp, typed arrays, errors, and the
- * runtime's identities. Instances of other classes lose their prototype, as in structured clone. Functions and
- * symbols cannot cross: the sender gets a `DataCloneError` that names the place, at the send (R-460).
+ * runtime's identities. Instances of other classes lose their prototype, as in structured clone, unless they have data that
+ * is not in their properties. Those, functions and symbols cannot cross: the sender gets a `DataCloneError` that names the
+ * place, at the send (R-460).
  *
  * `toWire` copies only where something has to be said differently; ordinary data is handed on as it is.
  */
 
+import { className, hidesState } from "../hidden-state.js";
 import { messageClassOf } from "../message-class.js";
 import { CallMessage, CastMessage, SystemMessage } from "../server-messages.js";
 import { show } from "../show.js";
@@ -30,8 +32,49 @@ export class Boxed {
 }
 
 const MAX_DEPTH = 500;
+/** Errors inside errors, as their causes and properties, that cross as errors. */
+const MAX_ERRORS = 16;
 
-export function toWire(value: unknown, path = "message", depth = 0): unknown {
+/** Why something cannot cross, and where it is: the place is put together on the way up, so that what can cross costs nothing. */
+class Refusal {
+  path = "";
+  readonly what: string;
+
+  constructor(what: string) {
+    this.what = what;
+  }
+
+  /** It is there inside something. */
+  at(place: string): this {
+    this.path = place + this.path;
+    return this;
+  }
+}
+
+const refuse = (what: string): never => {
+  throw new Refusal(`is ${what}; only plain data can be sent to another thread`);
+};
+
+/** What is to be packed in place of `value`. Throws a `DataCloneError` that names the place of what cannot cross. */
+export function toWire(value: unknown): unknown {
+  try {
+    return wireOf(value, 0);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    throw new DataCloneError(`message${show(error.path, 500)} ${error.what}`);
+  }
+}
+
+/** As `wireOf`, of what is at `place` in something else. */
+function within(value: unknown, depth: number, place: () => string): unknown {
+  try {
+    return wireOf(value, depth + 1);
+  } catch (error) {
+    throw error instanceof Refusal ? error.at(place()) : error;
+  }
+}
+
+function wireOf(value: unknown, depth: number): unknown {
   switch (typeof value) {
     case "string":
       // UTF-8 has no lone surrogates.
@@ -44,9 +87,9 @@ export function toWire(value: unknown, path = "message", depth = 0): unknown {
     case "number":
       return Object.is(value, -0) ? new Boxed("-0", null) : value;
     case "function":
-      throw new DataCloneError(`${path} is a function; only plain data can be sent to another thread`);
+      return refuse("a function");
     case "symbol":
-      throw new DataCloneError(`${path} is a symbol; only plain data can be sent to another thread`);
+      return refuse("a symbol");
     case "object":
       break;
     default:
@@ -54,37 +97,36 @@ export function toWire(value: unknown, path = "message", depth = 0): unknown {
   }
   if (value === null || isIdentity(value) || value instanceof From || value instanceof Boxed) return value;
   if (depth > MAX_DEPTH)
-    throw new DataCloneError(`${path} is nested more than ${MAX_DEPTH} levels deep, or contains itself`);
-  if (Array.isArray(value)) return arrayToWire(value, path, depth);
+    throw new Refusal(`is nested more than ${MAX_DEPTH} levels deep, or contains itself`);
+  if (Array.isArray(value)) return arrayToWire(value, depth);
   const prototype = Object.getPrototypeOf(value);
-  if (prototype === Object.prototype || prototype === null) return objectToWire(value, path, depth);
+  if (prototype === Object.prototype || prototype === null) return objectToWire(value, depth);
   const known = messageClassOf(value);
   if (known !== undefined) {
     const fields = known.fields(value);
-    const wire = arrayToWire(fields, path, depth + 1) as typeof fields;
+    const wire = arrayToWire(fields, depth + 1) as typeof fields;
     return wire === fields ? value : known.make(wire);
   }
   if (value instanceof CallMessage) {
-    const request = toWire(value.request, path, depth + 1);
+    const request = wireOf(value.request, depth + 1);
     return request === value.request ? value : new CallMessage(value.from, request);
   }
   if (value instanceof CastMessage) {
-    const request = toWire(value.request, path, depth + 1);
+    const request = wireOf(value.request, depth + 1);
     return request === value.request ? value : new CastMessage(request);
   }
   if (value instanceof SystemMessage) {
-    return new SystemMessage(value.from, value.operation, toWire(value.argument, path, depth + 1));
+    return new SystemMessage(value.from, value.operation, wireOf(value.argument, depth + 1));
   }
   if (value instanceof Map) {
     const entries = [...value].map(([key, item]) => [
-      toWire(key, `${path} key`, depth + 1),
-      toWire(item, `${path}.get(${show(key)})`, depth + 1),
+      within(key, depth, () => " key"),
+      within(item, depth, () => `.get(${show(key, 100)})`),
     ]);
     return new Boxed("map", entries);
   }
-  if (value instanceof Set)
-    return new Set([...value].map((item) => toWire(item, `${path} member`, depth + 1)));
-  if (value instanceof Error) return errorToWire(value, path, depth);
+  if (value instanceof Set) return new Set([...value].map((item) => within(item, depth, () => " member")));
+  if (value instanceof Error) return errorToWire(value, depth);
   if (
     value instanceof Date ||
     value instanceof RegExp ||
@@ -92,25 +134,16 @@ export function toWire(value: unknown, path = "message", depth = 0): unknown {
     value instanceof ArrayBuffer
   )
     return value;
-  if (
-    value instanceof Promise ||
-    value instanceof WeakMap ||
-    value instanceof WeakSet ||
-    value instanceof WeakRef
-  ) {
-    throw new DataCloneError(
-      `${path} is a ${value.constructor.name}; only plain data can be sent to another thread`,
-    );
-  }
-  return objectToWire({ ...value }, path, depth);
+  if (hidesState(value)) refuse(`a ${className(value)}`);
+  return objectToWire({ ...value }, depth);
 }
 
-function arrayToWire(value: readonly unknown[], path: string, depth: number): unknown {
+function arrayToWire(value: readonly unknown[], depth: number): unknown {
   let copy: unknown[] | undefined;
   for (let index = 0; index < value.length; index += 1) {
     const item = value[index];
     if (isSimple(item)) continue;
-    const wire = toWire(item, `${path}[${index}]`, depth + 1);
+    const wire = within(item, depth, () => `[${index}]`);
     if (wire !== item) {
       copy ??= value.slice();
       copy[index] = wire;
@@ -119,7 +152,7 @@ function arrayToWire(value: readonly unknown[], path: string, depth: number): un
   return copy ?? value;
 }
 
-function objectToWire(value: object, path: string, depth: number): unknown {
+function objectToWire(value: object, depth: number): unknown {
   const source = value as Record<string, unknown>;
   let copy: Record<string, unknown> | undefined;
   let special = false;
@@ -127,14 +160,14 @@ function objectToWire(value: object, path: string, depth: number): unknown {
     const item = source[key];
     if (key === "__proto__" || !key.isWellFormed()) special = true;
     if (isSimple(item)) continue;
-    const wire = toWire(item, `${path}.${key}`, depth + 1);
+    const wire = within(item, depth, () => `.${key}`);
     if (wire !== item) {
       copy ??= { ...source };
       copy[key] = wire;
     }
   }
   if (special) {
-    const entries = Object.entries(copy ?? source).map(([key, item]) => [toWire(key), item]);
+    const entries = Object.entries(copy ?? source).map(([key, item]) => [wireOf(key, 0), item]);
     return new Boxed("object", entries);
   }
   return copy ?? value;
@@ -147,12 +180,40 @@ const isSimple = (item: unknown): boolean =>
   typeof item === "boolean" ||
   (typeof item === "number" && item !== 0);
 
-function errorToWire(error: Error, path: string, depth: number): Boxed {
-  const content: Record<string, unknown> = { name: error.name, message: error.message, stack: error.stack };
-  const { code, reason } = error as { code?: unknown; reason?: unknown };
-  if (code !== undefined) content.code = toWire(code, `${path}.code`, depth + 1);
-  if (reason !== undefined) content.reason = toWire(reason, `${path}.reason`, depth + 1);
-  if (error.cause !== undefined) content.cause = toWire(error.cause, `${path}.cause`, depth + 1);
+// ------------------------------------------------------------------ errors
+
+let errorsAbove = 0;
+
+/**
+ * An error crosses with all it says: also its own properties, its cause, and the errors of an `AggregateError`. What cannot cross
+ * of that arrives as a text, since an error must get through.
+ */
+function errorToWire(error: Error, depth: number): Boxed {
+  const described = (value: unknown): unknown => {
+    if (errorsAbove >= MAX_ERRORS) return show(value);
+    errorsAbove += 1;
+    try {
+      return wireOf(value, depth + 1);
+    } catch (refusal) {
+      if (!(refusal instanceof Refusal)) throw refusal;
+      return show(value);
+    } finally {
+      errorsAbove -= 1;
+    }
+  };
+  const { name, message, stack } = error;
+  const content: Record<string, unknown> = {
+    name: typeof name === "string" ? name : show(name),
+    message: typeof message === "string" ? message : show(message),
+    stack: typeof stack === "string" ? stack : show(stack),
+  };
+  // Some errors have a code by their class.
+  const { code } = error as { code?: unknown };
+  if (code !== undefined && !Object.hasOwn(error, "code")) content.code = described(code);
+  if (error.cause !== undefined) content.cause = described(error.cause);
+  if (error instanceof AggregateError) content.errors = described(error.errors);
+  const own = Object.entries(error).filter(([key]) => !(key in content));
+  if (own.length > 0) content.own = own.map(([key, value]) => [wireOf(key, 0), described(value)]);
   return new Boxed("error", content);
 }
 
@@ -184,11 +245,20 @@ export function unbox({ kind, content }: Boxed): unknown {
     case "-0":
       return -0;
     case "error": {
-      const { name, message, stack, ...rest } = content as { name: string; message: string; stack: string };
-      const error = new (ERROR_CLASSES[name] ?? Error)(message);
+      const {
+        name,
+        message,
+        stack,
+        own = [],
+        ...rest
+      } = content as { name: string; message: string; stack: string; own?: readonly [string, unknown][] };
+      const error =
+        "errors" in rest ? new AggregateError([], message) : new (ERROR_CLASSES[name] ?? Error)(message);
       for (const [key, value] of Object.entries({ stack, ...rest })) {
         Object.defineProperty(error, key, { value, enumerable: false, writable: true, configurable: true });
       }
+      for (const [key, value] of own)
+        Object.defineProperty(error, key, { value, enumerable: true, writable: true, configurable: true });
       if (error.name !== name)
         Object.defineProperty(error, "name", {
           value: name,

@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import fc from "fast-check";
 import { createNode, Pid, Ref, registerMessageClass } from "simurgh/runtime";
 import { afterAll, describe, expect, test } from "vitest";
@@ -70,6 +71,77 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     ]);
     expect(back.cause).toBeInstanceOf(RangeError);
     expect((back.cause as Error).message).toBe("inner");
+  });
+
+  test("errors keep what else they say: own properties, the errors of an AggregateError, a code by class", () => {
+    const inner = Object.assign(new Error("inner"), { status: 503 });
+    const outer = Object.assign(new AggregateError([inner, "text"], "outer", { cause: inner }), {
+      detail: { list: [1, new Map([["k", 1]])] },
+      retry: () => 1,
+    });
+    const back = roundTrip(outer) as typeof outer;
+    expect(back).toBeInstanceOf(AggregateError);
+    expect(back.detail).toEqual(outer.detail);
+    expect(Object.keys(back)).toEqual(["detail", "retry"]);
+    // What cannot cross must not keep an error from getting through.
+    expect(back.retry).toBe("a function");
+    expect(back.errors).toHaveLength(2);
+    expect(back.errors[0]).toMatchObject({ message: "inner", status: 503 });
+    expect(back.cause).toMatchObject({ message: "inner", status: 503 });
+    expect((roundTrip(new DOMException("gone", "AbortError")) as { code: number }).code).toBe(20);
+    const own = Object.assign(new Error("own cause"), { again: null as unknown });
+    own.again = own;
+    expect(roundTrip(own)).toMatchObject({
+      message: "own cause",
+      again: { again: { message: "own cause" } },
+    });
+  });
+
+  class Counter {
+    #count = 1;
+    readonly shown = "#not private";
+    get count(): number {
+      return this.#count;
+    }
+  }
+  class Sub extends Counter {}
+  test.each([
+    ["URL", new URL("http://a/")],
+    ["URLSearchParams", new URLSearchParams("a=1")],
+    ["Headers", new Headers({ a: "1" })],
+    ["Request", new Request("http://a/")],
+    ["FormData", new FormData()],
+    ["Blob", new Blob(["x"])],
+    ["AbortController", new AbortController()],
+    ["ReadableStream", new ReadableStream()],
+    ["WeakMap", new WeakMap()],
+    ["WeakRef", new WeakRef({})],
+    ["Counter", new Counter()],
+    ["Sub", new Sub()],
+    ["Number", Object(1)],
+    ["SharedArrayBuffer", new SharedArrayBuffer(1)],
+    ["NumberFormat", new Intl.NumberFormat("en")],
+    ["EventEmitter", new EventEmitter()],
+  ])("a %s has data that is not in its properties: it is refused, with its place", (name, value) => {
+    expect(() => toWire({ list: [value] })).toThrow(DataCloneError);
+    expect(() => toWire({ list: [value] })).toThrow(`message.list[0] is a ${name}; only plain data`);
+  });
+
+  test("what a class only shows in its properties, a getter gives, or a Proxy answers arrives as plain data", () => {
+    class Color {
+      // A # in a text is no private field.
+      readonly hex = "#fff";
+    }
+    const given = {
+      get now() {
+        return 5;
+      },
+    };
+    expect(roundTrip([new Color(), given, new Proxy({ a: 1 }, {})])).toEqual([
+      { hex: "#fff" },
+      { now: 5 },
+      { a: 1 },
+    ]);
   });
 
   test.each([
