@@ -1,6 +1,7 @@
 /** What a client sends for one topic is handled in order, and answered, whatever becomes of its channels meanwhile. */
 import * as current from "phoenix";
 import { PubSub } from "simurgh/pubsub";
+import { Random } from "simurgh/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { RawClient, startServer, type TestServer } from "./support.js";
@@ -315,6 +316,76 @@ describe.each([0, 2])("with %i shards", (shards) => {
     // Most of what was sent before still waits.
     expect(replies(client).length).toBeLessThan(1000);
     client.ws.terminate();
+  });
+
+  test("C-110 whatever clients do, joins are answered once, channels end once, and frames are answered", async () => {
+    const seeds = Array.from({ length: 12 }, (_, n) => n + 1);
+    const storm = async (seed: number): Promise<void> => {
+      const random = new Random(seed);
+      const client = await RawClient.connect(server.url);
+      const of = [fresh(), fresh(), fresh()];
+      const joins: string[] = [];
+      const pushes: string[] = [];
+      const leaves: string[] = [];
+      const current = new Map<string, string>();
+      const send = (
+        topic: string,
+        event: string,
+        payload: object,
+        joinRef = current.get(topic) ?? null,
+      ): string => {
+        const ref = `${seed}.${joins.length + pushes.length + leaves.length}`;
+        const isJoin = event === "phx_join";
+        if (isJoin) current.set(topic, ref);
+        (isJoin ? joins : event === "phx_leave" ? leaves : pushes).push(ref);
+        client.send(isJoin ? ref : joinRef, ref, topic, event, payload);
+        return ref;
+      };
+      for (let step = 0; step < 150; step += 1) {
+        const topic = random.pick(of);
+        const luck = random.next();
+        if (luck < 0.2)
+          send(topic, "phx_join", {
+            ...(random.chance(0.5) ? { slow_ms: random.below(10) } : {}),
+            ...(random.chance(0.1) ? { refuse: true } : random.chance(0.1) ? { crash: true } : {}),
+          });
+        else if (luck < 0.3) send(topic, "phx_leave", {});
+        else if (luck < 0.35) send(topic, random.pick(["stop", "stop_reply"]), {});
+        else if (luck < 0.4) send(topic, "boom", {});
+        else if (luck < 0.5) send(topic, "slow", { ms: random.below(5) });
+        else send(topic, "echo", {});
+        if (random.chance(0.1)) await new Promise((resolve) => setImmediate(resolve));
+      }
+      for (const topic of of) {
+        const last = send(topic, "phx_join", {});
+        await client.frame((frame: Wire) => frame[1] === last);
+        const left = send(topic, "phx_leave", {});
+        await client.frame((frame: Wire) => frame[1] === left);
+        await client.frame((frame: Wire) => frame[1] === last && frame[3] === "phx_close");
+      }
+      const frames = (await client.settle()) as Wire[];
+      const count = (ref: string, ...events: string[]): number =>
+        frames.filter((frame) => frame[1] === ref && events.includes(frame[3])).length;
+      for (const ref of joins) {
+        expect([ref, count(ref, "phx_reply")]).toEqual([ref, 1]);
+        const answer = frames.find((frame) => frame[1] === ref && frame[3] === "phx_reply");
+        expect([ref, count(ref, "phx_close", "phx_error")]).toEqual([ref, statusOf(answer) === "ok" ? 1 : 0]);
+      }
+      for (const ref of leaves) expect([ref, count(ref, "phx_reply")]).toEqual([ref, 1]);
+      // Those that stop or crash a channel have no answer of their own, but when there was none.
+      for (const ref of pushes) expect(count(ref, "phx_reply")).toBeLessThanOrEqual(1);
+      const unanswered = pushes.filter((ref) => count(ref, "phx_reply") === 0).length;
+      const ended = frames.filter(([, , , event]) => event === "phx_error" || event === "phx_close").length;
+      expect(unanswered).toBeLessThanOrEqual(ended);
+      client.ws.terminate();
+    };
+    await Promise.all(
+      seeds.map((seed) =>
+        storm(seed).catch((error: unknown) => {
+          throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
+        }),
+      ),
+    );
   });
 
   test("C-061 whatever is published on its id, a connection is disconnected by a disconnect only", async () => {
