@@ -64,9 +64,12 @@ const REFUSALS: Readonly<Partial<Record<Failure | "session_ended", object>>> = {
   forbidden: NOT_HERE,
   session_ended: { reason: "unauthenticated", code: "session_ended" },
   full: { reason: "full", code: "room_full", retry_after_ms: 10_000 },
+  loading: { reason: "unavailable", code: "room_loading", retry_after_ms: 5000 },
+  too_slow: { reason: "unavailable", code: "room_too_slow", retry_after_ms: 60_000 },
   damaged: { reason: "unavailable", code: "room_damaged", retry_after_ms: 60_000 },
 };
-const refusal = (why: Failure | "session_ended") => refused(REFUSALS[why] ?? UNAVAILABLE);
+const refusal = (why: Failure | "session_ended", waitMs?: number) =>
+  refused({ ...(REFUSALS[why] ?? UNAVAILABLE), ...(waitMs === undefined ? {} : { retry_after_ms: waitMs }) });
 
 /** What clients of the other kind have no use for. */
 const INTERCEPTED: Readonly<Record<Dialect, readonly string[]>> = {
@@ -122,7 +125,7 @@ export const challengeChannel = defineChannel("challenges:*", {
       document: speaks !== "naive",
       client: params.client,
     });
-    if (entered[0] === "error") return refusal(entered[1]);
+    if (entered[0] === "error") return refusal(entered[1], entered[2]);
     const { room: pid, challenge, epoch, sv, status, me } = entered[1];
     send(socket.channelPid, "after join");
     const plain = { challenge, role, can_write };

@@ -31,7 +31,7 @@ export interface ApiOptions {
   readonly attempts: AttemptCounter;
   /** Tells everybody in a room. */
   readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
-  /** Changes the text of rooms. */
+  /** Former texts of rooms, and changes of the present one. */
   readonly rooms: RoomHistory;
   /** Whether the server is up and may be sent users. */
   readonly ready: () => boolean;

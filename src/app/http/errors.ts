@@ -47,6 +47,10 @@ const FAILURES: Readonly<Record<Failure, () => ApiError>> = {
   // Of rooms only; who asks for anything else never gets them.
   full: () => new ApiError(503, "full", "There is no more room here; try again in a moment."),
   fenced: () => new ApiError(503, "unavailable", "This has just moved; try again in a moment."),
+  behind: () => new ApiError(503, "unavailable", "This has just moved; try again in a moment."),
+  loading: () =>
+    new ApiError(503, "unavailable", "This is being loaded; try again in a moment.", { "retry-after": "5" }),
+  too_slow: () => new ApiError(503, "too_slow", "What is stored here takes too long to load."),
   damaged: () => new ApiError(500, "damaged", "What is stored here cannot be read; it has been noted."),
 };
 

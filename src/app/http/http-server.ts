@@ -40,6 +40,7 @@ export function server(
     tellRoom: (id, event, payload) =>
       outward(() => Endpoint.broadcast(ENDPOINT, `challenges:${id}`, event, payload)),
     rooms: {
+      preview: (id, seq) => node.run(() => Rooms.preview(id, seq)),
       restore: (id, seq, userId) => node.run(() => Rooms.restore(id, seq, userId)),
       write: (id, text, userId) => node.run(() => Rooms.write(id, text, userId)),
     },

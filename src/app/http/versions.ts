@@ -15,6 +15,7 @@ import { type AccessOptions, challengeAccess } from "./challenge-access.js";
 import { ApiError, orFail } from "./errors.js";
 
 export interface RoomHistory {
+  preview(id: number, seq: number): Promise<Outcome<{ readonly seq: number; readonly text: string }>>;
   restore(id: number, seq: number, userId: number): Promise<Outcome<unknown>>;
   write(id: number, text: string, userId: number): Promise<Outcome<unknown>>;
 }
@@ -39,7 +40,7 @@ export function versionRoutes({ rooms, ...options }: VersionOptions): Hono {
 
   app.get("/:id/versions/:seq", async (context) => {
     const { id } = await entering(context);
-    return context.json(orFail(await repository.roomVersion(id, seqIn(context))));
+    return context.json(orFail(await rooms.preview(id, seqIn(context))));
   });
 
   app.post("/:id/versions/:seq/restore", async (context) => {

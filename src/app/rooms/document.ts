@@ -5,10 +5,15 @@
  * it gives out are its own encoding of what changed, never the client's bytes. Edits of whole texts are ordinary edits by the
  * server, which can be taken back as long as nobody was told of them.
  */
-import { createHash } from "node:crypto";
 import * as Y from "yjs";
+import { type DocumentImage, documentOf } from "../document/document-image.js";
+import { assemble } from "../document/document-loading.js";
+import { dryRun } from "../document/dry-run.js";
+import { readUpdate } from "../document/update-reader.js";
 import type { Hunk } from "./text-diff.js";
-import { checkUpdate, MAX_TEXT, TEXT } from "./update-check.js";
+import { checkUpdate, MAX_STEPS, MAX_TEXT, TEXT } from "./update-check.js";
+
+export { DamagedDocument, textHash } from "../document/document-loading.js";
 
 /** Bytes the encoded document may have, deleted text's traces included. */
 const MAX_STATE = 4 * 1024 * 1024;
@@ -30,10 +35,8 @@ export type Applied =
       readonly steps: number;
     };
 
-/** The stored parts of a document do not fit together. */
-export class DamagedDocument extends Error {
-  override readonly name = "DamagedDocument";
-}
+/** Steps that may be taken at once for what others have stored: some 60 ms. */
+const MAX_ABSORBED_STEPS = 3 * MAX_STEPS;
 
 const EDIT = Symbol("edit of the server");
 
@@ -58,23 +61,15 @@ export class SharedDocument {
     });
   }
 
-  /** From a snapshot and the updates after it, in order. Throws `DamagedDocument`. */
+  /** From a snapshot and the updates after it, in order: as slow as these make it. Throws `DamagedDocument`. */
   static load(state: Uint8Array, updates: readonly Uint8Array[]): SharedDocument {
-    const doc = new Y.Doc();
-    let size = state.length;
-    try {
-      // One transaction: as many would each tidy up after themselves.
-      doc.transact(() => {
-        Y.applyUpdateV2(doc, state);
-        for (const update of updates) Y.applyUpdate(doc, update);
-      });
-      for (const update of updates) size += update.length;
-    } catch (error) {
-      throw new DamagedDocument(`it cannot be decoded: ${(error as Error).message}`);
-    }
-    if (doc.store.pendingStructs !== null || doc.store.pendingDs !== null)
-      throw new DamagedDocument("a part of it is missing");
-    return new SharedDocument(doc, size);
+    const size = updates.reduce((sum, { length }) => sum + length, state.length);
+    return new SharedDocument(assemble(state, updates), size);
+  }
+
+  /** From what a document loader has made of them. */
+  static fromImage(image: DocumentImage): SharedDocument {
+    return new SharedDocument(documentOf(image), image.state.length);
   }
 
   /** The text as everybody sees it. */
@@ -118,14 +113,23 @@ export class SharedDocument {
     return changed === undefined ? { type: "known", steps } : { type: "changed", update: changed, steps };
   }
 
-  /** What is stored, by whomever: believed. Gives what was new. */
-  absorb(state: Uint8Array | undefined, updates: readonly Uint8Array[]): Uint8Array | undefined {
-    return this.#during(() =>
-      this.#doc.transact(() => {
-        if (state !== undefined) Y.applyUpdateV2(this.#doc, state);
-        for (const update of updates) Y.applyUpdate(this.#doc, update);
-      }),
-    );
+  /**
+   * What others have stored. Gives what was new; "too dear" when all of it would take too long to apply, or does not look like what
+   * people type: it is then to be loaded, elsewhere.
+   */
+  absorb(updates: readonly Uint8Array[]): Uint8Array | "too dear" | undefined {
+    let budget = MAX_ABSORBED_STEPS;
+    const news: Uint8Array[] = [];
+    for (const update of updates) {
+      const read = readUpdate(update);
+      if (read.type !== "read") return "too dear";
+      const run = dryRun(this.#doc, read.update, Math.min(budget, MAX_STEPS));
+      if (run.type !== "fits") return "too dear";
+      budget -= run.steps;
+      const changed = this.#during(() => Y.applyUpdate(this.#doc, update));
+      if (changed !== undefined) news.push(changed);
+    }
+    return news.length > 1 ? Y.mergeUpdates(news) : news[0];
   }
 
   /** An edit by the server. Undefined when it changes nothing, or would make the text too long. */
@@ -175,5 +179,3 @@ export function seedState(text: string): Uint8Array {
 
 /** A text as the document holds it: whole characters, one kind of line end. */
 export const normalText = (text: string): string => text.toWellFormed().replace(/\r\n?/g, "\n");
-
-export const textHash = (text: string): string => createHash("sha256").update(text).digest("hex");

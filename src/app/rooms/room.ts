@@ -28,10 +28,12 @@ import {
 } from "simurgh/runtime";
 import * as Y from "yjs";
 import type { Role } from "../access/role.js";
+import type { DocumentImage } from "../document/document-image.js";
+import type { DocumentLoader } from "../document/document-loader.js";
 import { RepeatedLog } from "../repeated-log.js";
-import type { ChallengeView, Outcome, Repository } from "../storage/repository-client.js";
+import type { ChallengeView, Failure, Outcome, Repository } from "../storage/repository-client.js";
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
-import { DamagedDocument, normalText, SharedDocument } from "./document.js";
+import { normalText, SharedDocument } from "./document.js";
 import { type CursorState, FarCursors, HERE_EVERY_MS } from "./far-cursors.js";
 import { type Cursor, type Entrant, type Face, type Member, Members } from "./members.js";
 import { Rate } from "./rate.js";
@@ -45,6 +47,7 @@ export interface RoomOptions {
   readonly topic: string;
   readonly endpoint: string;
   readonly repository: Repository;
+  readonly loader: DocumentLoader;
   /** How much work each user may make; shared by the rooms of a thread. Default: the room's own. */
   readonly pace?: WorkPace;
 }
@@ -98,6 +101,13 @@ export const isRoomNews = (message: unknown): message is RoomNews =>
 /** Typing is over so long after the last edit. */
 export const TYPING_MS = 3000;
 const IDLE_MS = 60_000;
+/** Who wants into a room that is being loaded waits so long for an answer. */
+const LOADING_MS = 8_000;
+/** Loading that takes as long is not to be repeated: a snapshot is made at once. */
+const SLOW_LOAD_MS = 500;
+/** How long a room that takes too long to load is refused: doubled each time, up to an hour. */
+const FIRST_REFUSAL_MS = 60_000;
+const LAST_REFUSAL_MS = 3_600_000;
 /** How soon to look into the log for what was lost on the way from another node, and how often in any case. */
 const GAP_MS = 300;
 const LOOK_MS = 15_000;
@@ -111,6 +121,13 @@ const BAD_COST = 10;
 const TOLD = { perSecond: 2 * 1024 * 1024, burst: 16 * 1024 * 1024 };
 
 const damage = new RepeatedLog();
+
+interface Loaded {
+  readonly opened: OpenedRoom;
+  readonly image: DocumentImage;
+  /** Whether it took long. */
+  readonly slow: boolean;
+}
 
 class Live {
   readonly document: SharedDocument;
@@ -139,6 +156,10 @@ class Room {
   #early: (readonly [RoomCall, From])[] = [];
   /** Updates that were told to everybody, until this room hears them itself. */
   readonly #said = new Set<Uint8Array>();
+  #loading = false;
+  /** How often it took too long to load, and when it may be tried again. */
+  #refusals = 0;
+  #refusedUntil = 0;
   #draining: From[] | undefined;
   #textDue = false;
   #moved = new Set<Member>();
@@ -169,34 +190,39 @@ class Room {
 
   #load(): void {
     const me = self();
-    const unavailable: Outcome<OpenedRoom> = ["error", "unavailable"];
+    this.#loading = true;
+    this.#arm("loading", LOADING_MS);
+    const unavailable: Outcome<Loaded> = ["error", "unavailable"];
     // In this order nothing is missed that another node stores and tells meanwhile.
     void this.#subscribed
       .then(
-        () => this.options.repository.openRoom(this.options.id),
+        () => this.#read(),
         () => unavailable,
       )
       .then((found) => send(me, ["opened", found]));
   }
 
+  async #read(): Promise<Outcome<Loaded>> {
+    const opened = await this.options.repository.openRoom(this.options.id);
+    if (opened[0] === "error") return opened;
+    const from = performance.now();
+    const image = await this.options.loader.image(opened[1].stored);
+    if (image[0] === "error") return ["error", image[1] === "busy" ? "unavailable" : image[1]];
+    return ["ok", { opened: opened[1], image: image[1], slow: performance.now() - from > SLOW_LOAD_MS }];
+  }
+
   /** The reason to end, when there is one. */
-  opened(found: Outcome<OpenedRoom>): ExitReason | undefined {
+  opened(found: Outcome<Loaded>): ExitReason | undefined {
+    this.#loading = false;
+    this.#disarm("loading");
     if (found[0] === "error") return this.#refuse(found[1]);
-    const opened = found[1];
-    let document: SharedDocument;
-    try {
-      document = SharedDocument.load(opened.snapshot.state, opened.updates);
-    } catch (error) {
-      if (!(error instanceof DamagedDocument)) throw error;
-      const text = `[phoenixpair] room ${opened.challenge.id} is damaged: ${error.message}`;
-      damage.trouble(text, text);
-      return this.#refuse("damaged");
-    }
+    const { opened, image, slow } = found[1];
+    const document = SharedDocument.fromImage(image);
     const me = self();
     const { id } = this.options;
-    const logBytes = opened.updates.reduce((sum, { length }) => sum + length, 0);
+    const logBytes = opened.stored[0]?.updates.reduce((sum, { length }) => sum + length, 0) ?? 0;
     const saving = new Saving(
-      { id, epoch: opened.epoch, seq: opened.seq, snapshotSeq: opened.snapshot.seq, logBytes },
+      { id, epoch: opened.epoch, seq: opened.seq, snapshotSeq: opened.snapshotSeq, logBytes },
       this.options.repository,
       document,
       {
@@ -207,6 +233,8 @@ class Room {
       },
     );
     this.#live = new Live(opened, document, saving);
+    // So that it is not replayed again.
+    if (slow) saving.snapshot();
     const early = this.#early;
     this.#early = [];
     for (const [request, from] of early) this.call(request, from);
@@ -214,10 +242,24 @@ class Room {
     return undefined;
   }
 
-  #refuse(why: string): ExitReason {
+  /** Those who wait are told why. What takes too long to load is tried again later and later, and refused at once meanwhile. */
+  #refuse(why: Failure): ExitReason | undefined {
+    this.#answerEarly(why);
+    if (why === "damaged" || why === "too_slow") {
+      const text = `[phoenixpair] room ${this.options.id} ${why === "damaged" ? "is damaged" : "takes too long to load"}`;
+      damage.trouble(text, text);
+    }
+    if (why !== "too_slow") return "normal";
+    this.#refusals += 1;
+    this.#refusedUntil = now() + Math.min(LAST_REFUSAL_MS, FIRST_REFUSAL_MS * 2 ** (this.#refusals - 1));
+    this.#disarm("forget");
+    this.#arm("forget", 2 * LAST_REFUSAL_MS);
+    return undefined;
+  }
+
+  #answerEarly(why: Failure): void {
     for (const [, from] of this.#early) GenServer.reply(from, ["error", why]);
     this.#early = [];
-    return "normal";
   }
 
   // ---------------------------------------------------------------- requests
@@ -225,8 +267,12 @@ class Room {
   call(request: RoomCall, from: From): void {
     const live = this.#live;
     if (live === undefined) {
+      if (now() < this.#refusedUntil) {
+        GenServer.reply(from, ["error", "too_slow", Math.ceil(this.#refusedUntil - now())]);
+        return;
+      }
       // Not before: whoever asks is then sure to be told why it cannot be loaded.
-      if (this.#early.length === 0) this.#load();
+      if (!this.#loading) this.#load();
       this.#early.push([request, from]);
       return;
     }
@@ -356,15 +402,16 @@ class Room {
     if (applied.type === "refused") live.saving.lookSoon(GAP_MS);
     if (applied.type !== "changed") return;
     // Stored here too: what is written here may build on it, should the other node not come to store it.
-    live.saving.add(null, applied.update, { stored: () => {} });
+    live.saving.add(null, applied.update, { stored: () => {} }, applied.steps);
     this.#tellTextSoon();
   }
 
   /** What others have written to the log and was not heard of. */
-  #catchUp({ snapshot, updates }: LogTail): void {
+  #catchUp({ updates }: LogTail): void {
     const live = this.#live as Live;
-    const news = live.document.absorb(snapshot, updates);
-    if (news === undefined) return;
+    const news = live.document.absorb(updates);
+    if (news === "too dear") send(self(), ["lost", "behind"]);
+    if (news === undefined || news === "too dear") return;
     this.#tellHere("y:update", news);
     this.#tellTextSoon();
   }
@@ -404,7 +451,7 @@ class Room {
         break;
       case "changed":
         this.#tell("y:update", applied.update, pid);
-        live.saving.add(member.userId, applied.update, waiting);
+        live.saving.add(member.userId, applied.update, waiting, applied.steps);
         this.#typed(member);
         this.#tellTextSoon();
     }
@@ -585,6 +632,8 @@ class Room {
   timer(name: string): ExitReason | undefined {
     this.#timers.delete(name);
     const live = this.#live;
+    if (name === "loading") this.#answerEarly("loading");
+    if (name === "forget" && live === undefined && !this.#loading) return "normal";
     if (live === undefined) return undefined;
     if (name === "typing") this.#endTyping();
     else if (name === "look") {
@@ -669,7 +718,7 @@ export const roomServer: GenServerModule<Room, RoomOptions> = {
     let end: ExitReason | undefined;
     if (message[0] === "DOWN") room.leave(message[3] as Pid);
     else if (message[0] === "timer") end = room.timer(message[1] as string);
-    else if (message[0] === "opened") end = room.opened(message[1] as Outcome<OpenedRoom>);
+    else if (message[0] === "opened") end = room.opened(message[1] as Outcome<Loaded>);
     // Channels see it end, their clients join again, and whoever owns the room then answers.
     else if (message[0] === "lost") end = ["room_lost", message[1]];
     return end === undefined ? ["noreply", room] : ["stop", end, room];

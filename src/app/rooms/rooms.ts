@@ -21,8 +21,9 @@ import {
   Supervisor,
 } from "simurgh/runtime";
 import { appFacts, ENDPOINT } from "../channels/app-facts.js";
-import { type Outcome, repositoryOn } from "../storage/repository-client.js";
-import type { RoomVersion, RoomVersionText } from "../storage/room-log.js";
+import { ThreadLoader } from "../document/document-loader.js";
+import { type Failure, type Outcome, repositoryOn } from "../storage/repository-client.js";
+import type { RoomVersion } from "../storage/room-log.js";
 import type { Entrant } from "./members.js";
 import { type Entered, type RoomCall, type RoomOptions, roomServer } from "./room.js";
 import { WorkPace } from "./work-pace.js";
@@ -48,6 +49,13 @@ const roomNode = (id: number): number => {
 
 /** Of the rooms of this thread. */
 const pace = new WorkPace();
+const loader = new ThreadLoader();
+
+/** The text as of some version. */
+export interface RoomVersionText {
+  readonly seq: number;
+  readonly text: string;
+}
 
 type DeskRequest = readonly ["call", id: number, RoomCall] | readonly ["drain"];
 
@@ -58,7 +66,7 @@ const live = (id: number): Pid | undefined => {
 
 async function start(id: number): Promise<Pid | undefined> {
   const repository = repositoryOn(appFacts().storageNode);
-  const options: RoomOptions = { id, topic: roomTopic(id), endpoint: ENDPOINT, repository, pace };
+  const options: RoomOptions = { id, topic: roomTopic(id), endpoint: ENDPOINT, repository, loader, pace };
   const result = await DynamicSupervisor.startChild(SUPERVISOR, {
     id,
     start: [
@@ -121,9 +129,14 @@ export const Rooms = {
   }),
 
   /** For a channel of the room's topic: the room's pid and what to tell the client, or why not. */
-  async enter(id: number, entrant: Entrant): Promise<Outcome<Entered & { readonly room: Pid }>> {
+  async enter(
+    id: number,
+    entrant: Entrant,
+  ): Promise<
+    readonly ["ok", Entered & { readonly room: Pid }] | readonly ["error", Failure, retryAfterMs?: number]
+  > {
     const entered = await ask<Entered>(id, ["enter", entrant]);
-    if (entered[0] === "error") return entered;
+    if (entered[0] === "error") return ["error", entered[1], (entered as readonly unknown[])[2] as number];
     const room = live(id);
     return room === undefined ? ["error", "unavailable"] : ["ok", { ...entered[1], room }];
   },
@@ -136,8 +149,13 @@ export const Rooms = {
     repositoryOn(appFacts().storageNode).roomVersions(id),
 
   /** The text as of a version. */
-  preview: (id: number, seq: number): Promise<Outcome<RoomVersionText>> =>
-    repositoryOn(appFacts().storageNode).roomVersion(id, seq),
+  async preview(id: number, seq: number): Promise<Outcome<RoomVersionText>> {
+    const version = await repositoryOn(appFacts().storageNode).roomVersion(id, seq);
+    if (version[0] === "error") return version;
+    const text = await loader.text(version[1].state, version[1].hash);
+    if (text[0] === "error") return ["error", text[1] === "busy" ? "unavailable" : text[1]];
+    return ["ok", { seq, text: text[1] }];
+  },
 
   /** Makes the text what it was then: a new edit by that user, which others see and which can be undone by restoring again. */
   async restore(id: number, seq: number, userId: number): Promise<Outcome<number>> {

@@ -58,6 +58,8 @@ const SNAPSHOT_RETRY = { firstMs: 1000, mostMs: 60_000 };
 const PROJECT_MS = 1000;
 const SNAPSHOT_ROWS = 500;
 const SNAPSHOT_BYTES = 256 * 1024;
+/** Steps (see document/dry-run.ts) that replaying the log since the last snapshot may take: some 100 ms. */
+const SNAPSHOT_STEPS = 1_000_000;
 /** After so long without an edit the text is worth going back to. */
 const QUIET_MS = 60_000;
 /** Milliseconds that all may take to be stored when the room ends. */
@@ -98,6 +100,7 @@ export class Saving {
   #timers = new Map<string, Ref>();
   #rows: number;
   #rowBytes: number;
+  #rowSteps = 0;
   #authors = new Set<number>();
   /** The document has every row of the log up to this one. */
   #seen: number;
@@ -162,8 +165,9 @@ export class Saving {
     return false;
   }
 
-  /** Has an edit that the document has got stored. */
-  add(userId: number | null, bytes: Uint8Array, waiting: Waiting): void {
+  /** Has an edit that the document has got stored; it took `steps` to apply. */
+  add(userId: number | null, bytes: Uint8Array, waiting: Waiting, steps = 0): void {
+    this.#rowSteps += steps;
     this.#unsaved.add({ userId, bytes }, waiting);
     bytesOfAll += bytes.length;
     if (userId !== null) this.#authors.add(userId);
@@ -330,7 +334,8 @@ export class Saving {
     if (this.#unsaved.isEmpty) this.#become("ok");
     else if (this.#persistence === "read_only" && this.#unsaved.bytes < MAX_ROOM_BYTES / 2)
       this.#become("degraded");
-    if (this.#rows >= SNAPSHOT_ROWS || this.#rowBytes >= SNAPSHOT_BYTES) this.snapshot();
+    if (this.#rows >= SNAPSHOT_ROWS || this.#rowBytes >= SNAPSHOT_BYTES || this.#rowSteps >= SNAPSHOT_STEPS)
+      this.snapshot();
     if (count > 0) {
       this.#disarm("quiet");
       this.#arm("quiet", QUIET_MS);
@@ -367,6 +372,7 @@ export class Saving {
     this.#snapshotSeq = seq;
     this.#rows = this.#seen - seq;
     this.#rowBytes = 0;
+    this.#rowSteps = 0;
   }
 
   #become(persistence: Persistence): void {

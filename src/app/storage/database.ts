@@ -24,8 +24,14 @@ export type Failure =
   | "full"
   /** Somebody else writes to that room now. */
   | "fenced"
+  /** Rows that are asked for have gone into a snapshot. */
+  | "behind"
   /** What is stored does not fit together. */
-  | "damaged";
+  | "damaged"
+  /** What is stored takes too long to load. */
+  | "too_slow"
+  /** It is being loaded, and takes longer than one waits for an answer. */
+  | "loading";
 
 export const NOT_FOUND = ["error", "not_found"] as const;
 

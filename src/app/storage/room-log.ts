@@ -9,8 +9,9 @@
  *
  * `challenges.response` is a projection of the log: written along with it, for those who only read.
  */
+import { type StoredDocument, textHash } from "../document/document-loading.js";
 import { RepeatedLog } from "../repeated-log.js";
-import { DamagedDocument, SharedDocument, seedState, textHash } from "../rooms/document.js";
+import { normalText, seedState } from "../rooms/document.js";
 import { type Challenge, type ChallengeView, challengeView } from "./challenges.js";
 import type { Database, Outcome } from "./database.js";
 import { isMistake } from "./database-error.js";
@@ -23,10 +24,9 @@ export interface Appended {
   readonly first: number;
 }
 
-/** What a room lacks: the rows after the one it asked for, or a snapshot and the rows after that. */
+/** What a room lacks: the rows after the one it asked for. */
 export interface LogTail {
   readonly seq: number;
-  readonly snapshot: Uint8Array | undefined;
   readonly updates: readonly Uint8Array[];
 }
 
@@ -37,9 +37,10 @@ export interface OpenedRoom {
   readonly epoch: string;
   /** The last row of the log. */
   readonly seq: number;
-  readonly snapshot: { readonly seq: number; readonly state: Uint8Array; readonly hash: string };
-  /** The rows after the snapshot, in order. */
-  readonly updates: readonly Uint8Array[];
+  /** The row that the newest snapshot is of. */
+  readonly snapshotSeq: number;
+  /** The newest snapshot with the rows after it; and the one before, should the newest be damaged. */
+  readonly stored: readonly StoredDocument[];
 }
 
 export interface LogEntry {
@@ -74,10 +75,11 @@ export interface RoomVersion {
   readonly authors: readonly number[];
 }
 
-/** The text as of some version. */
-export interface RoomVersionText {
+/** The snapshot of some version. */
+export interface RoomVersionState {
   readonly seq: number;
-  readonly text: string;
+  readonly state: Uint8Array;
+  readonly hash: string;
 }
 
 /** A commit of that many bytes is done well before its deadline. */
@@ -89,7 +91,7 @@ const ROW_BYTES = 200;
 const MAX_AUTHORS = 80;
 
 const ok = <T>(value: T): Outcome<T> => ["ok", value];
-const failed = (failure: "not_found" | "fenced" | "damaged"): Outcome<never> => ["error", failure];
+const failed = (failure: "not_found" | "fenced" | "behind" | "damaged"): Outcome<never> => ["error", failure];
 
 interface RoomRow {
   readonly challenge_id: number;
@@ -224,7 +226,7 @@ export function roomLog({ transactions, dialect }: Database) {
     return answers;
   }
 
-  /** The newest snapshot that is whole, and every row after it. */
+  /** The newest snapshots, and every row after each. */
   async function read(
     transaction: Transaction,
     room: RoomRow,
@@ -239,17 +241,25 @@ export function roomLog({ transactions, dialect }: Database) {
       "SELECT seq, bytes FROM room_updates WHERE challenge_id = ? AND seq > ? ORDER BY seq",
       [id, oldest],
     );
+    const stored: StoredDocument[] = [];
+    let snapshotSeq = 0;
     for (const { upto_seq, state, text_hash: hash } of snapshots) {
       const from = Number(upto_seq);
       const after = rows.filter((row) => Number(row.seq) > from);
       const whole = after.length === seq - from && after.every((row, n) => Number(row.seq) === from + 1 + n);
-      if (whole && isIntact(state, hash)) {
-        const updates = after.map(({ bytes }) => plainBytes(bytes));
-        return ok({ epoch, seq, snapshot: { seq: from, state: plainBytes(state), hash }, updates });
+      if (whole) {
+        if (stored.length === 0) snapshotSeq = from;
+        stored.push({
+          state: plainBytes(state),
+          hash,
+          updates: after.map(({ bytes }) => plainBytes(bytes)),
+        });
+      } else {
+        const text = `[phoenixpair] room ${id}: rows are missing between ${from} and ${seq}`;
+        damage.trouble(text, text);
       }
-      const text = `[phoenixpair] room ${id}: ${whole ? `the snapshot at ${from} is damaged` : `rows are missing between ${from} and ${seq}`}`;
-      damage.trouble(text, text);
     }
+    if (stored.length > 0) return ok({ epoch, seq, snapshotSeq, stored });
     return failed("damaged");
   }
 
@@ -273,8 +283,7 @@ export function roomLog({ transactions, dialect }: Database) {
     if ((await findRoom(transaction, id))?.epoch !== epoch) return;
     const challenge = await transaction.manager.getRepository<Challenge>("Challenge").findOneByOrFail({ id });
     const state = seedState(challenge.response);
-    const { text } = SharedDocument.load(state, []);
-    await insertSnapshot(transaction, id, epoch, 0, state, text, []);
+    await insertSnapshot(transaction, id, epoch, 0, state, normalText(challenge.response), []);
   }
 
   return {
@@ -306,13 +315,9 @@ export function roomLog({ transactions, dialect }: Database) {
         if (rows.length === room.last_seq - seq)
           return ok({
             seq: room.last_seq,
-            snapshot: undefined,
             updates: rows.map(({ bytes }) => plainBytes(bytes)),
           });
-        const all = await read(transaction, room);
-        return all[0] === "error"
-          ? all
-          : ok({ seq: room.last_seq, snapshot: all[1].snapshot.state, updates: all[1].updates });
+        return failed("behind");
       }),
 
     /** Keeps a state, and forgets the rows that neither it nor the one before it needs. */
@@ -366,16 +371,14 @@ export function roomLog({ transactions, dialect }: Database) {
         );
       }),
 
-    roomVersion: (id: number, seq: number): Promise<Outcome<RoomVersionText>> =>
+    roomVersion: (id: number, seq: number): Promise<Outcome<RoomVersionState>> =>
       transactions.read(async (transaction) => {
         const [row] = await transaction.query<SnapshotRow>(
           "SELECT upto_seq, state, text_hash FROM room_snapshots WHERE challenge_id = ? AND upto_seq = ?",
           [id, seq],
         );
         if (row === undefined) return failed("not_found");
-        return isIntact(row.state, row.text_hash)
-          ? ok({ seq, text: SharedDocument.load(row.state, []).text })
-          : failed("damaged");
+        return ok({ seq, state: plainBytes(row.state), hash: row.text_hash });
       }),
 
     /** What waits to be appended, in stores, and how many commits there have been. */
@@ -387,13 +390,4 @@ export function roomLog({ transactions, dialect }: Database) {
       return ok(null);
     },
   };
-}
-
-function isIntact(state: Uint8Array, hash: string): boolean {
-  try {
-    return textHash(SharedDocument.load(state, []).text) === hash;
-  } catch (error) {
-    if (error instanceof DamagedDocument) return false;
-    throw error;
-  }
 }

@@ -4,7 +4,10 @@ import { createNode, GenServer, monitor, type Pid, receive, self, spawn } from "
 import { VirtualClock } from "simurgh/testing";
 import { describe, expect, test } from "vitest";
 import * as Y from "yjs";
-import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
+import type { DocumentImage } from "../../../src/app/document/document-image.js";
+import type { DocumentLoader, LoadOutcome } from "../../../src/app/document/document-loader.js";
+import { loadImage, type StoredDocument } from "../../../src/app/document/document-loading.js";
+import { SharedDocument, seedState, textHash } from "../../../src/app/rooms/document.js";
 import { type Entered, type RoomCall, type RoomCast, roomServer } from "../../../src/app/rooms/room.js";
 import type { Repository } from "../../../src/app/storage/repository-client.js";
 import type { Append, Snapshot } from "../../../src/app/storage/room-log.js";
@@ -43,8 +46,14 @@ class FakeRepository {
           challenge: CHALLENGE,
           epoch: "e",
           seq: this.rows.length,
-          snapshot: { seq: from, state, hash: "" },
-          updates: this.rows.slice(from).map(({ bytes }) => bytes),
+          snapshotSeq: from,
+          stored: [
+            {
+              state,
+              hash: textHash(SharedDocument.load(state, []).text),
+              updates: this.rows.slice(from).map(({ bytes }) => bytes),
+            },
+          ],
         },
       ];
     },
@@ -59,7 +68,7 @@ class FakeRepository {
     updatesAfter: async (_id: number, _epoch: string, seq: number) => {
       if (this.fate !== "ok") return ["error", this.fate];
       const updates = this.rows.slice(seq).map(({ bytes }) => bytes);
-      return ["ok", { seq: this.rows.length, snapshot: undefined, updates }];
+      return ["ok", { seq: this.rows.length, updates }];
     },
     saveSnapshot: async (snapshot: Snapshot) => {
       this.snapshotTries += 1;
@@ -85,6 +94,19 @@ type Heard = readonly [kind: string, what: string, payload: unknown];
 class World {
   readonly clock = new VirtualClock();
   readonly repository = new FakeRepository();
+  /** Loads here, unless it is to fail; `loads` counts. */
+  loads = 0;
+  loading: (stored: readonly StoredDocument[]) => Promise<LoadOutcome<DocumentImage>> = async (stored) => [
+    "ok",
+    loadImage(stored),
+  ];
+  readonly loader: DocumentLoader = {
+    image: (stored) => {
+      this.loads += 1;
+      return this.loading(stored);
+    },
+    text: async () => ["error", "damaged"],
+  };
   readonly heard: Heard[] = [];
   room!: Pid;
   #refs = 0;
@@ -103,6 +125,7 @@ class World {
       topic: "challenges:1",
       endpoint: this.#endpoint,
       repository: this.repository.client,
+      loader: this.loader,
     });
     this.room = (started as readonly ["ok", Pid])[1];
   }
@@ -961,6 +984,90 @@ describe("with rooms of the same challenge on other nodes", () => {
       here.repository.rows.push({ userId: 2, bytes: there.change((text) => text.insert(2, "c")) });
       await here.advance(15_100);
       expect(await here.ask(["text"])).toEqual(["ok", "abchello"]);
+    }),
+  );
+});
+
+describe("a room whose log takes long to load", () => {
+  const enter = (here: World) =>
+    here.ask<readonly unknown[]>([
+      "enter",
+      {
+        pid: self(),
+        userId: 1,
+        name: "Ann",
+        role: "edit",
+        canWrite: true,
+        document: true,
+        client: undefined,
+      },
+    ]);
+
+  test(
+    "answers those who wait that it is being loaded, and lets them in once it is",
+    world(async (here) => {
+      let done = (_outcome: LoadOutcome<DocumentImage>): void => {};
+      here.loading = (stored) =>
+        new Promise((resolve) => {
+          done = () => resolve(["ok", loadImage(stored)]);
+        });
+      const answers = [enter(here), enter(here)];
+      await here.advance(8100);
+      expect(await Promise.all(answers)).toEqual([
+        ["error", "loading"],
+        ["error", "loading"],
+      ]);
+      const later = enter(here);
+      await here.settle();
+      expect(here.loads).toBe(1);
+      done(["error", "damaged"]);
+      expect((await later)[0]).toBe("ok");
+    }),
+  );
+
+  test(
+    "for ever is refused with the time to wait, longer each time, without being loaded meanwhile",
+    world(async (here) => {
+      here.loading = async () => ["error", "too_slow"];
+      expect(await enter(here)).toEqual(["error", "too_slow"]);
+      expect(await enter(here)).toEqual(["error", "too_slow", 60_000]);
+      await here.advance(20_000);
+      expect(await enter(here)).toEqual(["error", "too_slow", 40_000]);
+      expect(here.loads).toBe(1);
+      await here.advance(40_000);
+      expect(await enter(here)).toEqual(["error", "too_slow"]);
+      expect(await enter(here)).toEqual(["error", "too_slow", 120_000]);
+      expect(here.loads).toBe(2);
+      await here.advance(120_000);
+      here.loading = async (stored) => ["ok", loadImage(stored)];
+      expect((await enter(here))[0]).toBe("ok");
+    }),
+  );
+
+  test(
+    "keeps a snapshot once replaying its edits would take long",
+    world(async (here) => {
+      const people = await Promise.all([1, 2, 3, 4].map((userId) => here.enter(`P${userId}`, { userId })));
+      let client = 100;
+      for (let n = 0; n < 12; n += 1) {
+        client -= 1;
+        here.update(
+          people[n % 4] as Pid,
+          forgeUpdate(
+            forgedRun(8000, (clock) => ({
+              client,
+              clock,
+              origin: null,
+              right: clock ? [client, clock - 1] : null,
+              text: "x",
+            })),
+          ),
+        );
+        await here.settle();
+      }
+      await here.settle();
+      expect(here.repository.rows.length).toBeLessThan(500);
+      expect(here.repository.snapshots.length).toBeGreaterThan(0);
     }),
   );
 });

@@ -1,6 +1,7 @@
 /** The log of a room on a SQLite database of its own. MariaDB: test/integration/durability.test.ts. */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import * as Y from "yjs";
+import { DamagedDocument, loadImage, loadText } from "../../../src/app/document/document-loading.js";
 import { Ordered } from "../../../src/app/ordered.js";
 import { SharedDocument } from "../../../src/app/rooms/document.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
@@ -30,8 +31,7 @@ function value<T>(outcome: Outcome<T>): T {
   return outcome[1];
 }
 
-const load = ({ snapshot, updates }: OpenedRoom): SharedDocument =>
-  SharedDocument.load(snapshot.state, updates);
+const load = ({ stored }: OpenedRoom): SharedDocument => SharedDocument.fromImage(loadImage(stored));
 const open = async (): Promise<OpenedRoom> => value(await log.openRoom(1));
 
 /** Updates that write these texts at the front, one after the other. */
@@ -50,7 +50,7 @@ test("a room's document is made once, from the text of the challenge", async () 
   expect(load(one).text).toMatch(/^\/\*\*\n \* Whether every bracket/);
   expect(one.challenge.response).toBe(load(one).text);
   expect([two.epoch, two.seq]).toEqual([one.epoch, 0]);
-  expect([...two.snapshot.state]).toEqual([...one.snapshot.state]);
+  expect(two.stored).toEqual(one.stored);
   expect(await log.openRoom(999)).toEqual(["error", "not_found"]);
 });
 
@@ -69,7 +69,7 @@ test("what is appended at the same time is numbered without gaps, and read in th
   expect([again.seq, again.challenge.response]).toEqual([3, "projected"]);
   expect(load(again).text.startsWith("abc/**")).toBe(true);
   const tail = value(await log.updatesAfter(1, room.epoch, 2));
-  expect([tail.seq, tail.snapshot, tail.updates.length]).toEqual([3, undefined, 1]);
+  expect([tail.seq, tail.updates.length]).toEqual([3, 1]);
 });
 
 test("an append for another incarnation of the document, or to no room at all, is refused, and the others of its group are stored", async () => {
@@ -103,17 +103,22 @@ test("a snapshot shortens the log by what the one before it covers, and is a ver
   const rows = (await source.query("SELECT seq FROM room_updates ORDER BY seq")) as { seq: number }[];
   expect(rows.map(({ seq }) => seq)).toEqual([3, 4]);
   expect(value(await log.roomVersions(1))).toMatchObject([{ seq: 4, authors: [1, 2] }, { seq: 2 }]);
-  expect(value(await log.roomVersion(1, 2)).text.startsWith("ba/**")).toBe(true);
+  const version = value(await log.roomVersion(1, 2));
+  expect(loadText(version.state, version.hash).startsWith("ba/**")).toBe(true);
   expect(await log.roomVersion(1, 3)).toEqual(["error", "not_found"]);
   expect(load(await open()).text.startsWith("dcba/**")).toBe(true);
-  // Who lags behind what is left of the log gets a snapshot.
-  expect(value(await log.updatesAfter(1, room.epoch, 1)).snapshot).toBeInstanceOf(Uint8Array);
+  // Who lags behind what is left of the log has to load it all.
+  expect(await log.updatesAfter(1, room.epoch, 1)).toEqual(["error", "behind"]);
 
   // The newest one damaged: the one before it and the rows since will do.
   await source.query("UPDATE room_snapshots SET state = x'00' WHERE upto_seq = 4");
   expect(load(await open()).text.startsWith("dcba/**")).toBe(true);
   // A row lost as well: nobody may take the rest for the whole.
   await source.query("DELETE FROM room_updates WHERE seq = 3");
+  const damaged = await open();
+  expect(() => load(damaged)).toThrow(DamagedDocument);
+  await source.query("DELETE FROM room_updates");
+  await source.query("DELETE FROM room_snapshots WHERE upto_seq = 4");
   expect(await log.openRoom(1)).toEqual(["error", "damaged"]);
 });
 
