@@ -32,7 +32,14 @@ import { GenServer, monitor, type Pid, send } from "simurgh/runtime";
 import { isAccessNews } from "../access/access-watch.js";
 import { MAX_RESPONSE } from "../http/input.js";
 import { readId } from "../ids.js";
-import { CURSORS_HERE, isRoomNews, type RoomCall, type RoomCast, type SyncAnswer } from "../rooms/room.js";
+import {
+  COMPACTED,
+  CURSORS_HERE,
+  isRoomNews,
+  type RoomCall,
+  type RoomCast,
+  type SyncAnswer,
+} from "../rooms/room.js";
 import { Rooms } from "../rooms/rooms.js";
 import type { ChallengeView, Failure } from "../storage/repository-client.js";
 import { ChallengePresence } from "./challenge-presence.js";
@@ -73,9 +80,9 @@ const refusal = (why: Failure | "session_ended", waitMs?: number) =>
 
 /** What clients of the other kind have no use for. */
 const INTERCEPTED: Readonly<Record<Dialect, readonly string[]>> = {
-  naive: [ACCESS_CHANGED, CURSORS_HERE, "y:update", "y:awareness", "room:status"],
-  binary: [ACCESS_CHANGED, CURSORS_HERE, "response:updated"],
-  base64: [ACCESS_CHANGED, CURSORS_HERE, "response:updated", "y:update"],
+  naive: [ACCESS_CHANGED, COMPACTED, CURSORS_HERE, "y:update", "y:awareness", "room:status"],
+  binary: [ACCESS_CHANGED, COMPACTED, CURSORS_HERE, "response:updated"],
+  base64: [ACCESS_CHANGED, COMPACTED, CURSORS_HERE, "response:updated", "y:update"],
 };
 
 const room = (socket: ChannelSocket): Pid => socket.assigns.room as Pid;
@@ -190,6 +197,7 @@ export const challengeChannel = defineChannel("challenges:*", {
       if (dialect(socket) === "base64") push(socket, "y:update", encodeBytes("base64", bytes));
       return noreply(socket);
     },
+    [COMPACTED]: (_epoch, socket) => noreply(socket),
     [CURSORS_HERE]: (_states, socket) => noreply(socket),
     "y:awareness": (_states, socket) => noreply(socket),
     "room:status": (_status, socket) => noreply(socket),

@@ -78,8 +78,8 @@ export function readUpdate(bytes: Uint8Array): ReadResult {
   // Yjs's decoder reads from anything that has these two fields.
   const decoder = new Y.UpdateDecoderV1({ arr: bytes, pos: 0 } as never);
   try {
-    const structs = readStructs(decoder);
-    const deletions = readDeletions(decoder);
+    const structs = readStructs(decoder, bytes.length);
+    const deletions = readDeletions(decoder, bytes.length);
     // What is in Yjs's other encoding looks like this: an ok would say that it is stored.
     if (structs.size === 0 && deletions.size === 0 && bytes.length > EMPTY_LENGTH) refuse("it says nothing");
     return { type: "read", update: { structs, deletions } };
@@ -88,7 +88,7 @@ export function readUpdate(bytes: Uint8Array): ReadResult {
   }
 }
 
-function readStructs(decoder: Y.UpdateDecoderV1): Map<number, readonly Struct[]> {
+function readStructs(decoder: Y.UpdateDecoderV1, bytes: number): Map<number, readonly Struct[]> {
   const structs = new Map<number, Struct[]>();
   const sections = decoder.readLen();
   let count = 0;
@@ -100,6 +100,8 @@ function readStructs(decoder: Y.UpdateDecoderV1): Map<number, readonly Struct[]>
     // Of two sections for the same client, Yjs would drop one.
     if (length === 0 || structs.has(client)) refuse("a client comes twice, or with nothing");
     count += length;
+    // Noise has numbers that no bytes come after.
+    if (2 * length > bytes) refuse("it does not decode");
     if (count > MAX_STRUCTS) tooLarge("it has too many parts");
     const own: Struct[] = [];
     for (let n = 0; n < length; n += 1) {
@@ -131,7 +133,7 @@ function readStruct(decoder: Y.UpdateDecoderV1, client: number, clock: number): 
   return { client, clock, length, origin, rightOrigin, text };
 }
 
-function readDeletions(decoder: Y.UpdateDecoderV1): Map<number, readonly Range[]> {
+function readDeletions(decoder: Y.UpdateDecoderV1, bytes: number): Map<number, readonly Range[]> {
   const deletions = new Map<number, Range[]>();
   const sections = decoder.readLen();
   let count = 0;
@@ -139,6 +141,7 @@ function readDeletions(decoder: Y.UpdateDecoderV1): Map<number, readonly Range[]
     const client = decoder.readClient();
     const length = decoder.readLen();
     count += length;
+    if (2 * length > bytes) refuse("it does not decode");
     if (count > MAX_RANGES) tooLarge("it deletes too many ranges");
     if (length === 0 || deletions.has(client)) refuse("a client comes twice, or with nothing");
     const own: Range[] = [];

@@ -11,7 +11,14 @@ import { assemble } from "../document/document-loading.js";
 import { dryRun } from "../document/dry-run.js";
 import { readUpdate } from "../document/update-reader.js";
 import type { Hunk } from "./text-diff.js";
-import { checkUpdate, MAX_STEPS, MAX_TEXT, TEXT } from "./update-check.js";
+import {
+  checkUpdate,
+  MAX_DOCUMENT_CLIENTS,
+  MAX_DOCUMENT_STRUCTS,
+  MAX_STEPS,
+  MAX_TEXT,
+  TEXT,
+} from "./update-check.js";
 
 export { DamagedDocument, textHash } from "../document/document-loading.js";
 
@@ -38,17 +45,24 @@ export type Applied =
 /** Steps that may be taken at once for what others have stored: some 60 ms. */
 const MAX_ABSORBED_STEPS = 3 * MAX_STEPS;
 
+/** After so many bytes of updates the size of a document near its limit is measured again. */
+const MEASURE_BYTES = 64 * 1024;
+
 const EDIT = Symbol("edit of the server");
 
 export class SharedDocument {
   readonly #doc: Y.Doc;
   readonly #text: Y.Text;
   readonly #edits: Y.UndoManager;
+  /** Edits that were taken back since they were last settled. */
+  readonly #takenBack: Y.UndoManager["undoStack"] = [];
   #string: string | undefined;
   /** What changed since it was last asked. */
   #updates: Uint8Array[] = [];
   /** No less than the size of the encoded state. */
   #size: number;
+  /** By how much that may be too high. */
+  #unmeasured = 0;
 
   private constructor(doc: Y.Doc, size: number) {
     this.#doc = doc;
@@ -97,6 +111,7 @@ export class SharedDocument {
   encode(): Uint8Array {
     const state = Y.encodeStateAsUpdateV2(this.#doc);
     this.#size = state.length;
+    this.#unmeasured = 0;
     return state;
   }
 
@@ -107,10 +122,32 @@ export class SharedDocument {
     if (verdict.type === "too large")
       return { type: "refused", reason: "too_large", why: verdict.why, steps };
     if (verdict.type === "bad") return { type: "refused", reason: "bad_update", why: verdict.why, steps };
-    if (this.#size + update.length > MAX_STATE && this.encode().length + update.length > MAX_STATE)
+    if (this.#isTooLarge(update.length))
       return { type: "refused", reason: "too_large", why: "the document is too large", steps };
     const changed = this.#during(() => Y.applyUpdate(this.#doc, update, "client"));
     return changed === undefined ? { type: "known", steps } : { type: "changed", update: changed, steps };
+  }
+
+  #isTooLarge(growth: number): boolean {
+    if (this.#size + growth <= MAX_STATE) return false;
+    // Measuring goes through all of it.
+    if (this.#unmeasured >= MEASURE_BYTES) this.encode();
+    return this.#size + growth > MAX_STATE;
+  }
+
+  /**
+   * How near the document is to its limits because of what is not its text: deleted structs, pieces, client ids. At 1 it takes no
+   * more. A new document with the same text has next to nothing of it.
+   */
+  get wear(): number {
+    let structs = 0;
+    for (const { length } of this.#doc.store.clients.values()) structs += length;
+    const traces = this.#size > MAX_STATE / 2 ? this.#size - Buffer.byteLength(this.text) : 0;
+    return Math.max(
+      structs / MAX_DOCUMENT_STRUCTS,
+      this.#doc.store.clients.size / MAX_DOCUMENT_CLIENTS,
+      traces / MAX_STATE,
+    );
   }
 
   /**
@@ -153,20 +190,46 @@ export class SharedDocument {
   /** Takes back the last `count` edits of the server, and nothing of what others did meanwhile. */
   undoEdits(count: number): Uint8Array | undefined {
     return this.#during(() => {
-      for (let n = 0; n < count; n += 1) this.#edits.undo();
+      for (let n = 0; n < count; n += 1) {
+        this.#takenBack.push(...this.#edits.undoStack.slice(-1));
+        this.#edits.undo();
+      }
     });
   }
 
   /** The edits so far stay: what they deleted need not be kept for taking them back. */
   settleEdits(): void {
+    const { undoStack, redoStack } = this.#edits;
+    const edits = [...this.#takenBack.splice(0), ...undoStack, ...redoStack];
     this.#edits.clear();
+    for (const { deletions, insertions } of edits)
+      for (const set of [deletions, insertions]) this.#release(set);
+  }
+
+  /** What was kept for taking edits back is kept no longer: Yjs passes it over when it drops what is deleted. */
+  #release(set: { readonly clients: ReadonlyMap<number, readonly { clock: number; len: number }[]> }): void {
+    const { store } = this.#doc;
+    for (const [client, ranges] of set.clients) {
+      const structs = store.clients.get(client) ?? [];
+      for (const { clock, len } of ranges) {
+        for (let n = Y.findIndexSS(structs, clock); n < structs.length; n += 1) {
+          const struct = structs[n] as Y.Item | Y.GC;
+          if (struct.id.clock >= clock + len) break;
+          if (struct instanceof Y.Item) struct.keep = false;
+        }
+      }
+    }
+    Y.tryGc(set as never, store, this.#doc.gcFilter);
   }
 
   /** What `work` changed. */
   #during(work: () => void): Uint8Array | undefined {
     this.#updates = [];
     work();
-    return this.#updates.length > 1 ? Y.mergeUpdates(this.#updates) : this.#updates[0];
+    const update = this.#updates.length > 1 ? Y.mergeUpdates(this.#updates) : this.#updates[0];
+    this.#size += update?.length ?? 0;
+    this.#unmeasured += update?.length ?? 0;
+    return update;
   }
 }
 

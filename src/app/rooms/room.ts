@@ -33,7 +33,7 @@ import type { DocumentLoader } from "../document/document-loader.js";
 import { RepeatedLog } from "../repeated-log.js";
 import type { ChallengeView, Failure, Outcome, Repository } from "../storage/repository-client.js";
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
-import { normalText, SharedDocument } from "./document.js";
+import { normalText, SharedDocument, seedState } from "./document.js";
 import { type CursorState, FarCursors, HERE_EVERY_MS } from "./far-cursors.js";
 import { type Cursor, type Entrant, type Face, type Member, Members } from "./members.js";
 import { Rate } from "./rate.js";
@@ -92,6 +92,9 @@ export type RoomCast =
 /** What rooms of one document tell each other and no client: `{states}`, the cursors that are still here. */
 export const CURSORS_HERE = "cursors:here";
 
+/** What the room that has compacted a document tells those of other nodes and no client: `{epoch}` is that of the former one. */
+export const COMPACTED = "document:compacted";
+
 /** What a room tells the channels that are in it. */
 export type RoomNews = readonly ["room", "typing", boolean];
 
@@ -113,6 +116,12 @@ const GAP_MS = 300;
 const LOOK_MS = 15_000;
 /** After a crash clients bring back what it has lost, of each other too: so long nobody's id is protected. */
 const YOUNG_MS = 60_000;
+/** A document as near to its limits is compacted when nobody has written for a while; nearer, in any case. */
+const WORN = 0.6;
+const WORN_OUT = 0.9;
+const QUIET_MS = 3000;
+/** What is written while it is compacted is to be sent again after so long. */
+const COMPACTING_MS = 500;
 const TELL_TEXT_MS = 50;
 const TELL_CURSORS_MS = 50;
 /** What a bad update costs of what a client may send. */
@@ -156,6 +165,8 @@ class Room {
   #early: (readonly [RoomCall, From])[] = [];
   /** Updates that were told to everybody, until this room hears them itself. */
   readonly #said = new Set<Uint8Array>();
+  #editedAt = 0;
+  #compacting = false;
   #loading = false;
   /** How often it took too long to load, and when it may be tried again. */
   #refusals = 0;
@@ -235,6 +246,7 @@ class Room {
     this.#live = new Live(opened, document, saving);
     // So that it is not replayed again.
     if (slow) saving.snapshot();
+    this.#arm("wear", QUIET_MS);
     const early = this.#early;
     this.#early = [];
     for (const [request, from] of early) this.call(request, from);
@@ -387,6 +399,8 @@ class Room {
       const back = this.#far.heard(states, [], now());
       if (back.length > 0) this.#tellHere("y:awareness", { states: back, gone: [] });
     }
+    if (event === COMPACTED && (payload as { epoch: string }).epoch === this.#live.epoch)
+      send(self(), ["lost", "compacted"]);
     if (event !== "challenge:changed") return;
     const { title, prompt, language } = (payload as { challenge: ChallengeView }).challenge;
     this.#live.challenge = { ...this.#live.challenge, title, prompt, language };
@@ -460,6 +474,7 @@ class Room {
   /** Why an update is not even looked at. */
   #refusal(live: Live, member: Member, bytes: Uint8Array): object | undefined {
     if (!member.canWrite) return { reason: "read_only", why: "role" };
+    if (this.#compacting) return { reason: "rate", retry_after_ms: COMPACTING_MS };
     if (bytes.length > MAX_UPDATE) return { reason: "too_large", limit: MAX_UPDATE };
     const time = now();
     const wait =
@@ -472,7 +487,7 @@ class Room {
 
   /** An edit by the server: told once it is stored. `done` gets its place in the log; undefined when it was taken back. */
   #edit(live: Live, userId: number, hunks: readonly Hunk[], done: (seq: number | undefined) => void): void {
-    const possible = live.saving.hasRoom;
+    const possible = live.saving.hasRoom && !this.#compacting;
     const failed = (): void => done(undefined);
     if (possible && hunks.length === 0) {
       live.saving.whenStored({ stored: done, failed });
@@ -503,6 +518,45 @@ class Room {
     // Together, so that nobody sees the edit come and go; and not without it, for what follows builds on its ids.
     this.#tell("y:update", Y.mergeUpdates([...edits, undone]));
     live.saving.add(null, undone, { stored: () => {} });
+  }
+
+  // ---------------------------------------------------------------- compaction
+
+  /** Looks whether the document is worn, and waits for a moment in which nobody writes. */
+  #checkWear(live: Live): void {
+    const { wear } = live.document;
+    const quietIn = this.#editedAt + QUIET_MS - now();
+    const isQuiet = quietIn <= 0;
+    if (this.#compacting) return;
+    if (wear >= WORN_OUT || (wear >= WORN && isQuiet)) this.#compact(live);
+    else if (!isQuiet) this.#arm("wear", quietIn);
+  }
+
+  /** Puts a new document with the same text in the place of this one. Clients find it when they join again. */
+  #compact({ document, saving, epoch }: Live): void {
+    const seq = saving.settledSeq;
+    if (seq === undefined) {
+      this.#arm("wear", TELL_TEXT_MS);
+      return;
+    }
+    this.#compacting = true;
+    const me = self();
+    const { text } = document;
+    void this.options.repository
+      .compactRoom({ id: this.options.id, epoch, seq, state: seedState(text), text })
+      .then((outcome) => send(me, ["compacted", outcome]));
+  }
+
+  /** The reason to end, when it was: channels see it, and their clients join the room that has the new document. */
+  compacted(outcome: Outcome<null>): ExitReason | undefined {
+    this.#compacting = false;
+    if (outcome[0] === "ok") {
+      this.#tell(COMPACTED, { epoch: (this.#live as Live).epoch });
+      return COMPACTED_END;
+    }
+    this.#live?.saving.look();
+    this.#arm("wear", QUIET_MS);
+    return undefined;
   }
 
   // ---------------------------------------------------------------- whole texts
@@ -548,6 +602,8 @@ class Room {
   // ---------------------------------------------------------------- typing and cursors
 
   #typed(member: Member): void {
+    this.#editedAt = now();
+    this.#arm("wear", QUIET_MS);
     if (member.typingUntil === 0) send(member.pid, ["room", "typing", true] satisfies RoomNews);
     member.typingUntil = now() + TYPING_MS;
     this.#arm("typing", TYPING_MS);
@@ -635,7 +691,8 @@ class Room {
     if (name === "loading") this.#answerEarly("loading");
     if (name === "forget" && live === undefined && !this.#loading) return "normal";
     if (live === undefined) return undefined;
-    if (name === "typing") this.#endTyping();
+    if (name === "wear") this.#checkWear(live);
+    else if (name === "typing") this.#endTyping();
     else if (name === "look") {
       live.saving.look();
       if (this.#members.size > 0) this.#arm("look", LOOK_MS);
@@ -686,6 +743,8 @@ class Room {
   }
 }
 
+const COMPACTED_END = ["shutdown", "compacted"] as const;
+
 export const roomServer: GenServerModule<Room, RoomOptions> = {
   name: "Room",
 
@@ -719,6 +778,7 @@ export const roomServer: GenServerModule<Room, RoomOptions> = {
     if (message[0] === "DOWN") room.leave(message[3] as Pid);
     else if (message[0] === "timer") end = room.timer(message[1] as string);
     else if (message[0] === "opened") end = room.opened(message[1] as Outcome<Loaded>);
+    else if (message[0] === "compacted") end = room.compacted(message[1] as Outcome<null>);
     // Channels see it end, their clients join again, and whoever owns the room then answers.
     else if (message[0] === "lost") end = ["room_lost", message[1]];
     return end === undefined ? ["noreply", room] : ["stop", end, room];
@@ -727,7 +787,7 @@ export const roomServer: GenServerModule<Room, RoomOptions> = {
   async terminate(reason, room) {
     const { saving } = room;
     if (saving === undefined) return;
-    const lost = Array.isArray(reason) && reason[0] === "room_lost";
+    const lost = Array.isArray(reason) && (reason[0] === "room_lost" || reason[1] === COMPACTED_END[1]);
     if (!lost && !(await saving.finish()))
       console.error(
         `[phoenixpair] room ${room.options.id} ended with ${saving.unsavedBytes} bytes that could not be stored`,

@@ -151,6 +151,13 @@ export class Saving {
     return this.#unsaved.bytes;
   }
 
+  /** The last row of the log that the document has, when the log has all of the document too. */
+  get settledSeq(): number | undefined {
+    return this.#unsaved.isEmpty && !this.#storing && !this.#reading && !this.#snapshotUnderWay
+      ? this.#seen
+      : undefined;
+  }
+
   /** Whether there is an edit that may be taken back yet. */
   get hasRevocable(): boolean {
     return this.#unsaved.all().some(({ told }) => told.some(({ failed }) => failed !== undefined));

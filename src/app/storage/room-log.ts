@@ -68,6 +68,16 @@ export interface Snapshot {
   readonly authors: readonly number[];
 }
 
+/** A new document with the same text, in place of one that is full of traces of deleted text. */
+export interface Compaction {
+  readonly id: number;
+  readonly epoch: string;
+  /** The last row of the log that the text has. */
+  readonly seq: number;
+  readonly state: Uint8Array;
+  readonly text: string;
+}
+
 /** A former state of a room that can be looked at and gone back to. */
 export interface RoomVersion {
   readonly seq: number;
@@ -348,6 +358,26 @@ export function roomLog({ transactions, dialect }: Database) {
             `DELETE FROM room_snapshots WHERE challenge_id = ? AND upto_seq IN ${marks(1, old.length)}`,
             [id, ...old],
           );
+        return ok(null);
+      }),
+
+    /** Begins another incarnation of the document, unless rows were written after `seq`: `behind`. */
+    compactRoom: ({ id, epoch, seq, state, text }: Compaction): Promise<Outcome<null>> =>
+      transactions.run(async (transaction) => {
+        const room = (await lockRooms(transaction, [id])).get(id);
+        if (room === undefined) return failed("not_found");
+        if (room.epoch !== epoch) return failed("fenced");
+        if (room.last_seq !== seq) return failed("behind");
+        // A number of its own: the snapshot of the row before may be there already.
+        const next = crypto.randomUUID();
+        await transaction.query("UPDATE rooms SET epoch = ?, last_seq = ? WHERE challenge_id = ?", [
+          next,
+          seq + 1,
+          id,
+        ]);
+        await insertSnapshot(transaction, id, next, seq + 1, state, text, []);
+        await project(transaction, id, text);
+        await transaction.query("DELETE FROM room_updates WHERE challenge_id = ?", [id]);
         return ok(null);
       }),
 

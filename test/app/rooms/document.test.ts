@@ -274,6 +274,18 @@ describe("edits of the server", () => {
     expect(document.text).toBe("a");
   });
 
+  test("what a settled edit deleted takes no room any more", () => {
+    const document = documentOf("");
+    for (let n = 0; n < 20; n += 1) {
+      document.edit([{ from: 0, to: document.text.length, insert: `${n}`.repeat(50_000) }]);
+      if (n % 3 === 0) document.undoEdits(1);
+      document.settleEdits();
+    }
+    expect(document.encode().length).toBeLessThan(3 * document.text.length);
+    expect(document.wear).toBeLessThan(0.01);
+    expect(SharedDocument.load(document.encode(), []).text).toBe(document.text);
+  });
+
   test("an edit that would make the text too long is not made", () => {
     const document = documentOf("x");
     expect(document.edit([{ from: 0, to: 0, insert: "y".repeat(MAX_TEXT) }])).toBeUndefined();

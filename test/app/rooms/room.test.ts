@@ -1,6 +1,6 @@
 /** The room's process, with a clock that stands still until it is moved and a repository that does as it is told. */
 import { ChannelHarness, Endpoint } from "simurgh/channels";
-import { createNode, GenServer, monitor, type Pid, receive, self, spawn } from "simurgh/runtime";
+import { createNode, exit, GenServer, monitor, type Pid, receive, self, spawn } from "simurgh/runtime";
 import { VirtualClock } from "simurgh/testing";
 import { describe, expect, test } from "vitest";
 import * as Y from "yjs";
@@ -8,9 +8,15 @@ import type { DocumentImage } from "../../../src/app/document/document-image.js"
 import type { DocumentLoader, LoadOutcome } from "../../../src/app/document/document-loader.js";
 import { loadImage, type StoredDocument } from "../../../src/app/document/document-loading.js";
 import { SharedDocument, seedState, textHash } from "../../../src/app/rooms/document.js";
-import { type Entered, type RoomCall, type RoomCast, roomServer } from "../../../src/app/rooms/room.js";
+import {
+  COMPACTED,
+  type Entered,
+  type RoomCall,
+  type RoomCast,
+  roomServer,
+} from "../../../src/app/rooms/room.js";
 import type { Repository } from "../../../src/app/storage/repository-client.js";
-import type { Append, Snapshot } from "../../../src/app/storage/room-log.js";
+import type { Append, Compaction, Snapshot } from "../../../src/app/storage/room-log.js";
 import { forgedRun, forgeUpdate } from "../../support/forged-update.js";
 
 const CHALLENGE = {
@@ -28,6 +34,7 @@ class FakeRepository {
   readonly rows: { readonly userId: number | null; readonly bytes: Uint8Array }[] = [];
   readonly appends: Append[] = [];
   readonly snapshots: Snapshot[] = [];
+  readonly compactions: Compaction[] = [];
   projection: string | undefined;
   opened = 0;
   snapshotTries = 0;
@@ -69,6 +76,14 @@ class FakeRepository {
       if (this.fate !== "ok") return ["error", this.fate];
       const updates = this.rows.slice(seq).map(({ bytes }) => bytes);
       return ["ok", { seq: this.rows.length, updates }];
+    },
+    compactRoom: async (compaction: Compaction) => {
+      if (this.fate !== "ok") return ["error", this.fate];
+      if (compaction.seq !== this.rows.length) return ["error", "behind"];
+      this.rows.push({ userId: null, bytes: new Uint8Array() });
+      this.snapshots.push({ ...compaction, seq: this.rows.length, authors: [] });
+      this.compactions.push(compaction);
+      return ["ok", null];
     },
     saveSnapshot: async (snapshot: Snapshot) => {
       this.snapshotTries += 1;
@@ -215,6 +230,12 @@ class World {
     return this.heard.find(([kind, what]) => kind === "reply" && what === ref)?.[2];
   }
 
+  /** The answer, which may take many turns of the event loop to come. */
+  async answerTo(ref: string): Promise<unknown> {
+    for (let n = 0; n < 500 && this.replyTo(ref) === undefined; n += 1) await this.settle();
+    return this.replyTo(ref);
+  }
+
   broadcasts<T>(event: string): T[] {
     return this.heard
       .filter(([kind, what]) => kind === "broadcast" && what === event)
@@ -288,31 +309,27 @@ describe("an update", () => {
         await here.enter("Ann"),
         await here.enter("Bob", { userId: 2 }),
       ];
-      const part = (client: number) =>
-        forgeUpdate(
-          forgedRun(8000, (n) => ({
-            client,
-            clock: n,
-            origin: null,
-            right: n ? [client, n - 1] : null,
-            text: "x",
-          })),
-        );
-      const dear = [9, 8, 7, 6, 5, 4, 3].map((client) => here.update(ann, part(client)));
-      await here.settle();
-      expect(here.replyTo(dear.at(-1) as string)).toMatchObject([
+      const part = forgeUpdate(
+        forgedRun(8000, (clock) => ({
+          client: 9,
+          clock,
+          origin: null,
+          right: clock ? [9, clock - 1] : null,
+          text: "x",
+        })),
+      );
+      const dear = Array.from({ length: 7 }, () => here.update(ann, part));
+      expect(await here.answerTo(dear.at(-1) as string)).toMatchObject([
         "error",
         { reason: "rate", retry_after_ms: expect.any(Number) },
       ]);
       const small = () => forgeUpdate([{ client: 99, clock: 0, origin: null, right: null, text: "x" }]);
       const [own, others] = [here.update(again, small()), here.update(bob, small())];
-      await here.settle();
-      expect(here.replyTo(own)).toMatchObject(["error", { reason: "rate" }]);
-      expect(here.replyTo(others)).toMatchObject(["ok", {}]);
+      expect(await here.answerTo(own)).toMatchObject(["error", { reason: "rate" }]);
+      expect(await here.answerTo(others)).toMatchObject(["ok", {}]);
       await here.advance(3000);
       const later = here.update(again, small());
-      await here.settle();
-      expect(here.replyTo(later)).toMatchObject(["ok", {}]);
+      expect(await here.answerTo(later)).toMatchObject(["ok", {}]);
     }),
   );
 
@@ -711,7 +728,6 @@ describe("who is there", () => {
           gone: [],
         },
       ]);
-      const { exit } = await import("simurgh/runtime");
       exit(ann, "kill");
       await here.advance(50);
       expect(here.broadcasts("y:awareness").at(-1)).toEqual({ states: [], gone: [ann.entered.me.id] });
@@ -767,7 +783,6 @@ describe("a room", () => {
         (await Editor.of(here)).change((text) => text.insert(0, "x")),
       );
       await here.settle();
-      const { exit } = await import("simurgh/runtime");
       exit(ann, "kill");
       await here.advance(59_000);
       expect(here.repository.snapshots).toEqual([]);
@@ -1072,10 +1087,135 @@ describe("a room whose log takes long to load", () => {
   );
 });
 
+describe("a document that is full of traces of deleted text", () => {
+  /** Has four users insert 32,000 characters one by one, and one of them delete all of it. */
+  async function wearOut(here: World, people: readonly Pid[]): Promise<void> {
+    for (let client = 9; client > 5; client -= 1) {
+      const structs = forgedRun(8000, (clock) => ({
+        client,
+        clock,
+        origin: null,
+        right: clock ? [client, clock - 1] : null,
+        text: "x",
+      }));
+      here.update(people[client - 6] as Pid, forgeUpdate(structs));
+      await here.settle();
+    }
+    await here.advance(1500);
+    // Every second one stays between, so that the others do not become one.
+    for (let client = 9; client > 5; client -= 1) {
+      const deletions = Array.from({ length: 4000 }, (_, n) => [client, 2 * n, 1] as const);
+      here.update(people[client - 6] as Pid, forgeUpdate([], deletions));
+      await here.settle();
+    }
+  }
+  const enterAll = (here: World): Promise<Pid[]> =>
+    Promise.all([1, 2, 3, 4].map((userId) => here.enter(`P${userId}`, { userId })));
+
+  test(
+    "gives way to a new one with the same text once nobody has written for a moment",
+    world(async (here) => {
+      const people = await enterAll(here);
+      await wearOut(here, people);
+      const text = await here.ask(["text"]);
+      expect(here.repository.compactions).toHaveLength(0);
+      monitor(here.room);
+      await here.advance(4000);
+      expect(here.repository.compactions).toMatchObject([{ epoch: "e", text: (text as string[])[1] }]);
+      expect(here.broadcasts(COMPACTED)).toEqual([{ epoch: "e" }]);
+      await here.startRoom();
+      const ann = await here.enter("Ann");
+      expect(await here.ask(["text"])).toEqual(text);
+      const editor = await Editor.of(here);
+      expect(Y.encodeStateAsUpdate(editor.doc).length).toBeLessThan(17_000);
+      const ref = here.update(
+        ann,
+        editor.change((target) => target.insert(0, "!")),
+      );
+      await here.settle();
+      expect(here.replyTo(ref)?.[0 as never]).toBe("ok");
+    }),
+  );
+
+  test(
+    "waits for edits that are not stored, and stays when the log has more",
+    world(async (here) => {
+      const people = await enterAll(here);
+      await wearOut(here, people);
+      here.repository.fate = "unavailable";
+      here.update(
+        people[0] as Pid,
+        forgeUpdate([{ client: 5, clock: 0, origin: null, right: [6, 7999], text: "!" }]),
+      );
+      await here.advance(20_000);
+      expect(here.repository.compactions).toHaveLength(0);
+      here.repository.fate = "ok";
+      here.repository.rows.push({
+        userId: 9,
+        bytes: forgeUpdate([{ client: 4, clock: 0, origin: [6, 0], right: null, text: "?" }]),
+      });
+      await here.advance(30_000);
+      expect(here.repository.compactions).toMatchObject([{ text: expect.stringMatching(/^!.*\?/) }]);
+    }),
+  );
+
+  test(
+    "stays bounded while people come with ids of their own, insert and delete without end",
+    world(async (here) => {
+      let client = 1_000_000;
+      let most = 0;
+      let rooms = 1;
+      for (let round = 0; round < 700; round += 1) {
+        if (here.repository.compactions.length === rooms) {
+          rooms += 1;
+          await here.startRoom();
+        }
+        const pid = await here.enter("Ann", { userId: round });
+        const editor = new Editor();
+        client -= 1;
+        editor.doc.clientID = client;
+        const { update } = await here.ask<{ update: Uint8Array }>(["sync", Uint8Array.from([0])]);
+        most = Math.max(most, update.length);
+        Y.applyUpdate(editor.doc, update);
+        here.update(
+          pid,
+          editor.change((text) => text.insert(round % 6, "x")),
+        );
+        await here.answerTo(
+          here.update(
+            pid,
+            editor.change((text) => text.delete(round % 6, 1)),
+          ),
+        );
+        exit(pid, "kill");
+        if (round % 100 === 99) await here.advance(3100);
+      }
+      await here.advance(3100);
+      expect(here.repository.compactions.map(({ text }) => text)).toEqual(["hello"]);
+      expect(most).toBeLessThan(50_000);
+    }),
+  );
+
+  test(
+    "that another node has compacted ends the room here, so that its clients find the new one",
+    world(async (here) => {
+      await here.enter("Ann");
+      const watch = monitor(here.room);
+      Endpoint.broadcast(here.endpoint, "challenges:1", COMPACTED, { epoch: "of another time" });
+      await here.settle();
+      expect(await here.ask(["text"])).toEqual(["ok", "hello"]);
+      Endpoint.broadcast(here.endpoint, "challenges:1", COMPACTED, { epoch: "e" });
+      const down = await receive((message) =>
+        Array.isArray(message) && message[0] === "DOWN" && message[1] === watch ? message : undefined,
+      );
+      expect(down[4]).toEqual(["room_lost", "compacted"]);
+    }),
+  );
+});
+
 test(
   "a room takes so many connections, and so many of one user; those who leave make room",
   world(async (here) => {
-    const { exit } = await import("simurgh/runtime");
     const outcome = async (name: string, userId: number): Promise<unknown> => {
       const pid = spawn(() => receive(() => undefined));
       const request = {

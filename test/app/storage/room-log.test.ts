@@ -3,10 +3,10 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import * as Y from "yjs";
 import { DamagedDocument, loadImage, loadText } from "../../../src/app/document/document-loading.js";
 import { Ordered } from "../../../src/app/ordered.js";
-import { SharedDocument } from "../../../src/app/rooms/document.js";
+import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
 import type { Outcome } from "../../../src/app/storage/database.js";
-import { type OpenedRoom, roomLog } from "../../../src/app/storage/room-log.js";
+import { type LogEntry, type OpenedRoom, roomLog } from "../../../src/app/storage/room-log.js";
 import { superfluous } from "../../../src/app/storage/snapshot-thinning.js";
 import { Transactions } from "../../../src/app/storage/transactions.js";
 
@@ -120,6 +120,36 @@ test("a snapshot shortens the log by what the one before it covers, and is a ver
   await source.query("DELETE FROM room_updates");
   await source.query("DELETE FROM room_snapshots WHERE upto_seq = 4");
   expect(await log.openRoom(1)).toEqual(["error", "damaged"]);
+});
+
+test("a compacted document has another epoch, the same text and the same history, unless rows were written meanwhile", async () => {
+  const room = await open();
+  const [first, second] = typed(room, "a", "b") as [LogEntry, LogEntry];
+  await log.appendUpdates({ id: 1, epoch: room.epoch, entries: [first], text: undefined });
+  const { seq, epoch } = await open();
+  const text = load(await open()).text;
+  await log.saveSnapshot({ id: 1, epoch, seq, state: load(await open()).encode(), text, authors: [1] });
+  await log.appendUpdates({ id: 1, epoch, entries: [second], text: undefined });
+  const compaction = { id: 1, epoch, seq, state: seedState(text), text };
+  expect(await log.compactRoom(compaction)).toEqual(["error", "behind"]);
+  expect(await log.compactRoom({ ...compaction, epoch: "other" })).toEqual(["error", "fenced"]);
+
+  const now = load(await open()).text;
+  expect(await log.compactRoom({ ...compaction, seq: 2, state: seedState(now), text: now })).toEqual([
+    "ok",
+    null,
+  ]);
+  const after = await open();
+  expect(after.epoch).not.toBe(epoch);
+  expect([load(after).text, after.challenge.response]).toEqual([now, now]);
+  expect(await log.appendUpdates({ id: 1, epoch, entries: [second], text: undefined })).toEqual([
+    "error",
+    "fenced",
+  ]);
+  const entries = typed(after, "c");
+  expect((await log.appendUpdates({ id: 1, epoch: after.epoch, entries, text: undefined }))[0]).toBe("ok");
+  expect(load(await open()).text).toBe(`c${now}`);
+  expect(value(await log.roomVersions(1)).map((version) => version.seq)).toEqual([3, 1, 0]);
 });
 
 test("the two newest snapshots always stay; of older ones fewer the older they are", () => {
