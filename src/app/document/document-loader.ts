@@ -35,10 +35,22 @@ const FAST_MS = 2_000;
 const SLOW_MS = 60_000;
 /** Documents that wait for the thread of the slow ones. */
 const SLOW_WAITING = 8;
+/** How long a thread may take to start. */
+const START_MS = 30_000;
 /** Without work for so long, a thread ends. */
 const IDLE_MS = 30_000;
 
 const THREAD = new URL(`./document-loader-thread${extname(import.meta.url)}`, import.meta.url).href;
+
+async function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), ms);
+  try {
+    return await work(abort.signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** A thread that does one task after the other, each within a deadline that begins with it. */
 class Lane {
@@ -61,14 +73,12 @@ class Lane {
 
   async #runNow<T>(task: LoaderTask): Promise<T | undefined> {
     this.#pool ??= this.#start();
-    const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), this.#deadlineMs);
     try {
-      return (await this.#pool.run(task, { signal: abort.signal })) as T;
+      // A thread that is being started, on a busy machine, does not use up the time of the task.
+      await within(START_MS, (signal) => (this.#pool as Piscina).run(["ready"], { signal }));
+      return await within(this.#deadlineMs, (signal) => (this.#pool as Piscina).run(task, { signal }));
     } catch {
       return undefined;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
