@@ -39,7 +39,8 @@ const results = await Promise.allSettled(
     console.log(
       `${database}: ${share} rounds in ${seconds} s, ${acknowledged} acknowledged edits, 0 lost, 0 doubled`,
     );
-    for (const [fault, count] of counts) console.log(`  ${String(count).padStart(5)}  ${fault}`);
+    for (const [fault, { count, ms }] of counts)
+      console.log(`  ${String(count).padStart(5)} × ${(ms / count / 1000).toFixed(1)} s  ${fault}`);
   }),
 );
 for (const result of results)

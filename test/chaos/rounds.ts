@@ -25,8 +25,8 @@ export interface ChaosOptions {
 
 export interface ChaosResult {
   readonly acknowledged: number;
-  /** Rounds by the name of their fault. */
-  readonly rounds: ReadonlyMap<string, number>;
+  /** How often each fault was inflicted, and how long its rounds took together. */
+  readonly rounds: ReadonlyMap<string, { readonly count: number; readonly ms: number }>;
 }
 
 const WRITERS = 3;
@@ -137,13 +137,14 @@ async function playRound(
 export async function playRounds({ database, rounds, seed, onRound }: ChaosOptions): Promise<ChaosResult> {
   const faults = FAULTS.filter(({ databases }) => databases.includes(database));
   const world = await startWorld(database);
-  const counts = new Map<string, number>();
+  const counts = new Map<string, { count: number; ms: number }>();
   let acknowledged = 0;
   let room: Room | undefined;
   try {
     for (let round = 0; round < rounds; round += 1) {
       // Each fault in turn, so that few rounds have seen all.
       const fault = faults[(seed + round) % faults.length] as Fault;
+      const started = performance.now();
       try {
         if (room === undefined || round % ROUNDS_A_ROOM === 0) room = await makeRoom(world);
         acknowledged += await playRound(world, room, round, fault, new Random(seed + round));
@@ -154,7 +155,8 @@ export async function playRounds({ database, rounds, seed, onRound }: ChaosOptio
           { cause: error },
         );
       }
-      counts.set(fault.name, (counts.get(fault.name) ?? 0) + 1);
+      const { count, ms } = counts.get(fault.name) ?? { count: 0, ms: 0 };
+      counts.set(fault.name, { count: count + 1, ms: ms + performance.now() - started });
       onRound?.(round, fault.name);
     }
     return { acknowledged, rounds: counts };
