@@ -195,6 +195,24 @@ describe("an offer to upgrade to anything else", () => {
     other.close();
   });
 
+  test("of a client that goes away disturbs no other", async () => {
+    const { port, answer } = await besideOthers();
+    const [gone, reset, other] = [
+      await RawHttp.open(port),
+      await RawHttp.open(port),
+      await RawHttp.open(port),
+    ];
+    gone.send("GET /gone HTTP/1.1", "Host: a", ...H2C, "");
+    gone.socket.end();
+    reset.send("GET /wait HTTP/1.1", "Host: a", "", "GET /next HTTP/1.1", "Host: a", ...H2C, "");
+    reset.socket.resetAndDestroy();
+    await gone.untilClosed();
+    answer();
+    other.send("GET /other HTTP/1.1", "Host: a", ...H2C, "");
+    await other.until(/"url":"\/other"/);
+    other.close();
+  });
+
   test("keeps what else the connection header says", async () => {
     const { port } = await besideOthers();
     const client = await RawHttp.open(port);

@@ -61,11 +61,11 @@ export class RequestInterceptor {
       await new Promise((resolve) => before.once("close", resolve));
     }
     if (socket.destroyed) return;
-    socket.off("error", destroy);
     // The server reads the connection as it does a new one.
     socket.unshift(Buffer.concat([plainHead(request), head]));
     const { encrypted } = request.socket as { encrypted?: boolean };
     this.#server.emit(encrypted === true ? "secureConnection" : "connection", socket);
+    socket.off("error", destroy);
   }
 
   detach(): void {
