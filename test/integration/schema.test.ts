@@ -5,7 +5,7 @@ import { chat } from "../../src/app/storage/chat.js";
 import { createDataSource } from "../../src/app/storage/data-source.js";
 import { prepareSchema, startProblem } from "../../src/app/storage/schema.js";
 import { users } from "../../src/app/storage/users.js";
-import { AppServer, runToEnd } from "../support/app-server.js";
+import { runToEnd } from "../support/app-server.js";
 import { value, withDatabase } from "../support/databases.js";
 import { type MariaDb, startMariaDb } from "../support/mariadb.js";
 import { describeWith } from "../support/requirements.js";
@@ -50,17 +50,6 @@ describeWith("MariaDB", "the schema on MariaDB", () => {
       await expect(prepare(config, n), `after ${n} statements`).rejects.toThrow(CutOff);
       await prepare(config);
       expect(await contents(config), `after ${n} statements`).toEqual(whole);
-    }
-  });
-
-  test("of nodes that start at once on an empty database one prepares it", async () => {
-    const DATABASE_URL = await mariadb.createDatabase();
-    const nodes = await Promise.all([1, 2, 3].map(() => AppServer.start({ SHARDS: "1", DATABASE_URL })));
-    try {
-      const found = await mariadb.query("select id, owner_id from challenges", nameOf(DATABASE_URL));
-      expect(found).toEqual([1, 2, 3, 4, 5].map((id) => ({ id, owner_id: null })));
-    } finally {
-      await Promise.all(nodes.map((node) => node.stop()));
     }
   });
 
@@ -171,6 +160,23 @@ describeWith("MariaDB", "the schema on MariaDB", () => {
       Object.entries(all).flatMap(([table, { definition }]) => (table === "migrations" ? [] : [definition]));
     expect(definitions(after)).toEqual(definitions(whole));
     expect(after.challenges).toEqual(whole.challenges);
+  });
+
+  test("a start that an older program's tables ended is carried through", async () => {
+    const url = await mariadb.createDatabase({ characterSet: "character set latin1" });
+    await prepare(at(url));
+    const whole = await contents(at(url));
+    for (const statement of [
+      "drop table chat_messages, invitations, memberships, room_snapshots, room_updates, rooms, sessions",
+      "delete from challenges",
+      "alter table challenges drop column access, drop column starter, drop column search_title, drop column search_prompt",
+      "alter table challenges convert to character set latin1",
+      "alter table users convert to character set latin1",
+      "delete from migrations where name not like 'CreateTables%'",
+    ])
+      await mariadb.query(statement, nameOf(url));
+    await prepare(at(url));
+    expect(await contents(at(url))).toEqual(whole);
   });
 
   test.each([

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { freePort } from "./free-port.js";
 import { waitFor } from "./wait.js";
 
-const MAIN = fileURLToPath(new URL("../../dist/app/main.js", import.meta.url));
+export const MAIN = fileURLToPath(new URL("../../dist/app/main.js", import.meta.url));
 
 export interface Ended {
   readonly code: number | null;

@@ -4,7 +4,7 @@
 import { createRequire } from "node:module";
 import type * as mysql2 from "mysql2";
 import type { PoolOptions } from "mysql2";
-import { DataSource } from "typeorm";
+import { DataSource, type Logger } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
 import { challengeEntity } from "./challenges.js";
 import { chatEntity } from "./chat.js";
@@ -45,6 +45,17 @@ interface SqliteHandle {
   pragma(text: string): unknown;
 }
 
+const silent = (): void => {};
+/** What fails is reported by who asked, in words of the program. */
+const logger: Logger = {
+  logQuery: silent,
+  logQueryError: silent,
+  logQuerySlow: silent,
+  logSchemaBuild: silent,
+  logMigration: silent,
+  log: silent,
+};
+
 /** Milliseconds the database server may take to accept a connection. */
 const CONNECT_TIMEOUT_MS = 3000;
 
@@ -65,6 +76,7 @@ export function createDataSource({ kind, location }: DatabaseConfig, drivers: Dr
       database: location,
       entities: entities("sqlite"),
       migrations,
+      logger,
       synchronize: false,
       prepareDatabase: (handle: unknown) => {
         const database = handle as SqliteHandle;
@@ -88,6 +100,7 @@ export function createDataSource({ kind, location }: DatabaseConfig, drivers: Dr
     connectTimeout: CONNECT_TIMEOUT_MS,
     entities: entities("mysql"),
     migrations,
+    logger,
     synchronize: false,
     // A connection keeps its session (mysql-session.ts) for as long as it lives.
     extra: { connectionLimit: 10, enableKeepAlive: true, queueLimit: 10_000, resetOnRelease: false },

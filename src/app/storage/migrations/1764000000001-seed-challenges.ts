@@ -1,11 +1,15 @@
 /** Five challenges to begin with. A migration, so that they come once and stay deleted when they are deleted. */
 import type { MigrationInterface, QueryRunner } from "typeorm";
+import { dialectOf } from "../database.js";
 import { SEEDS } from "../seeds.js";
+import { stateCharacterSet } from "./tables.js";
 
 export class SeedChallenges1764000000001 implements MigrationInterface {
   readonly name = "SeedChallenges1764000000001";
 
   async up(runner: QueryRunner): Promise<void> {
+    // An older program may have made the table in a character set without the signs in these texts, and ended here.
+    if (dialectOf(runner.connection) === "mysql") await stateCharacterSet(runner, "challenges");
     // In UTC, as both databases have it; a Date can be bound with an entity only.
     const now = new Date().toISOString().replace("T", " ").replace("Z", "");
     // By column, not by entity: the entity may have columns that a later migration makes.
