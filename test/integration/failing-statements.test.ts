@@ -43,6 +43,14 @@ describeWith("MariaDB", "on MariaDB", () => {
     await trial.failEach("hangs", false);
   });
 
+  test("an account that was stored without an answer is found, not refused as taken", async () => {
+    trial.faults.start({ lost: "after" }, 0);
+    const done = await trial.work();
+    expect(trial.faults.seen[0]).toMatch(/INSERT INTO `users`/);
+    expect(done.users).toHaveLength(1);
+    await trial.check(done, "after the answer was lost");
+  });
+
   test("no transaction is left open on the server", async () => {
     const root = await mariadb.connectAsRoot();
     const open = async () => {

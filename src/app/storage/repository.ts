@@ -139,7 +139,8 @@ async function answer([name, ...args]: Request, from: From, state: State): Promi
     outcome = await withDeadline(operation(...args));
     if (!READS.has(name)) log.over("[phoenixpair] the database works again");
   } catch (error) {
-    outcome = isDuplicate(error) ? ["error", "taken"] : ["error", "unavailable"];
+    // Elsewhere a row that is there already is one that was stored without an answer: asking again finds it.
+    outcome = ["error", name === "createUser" && isDuplicate(error) ? "taken" : "unavailable"];
     if (outcome[1] === "unavailable")
       log.trouble(`[phoenixpair] the database failed: ${(error as Error).message}`);
   }

@@ -57,8 +57,15 @@ export function users({ source }: Database) {
   return {
     async createUser({ firstName, email, passwordHash }: NewUser): Promise<Outcome<UserView>> {
       const user = { firstName, email, emailNormal: normalEmail(email), passwordHash, createdAt: new Date() };
-      const { identifiers } = await table.insert(user);
-      return ["ok", userView({ ...user, id: identifiers[0]?.id as number })];
+      try {
+        const { identifiers } = await table.insert(user);
+        return ["ok", userView({ ...user, id: identifiers[0]?.id as number })];
+      } catch (error) {
+        // The connection may have been lost after the account was stored. Hashes are salted: the same one is this account's.
+        const found = await table.findOneBy({ emailNormal: user.emailNormal });
+        if (found?.passwordHash !== passwordHash) throw error;
+        return ["ok", userView(found)];
+      }
     },
 
     async userByEmail(email: string): Promise<Outcome<UserView & { readonly passwordHash: string }>> {
