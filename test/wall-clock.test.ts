@@ -18,6 +18,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "src/presence/tracker-server.ts":
     "when an entry was made, which orders the metas of a key on all nodes alike",
   "src/app/channels/session-renewal.ts": "a session ends when its token does",
+  "src/app/channels/room-access.ts": "a connection ends at this moment",
   "src/app/rooms/room.ts": "a text says when it was changed",
   "src/app/storage/": "rows say when they were made, and when they expire",
   "src/app/web/room/panels/chat.tsx": "part of a random key",

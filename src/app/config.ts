@@ -43,6 +43,8 @@ export interface Config {
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
   /** Milliseconds after which a node that is not heard any more counts as gone, with everybody on it. */
   readonly presenceDownMs: number;
+  /** Milliseconds without a sign of life of the main thread after which the program is ended; 0 for never. */
+  readonly watchdogMs: number;
   /** Milliseconds after which what those in rooms may do is looked up again in any case. */
   readonly accessRecheckMs: number;
 }
@@ -82,6 +84,7 @@ export function readConfig(env: Environment): Config {
     accessSeconds: wholeNumber("ACCESS_TOKEN_SECONDS", env.ACCESS_TOKEN_SECONDS ?? "900", 2, 3600),
     cluster: readCluster(env),
     metrics: readMetrics(env),
+    watchdogMs: watchdogMs(env.WATCHDOG_MS ?? "30000"),
     presenceDownMs: wholeNumber("PRESENCE_DOWN_MS", env.PRESENCE_DOWN_MS ?? "30000", 1000, 3_600_000),
     accessRecheckMs:
       1000 * wholeNumber("ACCESS_RECHECK_SECONDS", env.ACCESS_RECHECK_SECONDS ?? "120", 1, 3600),
@@ -99,6 +102,10 @@ export function readConfig(env: Environment): Config {
     trustedProxies: wholeNumber("TRUST_PROXY", env.TRUST_PROXY ?? "0", 0, 10),
   };
 }
+
+/** Off, or long enough that a slow disk is no reason. */
+const watchdogMs = (text: string): number =>
+  text === "0" ? 0 : wholeNumber("WATCHDOG_MS", text, 1000, 3_600_000);
 
 function wholeNumber(name: string, text: string, least: number, most: number): number {
   const value = Number(text);

@@ -1,4 +1,5 @@
 /** Starts PhoenixPair from the environment, and ends it on SIGTERM or SIGINT. */
+import { watchMainThread } from "simurgh/runtime";
 import { readConfig, StartupError } from "./config.js";
 import { startServer } from "./server.js";
 
@@ -6,7 +7,9 @@ import { startServer } from "./server.js";
 const STOP_DEADLINE_MS = 9000;
 
 async function main(): Promise<void> {
-  const starting = startServer(readConfig(process.env));
+  const config = readConfig(process.env);
+  if (config.watchdogMs > 0) watchMainThread({ stallMs: config.watchdogMs });
+  const starting = startServer(config);
   let stopping = false;
   const stop = (): void => {
     if (stopping) process.exit(1);

@@ -48,6 +48,7 @@ export { Global } from "./global-names.js";
 export { Groups } from "./groups.js";
 export { fnv1a } from "./hash.js";
 export type { Isolation } from "./isolation.js";
+export { type MainWatchdogOptions, watchMainThread } from "./main-watchdog.js";
 export { registerMessageClass } from "./message-class.js";
 export { createNode, type NodeOptions, type RoadStats, RuntimeNode } from "./node.js";
 export {
