@@ -50,9 +50,16 @@ const startRepository = async (database: DatabaseConfig) =>
 
 /** The children of the main thread. */
 export function mainTree(config: Config): ChildSpec[] {
-  const { keys, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond } = config;
+  const { keys, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond, personPerSecond } = config;
   const facts: AppFacts = { keys, storageNode: storageNode(config), shards: config.shards };
-  const http: HttpFacts = { ...facts, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond };
+  const http: HttpFacts = {
+    ...facts,
+    accessSeconds,
+    allowedOrigins,
+    trustedProxies,
+    anonymousPerSecond,
+    personPerSecond,
+  };
   const { metrics, presenceDownMs, accessRecheckMs } = config;
   const args: ShardArgs = { facts, presenceDownMs, accessRecheckMs, measured: metrics !== undefined };
   const storage: StorageArgs = { database: config.database, measured: metrics !== undefined };

@@ -37,6 +37,8 @@ export interface Config {
   readonly trustedProxies: number;
   /** Requests a second of one network to the API that show no valid access token. */
   readonly anonymousPerSecond: number;
+  /** Requests a second of one person, in the long run. */
+  readonly personPerSecond: number;
   /** Undefined: there are no other nodes. */
   readonly cluster: ClusterConfig | undefined;
   /** Where Prometheus may ask; undefined: nowhere. */
@@ -96,6 +98,12 @@ export function readConfig(env: Environment): Config {
     anonymousPerSecond: wholeNumber(
       "ANONYMOUS_REQUESTS_PER_SECOND",
       env.ANONYMOUS_REQUESTS_PER_SECOND ?? "50",
+      1,
+      100_000,
+    ),
+    personPerSecond: wholeNumber(
+      "PERSON_REQUESTS_PER_SECOND",
+      env.PERSON_REQUESTS_PER_SECOND ?? "50",
       1,
       100_000,
     ),

@@ -43,7 +43,7 @@ import {
 import { Rooms } from "../rooms/rooms.js";
 import type { ChallengeView, Failure } from "../storage/repository-client.js";
 import { ChallengePresence } from "./challenge-presence.js";
-import { paced } from "./pace.js";
+import { paced, withPaces } from "./pace.js";
 import {
   ACCESS_CHANGED,
   accessAtJoin,
@@ -142,7 +142,7 @@ export const challengeChannel = defineChannel("challenges:*", {
     });
   },
 
-  handleIn: {
+  handleIn: withPaces({
     ...sessionEvents,
     ...chatEvents,
 
@@ -189,7 +189,7 @@ export const challengeChannel = defineChannel("challenges:*", {
       push(still, "presence_state", await ChallengePresence.list(still));
       return noreply(still);
     },
-  },
+  }),
 
   handleOut: {
     ...accessOut,

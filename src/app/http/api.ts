@@ -13,6 +13,7 @@ import type { AttemptCounter } from "./attempt-counter.js";
 import { challengeRoutes, invitationRoutes } from "./challenges.js";
 import { ApiError, errorAnswer } from "./errors.js";
 import { securityHeaders } from "./headers.js";
+import { personRate } from "./person-rate.js";
 import { RequestReader } from "./request.js";
 import { sameOrigin } from "./same-origin.js";
 import { type RoomHistory, versionRoutes } from "./versions.js";
@@ -25,6 +26,8 @@ export interface ApiOptions {
   readonly trustedProxies: number;
   /** Requests a second of one network that show no valid token. */
   readonly anonymousPerSecond: number;
+  /** Requests a second of one person. */
+  readonly personPerSecond: number;
   /** Closes the live sockets of a user. */
   readonly disconnect: (userId: number) => void;
   /** Counts what may be tried so often only. */
@@ -49,6 +52,7 @@ export function createApi({
   allowedOrigins,
   trustedProxies,
   anonymousPerSecond,
+  personPerSecond,
   ...options
 }: ApiOptions): Hono {
   const app = new Hono();
@@ -56,6 +60,7 @@ export function createApi({
 
   app.use("*", securityHeaders(requests));
   app.use("/api/*", anonymousRate(requests, options.keys, anonymousPerSecond));
+  app.use("/api/*", personRate(options.keys, personPerSecond));
   app.use(
     "/api/*",
     bodyLimit({

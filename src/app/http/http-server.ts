@@ -18,7 +18,10 @@ import { serveWeb } from "./web.js";
 /** What the API needs to know besides. Plain data: it crosses threads. */
 export interface HttpFacts
   extends AppFacts,
-    Pick<ApiOptions, "accessSeconds" | "allowedOrigins" | "trustedProxies" | "anonymousPerSecond"> {}
+    Pick<
+      ApiOptions,
+      "accessSeconds" | "allowedOrigins" | "trustedProxies" | "anonymousPerSecond" | "personPerSecond"
+    > {}
 
 /** Called by the endpoint, which makes it listen once all else is there, and lets it close first. */
 export function server(
