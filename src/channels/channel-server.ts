@@ -5,12 +5,12 @@
  *      │ refused, thrown
  *      └──▶ ended
  *
- * What it sends to its client goes straight to the gateway's writer. It reports to the connection's process what the client has
- * been sent about the channel itself: the answer to the join, and the end. When it ends without that, the process learns so
- * from its monitor, and sends the client what is missing.
+ * What it sends to its client goes straight to the gateway's writer. It reports to the connection's
+ * process what the client has been sent about the channel itself: the answer to the join, and the
+ * end. When it ends without that, the process learns so from its monitor, and sends what is missing.
  *
- * A channel that ends by itself, because a handler says so or throws, first answers what is on its way to it: events that have
- * been sent and not handled get an error, as those that come later do.
+ * A channel that ends by itself, because a handler says so or throws, first answers what is on its
+ * way to it: events that have been sent and not handled get an error, as those that come later do.
  */
 
 import { PubSub } from "simurgh/pubsub";
@@ -50,7 +50,7 @@ import {
 } from "./socket.js";
 
 export interface ChannelStart {
-  /** Tells the connection's process which of its joins this is. */
+  /** Which of the connection's joins this is. */
   readonly token: number;
   /** Whether there is such a process, and it answers `closing`. Tests have none. */
   readonly connected: boolean;
@@ -80,7 +80,7 @@ interface ChannelState {
   intercepts: readonly string[];
   /** What has come in from the client. */
   readonly intake: Intake;
-  /** The client has been told of the end, or is told by the connection's process. */
+  /** The client has been sent the end, or is sent it by the connection's process. */
   closed: boolean;
 }
 
@@ -440,7 +440,7 @@ async function answerTheRest(state: ChannelState): Promise<void> {
     } else if (next instanceof ChannelOrder && next.order.type === "leave") {
       write(socket, leaveReply(next.order.ref, state));
     } else if (!(next instanceof ChannelOrder) || next.order.type === "ended") {
-      // Nobody is there to be told.
+      // There is no client any more.
       if (next === "down") state.closed = true;
       return;
     }

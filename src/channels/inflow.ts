@@ -1,11 +1,13 @@
 /**
- * How much of what a client sends may wait. One channel is given so many frames; what is more waits in the connection's process,
- * which reads on, so that a slow channel holds up neither the heartbeat nor the other topics. When too much waits on the
- * whole connection it is not read until half of that is left: the client is held back by TCP, and memory stays bounded
- * (Phoenix: the mailbox grows).
+ * How much of what a client sends may wait. One channel is given so many frames; what is more waits
+ * in the connection's process, which reads on, so that a slow channel holds up neither the
+ * heartbeat nor the other topics. When too much waits on the whole connection it is not read until
+ * half of that is left: the client is held back by TCP, and memory stays bounded (Phoenix: the
+ * mailbox grows).
  *
- * The connection's process counts what it has handed over; a channel reports from time to time what it has begun to handle. What
- * it has not reported yet does not count against the connection, so that one that was held back always continues.
+ * The connection's process counts what it has handed over; a channel reports from time to time what
+ * it has begun to handle. What it has not reported yet does not count against the connection, so
+ * that one that was held back always continues.
  */
 
 /** Frames and bytes that a channel may have before it. */
@@ -41,7 +43,10 @@ export class Backlog {
     this.#limits = limits;
   }
 
-  /** Counts what has come or gone. Whether the connection is to be held, or no longer: `held` has changed. */
+  /**
+   * Counts what has come or gone. Whether the connection is to be held, or no longer: `held` has
+   * changed.
+   */
   count(frames: number, bytes: number): boolean {
     this.#frames += frames;
     this.#bytes += bytes;

@@ -3,8 +3,8 @@
  * which topic, and watches those channels. It never waits for a channel, so a slow join or a stuck handler of one topic
  * holds up neither the heartbeat nor the other topics (C-104).
  *
- * What becomes of a topic is decided in socket/topic-subscription.ts, a pure function; here is done what it says. The way of an
- * event to a channel that has joined and keeps up is short: it is handed over without asking.
+ * What becomes of a topic is decided in socket/topic-subscription.ts, a pure function; here is done
+ * what it says. An event for a channel that has joined and keeps up is handed over without asking.
  */
 
 import { PubSub } from "simurgh/pubsub";

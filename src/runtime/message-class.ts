@@ -1,7 +1,8 @@
 /**
- * Classes of messages that a layer above the runtime sends its own processes, as `CallMessage` is one of the runtime: no
- * message of an application can be taken for an instance. An instance is immutable by convention; it is neither frozen nor
- * copied inside a thread, and arrives in another as an instance of the same class.
+ * Classes of messages that a layer above the runtime sends its own processes, as `CallMessage` is
+ * one of the runtime: no message of an application can be taken for an instance. An instance is
+ * immutable by convention; it is neither frozen nor copied inside a thread, and arrives in another
+ * as an instance of the same class.
  *
  * Not for applications: their processes know the messages they get by what is in them.
  */
@@ -24,8 +25,8 @@ const byType = new Map<number, MessageClass<object>>();
 const [FIRST, LAST] = [0x30, 0x3f];
 
 /**
- * Makes a class of messages known in this thread; every thread that sends or gets them has to. `type` is a number from 0x30 to
- * 0x3f that no other class has.
+ * Makes a class of messages known in this thread; every thread that sends or gets them has to.
+ * `type` is a number from 0x30 to 0x3f that no other class has.
  */
 export function registerMessageClass<T extends object>(
   Class: new (...fields: never[]) => T,

@@ -40,7 +40,7 @@ const started = (shards: number): Promise<TestServer> =>
     },
   });
 
-test("C-105 C-109 a join or channel that is stuck is ended when its client joins again", async () => {
+test("C-105 C-109 a further join ends a join or a channel that is stuck", async () => {
   const server = await started(1);
   const [joining, joined] = [fresh(), fresh()];
   const client = await RawClient.connect(server.url);
@@ -123,7 +123,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
       },
     );
 
-    test("C-104 what waits behind a slow join is handled before a second join replaces it", async () => {
+    test("C-104 what waits behind a slow join is handled before a second join", async () => {
       const topic = fresh();
       const frames = await exchange(
         [
@@ -258,7 +258,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     );
   });
 
-  test("push, leave and join in one tick by the official client: every push is handled", async () => {
+  test("the official client pushes, leaves and joins at once: every push is handled", async () => {
     const topic = fresh();
     const observer = await RawClient.connect(server.url);
     observer.send("o", "o", topic, "phx_join", {});
@@ -318,7 +318,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     client.ws.terminate();
   });
 
-  test("C-110 whatever clients do, joins are answered once, channels end once, and frames are answered", async () => {
+  test("C-110 whatever clients do, joins are answered once and channels end once", async () => {
     const seeds = Array.from({ length: 12 }, (_, n) => n + 1);
     const storm = async (seed: number): Promise<void> => {
       const random = new Random(seed);
@@ -388,7 +388,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     );
   });
 
-  test("C-061 whatever is published on its id, a connection is disconnected by a disconnect only", async () => {
+  test("C-061 of what is published on its id only `disconnect` ends a connection", async () => {
     const client = await RawClient.connect(`${server.url}&user_id=9`);
     const topic = fresh();
     client.send("1", "1", topic, "phx_join", {});

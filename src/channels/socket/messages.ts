@@ -1,8 +1,10 @@
 /**
- * What the processes of a connection send each other: the transport, the connection's process, its channels and their shard.
+ * What the processes of a connection send each other: the transport, the connection's process, its
+ * channels and their shard.
  *
- * They are classes, so that no message of an application can be taken for one of them: channels get what applications
- * send them in the same mailbox, and the connection's process gets what is published on its id.
+ * They are classes, so that no message of an application can be taken for one of them: channels get
+ * what applications send them in the same mailbox, and the connection's process gets what is
+ * published on its id.
  */
 import { type Pid, registerMessageClass } from "simurgh/runtime";
 import type { RawPayload } from "../frame-scanner.js";
@@ -18,7 +20,9 @@ export class ClientFrame {
   }
 }
 
-/** From the connection's process to a channel: an event of the client, and the size of its frame. */
+/**
+ * From the connection's process to a channel: an event of the client, and the size of its frame.
+ */
 export class ChannelPush {
   readonly event: string;
   readonly ref: WireRef;
@@ -33,15 +37,18 @@ export class ChannelPush {
   }
 }
 
-/** From the connection's process to a channel: what is to become of it, in order with the events of its client. */
+/**
+ * From the connection's process to a channel: what is to become of it, in order with the events of
+ * its client.
+ */
 export class ChannelOrder {
   readonly order:
     | { readonly type: "leave"; readonly ref: WireRef }
-    /** The client has joined again; what it is told of the end is not this channel's business. */
+    /** The client has joined again; its end is reported to the client by others. */
     | { readonly type: "replaced" }
     /** Nothing comes after this: the answer to `closing`. */
     | { readonly type: "ended" }
-    /** The connection has ended (tests have no process whose end would tell it). */
+    /** The connection has ended (in tests it has no process). */
     | { readonly type: "disconnected" };
 
   constructor(order: ChannelOrder["order"]) {
@@ -49,18 +56,21 @@ export class ChannelOrder {
   }
 }
 
-/** What a channel, or its shard, reports to the connection's process. `token` tells which of its joins it is about. */
+/**
+ * What a channel, or its shard, reports to the connection's process. `token` says which join it is
+ * about.
+ */
 export type ChannelNews = { readonly topic: string; readonly token: number } & (
   | { readonly type: "started"; readonly pid: Pid }
-  /** There is no channel, and the client has not been told. */
+  /** There is no channel, and the join has not been answered. */
   | { readonly type: "not_started" }
   /** The topic has moved to another thread meanwhile. */
   | { readonly type: "elsewhere" }
-  /** The client has been told ok, or an error. */
+  /** The join has been answered. */
   | { readonly type: "joined" | "refused" }
   /** It ends by itself; what it has been sent until it gets `ended` it answers. */
   | { readonly type: "closing" }
-  /** The client has been told of the end. */
+  /** The client has been sent the close, or an error. */
   | { readonly type: "closed" }
   | { readonly type: "taken"; readonly taken: Taken }
   /** A payload was not one. When it was the join's, the channel has ended. */

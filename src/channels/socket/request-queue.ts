@@ -1,6 +1,6 @@
 /**
- * What waits for a topic's channel, in order: an immutable queue that knows its size. Adding to it and taking from it cost the
- * same however long it is.
+ * What waits for a topic's channel, in order: an immutable queue that knows its size. Adding to it
+ * and taking from it cost the same however long it is.
  */
 import type { ScannedFrame } from "../frame-scanner.js";
 

@@ -1,6 +1,7 @@
 /**
- * The life of one topic on one connection, as a pure function: the state and an event give the next state and what is to be
- * done. It sends nothing, knows no clock and no serializer; socket-server.ts does what it says.
+ * The life of one topic on one connection, as a pure function: the state and an event give the next
+ * state and what is to be done. It sends nothing, knows no clock and no serializer;
+ * socket-server.ts does what it says.
  *
  *   (none) ──join──▶ starting ──joined──▶ joined ──leave──▶ ending ──closed, down──▶ (none)
  *                       │ refused, failed    │ join: replaced    ▲          │ a join waits
@@ -9,20 +10,22 @@
  *                    (none), or starting     ▼
  *                    when a join waits    (none), or starting
  *
- * What comes for the topic is handled in order. Everything waits while its channel starts; what is more than the channel may be
- * given waits while it is joined; and what comes after a join waits until that join's channel has started. So
+ * What comes for the topic is handled in order. Everything waits while its channel starts; what is
+ * more than the channel may be given waits while it is joined; and what comes after a join waits
+ * until that join's channel has started. So
  *
  * - every join is answered once: by its channel, or when that ends without having answered, here;
- * - every channel that has joined ends with one `phx_close` or `phx_error`, sent by it, or when it ends without having
- *   sent one, here. That of a channel which a further join replaces follows the answer to that join (C-109);
- * - what was accepted before a leave or a further join is handled before the channel ends, and what finds no channel any more
- *   is answered as for a topic that is not joined.
+ * - every channel that has joined ends with one `phx_close` or `phx_error`, sent by it, or when it
+ *   ends without having sent one, here. That of a channel which a further join replaces follows the
+ *   answer to that join (C-109);
+ * - what was accepted before a leave or a further join is handled before the channel ends, and what
+ *   finds no channel any more is answered as for a topic that is not joined.
  *
- * A join behind a channel, or a leave behind a join, waits for two periods in which the channel handles nothing; then the
- * channel is ended (C-105, C-109).
+ * A join behind a channel, or a leave behind a join, waits for two periods in which the channel
+ * handles nothing; then the channel is ended (C-105, C-109).
  *
- * `Channel` is what the caller knows a channel's process by. `fresh` is a number that no token and no timer of the connection
- * has had.
+ * `Channel` is what the caller knows a channel's process by. `fresh` is a number that no token and
+ * no timer of the connection has had.
  */
 import type { ScannedFrame } from "../frame-scanner.js";
 import { sameRef, type WireRef } from "../message.js";
@@ -38,7 +41,7 @@ interface Timer {
 }
 
 interface Waits {
-  /** Tells the joins of a connection apart. */
+  /** Distinguishes the joins of a connection. */
   readonly token: number;
   readonly waiting: RequestQueue;
   readonly timer: Timer | undefined;
@@ -49,7 +52,7 @@ interface Starting<Channel> extends Waits {
   readonly join: Request;
   /** Undefined until its process has started. */
   readonly channel: Channel | undefined;
-  /** The join_ref of the channel this one replaces, whose close is still to be told. */
+  /** The join_ref of the channel this one replaces, whose close is still to be sent. */
   readonly owed: { readonly joinRef: WireRef } | undefined;
   /** It took too long, and is being ended. */
   readonly givenUp: boolean;
@@ -57,7 +60,7 @@ interface Starting<Channel> extends Waits {
 
 interface Live<Channel> extends Waits {
   readonly channel: Channel;
-  /** As sent, which is what the end of the channel is told with (C-040, C-045). */
+  /** As sent, which its close or error carries (C-040, C-045). */
   readonly joinRef: WireRef;
   /** What the channel's own frames carry: the join's ref when there was no join_ref. */
   readonly channelRef: WireRef;
@@ -73,18 +76,20 @@ interface Ending<Channel> extends Live<Channel> {
   readonly killed: boolean;
 }
 
-/** Why a channel ends, which says what its client is still to be told when its process has ended. */
+/**
+ * Why a channel ends, which decides what its client is still to be sent when its process has ended.
+ */
 type EndReason =
   /** It has been sent the leave, and answers it. */
   | { readonly type: "left"; readonly leave: ScannedFrame }
-  /** It has been told that a further join replaces it. */
+  /** It has been sent that a further join replaces it. */
   | { readonly type: "replaced" }
   /** It joined just when it was given up. */
   | { readonly type: "given_up" }
-  /** It ends by itself, and tells its client unless it crashes. */
+  /** It ends by itself, and sends the close unless it crashes. */
   | { readonly type: "closing" }
-  /** Its client has been told. */
-  | { readonly type: "told" };
+  /** Its client has been sent the close, or an error. */
+  | { readonly type: "announced" };
 
 export type Subscription<Channel> = Starting<Channel> | Joined<Channel> | Ending<Channel>;
 
@@ -102,21 +107,21 @@ export type SubscriptionEvent<Channel> =
   | { readonly type: "failed"; readonly token: number; readonly response: object }
   /** The topic has moved to another thread: the join goes there. */
   | { readonly type: "elsewhere"; readonly token: number }
-  /** The client has been told that it has joined, or not; and of the end of the channel before. */
+  /** The join has been answered, and `owed` sent. */
   | { readonly type: "joined"; readonly token: number; readonly room: Room }
   | { readonly type: "refused"; readonly token: number }
   /** The channel has handled some of what it was given. */
   | { readonly type: "room"; readonly token: number; readonly room: Room }
   /** The channel ends by itself. */
   | { readonly type: "closing"; readonly token: number }
-  /** Its client has been told of the end. */
+  /** The client has been sent the close, or an error. */
   | { readonly type: "closed"; readonly token: number }
   | { readonly type: "down"; readonly token: number; readonly connectionLost: boolean }
   /** `handled` is how much the channel has handled so far. */
   | { readonly type: "timeout"; readonly timer: number; readonly handled: number };
 
 export type SubscriptionEffect<Channel> =
-  /** `owed` is told after the answer. */
+  /** The close of `owed` follows the answer. */
   | {
       readonly type: "start";
       readonly join: Request;
@@ -218,7 +223,7 @@ function reported<Channel>(
           turn.effects.push({ type: "ended", channel: state.channel });
           return ending(state, { type: "closing" }, state.waiting, turn);
         case "closed":
-          return ending(state, { type: "told" }, state.waiting, turn);
+          return ending(state, { type: "announced" }, state.waiting, turn);
         case "down":
           turn.effects.push({ type: "crash", joinRef: state.joinRef });
           return afterEnd(state.waiting, undefined, turn);
@@ -232,7 +237,7 @@ function reported<Channel>(
           // It answers a leave that it has been sent.
           return state.why.type === "left" ? { ...state, why: { type: "closing" } } : state;
         case "closed":
-          return state.waiting.length === 0 ? undefined : { ...state, why: { type: "told" } };
+          return state.waiting.length === 0 ? undefined : { ...state, why: { type: "announced" } };
         case "down":
           return ended(state, turn);
         default:
@@ -362,7 +367,9 @@ function notJoined<Channel>(
 
 // ------------------------------------------------------------------ the end of channels
 
-/** A channel that will end is given no more. What waits is answered, as far as no join is before it. */
+/**
+ * A channel that will end is given no more. What waits is answered, as far as no join is before it.
+ */
 function ending<Channel>(
   { token, channel, joinRef, channelRef, timer }: Joined<Channel>,
   why: EndReason,
@@ -377,7 +384,7 @@ function ending<Channel>(
     rest = taken[1];
   }
   // Nothing is owed to a client that knows, and nothing waits for the process to end.
-  if (why.type === "told" && rest.length === 0) return undefined;
+  if (why.type === "announced" && rest.length === 0) return undefined;
   return watched({ type: "ending", ...live, why, killed: false, waiting: rest }, turn);
 }
 
@@ -407,7 +414,7 @@ function ended<Channel>(state: Ending<Channel>, turn: Turn<Channel>): State<Chan
     case "closing":
       turn.effects.push({ type: "crash", joinRef });
       return afterEnd(waiting, undefined, turn);
-    case "told":
+    case "announced":
       return afterEnd(waiting, undefined, turn);
     default:
       return assertNever(why);
@@ -433,7 +440,7 @@ function afterEnd<Channel>(
 
 // ------------------------------------------------------------------ patience
 
-/** Begins to look for progress when something waits that must not wait for ever. */
+/** Begins to look for progress when something waits that must not wait without end. */
 function watched<Channel, S extends Subscription<Channel>>(state: S, turn: Turn<Channel>): S {
   const { joins, leaves } = state.waiting;
   const isUrgent = joins > 0 || (state.type === "starting" && leaves > 0);

@@ -1,6 +1,7 @@
 /**
- * The reducer of a topic in a world of its own: a client, the connection's process, and a thread with the channels. What is on its
- * way between them arrives in any interleaving. Channels refuse, crash, stop, hang and are killed; threads die, topics move.
+ * The reducer of a topic in a world of its own: a client, the connection's process, and a thread
+ * with the channels. What is on its way between them arrives in any interleaving. Channels refuse,
+ * crash, stop, hang and are killed; threads die, topics move.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -61,7 +62,9 @@ class Channel {
   }
 }
 
-/** What reaches the connection's thread as one: frames for the client, and what its process is told. */
+/**
+ * What reaches the connection's thread as one: frames for the client, and a report for its process.
+ */
 type Report = { readonly frames: readonly Seen[]; readonly event: Event | undefined } | "thread died";
 
 const ROOM = 2;
@@ -452,7 +455,7 @@ const count = (seen: readonly Seen[], ref: string, ...kinds: Seen[0][]): number 
   seen.filter(([kind, of]) => of === ref && kinds.includes(kind)).length;
 
 describe("a topic of a connection", () => {
-  test("C-104 C-109 C-119 frames are answered as if each were done with before the next", () => {
+  test("C-104 C-109 C-119 frames are answered as if handled one after the other", () => {
     fc.assert(
       fc.property(fc.array(peaceful, { maxLength: 40 }), (actions) => {
         const world = new World();
@@ -475,13 +478,13 @@ describe("a topic of a connection", () => {
     );
   });
 
-  test("C-105 C-110 whatever happens, joins are answered once, channels end once, and no frame is forgotten", () => {
+  test("C-105 C-110 whatever happens, joins are answered once and channels end once", () => {
     fc.assert(
       fc.property(fc.array(anything, { maxLength: 80 }), (actions) => {
         const world = new World();
         for (const action of actions) world.act(action);
         world.settle();
-        // No join waits for ever.
+        // No join waits without end.
         expect(world.state?.waiting.joins ?? 0).toBe(0);
         // What still hangs is ended by a further join.
         world.act({ type: "join", fate: "ok" });
