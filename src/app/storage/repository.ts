@@ -66,6 +66,8 @@ const READS: ReadonlySet<string> = new Set<keyof Repository>([
   "firstNames",
   "forgetSessions",
   "listChallenges",
+  "logFigures",
+  "logSettled",
   "openRoom",
   "role",
   "roomVersion",
