@@ -42,9 +42,12 @@ export function changesBetween(before: string, after: string): ChangeSet {
 
 /**
  * How much it asks one to believe that one text was made from the other: what was added, twice what was removed, and
- * each further place it happened at.
+ * each further place it happened at. `isPlain`: something was only added, or only removed, at one place.
  */
-export function distance(before: string, after: string): { readonly cost: number; readonly removed: number } {
+export function distance(
+  before: string,
+  after: string,
+): { readonly cost: number; readonly removed: number; readonly isPlain: boolean } {
   const hunks = diff(before, after, -1);
   let added = 0;
   let removed = 0;
@@ -52,7 +55,11 @@ export function distance(before: string, after: string): { readonly cost: number
     added += hunk.insert.length;
     removed += hunk.to - hunk.from;
   }
-  return { cost: added + 2 * removed + Math.max(0, hunks.length - 1), removed };
+  return {
+    cost: added + 2 * removed + Math.max(0, hunks.length - 1),
+    removed,
+    isPlain: hunks.length <= 1 && (added === 0 || removed === 0),
+  };
 }
 
 /** The text after a change; strings in, strings out, because the wire and the comparisons know only strings. */

@@ -16,9 +16,16 @@ const REMEMBERED = 64;
 const REMEMBERED_LENGTH = 512 * 1024;
 const REMEMBERED_LONG = 8;
 
+/** Above what any two texts differ by. */
+const FAR = 2 ** 30;
+
 /** The texts that a client can have before it, the newest last. Strings are shared, not copied. */
 export class SeenTexts {
   #texts: readonly string[] = [];
+  /** The place of the text it last came from among them. */
+  #from = 0;
+  /** Texts it has sent. They stand where they arrived: it may have been told the ones before afterwards. */
+  #own: readonly string[] = [];
   /** The last text it sent itself. */
   #sent: string | undefined;
   /** The document, as long as nobody else has changed it since this client did. */
@@ -31,13 +38,16 @@ export class SeenTexts {
     this.#sent = text;
     this.#before = this.#alone;
     this.#alone = text;
+    this.#own = [...this.#own.slice(1 - REMEMBERED), text];
     this.add(text);
   }
 
   add(text: string): void {
     if (this.#texts.at(-1) === text) return;
     const most = Math.max(REMEMBERED_LONG, Math.floor(REMEMBERED_LENGTH / Math.max(1, text.length)));
-    this.#texts = [...this.#texts.slice(1 - Math.min(REMEMBERED, most)), text];
+    const kept = this.#texts.slice(1 - Math.min(REMEMBERED, most));
+    this.#from -= this.#texts.length - kept.length;
+    this.#texts = [...kept, text];
   }
 
   /** A text that was refused: nothing is made of it here. What it has made already is taken back after this. */
@@ -58,26 +68,42 @@ export class SeenTexts {
   /** The edit of `current` that corresponds to what made `text` out of a text seen here. */
   editOf(text: string, current: string): readonly Hunk[] {
     // Nobody else has written since it did: whatever looks nearer, this is the text it had.
+    // The document is what it sent: there is nothing to do, whether it has typed the same as another or sends what it was told.
+    if (text === current) return [];
     const base = this.#alone === current ? current : (nearest(this.#bases(text), text) ?? current);
+    const at = this.#texts.lastIndexOf(base);
+    if (at >= 0 && !this.#own.includes(base)) this.#from = Math.max(this.#from, at);
     if (base === current) return diff(current, text);
     return hunks(changesBetween(base, text).map(changesBetween(base, current)));
   }
 
-  /** What the client can have come from, to this text. */
+  /**
+   * What the client can have come from, to this text. It is told texts in order, so none from before the one it last came from; and
+   * it sends a text because it has changed it, so none that is the same, but for one that it sends again.
+   */
   #bases(text: string): readonly string[] {
-    if (text !== this.#sent) return this.#texts;
-    const since = this.#texts.slice(this.#texts.lastIndexOf(text) + 1);
-    return since.length > 0 ? since : this.#texts;
+    const since = this.#texts.slice(Math.max(0, this.#from));
+    if (text === this.#sent) {
+      const told = since.slice(since.lastIndexOf(text) + 1);
+      return told.length > 0 ? told : since;
+    }
+    const others = since.filter((seen) => seen !== text);
+    return others.length > 0 ? others : since;
   }
 }
 
+/**
+ * The nearest; of several that are, the oldest: what was told last has hardly arrived. One to which something was only added, or of
+ * which something was only taken away, at one place, is nearer than any other: that is what a key or a paste does, while beside a
+ * later text the tokens of two writers may look like one that was changed in a letter.
+ */
 function nearest(texts: readonly string[], text: string): string | undefined {
   let best: string | undefined;
   let least = Number.POSITIVE_INFINITY;
-  for (const seen of texts.toReversed()) {
-    const { cost } = distance(seen, text);
-    if (cost < least) [best, least] = [seen, cost];
-    if (cost === 0) break;
+  for (const seen of texts) {
+    const { cost, isPlain } = distance(seen, text);
+    const far = isPlain ? cost : cost + FAR;
+    if (far < least) [best, least] = [seen, far];
   }
   return best;
 }
