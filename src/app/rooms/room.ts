@@ -116,7 +116,7 @@ const GAP_MS = 300;
 const LOOK_MS = 15_000;
 /** After a crash clients bring back what it has lost, of each other too: so long nobody's id is protected. */
 const YOUNG_MS = 60_000;
-/** A document as near to its limits is compacted when nobody has written for a while; nearer, in any case. */
+/** A document as near to its limits is compacted when no edit has come for a while; nearer, in any case. */
 const WORN = 0.6;
 const WORN_OUT = 0.9;
 const QUIET_MS = 3000;
@@ -522,7 +522,7 @@ class Room {
 
   // ---------------------------------------------------------------- compaction
 
-  /** Looks whether the document is worn, and waits for a moment in which nobody writes. */
+  /** Looks whether the document is worn, and waits for a moment without edits. */
   #checkWear(live: Live): void {
     const { wear } = live.document;
     const quietIn = this.#editedAt + QUIET_MS - now();

@@ -1041,7 +1041,7 @@ describe("a room whose log takes long to load", () => {
   );
 
   test(
-    "for ever is refused with the time to wait, longer each time, without being loaded meanwhile",
+    "beyond the deadline is refused with the time to wait, longer each time, and not loaded meanwhile",
     world(async (here) => {
       here.loading = async () => ["error", "too_slow"];
       expect(await enter(here)).toEqual(["error", "too_slow"]);
@@ -1113,7 +1113,7 @@ describe("a document that is full of traces of deleted text", () => {
     Promise.all([1, 2, 3, 4].map((userId) => here.enter(`P${userId}`, { userId })));
 
   test(
-    "gives way to a new one with the same text once nobody has written for a moment",
+    "gives way to a new one with the same text once no edit has come for a moment",
     world(async (here) => {
       const people = await enterAll(here);
       await wearOut(here, people);
