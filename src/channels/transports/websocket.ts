@@ -145,6 +145,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   #bytesReceived = 0;
   /** Whether a ping is not answered yet. */
   #pinged = false;
+  /** When a client that is not read was last pinged. */
+  #probedAt = 0;
 
   /** Nothing is read and nothing can be written before `open`. */
   constructor(id: number, socket: NetSocket, kind: WebSocketKind) {
@@ -198,6 +200,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
     const { timeout, pingMs, pongMs } = this.#kind;
     if (now - this.#spokeAt > timeout) this.close(1002, "idle timeout");
     if (pingMs === false || this.#closing) return;
+    if (this.#ws?.isPaused) return this.#probe(now, pingMs);
     const silent = now - this.#receivedAt;
     if (this.#pinged) {
       if (silent > pingMs + pongMs) this.close(1002, "no answer to a ping");
@@ -205,6 +208,16 @@ export class WebSocketConnection implements Connection, Transport, Live {
       this.#pinged = true;
       this.#socket.write(PING);
     }
+  }
+
+  /**
+   * While a client is not read, neither its answers are seen nor that it has gone; but what is written to one that has
+   * gone fails, the second time at the latest.
+   */
+  #probe(now: number, pingMs: number): void {
+    if (now - this.#probedAt < pingMs || this.#socket.destroyed) return;
+    this.#probedAt = now;
+    this.#socket.write(PING);
   }
 
   /** What has come since the last time counts as having come now, whatever it was part of. */

@@ -1,4 +1,5 @@
 /** What leaves a WebSocket connection, as its clients see it. */
+import { Endpoint } from "simurgh/channels";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { RawClient, startServer, type TestServer } from "../support.js";
@@ -44,10 +45,9 @@ test("broadcasts that share their writes reach each of many in order, once, and 
 
 describe("a silent client", () => {
   const times = { pingMs: 40, pongMs: 200 };
-  const serve = (websocket: object): Promise<TestServer> =>
-    startServer({
-      sockets: { "/socket": { module: new URL("../fixture-socket.ts", import.meta.url), websocket } },
-    });
+  const module = new URL("../fixture-socket.ts", import.meta.url);
+  const serve = (websocket: object, mount: object = {}): Promise<TestServer> =>
+    startServer({ sockets: { "/socket": { module, ...mount, websocket } } });
 
   test("is pinged, and closed with 1002 unless it answers; whoever does stays", async () => {
     const own = await serve({ timeout: 60_000, ...times });
@@ -103,6 +103,25 @@ describe("a silent client", () => {
     await client.until(202);
     expect(client.closed).toBeUndefined();
     client.close();
+    await own.stop();
+  });
+
+  test("whom the server does not read is noticed to have gone", async () => {
+    const own = await serve({ pingMs: 20 }, { maxWaiting: 8 });
+    const client = await RawClient.connect(own.url);
+    client.send("1", "1", "room:1", "phx_join", {});
+    await client.until(2);
+    // More than may wait behind an event that takes longer than the test: what follows is not read, the end neither.
+    const data = "x".repeat(1000);
+    const sent = Array.from({ length: 300 }, (_, n) => {
+      const frame = JSON.stringify(["1", `${n}`, "room:1", "slow", { ms: 600_000, data }]);
+      return new Promise((resolve) => client.ws.send(frame, resolve));
+    });
+    await Promise.all(sent);
+    client.ws.terminate();
+    await expect
+      .poll(async () => (await own.run(() => Endpoint.info("endpoint"))).connections, { timeout: 10_000 })
+      .toBe(0);
     await own.stop();
   });
 });
