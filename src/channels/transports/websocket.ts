@@ -200,9 +200,9 @@ export class WebSocketConnection implements Connection, Transport, Live {
     const { timeout, pingMs, pongMs } = this.#kind;
     if (now - this.#spokeAt > timeout) this.close(1002, "idle timeout");
     if (pingMs === false || this.#closing) return;
-    if (this.#ws?.isPaused) return this.#probe(now, pingMs);
     const silent = now - this.#receivedAt;
-    if (this.#pinged) {
+    if (this.#ws?.isPaused) this.#probe(now, pingMs);
+    else if (this.#pinged) {
       if (silent > pingMs + pongMs) this.close(1002, "no answer to a ping");
     } else if (silent >= pingMs && !this.#socket.destroyed) {
       this.#pinged = true;
