@@ -14,7 +14,6 @@ import {
   demonitor,
   ExitSignal,
   exit,
-  type From,
   GenServer,
   type GenServerModule,
   isRef,
@@ -128,8 +127,6 @@ class SocketState {
   readonly channels = new SmallMap<number, Watched>();
   /** What waits for all of them, once something does. */
   backlog: Backlog | undefined;
-  /** Transports that ask are answered when reading continues. */
-  heldBack: From[] | undefined;
   /** By node index. */
   readonly shards = new SmallMap<number, AskedShard>();
   /** How often its id could not be subscribed to in a row. */
@@ -188,13 +185,10 @@ const server: GenServerModule<SocketState, SocketStart> = {
   },
 
   /** A transport that acknowledges each frame asks instead of sending. */
-  handleCall(request: unknown, from, state) {
+  handleCall(request: unknown, _from, state) {
     if (request instanceof ClientFrame) {
       const next = inbound(request, state);
-      if (next[0] !== "noreply") return next;
-      if (state.backlog?.held !== true) GenServer.reply(from, "ok");
-      else state.heldBack = [...(state.heldBack ?? []), from];
-      return next;
+      return next[0] === "noreply" ? ["reply", "ok", state] : next;
     }
     const what: unknown = Array.isArray(request) ? request[0] : undefined;
     if (what === "debug") return ["reply", describe(state), state];
@@ -632,9 +626,6 @@ function counted(frames: number, bytes: number, state: SocketState): void {
   state.backlog ??= new Backlog(state.kind.waiting);
   if (!state.backlog.count(frames, bytes)) return;
   state.transport.hold(state.backlog.held);
-  if (state.backlog.held) return;
-  for (const from of state.heldBack ?? []) GenServer.reply(from, "ok");
-  state.heldBack = undefined;
 }
 
 // ------------------------------------------------------------------ the end of channels and shards

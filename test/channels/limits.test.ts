@@ -183,6 +183,41 @@ describe("limits", () => {
     120_000,
   );
 
+  test("a long-poll session takes no more than may wait for its channels; what it refuses is not handled", async () => {
+    await start({ messageRate: false, maxWaiting: 50, longpoll: { windowMs: 500 } }, 1);
+    const base = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0`;
+    const { token } = (await (await fetch(base)).json()) as { token: string };
+    const url = `${base}&token=${token}`;
+    const refs: unknown[] = [];
+    const polled = (async () => {
+      while (!refs.includes("last")) {
+        const { messages = [] } = (await (await fetch(url)).json()) as { messages?: string[] };
+        for (const text of messages) refs.push((JSON.parse(text) as unknown[])[1]);
+      }
+    })();
+    const post = async (frames: readonly unknown[][]): Promise<number> => {
+      const headers = { "content-type": "application/x-ndjson" };
+      const body = frames.map((frame) => JSON.stringify(frame)).join("\n");
+      return ((await (await fetch(url, { method: "POST", headers, body })).json()) as { status: number })
+        .status;
+    };
+    const gated = (name: string, count: number): unknown[][] =>
+      Array.from({ length: count }, (_, n) => ["1", `${name}${n}`, "room:1", "gated", { n }]);
+    expect(await post([["1", "join", "room:1", "phx_join", {}]])).toBe(200);
+    // A channel may have handled 64 without a word; of more than that 50 may wait.
+    expect(await post(gated("a", 100))).toBe(200);
+    expect(await post(gated("b", 100))).toBe(408);
+    expect(await post(gated("c", 1))).toBe(408);
+    expect(await Promise.all([post(gated("d", 1)), post(gated("e", 1))])).toEqual([408, 408]);
+    const gate = new BroadcastChannel(`limits ${process.pid}`);
+    gate.postMessage("open");
+    await expect.poll(() => post([["1", "last", "room:1", "echo", {}]]), { timeout: 10_000 }).toBe(200);
+    await polled;
+    const [a, b] = [gated("a", 100), gated("b", 14)].map((frames) => frames.map(([, ref]) => ref));
+    expect(refs).toEqual(["join", ...(a as string[]), ...(b as string[]), "last"]);
+    gate.close();
+  });
+
   test("the time of a handshake, connect included: 408", async () => {
     await start({ websocket: { handshakeMs: 50 } });
     await expect(RawClient.connect(`${server.url}&slow=1`)).rejects.toThrow("408");

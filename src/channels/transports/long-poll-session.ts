@@ -63,6 +63,9 @@ export class Session implements Connection {
   #wakeQueued = false;
   /** Of frames that came in and are not handled yet. */
   #bytesIn = 0;
+  /** Its channels have enough to do: frames wait here, each no longer than a window. */
+  #held = false;
+  readonly #waitForRoom = new Set<() => void>();
   readonly #end: () => void;
 
   constructor(host: GatewayHost, options: SessionOptions, id: string | null, end: () => void) {
@@ -130,6 +133,7 @@ export class Session implements Connection {
 
   async #handle(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
     for (const frame of frames) {
+      if (this.#held && !(await this.#room())) return answer(408);
       if (this.pid === undefined || this.ended) return GONE;
       try {
         await GenServer.call(this.pid, new ClientFrame(frame), this.#options.windowMs);
@@ -139,6 +143,29 @@ export class Session implements Connection {
       }
     }
     return answer(200);
+  }
+
+  /** Hands nothing over, or does again. */
+  hold(on: boolean): void {
+    this.#held = on;
+    if (!on) this.#continue();
+  }
+
+  /** Whether the channels can be given more, within a window. */
+  #room(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waitForRoom.delete(done);
+        resolve(!this.#held || this.ended);
+      };
+      const timer = setTimeout(done, this.#options.windowMs);
+      this.#waitForRoom.add(done);
+    });
+  }
+
+  #continue(): void {
+    for (const done of [...this.#waitForRoom]) done();
   }
 
   #answer(poll: Poll, status: 200 | 204 | 410): void {
@@ -172,6 +199,7 @@ export class Session implements Connection {
     if (this.ended) return;
     this.ended = true;
     for (const poll of this.#polls) this.#answer(poll, 410);
+    this.#continue();
     this.#frames = [];
     if (this.pid !== undefined) send(this.pid, new SocketNews({ type: "transport_closed", reason }));
     this.#end();

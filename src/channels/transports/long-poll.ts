@@ -256,8 +256,7 @@ export class LongPollListener {
     const pid = await host.startSocket(target, shaken.socket, shaken, id, {
       name: "longpoll",
       handled() {},
-      // A frame is answered when the next may come, and the client waits for that.
-      hold() {},
+      hold: (on) => session.hold(on),
       close: () => session.close(),
     });
     session.pid = pid;
