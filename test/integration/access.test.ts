@@ -106,12 +106,12 @@ describeWith("NATS", "a node that is cut off from the engine", () => {
 describeWith("MariaDB", "a database that is away", () => {
   let mariadb: MariaDb;
   let server: AppServer;
-  let [ann, bob, cid]: Account[] = [];
+  let [ann, bob, cid, dan]: Account[] = [];
   let id = 0;
   beforeAll(async () => {
     mariadb = await startMariaDb();
     server = await AppServer.start({ SHARDS: "1", DATABASE_URL: await mariadb.createDatabase() });
-    [ann, bob, cid] = await Promise.all(["Ann", "Bob", "Cid"].map((name) => server.signUp(name)));
+    [ann, bob, cid, dan] = await Promise.all(["Ann", "Bob", "Cid", "Dan"].map((name) => server.signUp(name)));
     const made = await server.request("POST", "/api/challenges", CHALLENGE, ann?.token);
     id = ((await made.json()) as { id: number }).id;
   });
@@ -124,10 +124,10 @@ describeWith("MariaDB", "a database that is away", () => {
   const give = (who: Account | undefined, role: string): Promise<Response> =>
     server.request("PUT", `/api/challenges/${id}/members/${who?.user.id}`, { role }, ann?.token);
 
-  test("lets nobody in with what they had before: only those who are there may come again", async () => {
+  test("lets people back in with what they had, unless it was changed", async () => {
     const owner = enter(ann);
     await owner.join();
-    for (const who of [bob, cid]) {
+    for (const who of [bob, cid, dan]) {
       const one = enter(who);
       await one.join();
       await one.type(`by ${who?.user.first_name}`);
@@ -141,12 +141,14 @@ describeWith("MariaDB", "a database that is away", () => {
     for (const who of [bob, cid]) expect(await refusalOf(enter(who))).toEqual(unavailable);
     const again = enter(ann);
     expect(await again.join()).toMatchObject({ role: "owner", can_write: true });
+    const back = enter(dan);
+    expect(await back.join()).toMatchObject({ role: "edit", can_write: true });
     await mariadb.restart();
     const refused = { reason: "not_found", code: "challenge_not_found" };
     await waitFor("the database answers", async () => (await give(bob, "removed")).status === 204);
     expect(await refusalOf(enter(bob))).toEqual(refused);
     const reader = enter(cid);
     expect(await reader.join()).toMatchObject({ role: "view", can_write: false });
-    for (const one of [owner, again, reader]) one.leave();
+    for (const one of [owner, again, back, reader]) one.leave();
   });
 });

@@ -8,6 +8,9 @@
  *                  └──no answer──▶ due, and `unsure` (a change was announced) or `suspended` (one may have been missed)
  *
  * A role is widened by an answer of the database alone.
+ *
+ * Of a person whose last channel ends while their role is certain, the role is kept for one to two rechecks: a connection that
+ * breaks while the database is away comes back to it. It is forgotten once it may have changed (`announce`, `doubt`, `roomEnded`).
  */
 import type { Role } from "./role.js";
 
@@ -24,6 +27,9 @@ export type AccessQuestion = Omit<Presence, "channel">;
 
 /** Questions that are answered at once. */
 export const MOST_QUESTIONS = 100;
+
+/** People whose roles are kept from one recheck to the next, after they have left. */
+const MOST_DEPARTED = 10_000;
 
 /** What the database says of an entry. */
 export type AccessAnswer = Role | "forbidden" | "not_found" | "session_ended";
@@ -57,6 +63,9 @@ export class AccessLedger {
   readonly #due = new Set<Entry>();
   /** People in rooms whose access was changed, until the database has been asked: `challenge:user`. */
   readonly #announced = new Set<string>();
+  /** Roles that were certain when their people left, by `challenge:user`: since the last recheck, and since the one before. */
+  #departed = new Map<string, Role>();
+  #departedBefore = new Map<string, Role>();
   /** Whether every change is announced to this thread at present. */
   #reachable = true;
 
@@ -94,32 +103,35 @@ export class AccessLedger {
     if (entry !== undefined) entry.sessionId = sessionId;
   }
 
+  /** The channel has ended. */
   leave(channel: string): void {
     const entry = this.#entries.get(channel);
     if (entry === undefined) return;
-    this.#entries.delete(channel);
-    this.#due.delete(entry);
-    const key = keyOf(entry);
-    const siblings = this.#people.get(key);
-    siblings?.delete(entry);
-    if (siblings?.size === 0) this.#people.delete(key);
+    if (entry.certain && this.#departed.size < MOST_DEPARTED) this.#departed.set(keyOf(entry), entry.role);
+    this.#remove(entry);
   }
 
-  /** The access of this channel's person has been changed. */
-  announce(channel: string): void {
-    const entry = this.#entries.get(channel);
-    if (entry === undefined) return;
-    const key = keyOf(entry);
-    this.#announced.add(key);
-    for (const sibling of this.#people.get(key) ?? []) {
-      sibling.certain = false;
-      this.#ask(sibling);
+  /** The access of a person to a room has been changed; that of all people without `userId`. */
+  announce(challengeId: number, userId?: number): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.challengeId !== challengeId || (userId !== undefined && entry.userId !== userId)) continue;
+      this.#announced.add(keyOf(entry));
+      entry.certain = false;
+      this.#ask(entry);
     }
+    this.#forget(challengeId, userId);
+  }
+
+  /** Without its room, changes for people who have left it are not announced. */
+  roomEnded(challengeId: number): void {
+    this.#forget(challengeId);
   }
 
   /** Messages may have been lost, or get lost from now on: what was certain is so no longer. */
   doubt(reachable: boolean): void {
     this.#reachable = reachable;
+    this.#departed.clear();
+    this.#departedBefore.clear();
     for (const entry of this.#entries.values()) {
       entry.certain = false;
       this.#ask(entry);
@@ -128,6 +140,8 @@ export class AccessLedger {
 
   /** Time has passed: everything is asked about again. */
   recheck(): void {
+    this.#departedBefore = this.#departed;
+    this.#departed = new Map();
     for (const entry of this.#entries.values()) this.#ask(entry);
   }
 
@@ -157,7 +171,10 @@ export class AccessLedger {
       if (isRole(answer)) {
         entry.role = answer;
         entry.certain = this.#reachable;
-      } else this.leave(entry.channel);
+      } else {
+        this.#forget(entry.challengeId, entry.userId);
+        this.#remove(entry);
+      }
       this.#become(entry, answer, changes);
     });
     this.#forgetAbsent();
@@ -173,18 +190,37 @@ export class AccessLedger {
     const changes: AccessChange[] = [];
     for (const entry of [...this.#due]) {
       if (this.#announced.has(keyOf(entry))) {
-        this.leave(entry.channel);
+        this.#remove(entry);
         this.#become(entry, "unsure", changes);
       } else if (!entry.certain) this.#become(entry, "suspended", changes);
     }
     return changes;
   }
 
-  /** What a person who is in the room has for certain; undefined where the database must be asked. */
+  /** What a person who is or was in the room has for certain; undefined where the database must be asked. */
   certainRole(challengeId: number, userId: number): Role | undefined {
-    for (const entry of this.#people.get(`${challengeId}:${userId}`) ?? [])
-      if (entry.certain) return entry.role;
+    const key = `${challengeId}:${userId}`;
+    const present = this.#people.get(key);
+    if (present === undefined) return this.#departed.get(key) ?? this.#departedBefore.get(key);
+    for (const entry of present) if (entry.certain) return entry.role;
     return undefined;
+  }
+
+  /** What people had when they left. */
+  #forget(challengeId: number, userId?: number): void {
+    for (const departed of [this.#departed, this.#departedBefore]) {
+      if (userId !== undefined) departed.delete(`${challengeId}:${userId}`);
+      else for (const key of departed.keys()) if (key.startsWith(`${challengeId}:`)) departed.delete(key);
+    }
+  }
+
+  #remove(entry: Entry): void {
+    this.#entries.delete(entry.channel);
+    this.#due.delete(entry);
+    const key = keyOf(entry);
+    const siblings = this.#people.get(key);
+    siblings?.delete(entry);
+    if (siblings?.size === 0) this.#people.delete(key);
   }
 
   #ask(entry: Entry): void {

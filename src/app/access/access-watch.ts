@@ -33,6 +33,9 @@ import type { Role } from "./role.js";
 
 const NAME = "phoenixpair.access_watch";
 
+/** Published on the topic of a room: `{user_id?}`, whose access has been changed; everybody's without. */
+export const ACCESS_CHANGED = "access:changed";
+
 /** The topic on which nodes publish that sessions have been ended, as `{user_id}`. */
 const SESSIONS_ENDED = "sessions:ended";
 
@@ -53,6 +56,7 @@ export interface AccessWatchOptions {
 /** A channel that has joined. */
 export interface Entering extends Omit<Presence, "channel"> {
   readonly pid: Pid;
+  readonly room: Pid;
   readonly role: Role;
   /** Its role is not of the database but of another channel of the same person. */
   readonly remembered: boolean;
@@ -60,7 +64,7 @@ export interface Entering extends Omit<Presence, "channel"> {
 
 type Cast =
   | readonly ["enter", Entering]
-  | readonly ["announced", Pid]
+  | readonly ["changed", challengeId: number, userId: number | undefined]
   | readonly ["renewed", Pid, sessionId: string];
 type Call = readonly ["certain role", challengeId: number, userId: number];
 
@@ -70,6 +74,8 @@ class Watch {
   readonly #options: AccessWatchOptions;
   readonly #ledger = new AccessLedger();
   readonly #pids = new Map<string, Pid>();
+  /** Challenges by the process of their room, which passes on the changes of access there. */
+  readonly #rooms = new Map<string, number>();
   /** Whom the database is being asked about. */
   #asked: readonly Presence[] | undefined;
   #retryMs = 0;
@@ -90,18 +96,38 @@ class Watch {
   }
 
   cast(request: Cast): void {
-    const channel = String(request[0] === "enter" ? request[1].pid : request[1]);
-    if (request[0] === "enter") {
-      const { pid, challengeId, userId, sessionId, role, remembered } = request[1];
-      this.#pids.set(channel, pid);
-      this.#ledger.enter({ channel, challengeId, userId, sessionId }, role, remembered);
-      monitor(pid);
-    } else if (request[0] === "announced") this.#ledger.announce(channel);
-    else this.#ledger.renew(channel, request[2]);
+    switch (request[0]) {
+      case "enter":
+        this.#enter(request[1]);
+        break;
+      case "changed":
+        this.#ledger.announce(request[1], request[2]);
+        break;
+      case "renewed":
+        this.#ledger.renew(String(request[1]), request[2]);
+    }
     this.ask();
   }
 
-  left(pid: Pid): void {
+  #enter({ pid, room, challengeId, userId, sessionId, role, remembered }: Entering): void {
+    if (!this.#rooms.has(String(room))) {
+      this.#rooms.set(String(room), challengeId);
+      monitor(room);
+    }
+    const channel = String(pid);
+    this.#pids.set(channel, pid);
+    this.#ledger.enter({ channel, challengeId, userId, sessionId }, role, remembered);
+    monitor(pid);
+  }
+
+  /** A channel or a room has ended. */
+  down(pid: Pid): void {
+    const challengeId = this.#rooms.get(String(pid));
+    if (challengeId !== undefined) {
+      this.#rooms.delete(String(pid));
+      this.#ledger.roomEnded(challengeId);
+      return;
+    }
     this.#pids.delete(String(pid));
     this.#ledger.leave(String(pid));
   }
@@ -228,7 +254,7 @@ const server: GenServerModule<Watch, AccessWatchOptions, Call, Cast> = {
     if (message[0] === "answered") watch.answered(message as unknown as Answered);
     else if (message[0] === "retry") watch.ask(true);
     else if (message[0] === "recheck") watch.recheck();
-    else if (message[0] === "DOWN") watch.left(message[3] as Pid);
+    else if (message[0] === "DOWN") watch.down(message[3] as Pid);
     else if (message[0] === "look") watch.look();
     else if (message[0] === "no health") sendAfter(self(), ["look"], LOOK_MS);
     else if (message[0] === "not subscribed") sendAfter(self(), ["subscribe"], FIRST_RETRY_MS);
@@ -252,14 +278,15 @@ export const AccessWatch = {
     GenServer.cast(NAME, ["enter", { ...entering, pid: self() }] satisfies Cast);
   },
 
-  /** For a channel that has been told that its person's access has been changed. */
-  announced: (): void => void GenServer.cast(NAME, ["announced", self()] satisfies Cast),
+  /** For a room: the access of a person, or of all people without `userId`, has been changed. */
+  changed: (challengeId: number, userId: number | undefined): void =>
+    void GenServer.cast(NAME, ["changed", challengeId, userId] satisfies Cast),
 
   /** For a channel that goes by another session now. */
   renewed: (sessionId: string): void =>
     void GenServer.cast(NAME, ["renewed", self(), sessionId] satisfies Cast),
 
-  /** What a person who is in the room of this thread has for certain, for when the database does not answer. */
+  /** What a person who is or was in the room of this thread has for certain, for when the database does not answer. */
   certainRole: (challengeId: number, userId: number): Promise<Role | undefined> =>
     GenServer.call<Role | undefined>(
       NAME,

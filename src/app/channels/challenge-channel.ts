@@ -29,7 +29,7 @@ import {
   stop,
 } from "simurgh/channels";
 import { GenServer, monitor, type Pid, send } from "simurgh/runtime";
-import { isAccessNews } from "../access/access-watch.js";
+import { ACCESS_CHANGED, isAccessNews } from "../access/access-watch.js";
 import { MAX_RESPONSE } from "../http/input.js";
 import { readId } from "../ids.js";
 import {
@@ -44,15 +44,7 @@ import { Rooms } from "../rooms/rooms.js";
 import type { ChallengeView, Failure } from "../storage/repository-client.js";
 import { ChallengePresence } from "./challenge-presence.js";
 import { paced, withPaces } from "./pace.js";
-import {
-  ACCESS_CHANGED,
-  accessAtJoin,
-  accessChanged,
-  accessOut,
-  canWrite,
-  READ_ONLY,
-  watchAccess,
-} from "./room-access.js";
+import { accessAtJoin, accessChanged, canWrite, READ_ONLY, watchAccess } from "./room-access.js";
 import { chatEvents } from "./room-chat.js";
 import { CursorPayload, type Dialect, decodeBytes, dialectOf, encodeBytes, JoinParams } from "./room-wire.js";
 import { isExpiring, sessionEvents, tellExpiring, watchSession } from "./session-renewal.js";
@@ -192,7 +184,7 @@ export const challengeChannel = defineChannel("challenges:*", {
   }),
 
   handleOut: {
-    ...accessOut,
+    [ACCESS_CHANGED]: (_whose, socket) => noreply(socket),
     "y:update": (bytes: Uint8Array, socket) => {
       if (dialect(socket) === "base64") push(socket, "y:update", encodeBytes("base64", bytes));
       return noreply(socket);

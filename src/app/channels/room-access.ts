@@ -14,9 +14,6 @@ import type { RoomCast } from "../rooms/room.js";
 import { repositoryOn } from "../storage/repository-client.js";
 import { appFacts } from "./app-facts.js";
 
-/** Broadcast inside the server, intercepted by every channel: `{user_id?}`, whose access has changed; everybody's without. */
-export const ACCESS_CHANGED = "access:changed";
-
 /** What a person may do who wants to join, and whether that is remembered because the database does not answer. */
 export async function accessAtJoin(
   challengeId: number,
@@ -39,6 +36,7 @@ export const READ_ONLY = { reason: "read_only", why: "role" } as const;
 /** To be called once the channel has joined. */
 export function watchAccess({ assigns }: ChannelSocket): void {
   AccessWatch.enter({
+    room: assigns.room as Pid,
     challengeId: assigns.challengeId as number,
     userId: assigns.userId as number,
     sessionId: assigns.sessionId as string,
@@ -86,11 +84,3 @@ function closeRoom(socket: ChannelSocket, reason: "removed" | "deleted"): InfoRe
   push(socket, "room:closed", { reason });
   return stop(["shutdown", reason], socket);
 }
-
-/** For `handleOut`. */
-export const accessOut = {
-  [ACCESS_CHANGED]: ({ user_id: whose }: { readonly user_id?: number }, socket: ChannelSocket) => {
-    if (whose === undefined || whose === socket.assigns.userId) AccessWatch.announced();
-    return noreply(socket);
-  },
-};

@@ -19,6 +19,7 @@
  * and for whoever was sent a link: POST /api/invitations/accept {token} → {challenge_id, role}.
  */
 import { Hono } from "hono";
+import { ACCESS_CHANGED } from "../access/access-watch.js";
 import { invitationHash, isInvitationToken, newInvitationToken } from "../auth/invitation-tokens.js";
 import { type AccessOptions, challengeAccess, numberIn } from "./challenge-access.js";
 import { ApiError, orFail } from "./errors.js";
@@ -79,14 +80,14 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
     const challenge = orFail(await repository.changeChallenge(id, changes));
     const { response: _response, ...shown } = challenge;
     tellRoom(id, "challenge:changed", { challenge: shown });
-    if (changes.access !== undefined) tellRoom(id, "access:changed", {});
+    if (changes.access !== undefined) tellRoom(id, ACCESS_CHANGED, {});
     return context.json(challenge);
   });
 
   app.delete("/:id", async (context) => {
     const { id } = await owning(context);
     orFail(await repository.deleteChallenge(id));
-    tellRoom(id, "access:changed", {});
+    tellRoom(id, ACCESS_CHANGED, {});
     return context.body(null, 204);
   });
 
@@ -116,7 +117,7 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
     const userId = numberIn(context, "number");
     const { role } = await readBody(context, MemberBody);
     orFail(await repository.setMember(id, userId, role));
-    tellRoom(id, "access:changed", { user_id: userId });
+    tellRoom(id, ACCESS_CHANGED, { user_id: userId });
     return context.body(null, 204);
   });
 
@@ -139,7 +140,7 @@ export function invitationRoutes({ repository, caller, tellRoom }: ChallengeOpti
       );
     }
     const { challengeId: id, role } = orFail(outcome);
-    tellRoom(id, "access:changed", { user_id: userId });
+    tellRoom(id, ACCESS_CHANGED, { user_id: userId });
     return context.json({ challenge_id: id, role });
   });
   return app;

@@ -37,10 +37,47 @@ describe("a channel that has joined", () => {
     expect([ledger.size, ledger.certainRole(1, 7)]).toEqual([0, undefined]);
   });
 
-  test("that has left is remembered no longer", () => {
+  test("that has ended leaves its role for two rechecks", () => {
     inside();
     ledger.leave("a");
-    expect([ledger.size, ledger.hasDue, ledger.certainRole(1, 7)]).toEqual([0, false, undefined]);
+    expect([ledger.size, ledger.hasDue, ledger.certainRole(1, 7)]).toEqual([0, false, "edit"]);
+    ledger.recheck();
+    expect(ledger.certainRole(1, 7)).toBe("edit");
+    ledger.recheck();
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+  });
+
+  test.each([
+    ["a change for its person", () => ledger.announce(1, 7)],
+    ["a change for all in its room", () => ledger.announce(1)],
+    ["doubt about messages", () => ledger.doubt(true)],
+    ["the end of its room", () => ledger.roomEnded(1)],
+  ])("that has ended leaves no role after %s", (_what, change) => {
+    inside();
+    ledger.leave("a");
+    change();
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+  });
+
+  test("that ends after a change that was announced leaves no role", () => {
+    inside();
+    ledger.announce(1, 7);
+    ledger.leave("a");
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+  });
+
+  test("that has ended keeps its role when others' access is changed", () => {
+    inside();
+    ledger.leave("a");
+    ledger.announce(1, 8);
+    ledger.announce(11);
+    expect(ledger.certainRole(1, 7)).toBe("edit");
+  });
+
+  test("that has ended before its role was certain leaves none", () => {
+    ledger.enter(ann, "edit", false);
+    ledger.leave("a");
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
   });
 });
 
@@ -50,7 +87,7 @@ describe("a change that is announced", () => {
     ledger.enter(tab, "edit", true);
     ledger.enter(bob, "edit", false);
     ledger.answered(ledger.take(10), ["edit", "edit"]);
-    ledger.announce("a");
+    ledger.announce(1, 7);
     expect(ledger.certainRole(1, 7)).toBeUndefined();
     expect(ledger.certainRole(1, 8)).toBe("edit");
     expect(ledger.take(10).map(({ channel }) => channel)).toEqual(["a", "b"]);
@@ -60,7 +97,7 @@ describe("a change that is announced", () => {
     inside();
     ledger.recheck();
     const taken = ledger.take(10);
-    ledger.announce("a");
+    ledger.announce(1, 7);
     expect(ledger.answered(taken, ["edit"])).toEqual([]);
     expect(ledger.certainRole(1, 7)).toBeUndefined();
     expect(ledger.answered(ledger.take(10), ["forbidden"])).toEqual([{ channel: "a", state: "forbidden" }]);
@@ -69,7 +106,7 @@ describe("a change that is announced", () => {
   test("ends the channels when the database cannot be asked how", () => {
     inside();
     ledger.enter(tab, "edit", true);
-    ledger.announce("a");
+    ledger.announce(1, 7);
     const changes = ledger.failed(ledger.take(10));
     expect(changes.map(({ channel }) => channel).sort()).toEqual(["a", "b"]);
     expect(new Set(changes.map(({ state }) => state))).toEqual(new Set(["unsure"]));
