@@ -165,7 +165,8 @@ function Composer({ onSend }: { readonly onSend: (text: string) => void }) {
   const tooLong = bytes > MOST_BYTES;
   const send = (): void => {
     if (text.trim() === "" || tooLong) return;
-    onSend(text.trim());
+    // A frame with half a surrogate pair would end the connection.
+    onSend(text.trim().toWellFormed());
     setText("");
   };
   return (
