@@ -109,7 +109,7 @@ describeWith("Chromium", "every page", () => {
       );
       const { id } = (await made.json()) as { id: number };
       await server.request("PATCH", `/api/challenges/${id}`, { access: "restricted" }, owner.token);
-      await at(`/c/${id}`, /invited people/);
+      await at(`/c/${id}`, /There is no such challenge/);
       await look("not-invited");
       expect(wrong).toEqual([]);
       await page.context().close();

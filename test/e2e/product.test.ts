@@ -169,9 +169,9 @@ describeWith("Chromium", "the product in browsers", () => {
     await ann.page.getByRole("tab", { name: /Share/ }).click();
     await ann.page.getByLabel("Only people I invite").click();
     await bob.page.goto(room);
-    // What to do about it is said, and can be done from there.
-    await bob.page.getByRole("heading", { name: "This room is for invited people" }).waitFor();
-    await bob.page.getByText("Ask its owner for an invitation link").waitFor();
+    // The page does not tell whether there is such a room, but what to do about it, and where.
+    await bob.page.getByRole("heading", { name: "There is no such challenge" }).waitFor();
+    await bob.page.getByText("ask its owner for an invitation link").waitFor();
     await bob.page.getByText(bob.account.email).waitFor();
     expect(await bob.page.getByRole("button", { name: "Log out" }).isVisible()).toBe(true);
     await ann.page.getByRole("button", { name: "Make a link" }).click();
