@@ -310,6 +310,19 @@ describe("a client's right to be here", () => {
     expect(await client.untilClosed()).toEqual({ code: 4401, reason: "session expired" });
   });
 
+  test("over before the handshake is done: 4401, and no long-poll session is left", async () => {
+    await start({ longpoll: { windowMs: 60_000 } }, { shards: 2, drainer: { shutdownMs: 100 } });
+    const numbers = Array.from({ length: 40 }, (_, n) => n);
+    const clients = await Promise.all(numbers.map((n) => connect(`&for=-1000&user=${n}`)));
+    const codes = await Promise.all(clients.map(async (client) => (await client.untilClosed()).code));
+    expect(new Set(codes)).toEqual(new Set([4401]));
+    const url = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0&for=-1000`;
+    for (const n of numbers) await (await fetch(`${url}&user=${n}`)).json();
+    await expect
+      .poll(async () => (await server.run(() => Endpoint.info("endpoint"))).connections, { timeout: 10_000 })
+      .toBe(0);
+  });
+
   test("is extended by a channel that was shown a fresh token, and may be made to last", async () => {
     await start();
     const client = await connect("&for=150");

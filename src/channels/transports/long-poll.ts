@@ -259,6 +259,8 @@ export class LongPollListener {
       hold: (on) => session.hold(on),
       close: () => session.close(),
     });
+    // It may have ended already, for example because it has expired: then there is nothing to keep.
+    if (session.ended) return token;
     session.pid = pid;
     host.writer.open(id, session);
     this.sessions.add(key, session);

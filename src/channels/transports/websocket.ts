@@ -136,6 +136,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   /** Its channels have enough to do. */
   #held = false;
   #closing = false;
+  /** It is to close as soon as it is open. */
+  #closeWith: readonly [code: number, reason: string] | undefined;
   /** Nothing more is read, since the connection is about to close. */
   #quiet = false;
   /** When the client last sent a byte, on the monotonic clock, and one that was no answer to a ping. */
@@ -170,6 +172,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
     ws.on("error", onError);
     ws.on("message", onMessage);
     ws.on("close", onClose);
+    if (this.#closeWith !== undefined) this.close(...this.#closeWith);
     onExit(pid, () => {
       // Whatever ended the process, its client must not be left with a connection nobody reads.
       this.close(1011, "connection process ended");
@@ -295,6 +298,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
   /** Starts the closing handshake; a peer that does not take part is cut off. Nothing is written after it. */
   close(code: number, reason = ""): void {
     const ws = this.#ws;
+    if (ws === undefined) this.#closeWith ??= [code, reason];
     if (this.#closing || ws === undefined) return;
     this.flush();
     this.#closing = true;
