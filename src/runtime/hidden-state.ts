@@ -11,9 +11,12 @@ function hides(prototype: object): boolean {
   let known = hiding.get(prototype);
   if (known === undefined) {
     const made: unknown = Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
-    const source = typeof made === "function" ? Function.prototype.toString.call(made) : "";
+    const isClass = typeof made === "function";
+    const source = isClass ? Function.prototype.toString.call(made) : "";
     const above = Object.getPrototypeOf(prototype) as object | null;
     known =
+      // Iterators and generators, which have no class.
+      (!isClass && Object.hasOwn(prototype, Symbol.toStringTag)) ||
       /\{\s*\[native code\]\s*\}$/.test(source) ||
       PRIVATE_NAME.test(source.replace(STRINGS_AND_COMMENTS, "")) ||
       (above !== null && above !== Object.prototype && hides(above));
@@ -28,6 +31,11 @@ export const hidesState = (value: object): boolean =>
 
 /** What an instance is called, for an error's text. */
 export function className(value: object): string {
-  const name: unknown = (value as { constructor?: { name?: unknown } }).constructor?.name;
-  return typeof name === "string" && name !== "" ? name : "value of a built-in class";
+  const { constructor: made, [Symbol.toStringTag]: tag } = value as {
+    constructor?: { name?: unknown };
+    [Symbol.toStringTag]?: unknown;
+  };
+  for (const name of [made === Object ? "" : made?.name, tag])
+    if (typeof name === "string" && name !== "") return name;
+  return "value of a built-in class";
 }

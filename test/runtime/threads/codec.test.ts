@@ -97,6 +97,18 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     });
   });
 
+  test.each([
+    ["a generator", (function* () {})()],
+    ["an asynchronous generator", (async function* () {})()],
+    ["an iterator of a map", new Map([[1, 2]]).entries()],
+    ["an iterator of an array", [1].values()],
+    ["an iterator of matches", "a".matchAll(/a/g)],
+    ["an iterator of segments", new Intl.Segmenter().segment("a")[Symbol.iterator]()],
+  ])("%s, which has no class, is refused, too", (_what, value) => {
+    expect(() => toWire({ list: [value] })).toThrow(DataCloneError);
+    expect(() => toWire({ list: [value] })).toThrow(/^message\.list\[0\] is a .+; only plain data/);
+  });
+
   class Counter {
     #count = 1;
     readonly shown = "#not private";
