@@ -147,7 +147,7 @@ function scanWhole(text: string): ScannedFrame | undefined {
   return scanned(joinRef, ref, topic, event, `${JSON.stringify(payload)}]`);
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The routing fields of a binary frame (C-021), or undefined when it is not a valid one. */
 export function scanBinary(bytes: Uint8Array): ScannedFrame | undefined {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodePayload, InvalidFrame, scanText } from "../../src/channels/frame-scanner.js";
+import { decodePayload, InvalidFrame, scanBinary, scanText } from "../../src/channels/frame-scanner.js";
 import { checked, keepsItsDigits } from "../../src/channels/strict-json.js";
 
 const ref = fc.oneof(fc.string({ unit: "binary" }), fc.integer(), fc.constant(null), fc.boolean());
@@ -25,6 +25,17 @@ test("C-008 C-009 scanning and decoding a frame gives what JSON.parse gives, how
     ),
     { numRuns: 2000 },
   );
+});
+
+test("C-021 the texts of a binary frame are what was sent, a byte order mark included", () => {
+  const fields = ["\ufeff1", "2", "\ufeffroom:1", "\ufeff"].map((text) => Buffer.from(text));
+  const frame = Buffer.concat([Buffer.from([0, ...fields.map(({ length }) => length)]), ...fields]);
+  expect(scanBinary(frame)).toMatchObject({
+    joinRef: "\ufeff1",
+    ref: "2",
+    topic: "\ufeffroom:1",
+    event: "\ufeff",
+  });
 });
 
 test("C-007 elements after the fifth are ignored", () => {

@@ -20,7 +20,7 @@ const RAW = 0;
 const JSON_TEXT = 1;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function scanUserBroadcast(bytes: Uint8Array): ScannedFrame | undefined {
   if (bytes.length < 7) return undefined;

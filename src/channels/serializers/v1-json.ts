@@ -15,7 +15,7 @@ const encode = (topic: string, event: string, payload: unknown, ref: WireRef): F
   return stringifyStrict({ topic, event, payload: payload === undefined ? {} : payload, ref });
 };
 
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export const v1Json: Serializer = {
   name: "v1_json",
