@@ -143,9 +143,9 @@ class HubLink implements Link {
   async listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
     const name = this.#prefix + channel;
     this.#listening.set(name, receive);
-    if (!this.#up) return;
+    // Once it connects, it tells the hub all channels; one that comes after that is told by itself.
+    if (this.#socket?.readyState !== "open") return;
     this.#write(Kind.listen, name);
-    // Should it go away meanwhile: it is told all channels when it is back.
     await this.flushed().catch(() => {});
   }
 
