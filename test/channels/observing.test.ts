@@ -316,8 +316,9 @@ describe("a client's right to be here", () => {
     const clients = await Promise.all(numbers.map((n) => connect(`&for=-1000&user=${n}`)));
     const codes = await Promise.all(clients.map(async (client) => (await client.untilClosed()).code));
     expect(new Set(codes)).toEqual(new Set([4401]));
-    const url = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0&for=-1000`;
-    for (const n of numbers) await (await fetch(`${url}&user=${n}`)).json();
+    const url = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0`;
+    expect(await (await fetch(`${url}&for=-1000`)).json()).toEqual({ status: 403 });
+    for (const n of numbers) await (await fetch(`${url}&for=1&user=${n}`)).json();
     await expect
       .poll(async () => (await server.run(() => Endpoint.info("endpoint"))).connections, { timeout: 10_000 })
       .toBe(0);
