@@ -12,7 +12,7 @@ import {
   indentUnit,
   syntaxHighlighting,
 } from "@codemirror/language";
-import { Annotation, Compartment, EditorState, type Transaction } from "@codemirror/state";
+import { Annotation, Compartment, EditorSelection, EditorState, Transaction } from "@codemirror/state";
 import {
   drawSelection,
   dropCursor,
@@ -69,7 +69,7 @@ const highlight = HighlightStyle.define([
 
 const theme = EditorView.theme({
   "&": { height: "100%", color: "var(--ink)", backgroundColor: "var(--code-ground)" },
-  "&.cm-focused": { outline: "none" },
+  "&.cm-focused": { outline: "2px solid var(--accent)" },
   ".cm-scroller": {
     fontFamily: "var(--mono)",
     fontSize: "var(--code-size)",
@@ -111,6 +111,8 @@ export class CodeEditor {
   readonly #search = new Compartment();
   #text: Y.Text | undefined;
   #shownLanguage = "";
+  /** The view is to scroll to a peer when it is drawn next. */
+  #going = false;
   /** Cursors that name letters which have not arrived yet. */
   #early = new Map<string, Peer>();
 
@@ -146,10 +148,8 @@ export class CodeEditor {
             spellcheck: "false",
           }),
           EditorView.domEventHandlers({
+            beforeinput: insertedAtOnce,
             blur: events.onBlur,
-            wheel: events.onOwnWay,
-            touchmove: events.onOwnWay,
-            mousedown: events.onOwnWay,
             keydown: events.onOwnWay,
             scroll: events.onMove,
           }),
@@ -160,17 +160,19 @@ export class CodeEditor {
           EditorState.changeFilter.of((transaction) => {
             if (!transaction.docChanged || transaction.annotation(filling)) return true;
             if (transaction.annotation(ySyncAnnotation)) return true;
-            // The text goes over the wire as UTF-8, which has no room for half a character.
-            if (!wellFormed(transaction.changes)) return false;
             const { newLength, length } = transaction.changes;
             if (newLength <= TEXT_LIMIT || newLength < length) return true;
             // Not from within a transaction.
             queueMicrotask(events.onFull);
             return false;
           }),
+          tidyEdits,
         ],
       }),
     });
+    // Also beside the text: line numbers, the empty space below, scroll bars.
+    for (const type of ["wheel", "touchmove", "mousedown"] as const)
+      this.#view.scrollDOM.addEventListener(type, events.onOwnWay, { passive: true });
   }
 
   get focused(): boolean {
@@ -257,8 +259,22 @@ export class CodeEditor {
     placeCursors(this.#view, shown, away);
   }
 
+  /** Takes back a `goTo` that is not drawn yet. */
+  stay(): void {
+    if (!this.#going) return;
+    this.#going = false;
+    this.#view.dispatch({ effects: this.#view.scrollSnapshot() });
+  }
+
   /** Scrolls to what somebody sees, as far as this window allows, and in any case to their cursor. */
   goTo({ top, cursor }: Peer): void {
+    this.#going = true;
+    this.#view.requestMeasure({
+      key: this,
+      read: () => {
+        this.#going = false;
+      },
+    });
     const first = top && this.#placeOf(top);
     if (first !== undefined) {
       this.#view.dispatch({ effects: EditorView.scrollIntoView(first, { y: "start", yMargin: 0 }) });
@@ -316,10 +332,51 @@ export class CodeEditor {
 
 const readOnly = (on: boolean) => [EditorState.readOnly.of(on), EditorView.editable.of(!on)];
 
-function wellFormed(changes: Transaction["changes"]): boolean {
-  let good = true;
-  changes.iterChanges((_fromA, _toA, _fromB, _toB, inserted) => {
-    good &&= inserted.toString().isWellFormed();
-  });
-  return good;
+/** Characters that a browser may write into the page by itself; more of them take it seconds, and are read back wrongly. */
+const WRITTEN_BY_BROWSER = 2000;
+
+/** A long text that comes neither by paste nor by drop, such as from dictation or a password manager. */
+function insertedAtOnce(event: InputEvent, view: EditorView): boolean {
+  const { inputType, data, isComposing } = event;
+  if (inputType !== "insertText" || isComposing || data === null || data.length <= WRITTEN_BY_BROWSER)
+    return false;
+  if (view.state.readOnly) return false;
+  event.preventDefault();
+  view.dispatch(view.state.replaceSelection(data), { userEvent: "input.type", scrollIntoView: true });
+  return true;
 }
+
+/**
+ * What is put in here, by whatever way, as the shared text is to have it: it goes over the wire as UTF-8, which has no room for
+ * half a character. Halves become U+FFFD, and a change that would leave half of a character takes all of it.
+ */
+const tidyEdits = EditorState.transactionFilter.of((transaction) => {
+  if (!transaction.docChanged || transaction.annotation(filling) || transaction.annotation(ySyncAnnotation))
+    return transaction;
+  const { doc } = transaction.startState;
+  const mended: { from: number; to: number; insert: string }[] = [];
+  let end = 0;
+  let grown = 0;
+  let whole = true;
+  transaction.changes.iterChanges((fromA, toA, _fromB, _toB, inserted) => {
+    const text = inserted.toString();
+    const insert = text.toWellFormed();
+    const from = fromA - cutsCharacter(doc, fromA);
+    const to = fromA === toA ? from : toA + cutsCharacter(doc, toA);
+    whole &&= insert === text && from === fromA && to === toA;
+    mended.push({ from, to, insert });
+    end = from + grown + insert.length;
+    grown += insert.length - (to - from);
+  }, true);
+  if (whole) return transaction;
+  return {
+    changes: mended,
+    selection: EditorSelection.cursor(end),
+    scrollIntoView: transaction.scrollIntoView,
+    annotations: Transaction.userEvent.of(transaction.annotation(Transaction.userEvent) ?? "input"),
+  };
+});
+
+/** 1 where a place is between the two halves of a character, or else 0. */
+const cutsCharacter = (doc: EditorState["doc"], place: number): number =>
+  Number(/^[\ud800-\udbff][\udc00-\udfff]$/.test(doc.sliceString(Math.max(0, place - 1), place + 1)));

@@ -33,7 +33,7 @@ export interface Panel {
   /** In the tab's and the panel's element ids. */
   readonly id: string;
   readonly title: string;
-  /** Its component. Each panel is a chunk of its own (lazy-panel.tsx). */
+  /** Its component. Each panel is a chunk of its own (lazy.tsx). */
   readonly load: () => Promise<ComponentType<PanelProps>>;
 }
 

@@ -114,6 +114,7 @@ export class RoomLink implements DocumentLink {
     this.#show({ following: userId });
     const peer = this.#peerOf(userId);
     if (peer) this.#editor.goTo(peer);
+    else this.#editor.stay();
   }
 
   close(): void {

@@ -3,8 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { follow } from "../router.js";
 import { useSession } from "../session.js";
 import type { SaveStatus } from "../sync/doc-sync.js";
-import type { Signed } from "../types.js";
-import { Brand, Frame } from "../ui/frame.js";
+import { Brand } from "../ui/frame.js";
 import { PageHeading } from "../ui/page-heading.js";
 import { PromptText } from "../ui/prompt-text.js";
 import { toast } from "../ui/toasts.js";
@@ -12,7 +11,7 @@ import { useAnnouncements } from "./announcements.js";
 import { bannerOf } from "./banner.js";
 import { CodeBar, copy } from "./code-bar.js";
 import { CodeEditor } from "./editor.js";
-import { LazyPanel } from "./lazy-panel.js";
+import { Lazy } from "./lazy.js";
 import { PANELS } from "./panels.js";
 import { People } from "./people.js";
 import { RoomLink } from "./room-link.js";
@@ -20,6 +19,8 @@ import type { RoomView } from "./room-view.js";
 import { type Tab, Tabs, tabId, tabPanelId } from "./tabs.js";
 import { useWide } from "./use-wide.js";
 import "../styles/room.css";
+
+const refused = async () => (await import("./refused.js")).Refused;
 
 export function RoomPage({ id }: { readonly id: string }) {
   const signed = useSession();
@@ -87,7 +88,7 @@ export function RoomPage({ id }: { readonly id: string }) {
   );
 
   if (!signed) return null;
-  if (view?.refusal) return <Refused refusal={view.refusal} signed={signed} />;
+  if (view?.refusal) return <Lazy load={refused} props={{ refusal: view.refusal, signed }} />;
   const challenge = view?.challenge;
   const banner = view && bannerOf(view);
   const leader = view?.people.find((person) => person.id === view.following);
@@ -110,7 +111,17 @@ export function RoomPage({ id }: { readonly id: string }) {
 
   return (
     <div class="room">
-      <a class="skip" href={`#${tabPanelId("code")}`} onClick={() => setChosen("code")}>
+      <a
+        class="skip"
+        href={`#${tabPanelId("code")}`}
+        onClick={(event) => {
+          setChosen("code");
+          if (!view?.ready) return;
+          event.preventDefault();
+          // On a phone it is shown first.
+          requestAnimationFrame(() => editor.current?.focus());
+        }}
+      >
         Skip to the code
       </a>
       <header class="room-head">
@@ -150,14 +161,16 @@ export function RoomPage({ id }: { readonly id: string }) {
         {PANELS.map(({ id: name, load }) => (
           <section {...panel(name)} class="panel" key={name}>
             {challenge && link.current && view && (
-              <LazyPanel
+              <Lazy
                 load={load}
-                room={link.current.channel}
-                challenge={challenge}
-                signed={signed}
-                view={view}
-                shown={shown === name}
-                onUnseen={onUnseen[name]!}
+                props={{
+                  room: link.current.channel,
+                  challenge,
+                  signed,
+                  view,
+                  shown: shown === name,
+                  onUnseen: onUnseen[name]!,
+                }}
               />
             )}
           </section>
@@ -227,51 +240,5 @@ function Saved({ status, ready }: { readonly status: SaveStatus; readonly ready:
     <span class={`saved ${status}`} data-save={ready ? status : "none"}>
       {ready ? SAVED[status] : ""}
     </span>
-  );
-}
-
-const REFUSED: Readonly<Record<NonNullable<RoomView["refusal"]>, readonly [title: string, text: string]>> = {
-  "not-found": [
-    "There is no such challenge",
-    "It may have been removed, the address may be mistyped, or its room is for invited people: then ask its owner for an invitation link.",
-  ],
-  full: [
-    "This room is full",
-    "Too many people are here, or too many tabs of yours. Close some of them, or try again in a while.",
-  ],
-  refused: ["You cannot enter this room", "The server did not let you in. Try again in a moment."],
-};
-
-function Refused({
-  refusal,
-  signed,
-}: {
-  readonly refusal: NonNullable<RoomView["refusal"]>;
-  readonly signed: Signed;
-}) {
-  const [title, text] = REFUSED[refusal];
-  return (
-    <Frame signed={signed}>
-      <section class="empty">
-        <PageHeading title={title} />
-        <p>{text}</p>
-        {refusal === "not-found" && (
-          <p class="hint">
-            You are signed in as <bdi>{signed.user.email}</bdi>. If it was another account that was invited,
-            log out and sign in with that one.
-          </p>
-        )}
-        <div class="actions center">
-          {refusal !== "not-found" && (
-            <button type="button" class="button" onClick={() => location.reload()}>
-              Try again
-            </button>
-          )}
-          <a class="button" href="/" onClick={follow}>
-            To the challenges
-          </a>
-        </div>
-      </section>
-    </Frame>
   );
 }

@@ -1,11 +1,16 @@
 import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Notice } from "../ui/notice.js";
-import type { Panel, PanelProps } from "./panels.js";
 
-/** A panel in a chunk of its own, fetched once the room is there: the text comes first. */
-export function LazyPanel({ load, ...props }: PanelProps & Pick<Panel, "load">) {
-  const [Content, setContent] = useState<ComponentType<PanelProps>>();
+/** A component in a chunk of its own, fetched when it is first shown: the text of the room comes first. */
+export function Lazy<Props extends object>({
+  load,
+  props,
+}: {
+  readonly load: () => Promise<ComponentType<Props>>;
+  readonly props: Props;
+}) {
+  const [Content, setContent] = useState<ComponentType<Props>>();
   const [failed, setFailed] = useState(false);
   useEffect(() => {
     let wanted = true;
