@@ -347,7 +347,7 @@ class Room {
     this.#disarm("idle");
     this.#arm("look", LOOK_MS);
     this.#arm("here", HERE_EVERY_MS);
-    member.seen.add(live.document.text);
+    member.seen.add(live.document.text, now());
     return {
       challenge: this.#view(live, live.document.text),
       epoch: live.epoch,
@@ -363,7 +363,7 @@ class Room {
     if (member === undefined || member.document || live.saving.hasRevocable) return undefined;
     const { text } = live.document;
     if (member.seen.newest === text) return undefined;
-    member.seen.add(text);
+    member.seen.add(text, now());
     return this.#view(live, text);
   }
 
@@ -571,8 +571,8 @@ class Room {
       return;
     }
     const normal = normalText(text);
-    const hunks = member.seen.editOf(normal, live.document.text);
-    member.seen.wrote(normal);
+    const hunks = member.seen.editOf(normal, live.document.text, now());
+    member.seen.wrote(normal, now());
     let result = live.document.text;
     this.#edit(live, member.userId, hunks, (seq) => {
       answer(seq === undefined ? "refused" : "ok");
@@ -594,7 +594,7 @@ class Room {
   }
 
   #tellText(live: Live, text: string): void {
-    for (const member of this.#members.all()) if (!member.document) member.seen.add(text);
+    for (const member of this.#members.all()) if (!member.document) member.seen.add(text, now());
     this.#tellHere("response:updated", { challenge: this.#view(live, text) });
   }
 

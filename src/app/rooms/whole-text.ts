@@ -16,12 +16,17 @@ const REMEMBERED = 64;
 const REMEMBERED_LENGTH = 512 * 1024;
 const REMEMBERED_LONG = 8;
 
+/** A client has what it was sent so long ago: it comes from that text, or from a later one. */
+const ARRIVED_MS = 3000;
+
 /** Above what any two texts differ by. */
 const FAR = 2 ** 30;
 
 /** The texts that a client can have before it, the newest last. Strings are shared, not copied. */
 export class SeenTexts {
   #texts: readonly string[] = [];
+  /** When each of them came, in milliseconds of a clock that is never set back. */
+  #times: readonly number[] = [];
   /** The place of the text it last came from among them. */
   #from = 0;
   /** Texts it has sent. They stand where they arrived: it may have been told the ones before afterwards. */
@@ -34,25 +39,28 @@ export class SeenTexts {
   #before: string | undefined;
 
   /** A text that the client has sent. */
-  wrote(text: string): void {
+  wrote(text: string, now: number): void {
     this.#sent = text;
     this.#before = this.#alone;
     this.#alone = text;
     this.#own = [...this.#own.slice(1 - REMEMBERED), text];
-    this.add(text);
+    this.add(text, now);
   }
 
-  add(text: string): void {
+  add(text: string, now: number): void {
     if (this.#texts.at(-1) === text) return;
     const most = Math.max(REMEMBERED_LONG, Math.floor(REMEMBERED_LENGTH / Math.max(1, text.length)));
     const kept = this.#texts.slice(1 - Math.min(REMEMBERED, most));
     this.#from -= this.#texts.length - kept.length;
+    this.#times = [...this.#times.slice(this.#texts.length - kept.length), now];
     this.#texts = [...kept, text];
   }
 
   /** A text that was refused: nothing is made of it here. What it has made already is taken back after this. */
   forget(text: string, current: string): void {
-    this.#texts = this.#texts.filter((seen) => seen !== text);
+    const stays = this.#texts.map((seen) => seen !== text);
+    this.#texts = this.#texts.filter((_seen, n) => stays[n]);
+    this.#times = this.#times.filter((_at, n) => stays[n]);
     if (this.#alone === text && current !== text) this.#alone = this.#before;
   }
 
@@ -66,10 +74,14 @@ export class SeenTexts {
   }
 
   /** The edit of `current` that corresponds to what made `text` out of a text seen here. */
-  editOf(text: string, current: string): readonly Hunk[] {
-    // Nobody else has written since it did: whatever looks nearer, this is the text it had.
+  editOf(text: string, current: string, now: number): readonly Hunk[] {
+    this.#from = Math.max(
+      this.#from,
+      this.#times.findLastIndex((at) => at <= now - ARRIVED_MS),
+    );
     // The document is what it sent: there is nothing to do, whether it has typed the same as another or sends what it was told.
     if (text === current) return [];
+    // Nobody else has written since it did: whatever looks nearer, this is the text it had.
     const base = this.#alone === current ? current : (nearest(this.#bases(text), text) ?? current);
     const at = this.#texts.lastIndexOf(base);
     if (at >= 0 && !this.#own.includes(base)) this.#from = Math.max(this.#from, at);
@@ -93,9 +105,10 @@ export class SeenTexts {
 }
 
 /**
- * The nearest; of several that are, the oldest: what was told last has hardly arrived. One to which something was only added, or of
- * which something was only taken away, at one place, is nearer than any other: that is what a key or a paste does, while beside a
- * later text the tokens of two writers may look like one that was changed in a letter.
+ * The nearest. One to which something was only added, or of which something was only taken away, at one place, is nearer than
+ * any other: that is what a key or a paste does, while beside a later text the tokens of two writers may look like one that was
+ * changed in a letter. Of several such the oldest counts, since what was sent last has hardly arrived. Of several in which
+ * something was replaced the newest does: that is a client which sends a text of its own, and has read the last one.
  */
 function nearest(texts: readonly string[], text: string): string | undefined {
   let best: string | undefined;
@@ -103,7 +116,7 @@ function nearest(texts: readonly string[], text: string): string | undefined {
   for (const seen of texts) {
     const { cost, isPlain } = distance(seen, text);
     const far = isPlain ? cost : cost + FAR;
-    if (far < least) [best, least] = [seen, far];
+    if (far < least || (far === least && !isPlain)) [best, least] = [seen, far];
   }
   return best;
 }
