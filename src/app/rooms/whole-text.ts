@@ -59,6 +59,7 @@ export class SeenTexts {
   /** A text that was refused: nothing is made of it here. What it has made already is taken back after this. */
   forget(text: string, current: string): void {
     const stays = this.#texts.map((seen) => seen !== text);
+    this.#from -= stays.slice(0, Math.max(0, this.#from)).filter((stay) => !stay).length;
     this.#texts = this.#texts.filter((_seen, n) => stays[n]);
     this.#times = this.#times.filter((_at, n) => stays[n]);
     if (this.#alone === text && current !== text) this.#alone = this.#before;

@@ -104,3 +104,13 @@ test("a text that was sent seconds ago has arrived, whatever an older one looks 
   expect(edited(200)).not.toBe(sent);
   expect(edited(5000)).toBe(sent);
 });
+
+test("a refused text leaves the others that its client can have before it", () => {
+  const seen = new SeenTexts();
+  seen.wrote("refused", 0);
+  seen.add("text", 1);
+  expect(write(seen, "text a", "text")).toBe("text a");
+  seen.forget("refused", "by another; text a");
+  // From "text", which its client was shown again.
+  expect(write(seen, "text b", "by another; text a")).toBe("by another; text a b");
+});
