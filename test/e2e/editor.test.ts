@@ -124,6 +124,31 @@ describeWith("Chromium", "the editor in a browser", () => {
     expect((await bob.copied()).length).toBe(200_002 + 4);
   });
 
+  test("undo and redo touch one's own edits alone", async () => {
+    await both("Merge the meetings");
+    const starter = await ann.text();
+    const press = async (who: Person, keys: string): Promise<void> => {
+      await who.code.click();
+      await who.page.keyboard.press(keys);
+    };
+    await press(ann, "ControlOrMeta+Home");
+    await ann.page.keyboard.type("by Ann ");
+    await bob.reads(`by Ann ${starter}`);
+    await press(bob, "ControlOrMeta+End");
+    await bob.page.keyboard.type("by Bob");
+    await ann.reads(`by Ann ${starter}by Bob`);
+    await press(ann, "ControlOrMeta+z");
+    await bob.reads(`${starter}by Bob`);
+    await press(ann, "ControlOrMeta+y");
+    await bob.reads(`by Ann ${starter}by Bob`);
+    await press(bob, "ControlOrMeta+z");
+    await ann.reads(`by Ann ${starter}`);
+    await press(ann, "ControlOrMeta+z");
+    await press(bob, "ControlOrMeta+y");
+    await ann.reads(`${starter}by Bob`);
+    await bob.reads(`${starter}by Bob`);
+  });
+
   test("by keyboard alone the editor is reached, and shows that it has the focus, light and dark", async () => {
     await ann.openRoom("Words around the corner");
     const skip = ann.page.getByRole("link", { name: "Skip to the code" });
