@@ -141,7 +141,8 @@ describe("what a client sends", () => {
   test("half a character in the bytes is refused", () => {
     const document = documentOf("");
     const update = updateBy(document, (_doc, text) => text.insert(0, "€"));
-    const at = update.indexOf(0xe2);
+    // The client id in the update is random, and may have one of these bytes.
+    const at = Buffer.from(update).indexOf("€");
     // ED A0 80 is what U+D800 would be in UTF-8, if it could be.
     const forged = update.slice();
     forged.set([0xed, 0xa0, 0x80], at);
