@@ -8,13 +8,12 @@ import type { ClusterHealth } from "simurgh/channels";
 import type { SigningKeys } from "../auth/tokens.js";
 import type { Repository } from "../storage/repository-client.js";
 import { accountRoutes, callerOf } from "./accounts.js";
-import { anonymousRate } from "./anonymous-rate.js";
 import type { AttemptCounter } from "./attempt-counter.js";
 import { challengeRoutes, invitationRoutes } from "./challenges.js";
 import { ApiError, errorAnswer } from "./errors.js";
 import { securityHeaders } from "./headers.js";
-import { personRate } from "./person-rate.js";
 import { RequestReader } from "./request.js";
+import { requestRate } from "./request-rate.js";
 import { sameOrigin } from "./same-origin.js";
 import { type RoomHistory, versionRoutes } from "./versions.js";
 
@@ -59,8 +58,15 @@ export function createApi({
   const requests = new RequestReader(trustedProxies);
 
   app.use("*", securityHeaders(requests));
-  app.use("/api/*", anonymousRate(requests, options.keys, anonymousPerSecond));
-  app.use("/api/*", personRate(options.keys, personPerSecond));
+  app.use(
+    "/api/*",
+    requestRate({
+      keys: options.keys,
+      network: (context) => requests.network(context),
+      anonymousPerSecond,
+      personPerSecond,
+    }),
+  );
   app.use(
     "/api/*",
     bodyLimit({

@@ -17,7 +17,7 @@ export interface Entering {
   readonly role: Role;
 }
 
-/** What somebody asks for who may not know of it is answered as if it did not exist. */
+/** A challenge that a user may not know of is answered as if it did not exist. */
 const unknown = (outcome: Outcome<Role>): Outcome<Role> =>
   outcome[0] === "error" && outcome[1] === "forbidden" ? ["error", "not_found"] : outcome;
 

@@ -65,14 +65,11 @@ export function orMissing<T>(outcome: Outcome<T>): T | undefined {
   return outcome[0] === "error" && outcome[1] === "not_found" ? undefined : orFail(outcome);
 }
 
-const tooMany = (seconds: number, what: string): ApiError =>
-  new ApiError(429, "too_many_attempts", `${what}; try again in ${seconds} s.`, {
-    "retry-after": String(seconds),
-  });
-
-/** Throws when there is still some time to wait. */
-export function refuseFor(waitMs: number, what: string): void {
-  if (waitMs > 0) throw tooMany(Math.ceil(waitMs / 1000), what);
+/** Throws when there is still some time to wait: 429, with when to come back. */
+export function refuseFor(waitMs: number, what: string, code = "too_many_attempts"): void {
+  if (waitMs <= 0) return;
+  const seconds = Math.ceil(waitMs / 1000);
+  throw new ApiError(429, code, `${what}; try again in ${seconds} s.`, { "retry-after": String(seconds) });
 }
 
 /** The answer for whatever was thrown. */

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { beforeEach, expect, test } from "vitest";
 import { issueToken } from "../../../src/app/auth/tokens.js";
 import { errorAnswer } from "../../../src/app/http/errors.js";
-import { personRate } from "../../../src/app/http/person-rate.js";
+import { requestRate } from "../../../src/app/http/request-rate.js";
 
 const keys = { secret: "the secret of today, long enough", previous: [] };
 let now = 0;
@@ -13,7 +13,13 @@ beforeEach(() => {
   app = new Hono();
   app.use(
     "/api/*",
-    personRate(keys, 20, () => now),
+    requestRate({
+      keys,
+      network: () => undefined,
+      anonymousPerSecond: 20,
+      personPerSecond: 20,
+      now: () => now,
+    }),
   );
   app.all("/api/*", (context) => context.text("ok"));
   app.onError((error, context) => errorAnswer(error, context));
@@ -60,6 +66,6 @@ test("lists and searches are fewer, and leave the rest to the person", async () 
   expect((await ask(1, "/api/challenges/1")).status).toBe(200);
 });
 
-test("requests without a token are not counted here", async () => {
+test("requests without a token or a network are not counted", async () => {
   expect(await statuses(500, () => ask(undefined, "/api/sessions", "POST"))).toBe(0);
 });
