@@ -10,8 +10,7 @@
  * that may be taken back is told at its first failure. What is due besides, the projection of the text and snapshots, goes
  * along with what is stored anyway.
  */
-import { cancelTimer, type Ref, self, send, sendAfter, sleep, thisNode } from "simurgh/runtime";
-import { backoffMs } from "../backoff.js";
+import { backoff, cancelTimer, type Ref, self, send, sendAfter, sleep, thisNode } from "simurgh/runtime";
 import type { Outcome, Repository } from "../storage/repository-client.js";
 import type { Appended, LogTail, Snapshot } from "../storage/room-log.js";
 import type { SharedDocument } from "./document.js";
@@ -51,9 +50,9 @@ const MAX_ROOM_BYTES = 4 * 1024 * 1024;
 const MAX_ALL_BYTES = 64 * 1024 * 1024;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5000;
-/** Of reading what others have written, and of snapshots: nobody waits for those. */
-const READ_RETRY = { firstMs: 1000, mostMs: 15_000 };
-const SNAPSHOT_RETRY = { firstMs: 1000, mostMs: 60_000 };
+/** Of reading what others have written, and of snapshots: no client waits for those. */
+const READ_RETRY = [1000, 15_000] as const;
+const SNAPSHOT_RETRY = [1000, 60_000] as const;
 /** The projection is that old at the most while somebody writes. */
 const PROJECT_MS = 1000;
 const SNAPSHOT_ROWS = 500;
@@ -220,7 +219,7 @@ export class Saving {
     this.#reading = false;
     if (tail[0] === "error") {
       this.#readFailures += 1;
-      if (tail[1] === "unavailable") this.lookSoon(backoffMs(this.#readFailures, READ_RETRY));
+      if (tail[1] === "unavailable") this.lookSoon(backoff(this.#readFailures - 1, ...READ_RETRY));
       else this.#events.lost(tail[1]);
       return;
     }
@@ -267,7 +266,7 @@ export class Saving {
       const edits = this.#unsaved.take();
       const outcome = await this.#append(edits, undefined);
       if (outcome[0] === "ok") this.#confirm(outcome[1].first);
-      else await sleep(Math.ceil(backoffMs(tries, { firstMs: FIRST_RETRY_MS, mostMs: 2000 })));
+      else await sleep(Math.ceil(backoff(tries - 1, FIRST_RETRY_MS, 2000)));
     }
     if (!this.#unsaved.isEmpty) return false;
     if (this.#seen === this.#snapshotSeq) return true;
@@ -370,7 +369,7 @@ export class Saving {
     if (!ok) {
       for (const author of this.#snapshotAuthors) this.#authors.add(author);
       this.#snapshotFailures += 1;
-      const ms = backoffMs(this.#snapshotFailures, SNAPSHOT_RETRY);
+      const ms = backoff(this.#snapshotFailures - 1, ...SNAPSHOT_RETRY);
       this.#snapshotFrom = now() + ms;
       this.#arm("quiet", ms);
       return;

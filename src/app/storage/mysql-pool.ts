@@ -13,7 +13,7 @@
  * Each new connection gets its session (mysql-session.ts) first.
  */
 import type { ExecuteValues, Pool, PoolConnection, QueryResult, QueryValues } from "mysql2";
-import { backoffMs } from "../backoff.js";
+import { backoff } from "simurgh/runtime";
 import { leavesConnectionFit, NoAnswer, StatementTooLarge, wasNotDone } from "./database-error.js";
 import { LOCK_STATEMENT, SESSION_STATEMENTS } from "./mysql-session.js";
 
@@ -21,7 +21,8 @@ import { LOCK_STATEMENT, SESSION_STATEMENTS } from "./mysql-session.js";
 const UNLIMITED_MS = 2 ** 31 - 1;
 /** How often a first statement is repeated. */
 const MOST_REPEATS = 5;
-const WAIT = { firstMs: 10, mostMs: 50 };
+/** Milliseconds before the first repetition, and at the most. */
+const WAIT = [10, 50] as const;
 /** Connections that are older than an unfit one are given up at most this often, in milliseconds. */
 const RETIRE_EVERY_MS = 1000;
 /** Bytes of a packet that are not the statement. */
@@ -41,7 +42,7 @@ type Callback<T> = (error: Error | null, value?: T) => void;
 export class MysqlPool {
   readonly #pool: Pool;
   readonly #known = new WeakMap<PoolConnection, Known>();
-  /** Those that nobody has taken. */
+  /** Connections that are not in use. */
   readonly #idle = new Set<PoolConnection>();
   #generation = 0;
   #retiredAt = Number.NEGATIVE_INFINITY;
@@ -136,7 +137,7 @@ export class MysqlPool {
 
   async #prepare(connection: PoolConnection, deadline: number): Promise<void> {
     const generation = this.#generation;
-    // Lost while nobody uses it: the pool takes it out.
+    // Lost while it is not in use: the pool takes it out.
     connection.on("error", () => {});
     connection.on("end", () => void this.#idle.delete(connection));
     try {
@@ -236,7 +237,7 @@ export class Lease {
       } catch (error) {
         if (!leavesConnectionFit(error)) this.#discard();
         const again = !this.#used && repeats < MOST_REPEATS && mayRepeat(sql, error);
-        const ms = backoffMs(repeats + 1, WAIT);
+        const ms = backoff(repeats, ...WAIT);
         if (!again || performance.now() + ms > until) {
           // A transaction in which one statement failed must not go on to the next.
           if (this.deadline !== undefined || this.#connection === undefined) this.#failure = error;

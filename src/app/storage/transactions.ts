@@ -14,10 +14,10 @@
  * first and reads afterwards. It locks no row that may be missing, for on MySQL that may lock the gap where others insert.
  *
  * MySQL gives each transaction a connection of its own (mysql-pool.ts); SQLite has one, used in turns (sqlite-connection.ts).
- * There, who waits for the lock of another process does so without the connection, and reading goes on meanwhile.
+ * There, a transaction waits for the lock of another process without the connection, and reads continue meanwhile.
  */
+import { backoff } from "simurgh/runtime";
 import type { DataSource, EntityManager, QueryRunner } from "typeorm";
-import { backoffMs } from "../backoff.js";
 import { dialectOf } from "./database.js";
 import { isMistake, NoAnswer, OutcomeUnknown, wasNotDone } from "./database-error.js";
 import type { Lease, MysqlPool } from "./mysql-pool.js";
@@ -34,7 +34,8 @@ export interface Transaction {
 
 /** Milliseconds a transaction may take, with all its repetitions and its connection, or a statement apart. */
 const DEADLINE_MS = 3000;
-const WAIT = { firstMs: 5, mostMs: 100 };
+/** Milliseconds before the first repetition, and at the most. */
+const WAIT = [5, 100] as const;
 /** How often a transaction is run again that others stood in the way of. */
 const MOST_REPEATS = 20;
 /** The same, when its connection was lost. */
@@ -124,7 +125,7 @@ export class Transactions {
         if (error instanceof LostBeforeCommit) lost += 1;
         else if (wasNotDone(error)) repeats += 1;
         else throw error;
-        const ms = backoffMs(repeats + lost, WAIT);
+        const ms = backoff(repeats + lost - 1, ...WAIT);
         if (repeats > most || lost > MOST_LOST || performance.now() + ms > deadline)
           throw error instanceof LostBeforeCommit ? error.cause : error;
         await new Promise((resolve) => setTimeout(resolve, ms));
