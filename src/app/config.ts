@@ -261,7 +261,7 @@ function readSecret(env: Environment, dataDir: string): string {
   return secret;
 }
 
-/** Throws for a secret that might be guessed: whoever has one token can try secrets on it, as fast as they like. */
+/** Throws for a secret that might be guessed: a single token is enough to try secrets on, at any speed. */
 function checkSecret(name: string, secret: string): void {
   const remedy = "such as the output of: openssl rand -base64 32";
   if (secret.length < MIN_SECRET_LENGTH)

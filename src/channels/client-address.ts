@@ -1,7 +1,7 @@
 /**
  * The address of a client, in one spelling for each, and the network it stands for in limits. Pure.
  *
- * IPv4 addresses count one by one. Of IPv6 the first 64 bits count, since whoever has one address has the whole /64 and
+ * IPv4 addresses count one by one. Of IPv6 the first 64 bits count, since a client that has one address has the whole /64 and
  * may use another for each request. IPv4 addresses in IPv6 clothes (mapped `::ffff:1.2.3.4`, translated `64:ff9b::`,
  * 6to4 `2002::`) are what they contain, so that one client is never two.
  */

@@ -73,3 +73,4 @@ export {
   type TokenResult,
   type VerifyOptions,
 } from "./token.js";
+export type { Rate } from "./token-bucket.js";

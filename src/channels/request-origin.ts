@@ -124,7 +124,7 @@ function forwardedBy({ headers, socket }: OriginRequest, proxies: number): Forwa
   const hosts = listOf(headers["x-forwarded-host"]).map(parseHost);
   const ports = listOf(headers["x-forwarded-port"]).map(readPort);
   const elements = parseForwarded(headers.forwarded?.toString() ?? "");
-  // Whoever sets one of these headers is no proxy that speaks RFC 7239.
+  // A proxy that sets one of these headers does not speak RFC 7239.
   const [scheme, host, port] = [wordOf(schemes, proxies), wordOf(hosts, proxies), wordOf(ports, proxies)];
   const standard = scheme === undefined && host === undefined && port === undefined ? elements : [];
   return {
@@ -214,7 +214,7 @@ export function parseForwarded(header: string): readonly ForwardedElement[] {
     if (pair !== null) {
       const [all, name = "", value = ""] = pair;
       const key = name.toLowerCase();
-      // Said twice, one of them was put in by somebody else.
+      // Where there are two, one of them is not the proxy's.
       if (key in element) spoiled = true;
       element[key] = value.startsWith('"') ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value;
       rest = rest.slice(all.length);

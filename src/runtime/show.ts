@@ -1,7 +1,7 @@
 /**
  * `show` is the text of any value, for error messages and logs: it never throws and is never long.
  *
- * Error texts are made of values that somebody else made: a damaged message, a client's JSON, whatever was thrown. `String(value)`
+ * Error texts are made of foreign values: a damaged message, a client's JSON, anything that was thrown. `String(value)`
  * and `${value}` call what the value says its `toString` or `valueOf` is, and throw when that is no function or throws.
  *
  *     throw new BadArg(`badarg: a timeout must be a number, got ${show(given)}`);

@@ -164,7 +164,7 @@ export class AccessLedger {
     const changes: AccessChange[] = [];
     taken.forEach((presence, n) => {
       const entry = this.#entries.get(presence.channel);
-      // It has left, or has been asked for anew meanwhile: that answer counts.
+      // It has left, or has been asked about again meanwhile: that answer counts.
       if (entry === undefined || entry !== presence || entry.due) return;
       const answer = answers[n] as AccessAnswer;
       this.#announced.delete(keyOf(entry));

@@ -33,7 +33,7 @@ import type { Role } from "./role.js";
 
 const NAME = "phoenixpair.access_watch";
 
-/** Published on the topic of a room: `{user_id?}`, whose access has been changed; everybody's without. */
+/** Published on the topic of a room: `{user_id?}`, whose access has been changed; that of all users without. */
 export const ACCESS_CHANGED = "access:changed";
 
 /** The topic on which nodes publish that sessions have been ended, as `{user_id}`. */
@@ -168,7 +168,7 @@ class Watch {
     sendAfter(self(), ["look"], LOOK_MS);
   }
 
-  /** The topic may be of another thread, which may be starting, or start anew: repeated with each recheck. */
+  /** The topic may be of another thread, which may be starting or restarting: repeated with each recheck. */
   subscribe(): void {
     const { pubsub } = this.#options;
     const again = async (): Promise<void> => {
@@ -272,7 +272,7 @@ export const AccessWatch = {
     start: [GenServer.startLink, [server, options, { name: NAME }]],
   }),
 
-  /** For a channel that has joined. It ends with the watch, since nobody would tell it of changes any more. */
+  /** For a channel that has joined. It ends with the watch, without which it would learn of no change. */
   enter(entering: Omit<Entering, "pid">): void {
     monitor(NAME);
     GenServer.cast(NAME, ["enter", { ...entering, pid: self() }] satisfies Cast);

@@ -6,7 +6,7 @@
  * below it. It is no proof of randomness.
  */
 
-/** Fewer bits than these can be guessed by somebody who has a token to try secrets on. */
+/** Fewer bits than these can be guessed by an attacker who has a token to try secrets on. */
 export const ENOUGH_BITS = 90;
 
 /** One of so many things that are tried first: a word, a run, a repetition. */
@@ -77,7 +77,7 @@ export function bitsOf(secret: string): number {
   return bits;
 }
 
-/** Whether somebody may guess it. */
+/** Whether it can be guessed. */
 export const isGuessable = (secret: string): boolean => bitsOf(secret) < ENOUGH_BITS;
 
 /** Of how many characters each is one. */

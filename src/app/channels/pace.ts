@@ -6,7 +6,7 @@
  * and rooms of that person on a thread together. What comes faster is answered `{reason: "rate", retry_after_ms}`, before it is
  * looked at.
  */
-import { type ChannelSocket, RateLimiter, reply } from "simurgh/channels";
+import { type ChannelSocket, type Rate, RateLimiter, reply } from "simurgh/channels";
 
 export interface Pace {
   readonly burst: number;
@@ -14,7 +14,10 @@ export interface Pace {
   readonly everyMs: number;
 }
 
-/** `now` is monotonic, so that a wall clock that is set back stops nobody. 0 ms and the number to keep when it may be done now; otherwise how long to wait. */
+/**
+ * 0 ms and the number to keep when it may be done now; otherwise how long to wait. `now` is of a monotonic
+ * clock, so that a wall clock that is set back stops no client.
+ */
 export function paced(
   { burst, everyMs }: Pace,
   busyUntil: unknown,
@@ -22,11 +25,6 @@ export function paced(
 ): { readonly waitMs: number; readonly busyUntil: number } {
   const from = Math.max(typeof busyUntil === "number" ? busyUntil : 0, now);
   return { waitMs: Math.max(0, from - now - (burst - 1) * everyMs), busyUntil: from + everyMs };
-}
-
-interface Rate {
-  readonly perSecond: number;
-  readonly burst: number;
 }
 
 /** Of one person. Updates and cursors of the document are paced by the room. */

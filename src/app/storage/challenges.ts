@@ -236,7 +236,7 @@ export function challenges({ source, writes, quotas = DEFAULT_QUOTAS }: Database
   return {
     /** The challenges after this one that this person may enter, a page of them. */
     async listChallenges(userId: number, after = 0): Promise<Outcome<ChallengePage>> {
-      // By the columns of an index alone: whoever reads a row reads its texts.
+      // By the columns of an index alone: reading a row means reading its texts.
       const rows: { readonly id: number }[] = await source.query(
         `select c.id as id from challenges c left join memberships m on m.challenge_id = c.id and m.user_id = ?
          where (c.owner_id = ? or m.role in ('edit', 'view') or (c.access = 'open' and m.role is null)) and c.id > ?

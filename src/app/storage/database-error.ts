@@ -43,7 +43,7 @@ const REFUSED_BY_SERVER = [
 /** Connections that the server has not accepted, for there are too many. */
 const TOO_MANY = [1040, 1203];
 
-/** What was asked cannot be done, whoever asks and however often. */
+/** What was asked cannot be done, by any connection and however often. */
 const MISTAKES = [
   1022, 1048, 1054, 1062, 1064, 1146, 1169, 1216, 1217, 1264, 1265, 1292, 1364, 1365, 1366, 1406, 1451, 1452,
   1586, 1690, 3819, 4025,

@@ -29,7 +29,7 @@ export const SESSION_STATEMENTS: readonly string[] = [
   `SET ${Object.entries(VARIABLES)
     .map(([name, value]) => `SESSION ${name} = ${value}`)
     .join(", ")}`,
-  // Each statement sees what is committed: whoever reads after waiting for a lock reads what the lock's last holder wrote.
+  // Each statement sees what is committed: a read after waiting for a lock sees what the lock's last holder wrote.
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
 ];
 

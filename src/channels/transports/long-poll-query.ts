@@ -9,7 +9,7 @@
  * header has connect params alone in its query.
  */
 
-/** What a token of `long-poll.ts` looks like, whoever signed it. */
+/** The form of a token of `long-poll.ts`, with any signature. */
 const LOOKS_LIKE_OURS = /^\d+~[\w-]*\.[\w-]{24}\.[0-9a-z]+\.[\w-]{43}$/;
 
 const isTokenParam = (name: string): boolean => name === "token" || name.startsWith("token[");

@@ -210,7 +210,7 @@ export class LongPollListener {
     const query = withoutSessionToken(request.headers[TOKEN_HEADER], address.query);
     const asked = { ...address, query };
     const shaken = await handshake(host, target, request, asked, params, "longpoll", authToken);
-    // One that is over at once would be begun anew by the client's next poll, without end.
+    // A session that is over at once would be begun again by the client's next poll, without end.
     if (!shaken.ok || (shaken.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) {
       respond(response, { status: 403 });
       return false;

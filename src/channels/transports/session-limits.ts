@@ -43,7 +43,7 @@ export class SessionLimits {
     return count(this.#perNetwork, network, this.#options.maxSessionsPerNetwork);
   }
 
-  /** After `connect`, which has said whose session it is; null is nobody's in particular. */
+  /** After `connect`, which has given the socket id; null is none, and is not counted. */
   ofId(id: string | null): Admission {
     return id === null ? FREE : count(this.#perId, id, this.#options.maxSessionsPerId);
   }

@@ -31,7 +31,7 @@ import {
 
 const DEFAULT_HANDSHAKE_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 60_000;
-/** Together with a sweep and the close at most 30 s, after which whoever has gone is no longer shown. */
+/** Together with a sweep and the close at most 30 s, after which a client that has gone is no longer shown. */
 const DEFAULT_PING_MS = 10_000;
 const DEFAULT_PONG_MS = 12_000;
 /** Of the WebSocket protocol (RFC 6455); there is no other. */
