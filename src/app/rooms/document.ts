@@ -5,10 +5,12 @@
  * it gives out are its own encoding of what changed, never the client's bytes. Edits of whole texts are ordinary edits by the
  * server, which can be taken back as long as nobody was told of them.
  */
+import type { ChangeDesc } from "@codemirror/state";
 import * as Y from "yjs";
 import { type DocumentImage, documentOf } from "../document/document-image.js";
 import { assemble } from "../document/document-loading.js";
 import { dryRun } from "../document/dry-run.js";
+import { TextHistory } from "../document/text-history.js";
 import { readUpdate } from "../document/update-reader.js";
 import type { Hunk } from "./text-diff.js";
 import {
@@ -63,6 +65,8 @@ export class SharedDocument {
   #size: number;
   /** By how much that may be too high. */
   #unmeasured = 0;
+  /** From the first time that a version is asked for. */
+  #history: TextHistory | undefined;
 
   private constructor(doc: Y.Doc, size: number) {
     this.#doc = doc;
@@ -90,6 +94,17 @@ export class SharedDocument {
   get text(): string {
     this.#string ??= this.#text.toString();
     return this.#string;
+  }
+
+  /** The version of the text as it is now: a number that means something to `since` alone. */
+  version(): number {
+    this.#history ??= new TextHistory(this.#doc, this.#text);
+    return this.#history.version();
+  }
+
+  /** What has happened to the text since a version; undefined when that is too old. */
+  since(version: number): ChangeDesc | undefined {
+    return this.#history?.since(version);
   }
 
   stateVector(): Uint8Array {
@@ -189,12 +204,14 @@ export class SharedDocument {
 
   /** Takes back the last `count` edits of the server, and nothing of what others did meanwhile. */
   undoEdits(count: number): Uint8Array | undefined {
-    return this.#during(() => {
+    const undone = this.#during(() => {
       for (let n = 0; n < count; n += 1) {
         this.#takenBack.push(...this.#edits.undoStack.slice(-1));
         this.#edits.undo();
       }
     });
+    this.#history?.restart();
+    return undone;
   }
 
   /** The edits so far stay: what they deleted need not be kept for taking them back. */

@@ -347,7 +347,7 @@ class Room {
     this.#disarm("idle");
     this.#arm("look", LOOK_MS);
     this.#arm("here", HERE_EVERY_MS);
-    member.seen.add(live.document.text, now());
+    if (!member.document) member.seen.tell(live.document.text, live.document.version(), now());
     return {
       challenge: this.#view(live, live.document.text),
       epoch: live.epoch,
@@ -363,7 +363,7 @@ class Room {
     if (member === undefined || member.document || live.saving.hasRevocable) return undefined;
     const { text } = live.document;
     if (member.seen.newest === text) return undefined;
-    member.seen.add(text, now());
+    member.seen.tell(text, live.document.version(), now());
     return this.#view(live, text);
   }
 
@@ -513,10 +513,8 @@ class Room {
   #takeBack(): void {
     const live = this.#live as Live;
     const edits = live.withheld.splice(0);
-    const { text } = live.document;
     const undone = live.document.undoEdits(edits.length);
     live.document.settleEdits();
-    for (const { seen } of this.#members.all()) seen.wentBack(text, live.document.text);
     if (undone === undefined) return;
     // Together, so that nobody sees the edit come and go; and not without it, for what follows builds on its ids.
     this.#tell("y:update", Y.mergeUpdates([...edits, undone]));
@@ -571,20 +569,22 @@ class Room {
       return;
     }
     const normal = normalText(text);
-    const hunks = member.seen.editOf(normal, live.document.text, now());
-    member.seen.wrote(normal, now());
-    let result = live.document.text;
-    this.#edit(live, member.userId, hunks, (seq) => {
+    const { document } = live;
+    const written = member.seen.write(normal, document, now());
+    let result = { text: document.text, version: document.version() };
+    this.#edit(live, member.userId, written.hunks, (seq) => {
       answer(seq === undefined ? "refused" : "ok");
       if (seq === undefined) {
-        member.seen.forget(normal, live.document.text);
+        member.seen.refused(written);
         return;
       }
+      member.seen.stored(written);
       this.#typed(member);
-      if (this.#told.take(result.length * this.#members.size, now()) > 0) this.#tellTextSoon();
+      if (this.#told.take(result.text.length * this.#members.size, now()) > 0) this.#tellTextSoon();
       else this.#tellText(live, result);
     });
-    result = live.document.text;
+    member.seen.wrote(written, document);
+    result = { text: document.text, version: document.version() };
   }
 
   #tellTextSoon(): void {
@@ -593,8 +593,8 @@ class Room {
     this.#arm("text", TELL_TEXT_MS);
   }
 
-  #tellText(live: Live, text: string): void {
-    for (const member of this.#members.all()) if (!member.document) member.seen.add(text, now());
+  #tellText(live: Live, { text, version }: { readonly text: string; readonly version: number }): void {
+    for (const { document, seen } of this.#members.all()) if (!document) seen.tell(text, version, now());
     this.#tellHere("response:updated", { challenge: this.#view(live, text) });
   }
 
@@ -701,6 +701,7 @@ class Room {
       if (this.#members.size > 0) this.#arm("look", LOOK_MS);
     } else if (name === "here") {
       this.#keepCursors();
+      for (const { seen } of this.#members.all()) seen.forgetArrived(now());
       if (this.#members.size > 0) this.#arm("here", HERE_EVERY_MS);
     } else if (name === "cursors") this.#tellCursors();
     else if (name === "text" && this.#textDue) {
@@ -708,7 +709,7 @@ class Room {
       if (live.saving.hasRevocable) this.#arm("text", TELL_TEXT_MS);
       else {
         this.#textDue = false;
-        this.#tellText(live, live.document.text);
+        this.#tellText(live, { text: live.document.text, version: live.document.version() });
       }
     } else if (name === "idle" && this.#members.size === 0) {
       if (live.saving.snapshot()) return "normal";

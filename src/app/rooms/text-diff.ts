@@ -76,18 +76,28 @@ export function apply(text: string, changes: ChangeSet): string {
   return out + text.slice(at);
 }
 
-function commonPrefix(a: string, b: string): number {
+/** Texts are compared in pieces of so many characters first, which is quicker than character by character. */
+const PIECE = 4096;
+
+export function commonPrefix(a: string, b: string): number {
   const limit = Math.min(a.length, b.length);
   let i = 0;
+  while (i + PIECE <= limit && a.slice(i, i + PIECE) === b.slice(i, i + PIECE)) i += PIECE;
   while (i < limit && a.charCodeAt(i) === b.charCodeAt(i)) i += 1;
   // Two pairs may share their first half only.
   if (i > 0 && isHigh(a.charCodeAt(i - 1))) i -= 1;
   return i;
 }
 
-function commonSuffix(a: string, b: string, start: number): number {
+/** Of what follows the common `start`. */
+export function commonSuffix(a: string, b: string, start: number): number {
   const limit = Math.min(a.length, b.length) - start;
   let i = 0;
+  while (
+    i + PIECE <= limit &&
+    a.slice(a.length - i - PIECE, a.length - i) === b.slice(b.length - i - PIECE, b.length - i)
+  )
+    i += PIECE;
   while (i < limit && a.charCodeAt(a.length - 1 - i) === b.charCodeAt(b.length - 1 - i)) i += 1;
   if (i > 0 && isLow(a.charCodeAt(a.length - i))) i -= 1;
   return i;

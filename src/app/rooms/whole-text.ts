@@ -1,128 +1,206 @@
 /**
- * What somebody who only knows whole texts has done: pure. Such a client sends the text it has come to; the edit is the
- * difference to the text it came from, carried over to what the text is by now. Without that, its every keystroke would undo what
+ * What a client that only knows whole texts has done: pure. Such a client sends the text it has come to; its edit is the difference
+ * to the text it had before, carried over to what the document is by now. Without that, each of its keystrokes would undo what
  * others have typed since.
  *
- * It does not say which text it came from. While nobody else has written, that does not matter: the text becomes what it sent.
- * Otherwise, of the texts it was sent, and those it sent itself, the nearest counts; but nobody sends the same text twice in a row
- * without another in between, so then it came from one it was told since.
+ * The client does not say which text it had. It was the last one it sent, or one of those it was told since, which reach it in
+ * order; which of them, is concluded from what it sends. A key or a paste adds at one place, and a deletion takes away at one place:
+ * a text from which that is all that happened comes before the others.
+ *
+ * The edit is carried over by what has happened to the document, position by position (text-history.ts), and not by a comparison
+ * of texts, which takes one word for another that looks the same.
  */
-import type { ChangeSet } from "@codemirror/state";
-import { changesBetween, diff, distance, type Hunk } from "./text-diff.js";
+import type { ChangeDesc, ChangeSet } from "@codemirror/state";
+import { changesBetween, commonPrefix, commonSuffix, distance, type Hunk } from "./text-diff.js";
 
-/** Texts remembered of one client: as many as can be under way to it while it types, on a link that is a second long. */
-const REMEMBERED = 64;
-/** Long ones are looked through for each that it sends: of texts that would be more than so many characters, only the newest are kept. */
-const REMEMBERED_LENGTH = 512 * 1024;
-const REMEMBERED_LONG = 8;
+/** The document, as far as this module has to know it. */
+export interface TextSource {
+  readonly text: string;
+  /** The version of the text as it is now. */
+  version(): number;
+  /** What has happened to the text since a version; undefined when that is too old. */
+  since(version: number): ChangeDesc | undefined;
+}
+
+/** Texts remembered of those that may be on their way to one client: so many, or of long ones so many characters. */
+const MOST_TEXTS = 512;
+const LEAST_TEXTS = 8;
+const MOST_CHARACTERS = 1024 * 1024;
 
 /** A client has what it was sent so long ago: it comes from that text, or from a later one. */
 const ARRIVED_MS = 3000;
 
-/** Above what any two texts differ by. */
-const FAR = 2 ** 30;
+/** A text that was changed at several places is compared in full with so many of the likeliest, or so many characters of them. */
+const COMPARED = 16;
+const COMPARED_CHARACTERS = 256 * 1024;
 
-/** The texts that a client can have before it, the newest last. Strings are shared, not copied. */
+/** A text that the client was told. */
+interface Told {
+  readonly text: string;
+  readonly version: number;
+  readonly at: number;
+}
+
+/** A text that the client has sent. */
+export interface Written {
+  readonly text: string;
+  readonly at: number;
+  /** The edit of the document that it stands for. */
+  readonly hunks: readonly Hunk[];
+  /** Where in the text the edit ends. */
+  readonly caret: number;
+  /** What the document has besides, of this version: that right after the edit. */
+  readonly rest: ChangeDesc;
+  version: number;
+  /** What it was made from, as long as the edit may be refused. */
+  base: Told | Written | undefined;
+  isRefused: boolean;
+}
+
 export class SeenTexts {
-  #texts: readonly string[] = [];
-  /** When each of them came, in milliseconds of a clock that is never set back. */
-  #times: readonly number[] = [];
-  /** The place of the text it last came from among them. */
-  #from = 0;
-  /** Texts it has sent. They stand where they arrived: it may have been told the ones before afterwards. */
-  #own: readonly string[] = [];
-  /** The last text it sent itself. */
-  #sent: string | undefined;
-  /** The document, as long as nobody else has changed it since this client did. */
-  #alone: string | undefined;
-  /** The same, before the last text. */
-  #before: string | undefined;
-
-  /** A text that the client has sent. */
-  wrote(text: string, now: number): void {
-    this.#sent = text;
-    this.#before = this.#alone;
-    this.#alone = text;
-    this.#own = [...this.#own.slice(1 - REMEMBERED), text];
-    this.add(text, now);
-  }
-
-  add(text: string, now: number): void {
-    if (this.#texts.at(-1) === text) return;
-    const most = Math.max(REMEMBERED_LONG, Math.floor(REMEMBERED_LENGTH / Math.max(1, text.length)));
-    const kept = this.#texts.slice(1 - Math.min(REMEMBERED, most));
-    this.#from -= this.#texts.length - kept.length;
-    this.#times = [...this.#times.slice(this.#texts.length - kept.length), now];
-    this.#texts = [...kept, text];
-  }
-
-  /** A text that was refused: nothing is made of it here. What it has made already is taken back after this. */
-  forget(text: string, current: string): void {
-    const stays = this.#texts.map((seen) => seen !== text);
-    this.#from -= stays.slice(0, Math.max(0, this.#from)).filter((stay) => !stay).length;
-    this.#texts = this.#texts.filter((_seen, n) => stays[n]);
-    this.#times = this.#times.filter((_at, n) => stays[n]);
-    if (this.#alone === text && current !== text) this.#alone = this.#before;
-  }
-
-  /** Edits were taken back, by which the document went from one text to the other. */
-  wentBack(from: string, to: string): void {
-    if (this.#alone === from) this.#alone = to;
-  }
+  /** Those that the client may have received since the one that it last came from, the newest last. */
+  #told: readonly Told[] = [];
+  /** The last text it has sent that was not refused. */
+  #written: Written | undefined;
 
   get newest(): string | undefined {
-    return this.#texts.at(-1);
+    return this.#told.at(-1)?.text;
   }
 
-  /** The edit of `current` that corresponds to what made `text` out of a text seen here. */
-  editOf(text: string, current: string, now: number): readonly Hunk[] {
-    this.#from = Math.max(
-      this.#from,
-      this.#times.findLastIndex((at) => at <= now - ARRIVED_MS),
+  /** A text that the client is told. `at` is in milliseconds of a clock that is never set back. */
+  tell(text: string, version: number, at: number): void {
+    if (this.newest === text) return;
+    this.forgetArrived(at);
+    const most = Math.floor(MOST_CHARACTERS / Math.max(1, text.length));
+    this.#told = [...this.#told, { text, version, at }].slice(
+      -Math.max(LEAST_TEXTS, Math.min(most, MOST_TEXTS)),
     );
-    // The document is what it sent: there is nothing to do, whether it has typed the same as another or sends what it was told.
-    if (text === current) return [];
-    // Nobody else has written since it did: whatever looks nearer, this is the text it had.
-    const base = this.#alone === current ? current : (nearest(this.#bases(text), text) ?? current);
-    const at = this.#texts.lastIndexOf(base);
-    if (at >= 0 && !this.#own.includes(base)) this.#from = Math.max(this.#from, at);
-    if (base === current) return diff(current, text);
-    return hunks(changesBetween(base, text).map(changesBetween(base, current)));
   }
 
-  /**
-   * What the client can have come from, to this text. It is told texts in order, so none from before the one it last came from; and
-   * it sends a text because it has changed it, so none that is the same, but for one that it sends again.
-   */
-  #bases(text: string): readonly string[] {
-    const since = this.#texts.slice(Math.max(0, this.#from));
-    if (text === this.#sent) {
-      const told = since.slice(since.lastIndexOf(text) + 1);
-      return told.length > 0 ? told : since;
-    }
-    const others = since.filter((seen) => seen !== text);
-    return others.length > 0 ? others : since;
+  /** What was sent long ago has arrived: what its client had before it is over, and is dropped. */
+  forgetArrived(now: number): void {
+    const arrived = this.#told.findLastIndex(({ at }) => at <= now - ARRIVED_MS);
+    if (arrived < 0) return;
+    this.#told = this.#told.slice(arrived);
+    if (this.#written !== undefined && this.#written.at <= this.#told[0]!.at) this.#written = undefined;
   }
+
+  /** A text that the client has sent. When its edit is made, `wrote` is to be called next. */
+  write(text: string, document: TextSource, at: number): Written {
+    this.forgetArrived(at);
+    const version = document.version();
+    const current = { text: document.text, version, at };
+    // What is the text already has nothing to be done: it was typed by another too, or the client sends what it was told.
+    const base = text === current.text ? current : (this.#baseOf(text, current.text) ?? current);
+    this.#told = this.#told.slice(this.#told.indexOf(base as Told) + 1);
+    const edit = changesBetween(base.text, text);
+    const rest = pathFrom(base, document);
+    return {
+      text,
+      at,
+      hunks: hunksOf(edit.map(rest)),
+      caret: compare(base, text).end,
+      rest: rest.mapDesc(edit, true),
+      version,
+      base,
+      isRefused: false,
+    };
+  }
+
+  /** The edit was made just now, unless it was refused. */
+  wrote(written: Written, document: TextSource): void {
+    if (written.isRefused) return;
+    written.version = document.version();
+    this.#written = written;
+  }
+
+  /** The edit stays. */
+  stored(written: Written): void {
+    written.base = undefined;
+  }
+
+  /** The edit was not made, or is about to be taken back. What was typed there is in the client's next text again. */
+  refused(written: Written): void {
+    written.isRefused = true;
+    while (this.#written?.isRefused) {
+      const { base } = this.#written;
+      const isOwn = base !== undefined && "rest" in base;
+      this.#written = isOwn ? base : undefined;
+      if (base !== undefined && !isOwn) this.#told = [base, ...this.#told];
+    }
+  }
+
+  /** What the client has made this text from, as far as can be concluded. */
+  #baseOf(text: string, current: string): Told | Written | undefined {
+    // As long as nothing else happens to the document, it becomes what was sent, however much that differs.
+    if (this.#written?.text === current) return this.#written;
+    const all = this.#written === undefined ? this.#told : [this.#written, ...this.#told];
+    // A client sends a text because it has changed it.
+    const others = all.filter((base) => base.text !== text);
+    return nearest(others.length > 0 ? others : all, text, this.#written)?.base;
+  }
+}
+
+interface Compared {
+  readonly base: Told | Written;
+  /** What was added, twice what was removed, and each further place it happened at. */
+  readonly cost: number;
+  /** Something was only added, or only removed, at one place. */
+  readonly isPlain: boolean;
+  /** Where in the text the edit ends. */
+  readonly end: number;
 }
 
 /**
- * The nearest. One to which something was only added, or of which something was only taken away, at one place, is nearer than
- * any other: that is what a key or a paste does, while beside a later text the tokens of two writers may look like one that was
- * changed in a letter. Of several such the oldest counts, since what was sent last has hardly arrived. Of several in which
- * something was replaced the newest does: that is a client which sends a text of its own, and has read the last one.
+ * The text that this one was made from. Of plain edits, one that goes on where the client typed before; of several the smallest,
+ * and then the oldest, since what was sent last has hardly arrived. Of other edits it is the smallest and newest: that is a client
+ * which sends a text of its own, and has read the last one.
  */
-function nearest(texts: readonly string[], text: string): string | undefined {
-  let best: string | undefined;
-  let least = Number.POSITIVE_INFINITY;
-  for (const seen of texts) {
-    const { cost, isPlain } = distance(seen, text);
-    const far = isPlain ? cost : cost + FAR;
-    if (far < least || (far === least && !isPlain)) [best, least] = [seen, far];
+function nearest(
+  bases: readonly (Told | Written)[],
+  text: string,
+  last: Written | undefined,
+): Compared | undefined {
+  const compared = bases.map((base) => compare(base, text));
+  const plain = compared.filter(({ isPlain }) => isPlain);
+  if (plain.length === 1) return plain[0];
+  if (plain.length > 1) {
+    const caret = last && changesBetween(last.text, text).mapPos(last.caret, 1);
+    const going = plain.filter(({ end }) => end === caret);
+    return (going.length > 0 ? going : plain).reduce((a, b) => (b.cost < a.cost ? b : a));
   }
-  return best;
+  const most = Math.min(COMPARED, Math.ceil(COMPARED_CHARACTERS / Math.max(1, text.length)));
+  const likeliest = compared
+    .toReversed()
+    .toSorted((a, b) => a.cost - b.cost)
+    .slice(0, most);
+  if (likeliest.length <= 1) return likeliest[0];
+  const inFull = new Map(likeliest.map(({ base }) => [base, distance(base.text, text).cost]));
+  const least = Math.min(...inFull.values());
+  return compared.findLast(({ base }) => inFull.get(base) === least);
 }
 
-function hunks(changes: ChangeSet): readonly Hunk[] {
+function compare(base: Told | Written, text: string): Compared {
+  const start = commonPrefix(base.text, text);
+  const tail = commonSuffix(base.text, text, start);
+  const removed = base.text.length - start - tail;
+  const added = text.length - start - tail;
+  return {
+    base,
+    cost: added + 2 * removed,
+    isPlain: removed === 0 || added === 0,
+    end: text.length - tail,
+  };
+}
+
+/** What lies between a text and the present document. */
+function pathFrom(base: Told | Written, document: TextSource): ChangeDesc {
+  const since = document.since(base.version);
+  if (since === undefined) return changesBetween(base.text, document.text);
+  return "rest" in base ? base.rest.composeDesc(since) : since;
+}
+
+function hunksOf(changes: ChangeSet): readonly Hunk[] {
   const found: Hunk[] = [];
   changes.iterChanges((from, to, _fromB, _toB, insert) => {
     found.push({ from, to, insert: insert.sliceString(0, insert.length, "\n") });

@@ -1,116 +1,246 @@
-import { expect, test } from "vitest";
-import { SeenTexts } from "../../../src/app/rooms/whole-text.js";
+import { describe, expect, test } from "vitest";
+import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
+import { SeenTexts, type Written } from "../../../src/app/rooms/whole-text.js";
 
-test("a client that writes alone gets what it sent, though an older text of its own is nearer", () => {
-  const seen = new SeenTexts();
-  let current = "by x";
-  for (const text of ["by []", "by {}", 'by ["1"]', "done"]) {
-    for (const { from, to, insert } of seen.editOf(text, current, 0).toReversed())
-      current = current.slice(0, from) + insert + current.slice(to);
-    seen.wrote(text, 0);
-    expect(current).toBe(text);
+/** A document, and one client that reads and writes whole texts of it. */
+class World {
+  readonly seen = new SeenTexts();
+  readonly document: SharedDocument;
+  now = 0;
+
+  constructor(text: string) {
+    this.document = SharedDocument.load(seedState(text), []);
+    this.tell();
   }
-});
 
-/** The document after this text, as its client sent it. */
-function write(seen: SeenTexts, text: string, current: string): string {
-  let made = current;
-  for (const { from, to, insert } of seen.editOf(text, current, 0).toReversed())
-    made = made.slice(0, from) + insert + made.slice(to);
-  seen.wrote(text, 0);
-  return made;
+  get text(): string {
+    return this.document.text;
+  }
+
+  /** The client is told what the text is now. */
+  tell(): void {
+    this.seen.tell(this.document.text, this.document.version(), this.now);
+  }
+
+  /** The text after this one has come from the client, and what has become of it. */
+  write(text: string): { readonly text: string; readonly written: Written } {
+    const written = this.seen.write(text, this.document, this.now);
+    this.document.edit(written.hunks);
+    this.seen.wrote(written, this.document);
+    return { text: this.text, written };
+  }
+
+  /** Another client has typed. */
+  insert(insert: string, at: number): void {
+    this.document.edit([{ from: at, to: at, insert }]);
+  }
+
+  delete(from: number, to: number): void {
+    this.document.edit([{ from, to, insert: "" }]);
+  }
+
+  append(insert: string): void {
+    this.insert(insert, this.text.length);
+  }
 }
 
-test("a client that writes alone gets what it sends after several of its texts were taken back, whatever is nearer", () => {
-  const seen = new SeenTexts();
-  for (const text of ["text 403", "text 406", "text 410"]) seen.wrote(text, 0);
-  // Told once they are stored, when the next are on their way already.
-  for (const text of ["text 403", "text 406", "text 410"]) seen.add(text, 0);
-  let current = "text 410";
-  for (const text of ["text 411", "text 412"]) current = write(seen, text, current);
-  for (const text of ["text 411", "text 412"]) seen.forget(text, current);
-  seen.wentBack(current, "text 410");
-  expect(write(seen, "text 416", "text 410")).toBe("text 416");
+describe("a client that writes alone", () => {
+  test("gets what it sent, though an older text of its own is nearer", () => {
+    const world = new World("by x");
+    for (const text of ["by []", "by {}", 'by ["1"]', "done"]) expect(world.write(text).text).toBe(text);
+  });
+
+  test("gets what it sends after several of its texts were taken back, whatever is nearer", () => {
+    const world = new World("text 400");
+    for (const text of ["text 403", "text 406", "text 410"]) {
+      world.seen.stored(world.write(text).written);
+      world.tell();
+    }
+    world.document.settleEdits();
+    const taken = ["text 411", "text 412"].map((text) => world.write(text).written);
+    for (const written of taken) world.seen.refused(written);
+    world.document.undoEdits(2);
+    expect(world.text).toBe("text 410");
+    expect(world.write("text 416").text).toBe("text 416");
+  });
+
+  test("gets what it sends after one of its texts was refused at once", () => {
+    const world = new World("");
+    for (const text of ["text 406", "text 410"]) world.write(text);
+    const tooLong = world.seen.write("too long", world.document, 0);
+    world.seen.refused(tooLong);
+    world.seen.wrote(tooLong, world.document);
+    expect(world.write("text 4067").text).toBe("text 4067");
+  });
+
+  test("gets what it sent, though beside a text it was told it only added", () => {
+    const world = new World("");
+    for (const text of ["a", "ab", "abc"]) {
+      world.write(text);
+      world.tell();
+    }
+    expect(world.write("az").text).toBe("az");
+  });
+
+  test("has no texts kept of it that cannot be refused any more", () => {
+    const world = new World("a");
+    const { written } = world.write("ab");
+    world.seen.stored(written);
+    expect(written.base).toBeUndefined();
+  });
 });
 
-test("a client that writes alone gets what it sends after one of its texts was refused at once", () => {
-  const seen = new SeenTexts();
-  for (const text of ["text 406", "text 410", "too long"]) seen.wrote(text, 0);
-  seen.forget("too long", "text 410");
-  expect(write(seen, "text 4067", "text 410")).toBe("text 4067");
+describe("a text that comes a second time", () => {
+  test("is made so, after its client was told what was made of it", () => {
+    const world = new World("7 41");
+    world.delete(0, 4);
+    world.append("12 46");
+    expect(world.write("the end").text).not.toBe("the end");
+    world.tell();
+    expect(world.write("the end").text).toBe("the end");
+  });
+
+  test("keeps what others did, of which its client was told nothing yet", () => {
+    const world = new World("hello");
+    world.write("hello Bob");
+    world.insert("Ann: ", 0);
+    expect(world.write("hello Bob").text).toBe("Ann: hello Bob");
+  });
 });
 
-test("a text that comes a second time, after its client was told what was made of it, is made so", () => {
-  const seen = new SeenTexts();
-  seen.add("7 41", 0);
-  expect(write(seen, "the end", "12 46")).not.toBe("the end");
-  seen.add("2 the end 46", 0);
-  expect(write(seen, "the end", "2 the end 46")).toBe("the end");
+describe("beside others", () => {
+  test("what another has typed while a text was on its way stays, however much it was", () => {
+    const world = new World("ann:\n\n\nbob:");
+    for (const letter of "the other types thirty letters") {
+      world.append(letter);
+      world.tell();
+    }
+    expect(world.write("ann:a\n\n\nbob:").text).toBe("ann:a\n\n\nbob:the other types thirty letters");
+  });
+
+  test("what another has deleted while a text was on its way stays deleted", () => {
+    const world = new World("one two three");
+    world.delete(3, 7);
+    world.tell();
+    expect(world.write("one two three four").text).toBe("one three four");
+  });
+
+  test("a token stays whole beside a later text in which another token looks much like it", () => {
+    const world = new World("bob:<b0><b1>");
+    world.append("<b2>");
+    world.tell();
+    world.insert("a ", 0);
+    world.tell();
+    expect(world.write("bob:<b0><b1><b9>").text).toMatch(/<b2><b9>|<b9><b2>/);
+  });
+
+  test("a token that a text told since happens to have is there twice", () => {
+    const world = new World("x");
+    world.append("<1>");
+    world.tell();
+    world.append("<2>");
+    world.tell();
+    expect(world.write("x<1>").text.split("<1>")).toHaveLength(3);
+  });
+
+  test("a deletion among words that are all the same takes away its own one", () => {
+    const world = new World("a a a");
+    world.insert("a b ", 0);
+    world.tell();
+    // From "a a a", of which the client has deleted the last two words.
+    expect(world.write("a").text).toBe("a b a");
+  });
+
+  test("a text made from the client's last one keeps what was told since, and does not have its own edit twice", () => {
+    const world = new World("ann:\nbob:");
+    world.write("ann:\nbob:x");
+    world.insert("1", 4);
+    world.tell();
+    world.insert("2", 5);
+    world.tell();
+    expect(world.write("ann:\nbob:xy").text).toBe("ann:12\nbob:xy");
+  });
+
+  test("an edit that goes on where its client typed before is that one, though beside another text it is a smaller one", () => {
+    const world = new World("ann:\nbob:");
+    for (const text of ["ann:\nbob:<b0>", "ann:\nbob:<b0><b1>"]) {
+      world.write(text);
+      world.tell();
+    }
+    world.insert("<a0>", 4);
+    // From the first of these, which has just come back to it; from the second it would have put a 0 into a token.
+    expect(world.write("ann:\nbob:<b0><b10>").text).toMatch(/<b1>.*<b10>|<b10>.*<b1>/);
+  });
+
+  test("what its client typed before a refusal is in its next text, beside what others typed", () => {
+    const world = new World("a");
+    const { written } = world.write("ab");
+    world.insert("x ", 0);
+    world.seen.refused(written);
+    world.document.undoEdits(2);
+    world.insert("x ", 0);
+    expect(world.write("abc").text).toBe("x abc");
+  });
+
+  test("a text of its own is over once one that was told later has arrived", () => {
+    const world = new World("b:");
+    world.write("b:1");
+    world.now = 100;
+    world.append("2");
+    world.tell();
+    world.now = 5000;
+    expect(world.write("b:13").text).toBe("b:13");
+  });
+
+  test("a client that sends what it was told changes nothing", () => {
+    const world = new World("x");
+    world.append(", and more");
+    world.tell();
+    expect(world.write("x, and more").text).toBe("x, and more");
+  });
+
+  test("of replacements as large as each other the one of the newest text counts", () => {
+    const world = new World("seed");
+    for (const text of ["from node 1", "from node 2"]) {
+      world.delete(0, world.text.length);
+      world.append(text);
+      world.tell();
+    }
+    expect(world.write("from node 3").text).toBe("from node 3");
+  });
+
+  test("a text that was sent seconds ago has arrived, whatever an older one looks like", () => {
+    const sent = "a, and c";
+    const madeAt = (ms: number): string => {
+      const world = new World("a");
+      world.now = 100;
+      world.append(", and b by another");
+      world.tell();
+      world.now = ms;
+      return world.write(sent).text;
+    };
+    // Beside the first text it is an addition; but once its client has the second, it has replaced the end.
+    expect([madeAt(200) === sent, madeAt(5000) === sent]).toEqual([false, true]);
+  });
+
+  test("an edit of a text too old for the history is carried over by comparing the texts", () => {
+    const world = new World("ann:\nbob:");
+    for (let n = 0; n < 1100; n += 1) {
+      world.insert("a", 4);
+      world.document.version();
+    }
+    expect(world.write("ann:\nbob:b").text).toBe(`ann:${"a".repeat(1100)}\nbob:b`);
+  });
 });
 
-test("a text that comes twice keeps what others did, of which its client was told nothing yet", () => {
-  const seen = new SeenTexts();
-  seen.add("hello", 0);
-  seen.wrote("hello Bob", 0);
-  expect(write(seen, "hello Bob", "Ann: hello Bob")).toBe("Ann: hello Bob");
-});
-
-test("what another has typed while a text was on its way stays, however much it was", () => {
-  const seen = new SeenTexts();
-  seen.add("ann:\n\n\nbob:", 0);
-  let current = "ann:\n\n\nbob:";
-  for (const letter of "the other types thirty letters") {
-    current += letter;
-    seen.add(current, 0);
-  }
-  expect(write(seen, "ann:a\n\n\nbob:", current)).toBe(`ann:a\n\n\nbob:the other types thirty letters`);
-});
-
-test("a token stays whole beside a later text in which another token looks much like it", () => {
-  const seen = new SeenTexts();
-  for (const text of ["bob:<b0><b1>", "bob:<b0><b1><b2>", "a bob:<b0><b1><b2>"]) seen.add(text, 0);
-  expect(write(seen, "bob:<b0><b1><b9>", "a bob:<b0><b1><b2>")).toMatch(/<b2><b9>|<b9><b2>/);
-});
-
-test("a token that a text told since happens to have is there twice", () => {
-  const seen = new SeenTexts();
-  for (const text of ["x", "x<1>", "x<1><2>"]) seen.add(text, 0);
-  expect(write(seen, "x<1>", "x<1><2>").split("<1>")).toHaveLength(3);
-});
-
-test("a client that sends what it was told changes nothing", () => {
-  const seen = new SeenTexts();
-  for (const text of ["x", "x, and more"]) seen.add(text, 0);
-  expect(write(seen, "x, and more", "x, and more")).toBe("x, and more");
-});
-
-test("of replacements as large as each other the one of the newest text counts", () => {
-  const seen = new SeenTexts();
-  for (const text of ["seed", "from node 1", "from node 2"]) seen.add(text, 0);
-  expect(write(seen, "from node 3", "from node 2")).toBe("from node 3");
-});
-
-test("a text that was sent seconds ago has arrived, whatever an older one looks like", () => {
-  const seen = new SeenTexts();
-  seen.add("a", 0);
-  seen.add("a, and b by another", 100);
-  // Beside the first text it is an addition; but its client has the second, and has replaced the end.
-  const [sent, current] = ["a, and c", "a, and b by another"];
-  const edited = (now: number) =>
-    seen
-      .editOf(sent, current, now)
-      .toReversed()
-      .reduce((text, { from, to, insert }) => text.slice(0, from) + insert + text.slice(to), current);
-  expect(edited(200)).not.toBe(sent);
-  expect(edited(5000)).toBe(sent);
-});
-
-test("a refused text leaves the others that its client can have before it", () => {
-  const seen = new SeenTexts();
-  seen.wrote("refused", 0);
-  seen.add("text", 1);
-  expect(write(seen, "text a", "text")).toBe("text a");
-  seen.forget("refused", "by another; text a");
-  // From "text", which its client was shown again.
-  expect(write(seen, "text b", "by another; text a")).toBe("by another; text a b");
+test("a text that is told again after a refusal counts as that one", () => {
+  const world = new World("text");
+  const refused = world.seen.write("refused", world.document, 0);
+  world.seen.refused(refused);
+  world.seen.wrote(refused, world.document);
+  world.tell();
+  expect(world.write("text a").text).toBe("text a");
+  world.seen.tell("text", 0, 0);
+  world.insert("by another; ", 0);
+  expect(world.write("text b").text).toMatch(/^by another; text( a b| b a)$/);
 });
