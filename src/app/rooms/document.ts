@@ -155,14 +155,25 @@ export class SharedDocument {
    * more. A new document with the same text has next to nothing of it.
    */
   get wear(): number {
-    let structs = 0;
-    for (const { length } of this.#doc.store.clients.values()) structs += length;
     const traces = this.#size > MAX_STATE / 2 ? this.#size - Buffer.byteLength(this.text) : 0;
     return Math.max(
-      structs / MAX_DOCUMENT_STRUCTS,
+      this.#countStructs() / MAX_DOCUMENT_STRUCTS,
       this.#doc.store.clients.size / MAX_DOCUMENT_CLIENTS,
       traces / MAX_STATE,
     );
+  }
+
+  /** Structs it consists of, deleted ones included. A client id counts as many as one of as many as there may be. */
+  get structs(): number {
+    return (
+      this.#countStructs() + (this.#doc.store.clients.size * MAX_DOCUMENT_STRUCTS) / MAX_DOCUMENT_CLIENTS
+    );
+  }
+
+  #countStructs(): number {
+    let structs = 0;
+    for (const { length } of this.#doc.store.clients.values()) structs += length;
+    return structs;
   }
 
   /**

@@ -41,7 +41,7 @@ import { Rate } from "./rate.js";
 import { isForSaving, now, type Persistence, Saving } from "./saving.js";
 import { diff, type Hunk } from "./text-diff.js";
 import { MAX_TEXT, MAX_UPDATE } from "./update-check.js";
-import { WorkPace } from "./work-pace.js";
+import { GROWTH, UserPace, WORK } from "./user-pace.js";
 
 export interface RoomOptions {
   readonly id: number;
@@ -50,7 +50,9 @@ export interface RoomOptions {
   readonly repository: Repository;
   readonly loader: DocumentLoader;
   /** How much work each user may make; shared by the rooms of a thread. Default: the room's own. */
-  readonly pace?: WorkPace;
+  readonly work?: UserPace;
+  /** By how many structs each user may make documents grow; shared likewise. */
+  readonly growth?: UserPace;
 }
 
 export interface RoomStatus {
@@ -159,7 +161,8 @@ class Live {
 class Room {
   readonly options: RoomOptions;
   readonly #members = new Members();
-  readonly #pace: WorkPace;
+  readonly #work: UserPace;
+  readonly #growth: UserPace;
   readonly #told = new Rate(TOLD.perSecond, TOLD.burst);
   #live: Live | undefined;
   /** Who asked before it was live. */
@@ -184,7 +187,8 @@ class Room {
 
   constructor(options: RoomOptions, subscribed: "ok" | Promise<"ok">) {
     this.options = options;
-    this.#pace = options.pace ?? new WorkPace();
+    this.#work = options.work ?? new UserPace(WORK);
+    this.#growth = options.growth ?? new UserPace(GROWTH);
     this.#subscribed = Promise.resolve(subscribed);
     // The request that needs it is told.
     this.#subscribed.catch(() => {});
@@ -453,8 +457,10 @@ class Room {
     }
     const young = now() - live.since < YOUNG_MS;
     const mayExtend = (client: number): boolean => young || this.#members.mayExtend(member.userId, client);
+    const before = live.document.structs;
     const applied = live.document.apply(bytes, mayExtend);
-    this.#pace.charge(member.userId, applied.steps, now());
+    this.#work.charge(member.userId, applied.steps, now());
+    this.#growth.charge(member.userId, Math.max(0, live.document.structs - before), now());
     const waiting = { stored: (seq: number): void => replyTo(ref, "ok", { seq }) };
     switch (applied.type) {
       case "refused": {
@@ -481,7 +487,8 @@ class Room {
     if (bytes.length > MAX_UPDATE) return { reason: "too_large", limit: MAX_UPDATE };
     const time = now();
     const wait =
-      this.#pace.wait(member.userId, time) ||
+      this.#work.wait(member.userId, time) ||
+      this.#growth.wait(member.userId, time) ||
       member.updates.take(1, time) ||
       member.bytes.take(bytes.length, time);
     if (wait > 0) return { reason: "rate", retry_after_ms: wait };
@@ -568,11 +575,17 @@ class Room {
       answer("refused");
       return;
     }
-    const normal = normalText(text);
     const { document } = live;
+    const { userId } = member;
+    if (this.#work.wait(userId, now()) > 0 || this.#growth.wait(userId, now()) > 0) {
+      answer("refused");
+      return;
+    }
+    const normal = normalText(text);
+    const before = document.structs;
     const written = member.seen.write(normal, document, now());
     let result = { text: document.text, version: document.version() };
-    this.#edit(live, member.userId, written.hunks, (seq) => {
+    this.#edit(live, userId, written.hunks, (seq) => {
       answer(seq === undefined ? "refused" : "ok");
       if (seq === undefined) {
         member.seen.refused(written);
@@ -584,6 +597,8 @@ class Room {
       else this.#tellText(live, result);
     });
     member.seen.wrote(written, document);
+    this.#work.charge(userId, written.steps, now());
+    this.#growth.charge(userId, Math.max(0, document.structs - before), now());
     result = { text: document.text, version: document.version() };
   }
 

@@ -26,7 +26,7 @@ import { type Failure, type Outcome, repositoryOn } from "../storage/repository-
 import type { RoomVersion } from "../storage/room-log.js";
 import type { Entrant } from "./members.js";
 import { type Entered, type RoomCall, type RoomOptions, roomServer } from "./room.js";
-import { WorkPace } from "./work-pace.js";
+import { GROWTH, UserPace, WORK } from "./user-pace.js";
 
 const REGISTRY = "phoenixpair.room_registry";
 const SUPERVISOR = "phoenixpair.room_supervisor";
@@ -48,7 +48,8 @@ const roomNode = (id: number): number => {
 };
 
 /** Of the rooms of this thread. */
-const pace = new WorkPace();
+const work = new UserPace(WORK);
+const growth = new UserPace(GROWTH);
 const loader = new ThreadLoader();
 
 /** The text as of some version. */
@@ -66,7 +67,15 @@ const live = (id: number): Pid | undefined => {
 
 async function start(id: number): Promise<Pid | undefined> {
   const repository = repositoryOn(appFacts().storageNode);
-  const options: RoomOptions = { id, topic: roomTopic(id), endpoint: ENDPOINT, repository, loader, pace };
+  const options: RoomOptions = {
+    id,
+    topic: roomTopic(id),
+    endpoint: ENDPOINT,
+    repository,
+    loader,
+    work,
+    growth,
+  };
   const result = await DynamicSupervisor.startChild(SUPERVISOR, {
     id,
     start: [

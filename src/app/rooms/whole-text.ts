@@ -34,6 +34,14 @@ const ARRIVED_MS = 3000;
 const COMPARED = 16;
 const COMPARED_CHARACTERS = 256 * 1024;
 
+/** What a whole text takes at least. */
+const STEPS = 500;
+/** Characters of the texts it is compared with that take a step. */
+const LENGTH_PER_STEP = 64;
+
+/** What comparing so many characters in full takes: the search for what differs is given up at some time. */
+const stepsFor = (size: number): number => Math.min(12 * size, 6000) + size / 5;
+
 /** A text that the client was told. */
 interface Told {
   readonly text: string;
@@ -47,6 +55,8 @@ export interface Written {
   readonly at: number;
   /** The edit of the document that it stands for. */
   readonly hunks: readonly Hunk[];
+  /** What finding that out has taken, in about the steps of a dry run (document/dry-run.ts). */
+  readonly steps: number;
   /** Where in the text the edit ends. */
   readonly caret: number;
   /** What the document has besides, of this version: that right after the edit. */
@@ -91,15 +101,17 @@ export class SeenTexts {
     const version = document.version();
     const current = { text: document.text, version, at };
     // What is the text already has nothing to be done: it was typed by another too, or the client sends what it was told.
-    const base = text === current.text ? current : (this.#baseOf(text, current.text) ?? current);
+    const { base, steps } = text === current.text ? { base: current, steps: 0 } : this.#baseOf(text, current);
     this.#told = this.#told.slice(this.#told.indexOf(base as Told) + 1);
     const edit = changesBetween(base.text, text);
     const rest = pathFrom(base, document);
+    const { size, end } = compare(base, text);
     return {
       text,
       at,
       hunks: hunksOf(edit.map(rest)),
-      caret: compare(base, text).end,
+      caret: end,
+      steps: STEPS + steps + stepsFor(size) + (text.length + current.text.length) / LENGTH_PER_STEP,
       rest: rest.mapDesc(edit, true),
       version,
       base,
@@ -131,18 +143,21 @@ export class SeenTexts {
   }
 
   /** What the client has made this text from, as far as can be concluded. */
-  #baseOf(text: string, current: string): Told | Written | undefined {
+  #baseOf(text: string, current: Told): { readonly base: Told | Written; readonly steps: number } {
     // As long as nothing else happens to the document, it becomes what was sent, however much that differs.
-    if (this.#written?.text === current) return this.#written;
+    if (this.#written?.text === current.text) return { base: this.#written, steps: 0 };
     const all = this.#written === undefined ? this.#told : [this.#written, ...this.#told];
     // A client sends a text because it has changed it.
     const others = all.filter((base) => base.text !== text);
-    return nearest(others.length > 0 ? others : all, text, this.#written)?.base;
+    const bases = others.length > 0 ? others : all;
+    return bases.length === 0 ? { base: current, steps: 0 } : nearest(bases, text, this.#written);
   }
 }
 
 interface Compared {
   readonly base: Told | Written;
+  /** Characters that were removed or added, or stand between such. */
+  readonly size: number;
   /** What was added, twice what was removed, and each further place it happened at. */
   readonly cost: number;
   /** Something was only added, or only removed, at one place. */
@@ -160,24 +175,32 @@ function nearest(
   bases: readonly (Told | Written)[],
   text: string,
   last: Written | undefined,
-): Compared | undefined {
+): { readonly base: Told | Written; readonly steps: number } {
   const compared = bases.map((base) => compare(base, text));
   const plain = compared.filter(({ isPlain }) => isPlain);
-  if (plain.length === 1) return plain[0];
-  if (plain.length > 1) {
-    const caret = last && changesBetween(last.text, text).mapPos(last.caret, 1);
+  const looked = bases.reduce((sum, base) => sum + base.text.length, 0) / LENGTH_PER_STEP;
+  if (plain.length > 0) {
+    const caret = plain.length > 1 ? caretIn(text, last) : undefined;
     const going = plain.filter(({ end }) => end === caret);
-    return (going.length > 0 ? going : plain).reduce((a, b) => (b.cost < a.cost ? b : a));
+    const { base } = (going.length > 0 ? going : plain).reduce((a, b) => (b.cost < a.cost ? b : a));
+    return { base, steps: looked };
   }
   const most = Math.min(COMPARED, Math.ceil(COMPARED_CHARACTERS / Math.max(1, text.length)));
   const likeliest = compared
     .toReversed()
     .toSorted((a, b) => a.cost - b.cost)
     .slice(0, most);
-  if (likeliest.length <= 1) return likeliest[0];
+  if (likeliest.length === 1) return { base: likeliest[0]!.base, steps: looked };
+  const steps = likeliest.reduce((sum, { size }) => sum + stepsFor(size), looked);
   const inFull = new Map(likeliest.map(({ base }) => [base, distance(base.text, text).cost]));
   const least = Math.min(...inFull.values());
-  return compared.findLast(({ base }) => inFull.get(base) === least);
+  const { base } = compared.findLast((one) => inFull.get(one.base) === least)!;
+  return { base, steps };
+}
+
+/** Where in this text the client typed before. */
+function caretIn(text: string, last: Written | undefined): number | undefined {
+  return last && changesBetween(last.text, text).mapPos(last.caret, 1);
 }
 
 function compare(base: Told | Written, text: string): Compared {
@@ -187,6 +210,7 @@ function compare(base: Told | Written, text: string): Compared {
   const added = text.length - start - tail;
   return {
     base,
+    size: added + removed,
     cost: added + 2 * removed,
     isPlain: removed === 0 || added === 0,
     end: text.length - tail,

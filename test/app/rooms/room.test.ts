@@ -618,6 +618,23 @@ describe("a whole text", () => {
   );
 
   test(
+    "of a user whose texts have made much work is refused for a while, and those of others are not",
+    world(async (here) => {
+      const bob = await here.enter("Bob", { document: false, userId: 2 });
+      const ann = await here.enter("Ann", { document: false });
+      const rewrite = (pid: Pid, letter: string): Promise<unknown> =>
+        here.ask(["whole text", pid, letter.repeat(500_000)]);
+      const answers: unknown[] = [];
+      for (const letter of "abcdefgh") answers.push(await rewrite(bob, letter));
+      expect(answers[0]).toBe("ok");
+      expect(answers.at(-1)).toBe("refused");
+      expect(await here.ask(["whole text", ann, "Ann"])).toBe("ok");
+      await here.advance(5000);
+      expect(await rewrite(bob, "z")).toBe("ok");
+    }),
+  );
+
+  test(
     "is not sent for each key of document clients: at most every 50 ms, and the last one always",
     world(async (here) => {
       await here.enter("Bob", { document: false, userId: 2 });
@@ -1134,6 +1151,41 @@ describe("a document that is full of traces of deleted text", () => {
       );
       await here.settle();
       expect(here.replyTo(ref)?.[0 as never]).toBe("ok");
+    }),
+  );
+
+  test(
+    "cannot be forced by one user again and again: what makes documents grow fast is refused for a while",
+    world(async (here) => {
+      const [ann, bob] = await enterAll(here);
+      // The text is one struct, until every second character of it is deleted.
+      const grow = async (pid: Pid, client: number, count: number): Promise<unknown> => {
+        const run = forgedRun(count, (clock) => ({
+          client,
+          clock,
+          origin: clock === 0 ? null : [client, clock - 1],
+          right: client === 5 ? null : [client - 1, 0],
+          text: "a",
+        }));
+        const deletions = Array.from({ length: count >> 1 }, (_, n) => [client, 2 * n, 1] as const);
+        here.update(pid, forgeUpdate(run));
+        await here.settle();
+        const ref = here.update(pid, forgeUpdate([], deletions));
+        await here.settle();
+        // The work of it is paid for.
+        await here.advance(1000);
+        return here.replyTo(ref);
+      };
+      expect(await grow(ann as Pid, 5, 9000)).toMatchObject(["ok", {}]);
+      expect(await grow(ann as Pid, 6, 9000)).toMatchObject(["ok", {}]);
+      expect(await grow(ann as Pid, 7, 1)).toMatchObject([
+        "error",
+        { reason: "rate", retry_after_ms: expect.any(Number) },
+      ]);
+      expect(await here.ask(["whole text", ann, "a"])).toBe("refused");
+      expect(await grow(bob as Pid, 8, 1)).toMatchObject(["ok", {}]);
+      await here.advance(90_000);
+      expect(await grow(ann as Pid, 9, 1)).toMatchObject(["ok", {}]);
     }),
   );
 
