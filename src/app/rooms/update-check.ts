@@ -20,8 +20,8 @@ export { TEXT };
 export const MAX_TEXT = 1024 * 1024;
 export const MAX_UPDATE = 512 * 1024;
 const MAX_NEW_CLIENTS = 128;
-/** Steps of a dry run that one update may take: some 20 ms. */
-export const MAX_STEPS = 150_000;
+/** Steps of a dry run that one update may take: some 15 ms. */
+export const MAX_STEPS = 120_000;
 /** Structs and client ids a document may have, traces of deleted text included: Yjs goes through all of them at times. */
 export const MAX_DOCUMENT_STRUCTS = 50_000;
 export const MAX_DOCUMENT_CLIENTS = 1_000;
