@@ -193,6 +193,23 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       one.leave();
     });
 
+    test("a log-in that is under way while the password is changed leaves no session of the former one", async () => {
+      const { account, token } = await signedIn();
+      const body = { current: account.password, password: "another password" };
+      const former = { email: account.email, password: account.password };
+      const [changed, ...logIns] = await Promise.all([
+        server.request("PUT", "/api/account/password", body, token),
+        ...Array.from({ length: 6 }, () => server.request("POST", "/api/sessions", former)),
+      ]);
+      expect(changed.status).toBe(200);
+      for (const logIn of logIns) {
+        expect([200, 401]).toContain(logIn.status);
+        if (logIn.status === 200)
+          expect(await works(((await logIn.json()) as { token: string }).token)).toBe(401);
+      }
+      expect(await works(((await changed.json()) as { token: string }).token)).toBe(200);
+    });
+
     test("guesses that are made at once are counted like those one after the other", async () => {
       const { account, browser } = await signedIn("Victim");
       const guesses = Array.from({ length: 12 }, (_, n) =>

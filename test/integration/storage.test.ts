@@ -89,6 +89,30 @@ describeWith("MariaDB", "storage on MariaDB", () => {
     await Promise.all(nodes.map((node) => node.close()));
   });
 
+  test("no session that began with a password outlives its change, whatever is asked for at once", async () => {
+    const nodes = [await Storage.open(config), await Storage.open(config)] as const;
+    const [one, two] = [nodes[0].repository, nodes[1].repository];
+    for (let round = 0; round < 30; round += 1) {
+      const user = { firstName: "A", email: `${round}@example.com`, passwordHash: "former" };
+      const { id: userId } = value(await one.createUser(user));
+      const begin = (repository: Repository, id: string) =>
+        repository.createSession({ id: `${round} ${id}`, userId, tokenHash: id, passwordHash: "former" });
+      const session = { id: `${round}`, userId, tokenHash: "new", passwordHash: "present" };
+      const [a, b] = [begin(one, "a"), begin(two, "b")];
+      const changed = one.changePassword({ before: "former", session });
+      const [c, d] = [begin(one, "c"), begin(two, "d")];
+      value(await changed);
+      for (const outcome of await Promise.all([a, b, c, d]))
+        expect(outcome[1]).toBeOneOf([null, "forbidden"]);
+      const left = await Promise.all(
+        ["a", "b", "c", "d"].map((id) => two.sessionUser(`${round} ${id}`, userId)),
+      );
+      expect(left).toEqual(Array(4).fill(["error", "not_found"]));
+      expect((await two.sessionUser(`${round}`, userId))[0]).toBe("ok");
+    }
+    await Promise.all(nodes.map((node) => node.close()));
+  });
+
   test("a room that another node writes to is whole whenever it is read", async () => {
     const nodes = [await Storage.open(config), await Storage.open(config)] as const;
     const [{ id, epoch }] = (await nodes[0].rooms(1)) as [{ id: number; epoch: string }];

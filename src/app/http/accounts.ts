@@ -66,17 +66,24 @@ export function accountRoutes(options: AccountOptions): Hono {
   // One at a time: hashes are dear.
   const inTurn = new Ordered<string>();
 
-  /** The answer to whoever is signed in from now on, with the cookie that renews it. */
+  /** The answer to a person who is signed in from now on, with the cookie that renews it. */
   const signed = (context: Context, user: UserView, refresh: RefreshToken, status: 200 | 201) => {
     giveSessionCookie(context, refresh, requests.secure(context));
     const token = issueToken({ userId: user.id, sessionId: refresh.sessionId }, keys, accessSeconds);
     return context.json({ token, user }, status);
   };
 
-  const begin = async (context: Context, user: UserView, status: 200 | 201) => {
+  /** Begins a session. Undefined when the password has been replaced since it was checked. */
+  const begin = async (
+    context: Context,
+    { passwordHash, ...user }: Account,
+    status: 200 | 201,
+  ): Promise<Response | undefined> => {
     const refresh = newRefreshToken();
     const { sessionId: id, hash: tokenHash } = refresh;
-    orFail(await repository.createSession({ id, userId: user.id, tokenHash }));
+    const begun = await repository.createSession({ id, userId: user.id, tokenHash, passwordHash });
+    if (begun[0] === "error" && begun[1] === "forbidden") return undefined;
+    orFail(begun);
     return signed(context, user, refresh, status);
   };
 
@@ -86,11 +93,8 @@ export function accountRoutes(options: AccountOptions): Hono {
     if (network !== undefined)
       refuseFor(await attempts("take", "sign-up", network), "Too many accounts were made from here");
     const passwordHash = await hashPassword(password, network);
-    return begin(
-      context,
-      orFail(await repository.createUser({ firstName: firstName(name), email, passwordHash })),
-      201,
-    );
+    const user = orFail(await repository.createUser({ firstName: firstName(name), email, passwordHash }));
+    return (await begin(context, { ...user, passwordHash }, 201)) ?? wrongPassword();
   });
 
   /** The account, if the password is its own. Wrong ones are counted, for the account and for the address. */
@@ -114,7 +118,7 @@ export function accountRoutes(options: AccountOptions): Hono {
       }
       if (!right || account === undefined) {
         if (network !== undefined) await attempts("count", "guess", network);
-        throw new ApiError(401, "invalid_credentials", "The e-mail address or the password is wrong.");
+        return wrongPassword();
       }
       await attempts("succeeded", "log-in", attempt);
       return account;
@@ -123,10 +127,19 @@ export function accountRoutes(options: AccountOptions): Hono {
 
   app.post("/sessions", async (context) => {
     const { email, password } = await readBody(context, SessionBody);
-    const { passwordHash, ...user } = await checked(context, email, password);
-    if (isOutdated(passwordHash))
-      orFail(await repository.setPassword(user.id, await hashPassword(password, requests.network(context))));
-    return begin(context, user, 200);
+    let account = await checked(context, email, password);
+    let answer = await begin(context, account, 200);
+    if (answer === undefined) {
+      // The hash was replaced meanwhile, with one of the same password maybe.
+      account = await checked(context, email, password);
+      answer = (await begin(context, account, 200)) ?? wrongPassword();
+    }
+    const { id, passwordHash } = account;
+    if (isOutdated(passwordHash)) {
+      const hash = await hashPassword(password, requests.network(context));
+      orFail(await repository.rehashPassword(id, passwordHash, hash));
+    }
+    return answer;
   });
 
   app.delete("/sessions", async (context) => {
@@ -164,14 +177,24 @@ export function accountRoutes(options: AccountOptions): Hono {
   app.put("/account/password", async (context) => {
     const { user } = await callerOf(context, options);
     const { current, password } = await readBody(context, NewPasswordBody);
-    await checked(context, user.email, current);
-    orFail(await repository.setPassword(user.id, await hashPassword(password, requests.network(context))));
-    orFail(await repository.endSessions(user.id));
+    const { passwordHash: before } = await checked(context, user.email, current);
+    const passwordHash = await hashPassword(password, requests.network(context));
+    const refresh = newRefreshToken();
+    const { sessionId: id, hash: tokenHash } = refresh;
+    const session = { id, userId: user.id, tokenHash, passwordHash };
+    const changed = await repository.changePassword({ before, session });
+    if (changed[0] === "error" && changed[1] === "forbidden") return wrongPassword();
+    // Also without an answer: it may have been stored.
     disconnect(user.id);
-    return begin(context, user, 200);
+    orFail(changed);
+    return signed(context, user, refresh, 200);
   });
 
   return app;
+}
+
+function wrongPassword(): never {
+  throw new ApiError(401, "invalid_credentials", "The e-mail address or the password is wrong.");
 }
 
 const ended = (): ApiError => new ApiError(401, "session_ended", "This session has ended; log in again.");

@@ -77,6 +77,9 @@ export const columnTypes = (dialect: Dialect) => ({
   at: dialect === "mysql" ? { type: "datetime" as const, precision: 3 } : { type: "datetime" as const },
 });
 
+/** A time in a statement of our own, on both databases. */
+export const timeText = (ms: number): string => new Date(ms).toISOString().replace("T", " ").replace("Z", "");
+
 /** The database cannot be used as it is. The message is one line, with the remedy. */
 export class UnfitDatabase extends Error {
   override readonly name = "UnfitDatabase";

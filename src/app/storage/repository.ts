@@ -27,6 +27,7 @@ import { chat } from "./chat.js";
 import { createDataSource } from "./data-source.js";
 import { type Database, dialectOf, type Outcome, type Quotas } from "./database.js";
 import { isDuplicate } from "./database-error.js";
+import { passwords } from "./passwords.js";
 import { DEADLINE_MS, REPOSITORY, type Request } from "./repository-client.js";
 import { roomLog } from "./room-log.js";
 import { prepareSchema, startProblem } from "./schema.js";
@@ -49,6 +50,7 @@ const plain = (database: Database) => ({
 });
 const operations = (database: Database) => ({
   ...plain(database),
+  ...passwords(database),
   ...roomLog(database),
   /** Whether something could be stored now. */
   async databaseStatus(): Promise<Outcome<null>> {

@@ -7,6 +7,7 @@
  * Marks of other scripts make other words and stay.
  */
 import type { QueryRunner } from "typeorm";
+import { timeText } from "./database.js";
 
 /** The accents of Latin, Greek and Cyrillic letters, once these are decomposed. */
 const ACCENTS = /[\u0300-\u036f]/g;
@@ -39,7 +40,7 @@ interface Row {
  * ran beside this one during a deploy. May be repeated, and run while others write.
  */
 export async function refreshSearchTexts(runner: QueryRunner): Promise<void> {
-  const lately = new Date(Date.now() - DAY_MS).toISOString().replace("T", " ").replace("Z", "");
+  const lately = timeText(Date.now() - DAY_MS);
   for (let after = 0; ; ) {
     const rows: Row[] = await runner.query(
       `select id, title, prompt, search_title, search_prompt from challenges

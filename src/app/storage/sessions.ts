@@ -16,6 +16,7 @@ import {
   type Dialect,
   NOT_FOUND,
   type Outcome,
+  timeText,
 } from "./database.js";
 import { SessionMemory } from "./session-memory.js";
 import { type User, type UserView, userView } from "./users.js";
@@ -57,6 +58,8 @@ export interface NewSession {
   readonly id: string;
   readonly userId: number;
   readonly tokenHash: string;
+  /** Of the password that was shown. */
+  readonly passwordHash: string;
 }
 
 export interface Renewal {
@@ -65,7 +68,24 @@ export interface Renewal {
   readonly nextHash: string;
 }
 
-export function sessions({ source, quotas = DEFAULT_QUOTAS }: Database) {
+/**
+ * Stores a session unless its user has another password by now. On MySQL the user's row is locked: a change of the password comes
+ * before this statement or after it, and ends the session then.
+ */
+export async function insertSession(
+  query: (sql: string, parameters: readonly unknown[]) => Promise<unknown>,
+  dialect: Dialect,
+  { id, userId, tokenHash, passwordHash }: NewSession,
+): Promise<void> {
+  const now = Date.now();
+  await query(
+    `insert into sessions (id, user_id, token_hash, previous_hash, created_at, expires_at)
+     select ?, id, ?, null, ?, ? from users where id = ? and password_hash = ?${dialect === "mysql" ? " lock in share mode" : ""}`,
+    [id, tokenHash, timeText(now), timeText(now + SESSION_IDLE_MS), userId, passwordHash],
+  );
+}
+
+export function sessions({ source, dialect, quotas = DEFAULT_QUOTAS }: Database) {
   const table = source.getRepository<Session>("Session");
   const users = source.getRepository<User>("User");
 
@@ -92,16 +112,13 @@ export function sessions({ source, quotas = DEFAULT_QUOTAS }: Database) {
   };
 
   return {
+    /** Begins a session; `forbidden` when the password has been replaced since it was checked. */
     async createSession(session: NewSession): Promise<Outcome<null>> {
-      const now = Date.now();
-      await table.delete({ userId: session.userId, expiresAt: LessThan(new Date(now)) });
-      await table.insert({
-        ...session,
-        previousHash: null,
-        createdAt: new Date(now),
-        expiresAt: new Date(now + SESSION_IDLE_MS),
-      });
-      await endBeyond(session.userId, session.id);
+      const { id, userId } = session;
+      await table.delete({ userId, expiresAt: LessThan(new Date()) });
+      await insertSession((sql, parameters) => source.query(sql, [...parameters]), dialect, session);
+      if (!(await table.existsBy({ id }))) return ["error", "forbidden"];
+      await endBeyond(userId, id);
       return ["ok", null];
     },
 

@@ -79,9 +79,10 @@ export function users({ source }: Database) {
       return ["ok", Object.fromEntries(found.map(({ id, firstName }) => [id, firstName]))];
     },
 
-    async setPassword(id: number, passwordHash: string): Promise<Outcome<null>> {
-      const { affected } = await table.update({ id }, { passwordHash });
-      return affected === 0 ? NOT_FOUND : ["ok", null];
+    /** Stores another hash of the same password, unless the password has been replaced meanwhile. */
+    async rehashPassword(id: number, before: string, passwordHash: string): Promise<Outcome<null>> {
+      await table.update({ id, passwordHash: before }, { passwordHash });
+      return ["ok", null];
     },
   };
 }

@@ -115,13 +115,13 @@ test("who may see which challenges, and how many somebody has, is decided withou
 test("a person has so many sessions: with one more, the one renewed longest ago ends", async () => {
   const table = sessions(database(QUOTAS));
   for (const id of ["1", "2", "3"]) {
-    await table.createSession({ id, userId: ann, tokenHash: id });
+    await table.createSession({ id, userId: ann, tokenHash: id, passwordHash: "-" });
     await source.query("update sessions set expires_at = datetime(expires_at, ?) where id = ?", [
       `+${id} seconds`,
       id,
     ]);
   }
-  await table.createSession({ id: "other", userId: bob, tokenHash: "o" });
+  await table.createSession({ id: "other", userId: bob, tokenHash: "o", passwordHash: "-" });
   const goesOn = async (id: string, who: number): Promise<boolean> =>
     (await table.sessionUser(id, who))[0] === "ok";
   expect(await Promise.all(["1", "2", "3"].map((id) => goesOn(id, ann)))).toEqual([false, true, true]);

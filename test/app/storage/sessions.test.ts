@@ -28,7 +28,7 @@ beforeEach(async () => {
   const created = await users(database).createUser({ firstName: "Ann", email: "a@b.c", passwordHash: "-" });
   if (created[0] === "error") throw new Error(created[1]);
   userId = created[1].id;
-  await table.createSession({ id: "s", userId, tokenHash: "0" });
+  await table.createSession({ id: "s", userId, tokenHash: "0", passwordHash: "-" });
 });
 afterEach(async () => {
   vi.useRealTimers();
