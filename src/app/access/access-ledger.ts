@@ -53,6 +53,8 @@ interface Entry extends Presence {
   state: AccessState;
   due: boolean;
   certain: boolean;
+  /** Its room has ended, through which changes are announced: it is certain of nothing any more. */
+  unannounced: boolean;
 }
 
 export class AccessLedger {
@@ -88,7 +90,7 @@ export class AccessLedger {
   enter(presence: Presence, role: Role, remembered: boolean): void {
     const { challengeId, userId } = presence;
     const certain = remembered && this.certainRole(challengeId, userId) === role;
-    const entry: Entry = { ...presence, role, state: role, due: true, certain };
+    const entry: Entry = { ...presence, role, state: role, due: true, certain, unannounced: false };
     this.#entries.set(presence.channel, entry);
     this.#due.add(entry);
     const key = keyOf(entry);
@@ -122,8 +124,14 @@ export class AccessLedger {
     this.#forget(challengeId, userId);
   }
 
-  /** Without its room, changes for people who have left it are not announced. */
+  /** Without their room, changes are announced neither for people who have left it nor for channels that are about to end with it. */
   roomEnded(challengeId: number): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.challengeId !== challengeId) continue;
+      entry.unannounced = true;
+      entry.certain = false;
+      this.#ask(entry);
+    }
     this.#forget(challengeId);
   }
 
@@ -170,7 +178,7 @@ export class AccessLedger {
       this.#announced.delete(keyOf(entry));
       if (isRole(answer)) {
         entry.role = answer;
-        entry.certain = this.#reachable;
+        entry.certain = this.#reachable && !entry.unannounced;
       } else {
         this.#forget(entry.challengeId, entry.userId);
         this.#remove(entry);

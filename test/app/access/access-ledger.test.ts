@@ -66,6 +66,19 @@ describe("a channel that has joined", () => {
     expect(ledger.certainRole(1, 7)).toBeUndefined();
   });
 
+  test("that ends after its room leaves no role: changes since then were announced to nobody", () => {
+    inside();
+    ledger.roomEnded(1);
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+    ledger.answered(ledger.take(10), ["edit"]);
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+    ledger.leave("a");
+    expect(ledger.certainRole(1, 7)).toBeUndefined();
+    // In the next room, what the database says is certain again.
+    inside();
+    expect(ledger.certainRole(1, 7)).toBe("edit");
+  });
+
   test("that has ended keeps its role when others' access is changed", () => {
     inside();
     ledger.leave("a");
