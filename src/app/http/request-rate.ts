@@ -27,8 +27,9 @@ const LISTS_SHARE = 10;
 const limiter = (perSecond: number): RateLimiter =>
   new RateLimiter({ perSecond, burst: Math.ceil(perSecond * BURST_SECONDS) });
 
+/** HEAD is answered by what answers GET. */
 const isList = ({ method, path }: Context["req"]): boolean =>
-  method === "GET" && /^\/api\/challenges\/?$/.test(path);
+  (method === "GET" || method === "HEAD") && /^\/api\/challenges\/?$/.test(path);
 
 export function requestRate({
   keys,

@@ -66,6 +66,11 @@ test("lists and searches are fewer, and leave the rest to the person", async () 
   expect((await ask(1, "/api/challenges/1")).status).toBe(200);
 });
 
+test("the heads of lists count like the lists themselves", async () => {
+  expect(await statuses(30, () => ask(1, "/api/challenges", "HEAD"))).toBe(10);
+  expect((await ask(1, "/api/challenges")).status).toBe(429);
+});
+
 test("requests without a token or a network are not counted", async () => {
   expect(await statuses(500, () => ask(undefined, "/api/sessions", "POST"))).toBe(0);
 });
