@@ -1181,7 +1181,7 @@ describe("a document that is full of traces of deleted text", () => {
         "error",
         { reason: "rate", retry_after_ms: expect.any(Number) },
       ]);
-      expect(await here.ask(["whole text", ann, "a"])).toBe("refused");
+      expect(await here.ask(["whole text", ann as Pid, "a"])).toBe("refused");
       expect(await grow(bob as Pid, 9, 1)).toMatchObject(["ok", {}]);
       await here.advance(90_000);
       expect(await grow(ann as Pid, 10, 1)).toMatchObject(["ok", {}]);
