@@ -56,14 +56,22 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await browser.renewed("b")).user).toEqual(account.user);
     });
 
-    test("a cookie that was used before ends the session for whoever has it", async () => {
+    test("a cookie that was used before ends the session, with its live sockets, for everybody who has it", async () => {
       const { browser } = await signedIn();
       const stolen = new Browserlike(server);
       stolen.cookie = browser.cookie;
       const { token } = await browser.renewed("mine");
+      const inside = new Participant(server, token, 1);
+      await inside.join();
+      let closed = false;
+      inside.socket.onClose(() => {
+        closed = true;
+      });
       expect((await stolen.renew("theirs")).status).toBe(401);
       expect((await browser.renew("mine-too")).status).toBe(401);
       expect(await works(token)).toBe(401);
+      await waitFor("the live socket is closed, too", () => closed);
+      inside.leave();
     });
 
     test("of two who renew with one cookie at once, one at the most goes on, and not for long", async () => {

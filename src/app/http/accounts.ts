@@ -156,12 +156,13 @@ export function accountRoutes(options: AccountOptions): Hono {
     if (refresh === undefined) throw ended();
     const next = successor(refresh, nonce, keys.secret);
     const { sessionId: id, hash: tokenHash } = refresh;
-    const outcome = await repository.renewSession({ id, tokenHash, nextHash: next.hash });
-    if (outcome[0] === "error" && outcome[1] !== "unavailable") {
+    const renewed = orMissing(await repository.renewSession({ id, tokenHash, nextHash: next.hash }));
+    if (renewed === undefined || renewed.over) {
       takeSessionCookie(context, requests.secure(context));
+      if (renewed !== undefined) disconnect(renewed.user.id);
       throw ended();
     }
-    return signed(context, orFail(outcome), next, 200);
+    return signed(context, renewed.user, next, 200);
   });
 
   app.delete("/session", async (context) => {

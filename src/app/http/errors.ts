@@ -39,7 +39,6 @@ const FAILURES: Readonly<Record<Failure, () => ApiError>> = {
         "retry-after": "3600",
       },
     ),
-  reused: () => new ApiError(401, "session_ended", "This session has ended; log in again."),
   unavailable: () =>
     new ApiError(503, "unavailable", "The database does not answer; try again in a moment.", {
       "retry-after": "2",

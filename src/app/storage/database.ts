@@ -15,7 +15,6 @@ export type Failure =
   | "taken"
   | "not_found"
   | "forbidden"
-  | "reused"
   | "too_many"
   /** The person has as much as one may have. */
   | "quota"

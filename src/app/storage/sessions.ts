@@ -85,6 +85,12 @@ export async function insertSession(
   );
 }
 
+export interface Renewed {
+  readonly user: UserView;
+  /** The token counted no longer, which has ended the session. */
+  readonly over: boolean;
+}
+
 export function sessions({ source, dialect, quotas = DEFAULT_QUOTAS }: Database) {
   const table = source.getRepository<Session>("Session");
   const users = source.getRepository<User>("User");
@@ -143,23 +149,27 @@ export function sessions({ source, dialect, quotas = DEFAULT_QUOTAS }: Database)
       return remembered === undefined ? asked : ["ok", remembered];
     },
 
-    /** Puts the next token in the place of this one. A token that counts no longer ends the session: `reused`. */
-    async renewSession({ id, tokenHash, nextHash }: Renewal): Promise<Outcome<UserView>> {
+    /** Puts the next token in the place of this one. A token that counts no longer ends the session. */
+    async renewSession({ id, tokenHash, nextHash }: Renewal): Promise<Outcome<Renewed>> {
       const session = await table.findOneBy({ id });
       const found = await userOf(session);
-      if (session === null || found[0] === "error") return found;
+      if (session === null) return NOT_FOUND;
+      if (found[0] === "error") return found;
+      const [, user] = found;
       const most = session.createdAt.getTime() + SESSION_MOST_MS;
       const expiresAt = new Date(Math.min(Date.now() + SESSION_IDLE_MS, most));
       const { affected } = await table.update(
         { id, tokenHash },
         { tokenHash: nextHash, previousHash: tokenHash, expiresAt },
       );
-      if (affected === 1) return found;
+      if (affected === 1) return ["ok", { user, over: false }];
       const now = await table.findOneBy({ id });
-      if (now?.previousHash === tokenHash && now.tokenHash === nextHash) return found;
+      if (now?.previousHash === tokenHash && now.tokenHash === nextHash) return ["ok", { user, over: false }];
       memory.forget(id);
       await table.delete({ id });
-      return ["error", "reused"];
+      // It may have been asked for just before it was gone.
+      memory.forget(id);
+      return ["ok", { user, over: true }];
     },
 
     /** Ends a session, whoever asks: its id is known to nobody else. */
