@@ -23,6 +23,9 @@ test.each([
   ["a joiner that joins nothing", "Ann\u200d"],
   ["joiners in a row", "A\u200d\u200dnn"],
   ["nothing but marks", "\u0301\u0302"],
+  ["nothing but fillers of Hangul", "\u3164\u115f \uffa0"],
+  ["nothing but empty Braille cells", "\u2800 \u2800"],
+  ["more than is shown before its first letter", `${"\u00ad".repeat(60)}Ann`],
   ["nothing", " \t "],
   ["too much", "x".repeat(101)],
 ])("a name with %s is refused", (_what, name) => {
@@ -41,6 +44,13 @@ test("a first name is cut after 40 characters as people count them, never inside
   expect(firstName("👩‍👩‍👧".repeat(50))).toBe("👩‍👩‍👧".repeat(40));
   expect(firstName("e\u0301\u0302".repeat(50))).toBe("e\u0301\u0302".repeat(40));
 });
+
+test.each(["\u00ad Ann", "\u0301 Ann Lee", "\ufe0f \u3164 Ann", "\u2800 Ann"])(
+  "the first name of %j is the first that is seen",
+  (name) => {
+    expect(firstName(nameOf(name) as string)).toBe("Ann");
+  },
+);
 
 test.each(["password", "PASSWORD", "12345678", "qwertyuiop", "zzzzzzzzzz", "short", "x".repeat(129)])(
   "the password %j is refused",

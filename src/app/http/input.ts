@@ -8,6 +8,8 @@ const INVISIBLE =
   /[\p{Cc}\p{Zl}\p{Zp}\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/u;
 /** Joiners, which Persian names and some emoji need, where they join nothing. */
 const STRAY_JOINER = /^[\u200c\u200d]|[\u200c\u200d](?=[\s\u200c\u200d]|$)|\s[\u200c\u200d]/u;
+/** A character that is seen. Fillers of Hangul and the empty Braille cell count as letters and signs, and are not. */
+const VISIBLE = /[^\s\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]/u;
 const CONTROL = /[^\P{Cc}\t\n\r]/u;
 
 const line = (what: string, most: number) =>
@@ -24,8 +26,22 @@ const line = (what: string, most: number) =>
           (text) => !INVISIBLE.test(text) && !STRAY_JOINER.test(text),
           `${what} must not contain control characters`,
         )
-        .refine((text) => /[^\s\p{M}\p{Cf}]/u.test(text), `${what} must not be invisible`),
+        .refine((text) => VISIBLE.test(text), `${what} must not be invisible`),
     );
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+const MAX_NAME = 40;
+
+const cut = (name: string): string =>
+  Array.from(graphemes.segment(name), ({ segment }) => segment)
+    .slice(0, MAX_NAME)
+    .join("");
+
+/** The first of a person's names that is seen, as the tutorial shows people: at most 40 characters as people count them. */
+export function firstName(name: string): string {
+  const names = name.split(/\s+/u).map(cut);
+  return names.find((one) => VISIBLE.test(one)) ?? (names[0] as string);
+}
 
 const text = (what: string, most: number) =>
   z
@@ -50,7 +66,11 @@ const password = z
   .max(PASSWORD_MAX, `password may have at most ${PASSWORD_MAX} characters`)
   .refine((text) => !isCommonPassword(text), "password is one of those that are tried first; take another");
 
-export const NewUserBody = z.object({ email, password, name: line("name", 100) });
+export const NewUserBody = z.object({
+  email,
+  password,
+  name: line("name", 100).refine((name) => VISIBLE.test(firstName(name)), "name must not be invisible"),
+});
 
 export const SessionBody = z.object({
   email: z.string("email must be text").max(254, "email may have at most 254 characters"),
@@ -156,12 +176,3 @@ export const SearchQuery = z.object({
   offset: count("offset", 0, 1_000_000).default(0),
   limit: count("limit", 1, LISTED).default(50),
 });
-
-const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
-const MAX_NAME = 40;
-
-/** The first of a person's names, as the tutorial shows people: at most 40 characters as people count them. */
-export const firstName = (name: string): string =>
-  Array.from(graphemes.segment(name.split(/\s+/u)[0] as string), ({ segment }) => segment)
-    .slice(0, MAX_NAME)
-    .join("");
