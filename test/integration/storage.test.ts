@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import * as Y from "yjs";
 import type { DatabaseConfig } from "../../src/app/config.js";
 import { createDataSource } from "../../src/app/storage/data-source.js";
+import type { Quotas } from "../../src/app/storage/database.js";
 import { type Outcome, type Repository, stateOf } from "../../src/app/storage/repository.js";
 import { prepareSchema } from "../../src/app/storage/schema.js";
 import { Transactions } from "../../src/app/storage/transactions.js";
@@ -24,11 +25,11 @@ class Storage {
     this.#source = createDataSource(config);
   }
 
-  static async open(config: DatabaseConfig, prepared = false): Promise<Storage> {
+  static async open(config: DatabaseConfig, prepared = false, quotas?: Quotas): Promise<Storage> {
     const storage = new Storage(config);
     await storage.#source.initialize();
     if (!prepared) await prepareSchema(storage.#source);
-    const { operations } = stateOf(storage.#source, new Transactions(storage.#source));
+    const { operations } = stateOf(storage.#source, new Transactions(storage.#source), quotas);
     storage.repository = Object.fromEntries(operations) as unknown as Repository;
     return storage;
   }
@@ -111,6 +112,33 @@ describeWith("MariaDB", "storage on MariaDB", () => {
       expect((await two.sessionUser(`${round}`, userId))[0]).toBe("ok");
     }
     await Promise.all(nodes.map((node) => node.close()));
+  });
+
+  test("what a person or a challenge may have is not exceeded by requests at once", async () => {
+    const quotas = { challenges: 1000, bytes: 100_000, sessions: 10 };
+    const storage = await Storage.open(config, false, quotas);
+    const { repository } = storage;
+    const { id: ownerId } = value(
+      await repository.createUser({ firstName: "A", email: "a@example.com", passwordHash: "-" }),
+    );
+    const input = { title: "t", prompt: "p", language: "python", response: "", ownerId };
+    const ids = await Promise.all(
+      Array.from({ length: 30 }, async () => value(await repository.createChallenge(input)).id),
+    );
+    const changed = await Promise.all(
+      ids.map((id) => repository.changeChallenge(id, { starter: "x".repeat(9000) })),
+    );
+    expect(changed.filter(([status]) => status === "ok")).toHaveLength(11);
+    expect(changed.filter(([, failure]) => failure === "quota")).toHaveLength(19);
+    const challengeId = ids[0] as number;
+    const invited = await Promise.all(
+      Array.from({ length: 80 }, (_, n) =>
+        repository.invite({ challengeId, tokenHash: `${n}`, role: "edit", hours: 1 }),
+      ),
+    );
+    expect(invited.filter(([status]) => status === "ok")).toHaveLength(50);
+    expect(value(await repository.sharing(challengeId)).invitations).toHaveLength(50);
+    await storage.close();
   });
 
   test("a room that another node writes to is whole whenever it is read", async () => {

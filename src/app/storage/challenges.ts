@@ -171,18 +171,24 @@ export function challenges({ source, writes, quotas = DEFAULT_QUOTAS }: Database
     return Number(count) + more <= quotas.challenges && Number(bytes) + moreBytes <= quotas.bytes;
   };
 
-  /** Whether the owner of a challenge may change its texts to these. */
-  const mayBecome = async (id: number, { prompt, starter }: ChallengeChanges): Promise<boolean> => {
-    if (prompt === undefined && starter === undefined) return true;
+  /** Runs a change of a challenge's texts if its owner may have them, and no other that counts for this owner meanwhile. */
+  const withinQuota = async <T>(
+    id: number,
+    { prompt, starter }: ChallengeChanges,
+    change: () => Promise<Outcome<T>>,
+  ): Promise<Outcome<T>> => {
+    if (prompt === undefined && starter === undefined) return change();
     const [row] = await source.query(
       `select owner_id, octet_length(prompt) as prompt, coalesce(octet_length(starter), 0) as starter from challenges where id = ?`,
       [id],
     );
-    if (row === undefined || row.owner_id === null) return true;
+    if (row === undefined || row.owner_id === null) return change();
     const growth = (text: string | undefined, before: unknown): number =>
       text === undefined ? 0 : Buffer.byteLength(text) - Number(before);
     const bytes = growth(prompt, row.prompt) + growth(starter, row.starter);
-    return bytes <= 0 || mayHave(row.owner_id, 0, bytes);
+    return inTurn.run(row.owner_id, async () =>
+      bytes <= 0 || (await mayHave(row.owner_id, 0, bytes)) ? change() : ["error", "quota"],
+    );
   };
 
   /** These challenges, as many of them whole as the bytes of a page allow. */
@@ -316,15 +322,15 @@ export function challenges({ source, writes, quotas = DEFAULT_QUOTAS }: Database
       }),
 
     changeChallenge(id: number, changes: ChallengeChanges): Promise<Outcome<ChallengeView>> {
-      return writes.run(id, async (): Promise<Outcome<ChallengeView>> => {
-        if (!(await mayBecome(id, changes))) return ["error", "quota"];
+      const change = async (): Promise<Outcome<ChallengeView>> => {
         const { affected } = await table.update(id, {
           ...named(changes),
           ...searchTexts(changes),
           updatedAt: new Date(),
         });
         return affected === 0 ? NOT_FOUND : find(id);
-      });
+      };
+      return writes.run(id, () => withinQuota(id, changes, change));
     },
 
     deleteChallenge(id: number): Promise<Outcome<null>> {

@@ -9,6 +9,7 @@
 import { EntitySchema, In, LessThan, MoreThan } from "typeorm";
 import { type AccessAnswer, type AccessQuestion, MOST_QUESTIONS } from "../access/access-ledger.js";
 import { type Access, type Given, type Invited, type Role, roleIn } from "../access/role.js";
+import { Ordered } from "../ordered.js";
 import type { Challenge } from "./challenges.js";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
 import type { Session } from "./sessions.js";
@@ -80,6 +81,11 @@ export interface SharingView {
   readonly invitations: readonly InvitationView[];
 }
 
+export interface Accepted {
+  readonly challengeId: number;
+  readonly role: Role;
+}
+
 export interface NewInvitation {
   readonly challengeId: number;
   readonly tokenHash: string;
@@ -106,6 +112,8 @@ export function sharing({ source }: Database) {
   const invitations = source.getRepository<Invitation>("Invitation");
   const users = source.getRepository<User>("User");
   const sessions = source.getRepository<Session>("Session");
+  /** What counts towards the limits of a challenge, one after the other. */
+  const inTurn = new Ordered<number>();
 
   const role = async (challengeId: number, userId: number): Promise<Outcome<Role>> => {
     const [challenge, membership] = await Promise.all([
@@ -142,6 +150,27 @@ export function sharing({ source }: Database) {
       if (await memberships.existsBy({ challengeId, userId })) return false;
       throw error;
     }
+  };
+
+  /** As `accept`; undefined when what the person has was changed meanwhile. */
+  const acceptOnce = async (
+    { id, challengeId, role: invited }: Invitation,
+    userId: number,
+  ): Promise<Outcome<Accepted> | undefined> => {
+    const now = await memberships.findOneBy({ challengeId, userId });
+    if (now?.role === "removed") return ["error", "forbidden"];
+    const before = await role(challengeId, userId);
+    const isOwner = before[0] === "ok" && before[1] === "owner";
+    if (isOwner || now?.role === "edit" || now?.role === invited)
+      return before[0] === "ok" ? ["ok", { challengeId, role: before[1] }] : before;
+    if (now === null && (await memberships.countBy({ challengeId })) >= MOST_MEMBERS)
+      return ["error", "too_many"];
+    // A link that has been revoked meanwhile has no row to count in.
+    const { affected } = await invitations.increment({ id }, "uses", 1);
+    if (affected === 0) return NOT_FOUND;
+    if (!(await giveFirst(challengeId, userId, now, invited))) return undefined;
+    const after = await role(challengeId, userId);
+    return after[0] === "ok" ? ["ok", { challengeId, role: after[1] }] : after;
   };
 
   return {
@@ -210,19 +239,21 @@ export function sharing({ source }: Database) {
       ];
     },
 
-    async invite({ hours, ...invitation }: NewInvitation): Promise<Outcome<InvitationView>> {
+    invite({ hours, ...invitation }: NewInvitation): Promise<Outcome<InvitationView>> {
       const { challengeId } = invitation;
-      const now = Date.now();
-      await invitations.delete({ challengeId, expiresAt: LessThan(new Date(now)) });
-      if ((await invitations.countBy({ challengeId })) >= MOST_INVITATIONS) return ["error", "too_many"];
-      const row = {
-        ...invitation,
-        createdAt: new Date(now),
-        expiresAt: new Date(now + hours * 3_600_000),
-        uses: 0,
-      };
-      const { identifiers } = await invitations.insert(row);
-      return ["ok", invitationView({ ...row, id: identifiers[0]?.id as number })];
+      return inTurn.run(challengeId, async (): Promise<Outcome<InvitationView>> => {
+        const now = Date.now();
+        await invitations.delete({ challengeId, expiresAt: LessThan(new Date(now)) });
+        if ((await invitations.countBy({ challengeId })) >= MOST_INVITATIONS) return ["error", "too_many"];
+        const row = {
+          ...invitation,
+          createdAt: new Date(now),
+          expiresAt: new Date(now + hours * 3_600_000),
+          uses: 0,
+        };
+        const { identifiers } = await invitations.insert(row);
+        return ["ok", invitationView({ ...row, id: identifiers[0]?.id as number })];
+      });
     },
 
     /** The link is good for nobody from now on. */
@@ -235,45 +266,29 @@ export function sharing({ source }: Database) {
      * Gives the person the invitation's role, unless the owner has given them a higher one. Whom the owner has sent away stays
      * so, even if that happens at the same time: what is written depends on what was read.
      */
-    async accept(
-      tokenHash: string,
-      userId: number,
-    ): Promise<Outcome<{ readonly challengeId: number; readonly role: Role }>> {
+    async accept(tokenHash: string, userId: number): Promise<Outcome<Accepted>> {
       for (let attempt = 0; attempt < 3; attempt += 1) {
         const invitation = await invitations.findOneBy({ tokenHash, expiresAt: MoreThan(new Date()) });
         if (invitation === null) return NOT_FOUND;
-        const { challengeId } = invitation;
-        const now = await memberships.findOneBy({ challengeId, userId });
-        if (now?.role === "removed") return ["error", "forbidden"];
-        const before = await role(challengeId, userId);
-        const isOwner = before[0] === "ok" && before[1] === "owner";
-        if (isOwner || now?.role === "edit" || now?.role === invitation.role)
-          return before[0] === "ok" ? ["ok", { challengeId, role: before[1] }] : before;
-        if (now === null && (await memberships.countBy({ challengeId })) >= MOST_MEMBERS)
-          return ["error", "too_many"];
-        // A link that has been revoked meanwhile has no row to count in.
-        const { affected } = await invitations.increment({ id: invitation.id }, "uses", 1);
-        if (affected === 0) return NOT_FOUND;
-        if (await giveFirst(challengeId, userId, now, invitation.role)) {
-          const after = await role(challengeId, userId);
-          return after[0] === "ok" ? ["ok", { challengeId, role: after[1] }] : after;
-        }
+        const accepted = await inTurn.run(invitation.challengeId, () => acceptOnce(invitation, userId));
+        if (accepted !== undefined) return accepted;
       }
       return ["error", "unavailable"];
     },
 
     /** What the owner makes of a person: a role, or sent away. */
-    async setMember(challengeId: number, userId: number, given: Membership["role"]): Promise<Outcome<null>> {
-      const challenge = await challenges.findOneBy({ id: challengeId });
-      if (challenge === null || !(await users.existsBy({ id: userId }))) return NOT_FOUND;
-      if (challenge.ownerId === userId) return ["error", "forbidden"];
-      if (
-        !(await memberships.existsBy({ challengeId, userId })) &&
-        (await memberships.countBy({ challengeId })) >= MOST_MEMBERS
-      )
-        return ["error", "too_many"];
-      await setMember(challengeId, userId, given);
-      return ["ok", null];
-    },
+    setMember: (challengeId: number, userId: number, given: Membership["role"]): Promise<Outcome<null>> =>
+      inTurn.run(challengeId, async (): Promise<Outcome<null>> => {
+        const challenge = await challenges.findOneBy({ id: challengeId });
+        if (challenge === null || !(await users.existsBy({ id: userId }))) return NOT_FOUND;
+        if (challenge.ownerId === userId) return ["error", "forbidden"];
+        if (
+          !(await memberships.existsBy({ challengeId, userId })) &&
+          (await memberships.countBy({ challengeId })) >= MOST_MEMBERS
+        )
+          return ["error", "too_many"];
+        await setMember(challengeId, userId, given);
+        return ["ok", null];
+      }),
   };
 }
