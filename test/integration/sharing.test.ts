@@ -223,6 +223,23 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await accept(ann, view.token)).body).toEqual({ challenge_id: id, role: "owner" });
     });
 
+    test("what the owner gives by hand is not changed by a link, old or new", async () => {
+      const id = await restricted();
+      const edit = await invite(id, "edit");
+      expect((await accept(bob, edit.token)).body).toEqual({ challenge_id: id, role: "edit" });
+      const path = `/api/challenges/${id}/members/${bob.user.id}`;
+      expect((await ask(ann, "PUT", path, { role: "view" })).status).toBe(204);
+      for (const { token } of [edit, await invite(id, "edit")])
+        expect(await accept(bob, token)).toEqual({ status: 200, body: { challenge_id: id, role: "view" } });
+      expect(await participant(bob, id).join()).toMatchObject({ role: "view", can_write: false });
+      const uses = (
+        await ask<{ invitations: { uses: number }[] }>(ann, "GET", `/api/challenges/${id}/sharing`)
+      ).body.invitations;
+      expect(uses.map((one) => one.uses)).toEqual([1, 0]);
+      expect((await ask(ann, "PUT", path, { role: "edit" })).status).toBe(204);
+      expect(await participant(bob, id).join()).toMatchObject({ role: "edit", can_write: true });
+    });
+
     test("what does not exist and what a person may not know of are answered alike, everywhere", async () => {
       const hidden = await restricted();
       const sent = await create();

@@ -18,6 +18,7 @@ import { CreateRoomLog1764300000000 } from "./migrations/1764300000000-create-ro
 import { StateCharacterSets1764400000000 } from "./migrations/1764400000000-state-character-sets.js";
 import { AddSearchTexts1764400000001 } from "./migrations/1764400000001-add-search-texts.js";
 import { IndexChallenges1764500000000 } from "./migrations/1764500000000-index-challenges.js";
+import { MarkGivenRoles1764600000000 } from "./migrations/1764600000000-mark-given-roles.js";
 import { MysqlPool } from "./mysql-pool.js";
 import { COLLATION } from "./mysql-session.js";
 import { sessionEntity } from "./sessions.js";
@@ -39,6 +40,7 @@ const migrations = [
   StateCharacterSets1764400000000,
   AddSearchTexts1764400000001,
   IndexChallenges1764500000000,
+  MarkGivenRoles1764600000000,
 ];
 
 interface SqliteHandle {

@@ -2,7 +2,8 @@
  * Sharing is what the tables say of who may do what in which room; what a role is stands in access/role.ts.
  *
  * A challenge is `open` (everybody who is signed in may edit) or `restricted` (its owner and those who accepted an
- * invitation). What the owner has made of a person, by an invitation or by hand, holds in both.
+ * invitation). What the owner has made of a person, by an invitation or by hand, holds in both. What was given by hand is changed
+ * by hand alone: no link widens it.
  *
  * Invitations are links; the table has the hashes of their tokens. Revoking one sends nobody away who has accepted it.
  */
@@ -19,6 +20,8 @@ interface Membership {
   challengeId: number;
   userId: number;
   role: Given;
+  /** The owner has given it by hand; otherwise it is of a link. */
+  byOwner: boolean;
   createdAt: Date;
 }
 
@@ -40,6 +43,7 @@ export const membershipEntity = (dialect: Dialect) =>
       challengeId: { name: "challenge_id", type: "integer", primary: true },
       userId: { name: "user_id", type: "integer", primary: true },
       role: { type: "varchar", length: 12 },
+      byOwner: { name: "by_owner", type: "boolean", default: false },
       createdAt: { name: "created_at", ...columnTypes(dialect).at },
     },
   });
@@ -126,7 +130,7 @@ export function sharing({ source }: Database) {
   };
 
   const setMember = async (challengeId: number, userId: number, given: Membership["role"]): Promise<void> => {
-    await memberships.upsert({ challengeId, userId, role: given, createdAt: new Date() }, [
+    await memberships.upsert({ challengeId, userId, role: given, byOwner: true, createdAt: new Date() }, [
       "challengeId",
       "userId",
     ]);
@@ -140,11 +144,15 @@ export function sharing({ source }: Database) {
     given: Invited,
   ): Promise<boolean> => {
     if (now !== null) {
-      const { affected } = await memberships.update({ challengeId, userId, role: now.role }, { role: given });
+      const { role: before, byOwner } = now;
+      const { affected } = await memberships.update(
+        { challengeId, userId, role: before, byOwner },
+        { role: given },
+      );
       return affected === 1;
     }
     try {
-      await memberships.insert({ challengeId, userId, role: given, createdAt: new Date() });
+      await memberships.insert({ challengeId, userId, role: given, byOwner: false, createdAt: new Date() });
       return true;
     } catch (error) {
       if (await memberships.existsBy({ challengeId, userId })) return false;
@@ -161,7 +169,7 @@ export function sharing({ source }: Database) {
     if (now?.role === "removed") return ["error", "forbidden"];
     const before = await role(challengeId, userId);
     const isOwner = before[0] === "ok" && before[1] === "owner";
-    if (isOwner || now?.role === "edit" || now?.role === invited)
+    if (isOwner || now?.byOwner || now?.role === "edit" || now?.role === invited)
       return before[0] === "ok" ? ["ok", { challengeId, role: before[1] }] : before;
     if (now === null && (await memberships.countBy({ challengeId })) >= MOST_MEMBERS)
       return ["error", "too_many"];
@@ -263,8 +271,9 @@ export function sharing({ source }: Database) {
     },
 
     /**
-     * Gives the person the invitation's role, unless the owner has given them a higher one. Whom the owner has sent away stays
-     * so, even if that happens at the same time: what is written depends on what was read.
+     * Gives the person the invitation's role, unless they have a higher one or the owner has given them one by hand, which no link
+     * changes. A person whom the owner has sent away stays so, even if that happens at the same time: what is written depends on
+     * what was read.
      */
     async accept(tokenHash: string, userId: number): Promise<Outcome<Accepted>> {
       for (let attempt = 0; attempt < 3; attempt += 1) {
