@@ -1,8 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { FairQueue } from "../../src/app/auth/fair-queue.js";
-
-class Refused extends Error {}
+import { FairQueue, Overloaded } from "../../src/app/fair-queue.js";
 
 /** A queue whose jobs end when they are told to, and what came of them in order. */
 function harness(options: { concurrency?: number; maxWaiting?: number; maxWaitingPerKey?: number } = {}) {
@@ -11,7 +9,7 @@ function harness(options: { concurrency?: number; maxWaiting?: number; maxWaitin
     maxWaiting: 100,
     maxWaitingPerKey: 50,
     ...options,
-    refusal: () => new Refused(),
+    what: "jobs are waiting",
   });
   const started: string[] = [];
   const refused: string[] = [];
@@ -28,7 +26,7 @@ function harness(options: { concurrency?: number; maxWaiting?: number; maxWaitin
         return new Promise((resolve) => ends.push(resolve));
       };
       queue.run(key, job).catch((error: unknown) => {
-        if (error instanceof Refused) refused.push(name);
+        if (error instanceof Overloaded) refused.push(name);
         else throw error;
       });
       await settle();
@@ -76,7 +74,7 @@ test("a job that fails hands its place on", async () => {
     concurrency: 1,
     maxWaiting: 5,
     maxWaitingPerKey: 5,
-    refusal: () => new Refused(),
+    what: "jobs are waiting",
   });
   const failing = queue.run("a", () => Promise.reject(new Error("broken")));
   const after = queue.run("a", async () => "done");

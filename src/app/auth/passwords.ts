@@ -5,7 +5,7 @@
  * than let to eat the memory. Networks take turns in it, so that a flood from one delays the others by one run each.
  */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto";
-import { FairQueue } from "./fair-queue.js";
+import { FairQueue } from "../fair-queue.js";
 
 /** N=2^15, r=8, p=3: one of the settings OWASP lists; 32 MiB and about 160 ms a run. */
 const LOG_N = 15;
@@ -16,16 +16,11 @@ const MAX_RUNNING = 2;
 const MAX_WAITING = 100;
 const MAX_WAITING_PER_NETWORK = 50;
 
-/** Too many passwords are being checked; the client should try again in a moment. */
-export class Overloaded extends Error {
-  override readonly name = "Overloaded";
-}
-
 const queue = new FairQueue({
   concurrency: MAX_RUNNING,
   maxWaiting: MAX_WAITING,
   maxWaitingPerKey: MAX_WAITING_PER_NETWORK,
-  refusal: () => new Overloaded("too many passwords are being checked"),
+  what: "passwords are being checked",
 });
 
 function derive(password: string, salt: Buffer, logN: number, r: number, p: number): Promise<Buffer> {

@@ -12,10 +12,11 @@
  * the cookie alone can do needs the header `x-phoenixpair` besides, which no foreign page can make a browser send.
  */
 import { type Context, Hono } from "hono";
-import { hashPassword, isOutdated, Overloaded, verifyPassword } from "../auth/passwords.js";
+import { hashPassword, isOutdated, verifyPassword } from "../auth/passwords.js";
 import { newRefreshToken, type RefreshToken, successor } from "../auth/refresh-tokens.js";
 import { type Claims, issueToken, type SigningKeys, verifyToken } from "../auth/tokens.js";
 import { normalEmail } from "../email.js";
+import { Overloaded } from "../fair-queue.js";
 import { Ordered } from "../ordered.js";
 import type { Repository, UserView } from "../storage/repository-client.js";
 import type { AttemptCounter } from "./attempt-counter.js";

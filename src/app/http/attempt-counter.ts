@@ -3,7 +3,7 @@
  * forgotten when it restarts. Other nodes count for themselves.
  */
 import { type ChildSpec, GenServer, type GenServerModule } from "simurgh/runtime";
-import { Overloaded } from "../auth/passwords.js";
+import { Overloaded } from "../fair-queue.js";
 import { type AttemptLimit, Attempts } from "./attempts.js";
 
 const NAME = "phoenixpair.attempts";

@@ -21,6 +21,7 @@
 import { Hono } from "hono";
 import { ACCESS_CHANGED } from "../access/access-watch.js";
 import { invitationHash, isInvitationToken, newInvitationToken } from "../auth/invitation-tokens.js";
+import { FairQueue } from "../fair-queue.js";
 import { type AccessOptions, challengeAccess, numberIn } from "./challenge-access.js";
 import { ApiError, orFail } from "./errors.js";
 import {
@@ -34,6 +35,11 @@ import {
 } from "./input.js";
 import { readBody, readQuery } from "./request.js";
 
+/** Lists and searches that are made at a time, that wait, and that wait of one person: on each gateway. */
+const MAX_LISTS = 2;
+const MAX_LISTS_WAITING = 200;
+const MAX_LISTS_WAITING_PER_PERSON = 50;
+
 export interface ChallengeOptions extends AccessOptions {
   /** Tells everybody in a room. */
   readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
@@ -44,17 +50,30 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
 
   const { entering, owning } = challengeAccess({ repository, caller });
 
+  // Each takes the storage some 10 ms, in which it stores nobody's edits: few are handed to it at a time.
+  const lists = new FairQueue({
+    concurrency: MAX_LISTS,
+    maxWaiting: MAX_LISTS_WAITING,
+    maxWaitingPerKey: MAX_LISTS_WAITING_PER_PERSON,
+    what: "lists are being made",
+  });
+
   app.get("/", async (context) => {
     const { userId } = await caller(context);
+    const inTurn = <T>(list: () => Promise<T>): Promise<T> => lists.run(String(userId), list);
     if (context.req.query("view") !== "cards") {
       const { after } = readQuery(context, ListQuery);
-      const { challenges, next } = orFail(await repository.listChallenges(userId, after));
+      const { challenges, next } = orFail(await inTurn(() => repository.listChallenges(userId, after)));
       if (next !== undefined) context.header("link", `</api/challenges?after=${next}>; rel="next"`);
       return context.json(challenges);
     }
     const { q, mine, ...search } = readQuery(context, SearchQuery);
     return context.json(
-      orFail(await repository.searchChallenges(userId, { ...search, text: q, mine: mine !== undefined })),
+      orFail(
+        await inTurn(() =>
+          repository.searchChallenges(userId, { ...search, text: q, mine: mine !== undefined }),
+        ),
+      ),
     );
   });
 

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { Overloaded } from "../auth/passwords.js";
+import { Overloaded } from "../fair-queue.js";
 import type { Failure, Outcome } from "../storage/repository-client.js";
 
 export class ApiError extends Error {

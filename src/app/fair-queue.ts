@@ -5,6 +5,11 @@
  * Bounded, in all and for each key. When it is full, a key with few jobs takes the place of the newest job of the key with
  * the most, so that no key fills the queue for the others. Keeps no order between jobs of different keys.
  */
+/** Too much of something is being done at once; the client should try again in a moment. */
+export class Overloaded extends Error {
+  override readonly name = "Overloaded";
+}
+
 interface Job {
   start(): void;
   refuse(error: Error): void;
@@ -17,8 +22,8 @@ export interface FairQueueOptions {
   readonly maxWaiting: number;
   /** Jobs that wait of one key. Jobs without a key are bounded by the whole alone. */
   readonly maxWaitingPerKey: number;
-  /** Makes the error of a job that is refused. */
-  readonly refusal: () => Error;
+  /** What the jobs are, for the message of `Overloaded`: "passwords are being checked". */
+  readonly what: string;
 }
 
 export class FairQueue {
@@ -32,7 +37,7 @@ export class FairQueue {
     this.#options = options;
   }
 
-  /** Rejects with the refusal when there is no room, also later on when another key takes its place. */
+  /** Rejects with `Overloaded` when there is no room, also later on when another key takes its place. */
   async run<T>(key: string | undefined, job: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#options.concurrency) await this.#turn(key);
     else this.#running += 1;
@@ -47,11 +52,11 @@ export class FairQueue {
   }
 
   #turn(key: string | undefined): Promise<void> {
-    const { maxWaiting, maxWaitingPerKey, refusal } = this.#options;
+    const { maxWaiting, maxWaitingPerKey } = this.#options;
     const own = this.#waiting.get(key) ?? [];
     const tooMany = key !== undefined && own.length >= maxWaitingPerKey;
     if (tooMany || (this.#count >= maxWaiting && !this.#makeRoom(own.length + 1)))
-      return Promise.reject(refusal());
+      return Promise.reject(this.#refusal());
     return new Promise((start, refuse) => {
       own.push({ start, refuse });
       this.#waiting.set(key, own);
@@ -64,9 +69,13 @@ export class FairQueue {
     let longest: Job[] = [];
     for (const jobs of this.#waiting.values()) if (jobs.length > longest.length) longest = jobs;
     if (longest.length <= mine) return false;
-    longest.pop()?.refuse(this.#options.refusal());
+    longest.pop()?.refuse(this.#refusal());
     this.#count -= 1;
     return true;
+  }
+
+  #refusal(): Overloaded {
+    return new Overloaded(`too many ${this.#options.what}`);
   }
 
   #next(): Job | undefined {
