@@ -90,6 +90,10 @@ stage("lint", () =>
   ),
 );
 
+stage("requirements", () =>
+  need(run(process.execPath, ["scripts/spec-coverage.mjs"]), "the coverage of docs/spec"),
+);
+
 /**
  * On a later Node, from the npm registry: the framework's own tests, those that need several gateway threads, and those of broken
  * rooms; then the app, with several gateways. With MariaDB, since the driver of SQLite is built for the Node that installed it.
