@@ -7,8 +7,8 @@
  */
 import { Random } from "simurgh/testing";
 import * as Y from "yjs";
-import { SharedDocument, seedState } from "../../src/app/rooms/document.js";
-import { TEXT } from "../../src/app/rooms/update-check.js";
+import { SharedDocument, seedState } from "../../src/app/document/shared-document.js";
+import { TEXT } from "../../src/app/document/update-validation.js";
 
 const [writers = 50, edits = 200] = process.argv.slice(2).map(Number);
 const random = new Random(7);

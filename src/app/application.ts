@@ -18,7 +18,7 @@ import { Endpoint, type EndpointOptions, type ShardTree } from "simurgh/channels
 import { MetricsServer, ThreadMetrics } from "simurgh/observer";
 import { type ChildSpec, threadSpec } from "simurgh/runtime";
 import { AccessWatch } from "./access/access-watch.js";
-import { type AppFacts, ENDPOINT, setAppFacts } from "./channels/app-facts.js";
+import { type AppFacts, ENDPOINT, setAppFacts } from "./app-context.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
 import type { Config, DatabaseConfig } from "./config.js";
 import { attemptCounterSpec } from "./http/attempt-counter.js";

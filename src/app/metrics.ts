@@ -1,7 +1,7 @@
 /** PhoenixPair's own figures, beside those of the framework. */
 import { counter, gauge, type Source } from "simurgh/observer";
+import { savingFigures } from "./rooms/persistence.js";
 import { Rooms } from "./rooms/rooms.js";
-import { savingFigures } from "./rooms/saving.js";
 import { repositoryOn } from "./storage/repository-client.js";
 
 /** Of the rooms of a thread. */

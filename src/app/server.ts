@@ -13,8 +13,8 @@ import {
   Supervisor,
   trapExit,
 } from "simurgh/runtime";
+import { ENDPOINT } from "./app-context.js";
 import { mainTree, roomThreads } from "./application.js";
-import { ENDPOINT } from "./channels/app-facts.js";
 import { type Config, StartupError } from "./config.js";
 import { Rooms } from "./rooms/rooms.js";
 

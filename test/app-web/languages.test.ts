@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { LANGUAGES } from "../../src/app/http/input.js";
+import { LANGUAGES } from "../../src/app/input.js";
 import { indentOf, loadLanguage } from "../../src/app/web/room/languages/index.js";
 import { languageName, LANGUAGES as SHOWN } from "../../src/app/web/ui/language-name.js";
 

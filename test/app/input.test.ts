@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { firstName, NewUserBody } from "../../src/app/http/input.js";
+import { firstName, NewUserBody } from "../../src/app/input.js";
 
 const nameOf = (name: string): string | undefined =>
   NewUserBody.safeParse({ email: "a@example.com", password: "correct horse", name }).data?.name;

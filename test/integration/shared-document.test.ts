@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as Y from "yjs";
-import { SharedDocument } from "../../src/app/rooms/document.js";
+import { SharedDocument } from "../../src/app/document/shared-document.js";
 import { createDataSource } from "../../src/app/storage/data-source.js";
 import { AppCluster, START_MS } from "../support/app-cluster.js";
 import { DocumentClient } from "../support/document-client.js";

@@ -19,7 +19,7 @@ import {
   sendAfter,
   thisNode,
 } from "simurgh/runtime";
-import { appFacts, ENDPOINT } from "../channels/app-facts.js";
+import { appFacts, ENDPOINT } from "../app-context.js";
 import { type Outcome, repositoryOn } from "../storage/repository-client.js";
 import {
   type AccessAnswer,

@@ -30,8 +30,8 @@ import {
 } from "simurgh/channels";
 import { GenServer, monitor, type Pid, send } from "simurgh/runtime";
 import { ACCESS_CHANGED, isAccessNews } from "../access/access-watch.js";
-import { MAX_RESPONSE } from "../http/input.js";
 import { readId } from "../ids.js";
+import { MAX_RESPONSE } from "../input.js";
 import {
   COMPACTED,
   CURSORS_HERE,

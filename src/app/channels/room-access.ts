@@ -10,9 +10,9 @@ import { GenServer, type Pid } from "simurgh/runtime";
 import type { AccessAnswer, AccessState } from "../access/access-ledger.js";
 import { AccessWatch } from "../access/access-watch.js";
 import { mayWrite, type Role } from "../access/role.js";
+import { appFacts } from "../app-context.js";
 import type { RoomCast } from "../rooms/room.js";
 import { repositoryOn } from "../storage/repository-client.js";
-import { appFacts } from "./app-facts.js";
 
 /** What a person may do who wants to join, and whether that is remembered because the database does not answer. */
 export async function accessAtJoin(

@@ -8,9 +8,9 @@
  * A text has at most 2 KiB. One connection may send five at once and then one every two seconds.
  */
 import { assign, broadcast, type ChannelSocket, reply } from "simurgh/channels";
-import { ChatBody, ChatHistoryBody } from "../http/input.js";
+import { appFacts } from "../app-context.js";
+import { ChatBody, ChatHistoryBody } from "../input.js";
 import { repositoryOn } from "../storage/repository-client.js";
-import { appFacts } from "./app-facts.js";
 import { paced } from "./pace.js";
 
 const PACE = { burst: 5, everyMs: 2000 };

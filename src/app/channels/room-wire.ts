@@ -1,6 +1,6 @@
 /** What the clients of a room send and are sent, as far as it is not Phoenix's: see docs/room-protocol.md. */
 import { z } from "zod";
-import { MAX_UPDATE } from "../rooms/update-check.js";
+import { MAX_UPDATE } from "../document/update-validation.js";
 
 /** How a client takes part. `base64`: as a document client, but without binary frames. */
 export type Dialect = "naive" | "binary" | "base64";

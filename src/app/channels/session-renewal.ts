@@ -6,9 +6,9 @@
 import { assign, type ChannelSocket, expireAt, noreply, push, reply } from "simurgh/channels";
 import { self, sendAfter } from "simurgh/runtime";
 import { AccessWatch } from "../access/access-watch.js";
+import { appFacts } from "../app-context.js";
 import { verifyToken } from "../auth/tokens.js";
 import { repositoryOn } from "../storage/repository-client.js";
-import { appFacts } from "./app-facts.js";
 
 /** How long before the end the client is told: half of what is left, when that is less. */
 const NOTICE_MS = 60_000;

@@ -6,11 +6,11 @@
  * The socket ends with its token, unless the client shows a newer one in time: see session-renewal.ts.
  */
 import { assign, defineSocket, error, ok } from "simurgh/channels";
+import { appFacts } from "../app-context.js";
 import { verifyToken } from "../auth/tokens.js";
 import { repositoryOn } from "../storage/repository-client.js";
-import { appFacts } from "./app-facts.js";
+import { userTopic } from "../user-topic.js";
 import { challengeChannel } from "./challenge-channel.js";
-import { userTopic } from "./user-topic.js";
 
 export default defineSocket({
   channels: [challengeChannel],

@@ -17,11 +17,11 @@ import { newRefreshToken, type RefreshToken, successor } from "../auth/refresh-t
 import { type Claims, issueToken, type SigningKeys, verifyToken } from "../auth/tokens.js";
 import { normalEmail } from "../email.js";
 import { Overloaded } from "../fair-queue.js";
-import { Ordered } from "../ordered.js";
+import { firstName, NewPasswordBody, NewUserBody, SessionBody } from "../input.js";
+import { Ordered } from "../keyed-queue.js";
 import type { Repository, UserView } from "../storage/repository-client.js";
 import type { AttemptCounter } from "./attempt-counter.js";
 import { ApiError, orFail, orMissing, refuseFor } from "./errors.js";
-import { firstName, NewPasswordBody, NewUserBody, SessionBody } from "./input.js";
 import { bearerToken, type RequestReader, readBody } from "./request.js";
 import { giveSessionCookie, sessionCookie, takeSessionCookie } from "./session-cookie.js";
 

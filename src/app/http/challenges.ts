@@ -22,8 +22,6 @@ import { Hono } from "hono";
 import { ACCESS_CHANGED } from "../access/access-watch.js";
 import { invitationHash, isInvitationToken, newInvitationToken } from "../auth/invitation-tokens.js";
 import { FairQueue } from "../fair-queue.js";
-import { type AccessOptions, challengeAccess, numberIn } from "./challenge-access.js";
-import { ApiError, orFail } from "./errors.js";
 import {
   AcceptBody,
   ChallengeChangesBody,
@@ -32,7 +30,9 @@ import {
   NewChallengeBody,
   NewInvitationBody,
   SearchQuery,
-} from "./input.js";
+} from "../input.js";
+import { type AccessOptions, challengeAccess, numberIn } from "./challenge-access.js";
+import { ApiError, orFail } from "./errors.js";
 import { readBody, readQuery } from "./request.js";
 
 /** Lists and searches that are made at a time, that wait, and that wait of one person: on each gateway. */

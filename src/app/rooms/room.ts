@@ -31,16 +31,16 @@ import { ACCESS_CHANGED, AccessWatch } from "../access/access-watch.js";
 import type { Role } from "../access/role.js";
 import type { DocumentImage } from "../document/document-image.js";
 import type { DocumentLoader } from "../document/document-loader.js";
+import { normalText, SharedDocument, seedState } from "../document/shared-document.js";
+import { diff, type Hunk } from "../document/text-diff.js";
+import { MAX_TEXT, MAX_UPDATE } from "../document/update-validation.js";
 import { RepeatedLog } from "../repeated-log.js";
 import type { ChallengeView, Failure, Outcome, Repository } from "../storage/repository-client.js";
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
-import { normalText, SharedDocument, seedState } from "./document.js";
 import { type CursorState, FarCursors, HERE_EVERY_MS } from "./far-cursors.js";
 import { type Cursor, type Entrant, type Face, type Member, Members } from "./members.js";
+import { isForSaving, now, type Persistence, Saving } from "./persistence.js";
 import { Rate } from "./rate.js";
-import { isForSaving, now, type Persistence, Saving } from "./saving.js";
-import { diff, type Hunk } from "./text-diff.js";
-import { MAX_TEXT, MAX_UPDATE } from "./update-check.js";
 import { GROWTH, UserPace, WORK } from "./user-pace.js";
 
 export interface RoomOptions {

@@ -20,7 +20,7 @@ import {
   Registry,
   Supervisor,
 } from "simurgh/runtime";
-import { appFacts, ENDPOINT } from "../channels/app-facts.js";
+import { appFacts, ENDPOINT } from "../app-context.js";
 import { ThreadLoader } from "../document/document-loader.js";
 import { type Failure, type Outcome, repositoryOn } from "../storage/repository-client.js";
 import type { RoomVersion } from "../storage/room-log.js";

@@ -11,7 +11,7 @@
  * of texts, which takes one word for another that looks the same.
  */
 import type { ChangeDesc, ChangeSet } from "@codemirror/state";
-import { changesBetween, commonPrefix, commonSuffix, distance, type Hunk } from "./text-diff.js";
+import { changesBetween, commonPrefix, commonSuffix, distance, type Hunk } from "../document/text-diff.js";
 
 /** The document, as far as this module has to know it. */
 export interface TextSource {

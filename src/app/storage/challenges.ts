@@ -1,7 +1,7 @@
 /** Challenges: what is to be solved, and the text of the room where it is. */
 import { EntitySchema, In } from "typeorm";
 import { type Access, type Role, roleIn } from "../access/role.js";
-import { Ordered } from "../ordered.js";
+import { Ordered } from "../keyed-queue.js";
 import {
   columnTypes,
   type Database,

@@ -5,7 +5,7 @@
  * into the process that everybody asks.
  */
 import type { DataSource } from "typeorm";
-import type { Ordered } from "../ordered.js";
+import type { Ordered } from "../keyed-queue.js";
 import type { Transactions } from "./transactions.js";
 
 /** What became of a request. A database that does not answer is an outcome, not an exception. */

@@ -20,7 +20,7 @@ import {
 } from "simurgh/runtime";
 import type { DataSource } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
-import { Ordered } from "../ordered.js";
+import { Ordered } from "../keyed-queue.js";
 import { RepeatedLog } from "../repeated-log.js";
 import { challenges } from "./challenges.js";
 import { chat } from "./chat.js";

@@ -10,8 +10,8 @@
  * `challenges.response` is a projection of the log: written along with it, for those who only read.
  */
 import { type StoredDocument, textHash } from "../document/document-loading.js";
+import { normalText, seedState } from "../document/shared-document.js";
 import { RepeatedLog } from "../repeated-log.js";
-import { normalText, seedState } from "../rooms/document.js";
 import { type Challenge, type ChallengeView, challengeView } from "./challenges.js";
 import type { Database, Outcome } from "./database.js";
 import { isMistake } from "./database-error.js";

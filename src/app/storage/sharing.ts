@@ -10,7 +10,7 @@
 import { EntitySchema, In, LessThan, MoreThan } from "typeorm";
 import { type AccessAnswer, type AccessQuestion, MOST_QUESTIONS } from "../access/access-ledger.js";
 import { type Access, type Given, type Invited, type Role, roleIn } from "../access/role.js";
-import { Ordered } from "../ordered.js";
+import { Ordered } from "../keyed-queue.js";
 import type { Challenge } from "./challenges.js";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
 import type { Session } from "./sessions.js";

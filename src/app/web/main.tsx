@@ -9,7 +9,7 @@ import { EditChallengePage } from "./pages/edit-challenge.js";
 import { JoinPage } from "./pages/join.js";
 import { NewChallengePage } from "./pages/new-challenge.js";
 import { NotFoundPage } from "./pages/not-found.js";
-import { SignPage } from "./pages/sign.js";
+import { SignPage } from "./pages/sign-in.js";
 import { navigate, useRoute } from "./router.js";
 import { type Route, signInPath } from "./routes.js";
 import { session, useSession } from "./session.js";

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { documentOf } from "../../../src/app/document/document-image.js";
 import { ThreadLoader } from "../../../src/app/document/document-loader.js";
 import { type StoredDocument, textHash } from "../../../src/app/document/document-loading.js";
-import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
+import { SharedDocument, seedState } from "../../../src/app/document/shared-document.js";
 import { forgedRun, forgeUpdate } from "../../support/forged-update.js";
 
 const loaders: ThreadLoader[] = [];

@@ -5,12 +5,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import * as Y from "yjs";
-import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
+import { SharedDocument, seedState } from "../../../src/app/document/shared-document.js";
 import {
   MAX_DOCUMENT_CLIENTS,
   MAX_DOCUMENT_STRUCTS,
   MAX_STEPS,
-} from "../../../src/app/rooms/update-check.js";
+} from "../../../src/app/document/update-validation.js";
 import {
   type ForgedRange,
   type ForgedStruct,

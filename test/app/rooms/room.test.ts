@@ -7,7 +7,7 @@ import * as Y from "yjs";
 import type { DocumentImage } from "../../../src/app/document/document-image.js";
 import type { DocumentLoader, LoadOutcome } from "../../../src/app/document/document-loader.js";
 import { loadImage, type StoredDocument } from "../../../src/app/document/document-loading.js";
-import { SharedDocument, seedState, textHash } from "../../../src/app/rooms/document.js";
+import { SharedDocument, seedState, textHash } from "../../../src/app/document/shared-document.js";
 import {
   COMPACTED,
   type Entered,

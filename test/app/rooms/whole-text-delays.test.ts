@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
+import { SharedDocument, seedState } from "../../../src/app/document/shared-document.js";
 import { SeenTexts } from "../../../src/app/rooms/whole-text.js";
 
 /** Things that happen at a time of their own, in order. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
+import { SharedDocument, seedState } from "../../../src/app/document/shared-document.js";
 import { SeenTexts, type Written } from "../../../src/app/rooms/whole-text.js";
 
 /** A document, and one client that reads and writes whole texts of it. */

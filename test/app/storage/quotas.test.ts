@@ -1,6 +1,6 @@
 /** What one person may have, and what one answer may hold, on a SQLite database of its own. */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { Ordered } from "../../../src/app/ordered.js";
+import { Ordered } from "../../../src/app/keyed-queue.js";
 import { challenges } from "../../../src/app/storage/challenges.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
 import type { Outcome, Quotas } from "../../../src/app/storage/database.js";

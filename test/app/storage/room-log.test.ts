@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import * as Y from "yjs";
 import { DamagedDocument, loadImage, loadText } from "../../../src/app/document/document-loading.js";
-import { Ordered } from "../../../src/app/ordered.js";
-import { SharedDocument, seedState } from "../../../src/app/rooms/document.js";
+import { SharedDocument, seedState } from "../../../src/app/document/shared-document.js";
+import { Ordered } from "../../../src/app/keyed-queue.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
 import type { Outcome } from "../../../src/app/storage/database.js";
 import { type LogEntry, type OpenedRoom, roomLog } from "../../../src/app/storage/room-log.js";

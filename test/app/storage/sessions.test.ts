@@ -1,6 +1,6 @@
 /** How long a session goes on, on a SQLite database of its own and a clock that is told what time it is. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Ordered } from "../../../src/app/ordered.js";
+import { Ordered } from "../../../src/app/keyed-queue.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
 import { sessions } from "../../../src/app/storage/sessions.js";
 import { Transactions } from "../../../src/app/storage/transactions.js";

@@ -13,7 +13,7 @@ import { CodeBar, copy } from "./code-bar.js";
 import { CodeEditor } from "./editor.js";
 import { Lazy } from "./lazy.js";
 import { PANELS } from "./panels.js";
-import { People } from "./people.js";
+import { People } from "./participants.js";
 import { RoomLink } from "./room-link.js";
 import type { RoomView } from "./room-view.js";
 import { type Tab, Tabs, tabId, tabPanelId } from "./tabs.js";

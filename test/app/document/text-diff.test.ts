@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { apply, changesBetween, diff, distance } from "../../../src/app/rooms/text-diff.js";
+import { apply, changesBetween, diff, distance } from "../../../src/app/document/text-diff.js";
 
 const text = fc.oneof(
   fc.string({ unit: fc.constantFrom("a", "b", "\n", "é", "😀", "👍🏽", "x"), maxLength: 40 }),

@@ -11,8 +11,8 @@
  * - stands where it says, and costs no more than `MAX_STEPS`: see document/dry-run.ts.
  */
 import * as Y from "yjs";
-import { dryRun } from "../document/dry-run.js";
-import { type DecodedUpdate, readUpdate, type Struct, TEXT } from "../document/update-reader.js";
+import { dryRun } from "./dry-run.js";
+import { type DecodedUpdate, readUpdate, type Struct, TEXT } from "./update-reader.js";
 
 export { TEXT };
 

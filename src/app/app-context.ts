@@ -1,5 +1,5 @@
 /** What the channels of a thread need to know of the application. Set once, when the thread's tree starts. */
-import type { SigningKeys } from "../auth/tokens.js";
+import type { SigningKeys } from "./auth/tokens.js";
 
 export const ENDPOINT = "phoenixpair";
 

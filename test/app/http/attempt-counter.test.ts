@@ -1,7 +1,7 @@
 import { createNode, Supervisor } from "simurgh/runtime";
 import { expect, test } from "vitest";
-import { Overloaded } from "../../src/app/fair-queue.js";
-import { askAttempts, attemptCounterSpec } from "../../src/app/http/attempt-counter.js";
+import { Overloaded } from "../../../src/app/fair-queue.js";
+import { askAttempts, attemptCounterSpec } from "../../../src/app/http/attempt-counter.js";
 
 test("whoever asks, it is one count; each limit has its own; without the counter nobody is let through", async () => {
   const node = createNode();

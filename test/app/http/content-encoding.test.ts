@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type ContentEncoding, chooseEncoding } from "../../src/app/http/content-encoding.js";
+import { type ContentEncoding, chooseEncoding } from "../../../src/app/http/content-encoding.js";
 
 const ALL: readonly ContentEncoding[] = ["br", "gzip", "identity"];
 

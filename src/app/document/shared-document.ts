@@ -7,12 +7,12 @@
  */
 import type { ChangeDesc } from "@codemirror/state";
 import * as Y from "yjs";
-import { type DocumentImage, documentOf } from "../document/document-image.js";
-import { assemble } from "../document/document-loading.js";
-import { dryRun } from "../document/dry-run.js";
-import { TextHistory } from "../document/text-history.js";
-import { readUpdate } from "../document/update-reader.js";
+import { type DocumentImage, documentOf } from "./document-image.js";
+import { assemble } from "./document-loading.js";
+import { dryRun } from "./dry-run.js";
 import type { Hunk } from "./text-diff.js";
+import { TextHistory } from "./text-history.js";
+import { readUpdate } from "./update-reader.js";
 import {
   checkUpdate,
   MAX_DOCUMENT_CLIENTS,
@@ -20,9 +20,9 @@ import {
   MAX_STEPS,
   MAX_TEXT,
   TEXT,
-} from "./update-check.js";
+} from "./update-validation.js";
 
-export { DamagedDocument, textHash } from "../document/document-loading.js";
+export { DamagedDocument, textHash } from "./document-loading.js";
 
 /** Bytes the encoded document may have, deleted text's traces included. */
 const MAX_STATE = 4 * 1024 * 1024;

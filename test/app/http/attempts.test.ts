@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Attempts } from "../../src/app/http/attempts.js";
+import { Attempts } from "../../../src/app/http/attempts.js";
 
 const LIMIT = { most: 5, windowMs: 60_000, longestWaitMs: 200_000 };
 

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { Hono } from "hono";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { compress } from "../../scripts/build.mjs";
-import { serveWeb } from "../../src/app/http/web.js";
+import { compress } from "../../../scripts/build.mjs";
+import { serveWeb } from "../../../src/app/http/web.js";
 
 const SCRIPT = "export const a = 1;\n".repeat(500);
 const SMALL = "export {};\n";

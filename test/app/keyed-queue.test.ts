@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Ordered } from "../../src/app/ordered.js";
+import { Ordered } from "../../src/app/keyed-queue.js";
 
 test("work of one key runs in order, one at a time, past a failure; other keys do not wait; nothing stays behind", async () => {
   const ordered = new Ordered<string>();

@@ -1,8 +1,8 @@
 import { createHmac } from "node:crypto";
 import jwt from "jsonwebtoken";
 import { expect, test } from "vitest";
-import { newRefreshToken, readRefreshToken, successor } from "../../src/app/auth/refresh-tokens.js";
-import { issueToken, verifyToken } from "../../src/app/auth/tokens.js";
+import { newRefreshToken, readRefreshToken, successor } from "../../../src/app/auth/refresh-tokens.js";
+import { issueToken, verifyToken } from "../../../src/app/auth/tokens.js";
 
 const keys = { secret: "the secret of today, long enough", previous: [] };
 const who = { userId: 7, sessionId: "s" };

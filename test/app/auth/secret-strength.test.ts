@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import { bitsOf, ENOUGH_BITS, isGuessable } from "../../src/app/auth/secret-strength.js";
+import { bitsOf, ENOUGH_BITS, isGuessable } from "../../../src/app/auth/secret-strength.js";
 
 /** Bytes as random ones look, the same in every run. */
 const bytes = (seed: number, length: number): Buffer =>

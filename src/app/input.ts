@@ -1,7 +1,7 @@
 /** What the API accepts: schemas for request bodies. Checked once, at the edge. */
 import { z } from "zod";
-import { isCommonPassword } from "../auth/common-passwords.js";
-import { readCount } from "../ids.js";
+import { isCommonPassword } from "./auth/common-passwords.js";
+import { readCount } from "./ids.js";
 
 /** Control characters, and the marks that make text run the other way or hide. */
 const INVISIBLE =

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import * as Y from "yjs";
-import { DamagedDocument, SharedDocument, seedState } from "../../../src/app/rooms/document.js";
-import { MAX_TEXT, MAX_UPDATE, TEXT } from "../../../src/app/rooms/update-check.js";
+import { DamagedDocument, SharedDocument, seedState } from "../../../src/app/document/shared-document.js";
+import { MAX_TEXT, MAX_UPDATE, TEXT } from "../../../src/app/document/update-validation.js";
 
 const anybody = (): boolean => true;
 

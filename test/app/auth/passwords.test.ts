@@ -1,7 +1,7 @@
 import { scryptSync } from "node:crypto";
 import { expect, test } from "vitest";
-import { hashPassword, isOutdated, verifyPassword } from "../../src/app/auth/passwords.js";
-import { Overloaded } from "../../src/app/fair-queue.js";
+import { hashPassword, isOutdated, verifyPassword } from "../../../src/app/auth/passwords.js";
+import { Overloaded } from "../../../src/app/fair-queue.js";
 
 test("a password is good for its own hash alone, and two hashes of it differ", async () => {
   const [one, two] = await Promise.all([hashPassword("correct horse"), hashPassword("correct horse")]);

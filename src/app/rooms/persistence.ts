@@ -11,10 +11,10 @@
  * along with what is stored anyway.
  */
 import { backoff, cancelTimer, type Ref, self, send, sendAfter, sleep, thisNode } from "simurgh/runtime";
+import type { SharedDocument } from "../document/shared-document.js";
 import type { Outcome, Repository } from "../storage/repository-client.js";
 import type { Appended, LogTail, Snapshot } from "../storage/room-log.js";
-import type { SharedDocument } from "./document.js";
-import { Unsaved, type UnsavedEdit } from "./unsaved.js";
+import { Unsaved, type UnsavedEdit } from "./write-queue.js";
 
 export type Persistence = "ok" | "degraded" | "read_only";
 
