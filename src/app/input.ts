@@ -20,7 +20,8 @@ const line = (what: string, most: number) =>
       z
         .string()
         .min(1, `${what} must not be empty`)
-        .max(most, `${what} may have at most ${most} characters`)
+        // Nothing else is looked at then: it may be as long as a body.
+        .max(most, { error: `${what} may have at most ${most} characters`, abort: true })
         .refine((text) => text.isWellFormed(), `${what} must be valid Unicode`)
         .refine(
           (text) => !INVISIBLE.test(text) && !STRAY_JOINER.test(text),
@@ -32,10 +33,16 @@ const line = (what: string, most: number) =>
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 const MAX_NAME = 40;
 
-const cut = (name: string): string =>
-  Array.from(graphemes.segment(name), ({ segment }) => segment)
-    .slice(0, MAX_NAME)
-    .join("");
+function cut(name: string): string {
+  let end = 0;
+  let count = 0;
+  for (const { segment } of graphemes.segment(name)) {
+    if (count === MAX_NAME) break;
+    count += 1;
+    end += segment.length;
+  }
+  return name.slice(0, end);
+}
 
 /** The first of a person's names that is seen, as the tutorial shows people: at most 40 characters as people count them. */
 export function firstName(name: string): string {

@@ -39,6 +39,18 @@ test.each(["مهدی\u200cزاده", "👩‍👩‍👧", "O’Neill-Łukasz", 
   },
 );
 
+test.each(["x".repeat(1_000_000), "x ".repeat(500_000), "\u00ad".repeat(1_000_000)])(
+  "a name as long as a body is refused as too long, at once",
+  (name) => {
+    const startedAt = performance.now();
+    const parsed = NewUserBody.safeParse({ email: "a@example.com", password: "correct horse", name });
+    expect(parsed.error?.issues.map(({ message }) => message)).toEqual([
+      "name may have at most 100 characters",
+    ]);
+    expect(performance.now() - startedAt).toBeLessThan(1000);
+  },
+);
+
 test("a first name is cut after 40 characters as people count them, never inside of one", () => {
   expect(firstName("Ann Lee")).toBe("Ann");
   expect(firstName("👩‍👩‍👧".repeat(50))).toBe("👩‍👩‍👧".repeat(40));
