@@ -93,6 +93,7 @@ export function mainTree(config: Config): ChildSpec[] {
         },
       },
       shards: config.shards,
+      stallMs: config.threadStallMs,
       shardTree: { module: new URL(import.meta.url), export: "shardTree", args },
       ...clusterOf(config),
       checkOrigin: allowedOrigins ?? "conn",

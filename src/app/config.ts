@@ -47,6 +47,8 @@ export interface Config {
   readonly presenceDownMs: number;
   /** Milliseconds without a sign of life of the main thread after which the program is ended; 0 for never. */
   readonly watchdogMs: number;
+  /** The same of a thread that rooms or connections live in, after which it is replaced; 0 for never. */
+  readonly threadStallMs: number;
   /** Milliseconds after which what those in rooms may do is looked up again in any case. */
   readonly accessRecheckMs: number;
 }
@@ -86,7 +88,8 @@ export function readConfig(env: Environment): Config {
     accessSeconds: wholeNumber("ACCESS_TOKEN_SECONDS", env.ACCESS_TOKEN_SECONDS ?? "900", 2, 3600),
     cluster: readCluster(env),
     metrics: readMetrics(env),
-    watchdogMs: watchdogMs(env.WATCHDOG_MS ?? "30000"),
+    watchdogMs: stallMs("WATCHDOG_MS", env.WATCHDOG_MS ?? "30000"),
+    threadStallMs: stallMs("THREAD_STALL_MS", env.THREAD_STALL_MS ?? "4000"),
     presenceDownMs: wholeNumber("PRESENCE_DOWN_MS", env.PRESENCE_DOWN_MS ?? "30000", 1000, 3_600_000),
     accessRecheckMs:
       1000 * wholeNumber("ACCESS_RECHECK_SECONDS", env.ACCESS_RECHECK_SECONDS ?? "120", 1, 3600),
@@ -112,8 +115,8 @@ export function readConfig(env: Environment): Config {
 }
 
 /** Off, or long enough that a slow disk is no reason. */
-const watchdogMs = (text: string): number =>
-  text === "0" ? 0 : wholeNumber("WATCHDOG_MS", text, 1000, 3_600_000);
+const stallMs = (name: string, text: string): number =>
+  text === "0" ? 0 : wholeNumber(name, text, 1000, 3_600_000);
 
 function wholeNumber(name: string, text: string, least: number, most: number): number {
   const value = Number(text);
