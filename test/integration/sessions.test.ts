@@ -5,6 +5,7 @@ import { AppServer } from "../support/app-server.js";
 import { Browserlike } from "../support/cookies.js";
 import { type MariaDb, startMariaDb } from "../support/mariadb.js";
 import { answer, openSocket, Participant } from "../support/phoenix-client.js";
+import { RawHttp } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { waitFor } from "../support/wait.js";
 
@@ -216,6 +217,41 @@ for (const database of ["SQLite", "MariaDB"] as const) {
           expect(await works(((await logIn.json()) as { token: string }).token)).toBe(401);
       }
       expect(await works(((await changed.json()) as { token: string }).token)).toBe(200);
+    });
+
+    test("a request whose body comes late is decided when it is there", async () => {
+      const { account, token } = await signedIn();
+      const challenge = { title: "Mine", prompt: "p", language: "go" };
+      const { id } = (await (
+        await server.request("POST", "/api/challenges", challenge, account.token)
+      ).json()) as { id: number };
+      const bodies: [path: string, body: object][] = [
+        ["/api/challenges", challenge],
+        [`/api/challenges/${id}/invitations`, { role: "edit" }],
+      ];
+      const late = await Promise.all(
+        bodies.map(async ([path, body]) => {
+          const client = await RawHttp.open(server.port);
+          const text = JSON.stringify(body);
+          client.send(
+            `POST ${path} HTTP/1.1`,
+            "Host: localhost",
+            `Authorization: Bearer ${token}`,
+            `Content-Length: ${text.length}`,
+            "",
+          );
+          client.socket.write(text.slice(0, 5));
+          return { client, rest: text.slice(5) };
+        }),
+      );
+      // The first ones have been read up to there.
+      expect(await works(token)).toBe(200);
+      expect((await server.request("DELETE", "/api/sessions", undefined, account.token)).status).toBe(204);
+      for (const { client, rest } of late) {
+        client.socket.write(rest);
+        expect(await client.until(/^HTTP\/1\.1 \d{3} /)).toMatch(/^HTTP\/1\.1 401 /);
+        client.close();
+      }
     });
 
     test("guesses that are made at once are counted like those one after the other", async () => {

@@ -12,7 +12,7 @@ import type { AttemptCounter } from "./attempt-counter.js";
 import { challengeRoutes, invitationRoutes } from "./challenges.js";
 import { ApiError, errorAnswer } from "./errors.js";
 import { securityHeaders } from "./headers.js";
-import { RequestReader } from "./request.js";
+import { RequestReader, wholeBody } from "./request.js";
 import { requestRate } from "./request-rate.js";
 import { sameOrigin } from "./same-origin.js";
 import { type RoomHistory, versionRoutes } from "./versions.js";
@@ -82,6 +82,7 @@ export function createApi({
     context.header("cache-control", "no-store");
   });
   app.use("/api/*", sameOrigin(requests, allowedOrigins));
+  app.use("/api/*", wholeBody);
 
   app.get("/healthz", (context) =>
     ready() ? context.json({ status: "ok" }) : context.json({ status: "starting" }, 503),

@@ -1,6 +1,6 @@
 /** What a request says: its checked body and query, and where it comes from. */
 import type { IncomingMessage } from "node:http";
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { type RequestOrigin, requestOrigin } from "simurgh/channels";
 import type { z } from "zod";
 import { ApiError } from "./errors.js";
@@ -21,6 +21,16 @@ export async function readBody<Schema extends z.ZodType>(
     throw new ApiError(422, "invalid", "The body must be a JSON object.");
   return checked(schema, value);
 }
+
+/**
+ * Waits for the body before anything is decided about a request: a body may be sent so slowly that the session, or the right to do
+ * this, has ended when it is there.
+ */
+export const wholeBody: MiddlewareHandler = async ({ req }, next) => {
+  // Kept by Hono. What cannot be read fails again where it is needed.
+  if (req.method !== "GET" && req.method !== "HEAD") await req.arrayBuffer().catch(() => {});
+  await next();
+};
 
 /** The query, checked likewise. */
 export const readQuery = <Schema extends z.ZodType>(context: Context, schema: Schema): z.output<Schema> =>
