@@ -12,9 +12,14 @@ const STRAY_JOINER = /^[\u200c\u200d]|[\u200c\u200d](?=[\s\u200c\u200d]|$)|\s[\u
 const VISIBLE = /[^\s\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]/u;
 const CONTROL = /[^\P{Cc}\t\n\r]/u;
 
+/** Composing joins a few characters to one; no text of so many can be short enough afterwards. */
+const COMPOSED_FROM = 10;
+
 const line = (what: string, most: number) =>
   z
     .string(`${what} must be text`)
+    // Of many marks in a row, composing takes quadratic time.
+    .max(COMPOSED_FROM * most, `${what} may have at most ${most} characters`)
     .transform((text) => text.normalize("NFC").trim())
     .pipe(
       z

@@ -23,3 +23,10 @@ test("a part of a text is found in it wherever it is cut", () => {
         expect(folded(text)).toContain(folded(characters.slice(from, to).join("")));
   }
 });
+
+test("a text of many marks in a row is folded in no time", () => {
+  const startedAt = performance.now();
+  expect(folded(`a${"\u0301\u0323".repeat(100_000)}`)).toBe("a");
+  expect(folded(`\u05d0${"\u05b0\u05b4".repeat(100_000)}`)).toHaveLength(200_001);
+  expect(performance.now() - startedAt).toBeLessThan(1000);
+});
