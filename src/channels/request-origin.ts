@@ -120,34 +120,31 @@ interface Forwarded {
 }
 
 function forwardedBy({ headers, socket }: OriginRequest, proxies: number): Forwarded {
-  const schemes = listOf(headers["x-forwarded-proto"]).map(readScheme);
-  const hosts = listOf(headers["x-forwarded-host"]).map(parseHost);
-  const ports = listOf(headers["x-forwarded-port"]).map(readPort);
   const elements = parseForwarded(headers.forwarded?.toString() ?? "");
   // A proxy that sets one of these headers does not speak RFC 7239.
-  const [scheme, host, port] = [wordOf(schemes, proxies), wordOf(hosts, proxies), wordOf(ports, proxies)];
+  const scheme = wordOf(listOf(headers["x-forwarded-proto"]), readScheme, proxies);
+  const host = wordOf(listOf(headers["x-forwarded-host"]), parseHost, proxies);
+  const port = wordOf(listOf(headers["x-forwarded-port"]), readPort, proxies);
   const standard = scheme === undefined && host === undefined && port === undefined ? elements : [];
   return {
-    scheme:
-      scheme ??
-      wordOf(
-        standard.map(({ proto = "" }) => readScheme(proto)),
-        proxies,
-      ),
-    host:
-      host ??
-      wordOf(
-        standard.map((element) => parseHost(element.host ?? "")),
-        proxies,
-      ),
+    scheme: scheme ?? wordOf(standard, ({ proto = "" }) => readScheme(proto), proxies),
+    host: host ?? wordOf(standard, (element) => parseHost(element.host ?? ""), proxies),
     port,
     client: clientOf(headers["x-forwarded-for"]?.toString(), elements, socket.remoteAddress, proxies),
   };
 }
 
-/** The outermost proxy's word; past what cannot be read, the next nearer proxy's. */
-function wordOf<T>(list: readonly (T | undefined)[], proxies: number): T | undefined {
-  return list.slice(-proxies).find((entry) => entry !== undefined);
+/** The outermost proxy's word; past what cannot be read, the next nearer proxy's. What the client sent before is not read. */
+function wordOf<Entry, T>(
+  list: readonly Entry[],
+  read: (entry: Entry) => T | undefined,
+  proxies: number,
+): T | undefined {
+  for (const entry of list.slice(-proxies)) {
+    const word = read(entry);
+    if (word !== undefined) return word;
+  }
+  return undefined;
 }
 
 function clientOf(
@@ -157,10 +154,9 @@ function clientOf(
   proxies: number,
 ): ClientAddress | undefined {
   // An empty entry is a proxy that knew nothing, not one that was not there.
-  const plain = header?.split(",").map((entry) => parseClientAddress(unquoted(entry)));
-  const standard = elements.map((element) => parseClientAddress(element.for));
-  const [one, two] = [plain && wordOf(plain, proxies), wordOf(standard, proxies)];
-  if (plain === undefined) return two;
+  const two = wordOf(elements, (element) => parseClientAddress(element.for), proxies);
+  if (header === undefined) return two;
+  const one = wordOf(header.split(","), (entry) => parseClientAddress(unquoted(entry)), proxies);
   if (elements.some((element) => element.for !== undefined) && one?.network !== two?.network)
     return parseClientAddress(peer);
   return one;
