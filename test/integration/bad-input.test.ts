@@ -99,9 +99,19 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     ["a 200 kB name", { ...good, name: "x".repeat(200_000) }, 422, "invalid"],
     ["a name with a control character", { ...good, name: "An\u0000n" }, 422, "invalid"],
     ["a name that turns text round", { ...good, name: "A\u202Enn" }, 422, "invalid"],
+    ["a name of 1 MB of marks", { ...good, name: `A${"\u0301\u0323".repeat(250_000)}` }, 422, "invalid"],
     ["more than 1 MiB", `{"name":"${"x".repeat(1_100_000)}"}`, 413, "too_large"],
   ])("sign-up with %s is refused with %i %s", async (_what, body, status, code) => {
     expect(await failure(await server.request("POST", "/api/users", body))).toEqual({ status, code });
+  });
+
+  test("a body that is not UTF-8 is refused, and no other characters are put in its place", async () => {
+    const body = Buffer.from(
+      JSON.stringify({ ...good, email: "latin@example.com", name: "Zo\u00eb" }),
+      "latin1",
+    );
+    const response = await fetch(`${server.url}/api/users`, { method: "POST", body: new Uint8Array(body) });
+    expect(await failure(response)).toEqual({ status: 400, code: "malformed_json" });
   });
 
   test("a taken e-mail is refused, in whatever letters", async () => {

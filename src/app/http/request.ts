@@ -5,6 +5,9 @@ import { type RequestOrigin, requestOrigin } from "simurgh/channels";
 import type { z } from "zod";
 import { ApiError } from "./errors.js";
 
+/** Refuses what is not UTF-8 instead of putting other characters in its place: a password would be another one. */
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
 /** The body, checked. Throws an `ApiError` that says what is wrong with it. */
 export async function readBody<Schema extends z.ZodType>(
   context: Context,
@@ -12,10 +15,10 @@ export async function readBody<Schema extends z.ZodType>(
 ): Promise<z.output<Schema>> {
   let value: unknown;
   try {
-    value = JSON.parse(await context.req.text());
+    value = JSON.parse(UTF8.decode(await context.req.arrayBuffer()));
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    throw new ApiError(400, "malformed_json", "The body is not valid JSON.");
+    throw new ApiError(400, "malformed_json", "The body is not valid JSON in UTF-8.");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new ApiError(422, "invalid", "The body must be a JSON object.");
