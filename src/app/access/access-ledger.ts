@@ -113,12 +113,17 @@ export class AccessLedger {
     this.#remove(entry);
   }
 
-  /** The access of a person to a room has been changed; that of all people without `userId`. */
-  announce(challengeId: number, userId?: number): void {
+  /**
+   * The access of a person to a room has been changed; that of all people without `userId`. Not `stored` for certain: the database
+   * has not said so, and people keep what they have until it answers.
+   */
+  announce(challengeId: number, userId?: number, stored = true): void {
     for (const entry of this.#entries.values()) {
       if (entry.challengeId !== challengeId || (userId !== undefined && entry.userId !== userId)) continue;
-      this.#announced.add(keyOf(entry));
-      entry.certain = false;
+      if (stored) {
+        this.#announced.add(keyOf(entry));
+        entry.certain = false;
+      }
       this.#ask(entry);
     }
     this.#forget(challengeId, userId);

@@ -33,8 +33,15 @@ import type { Role } from "./role.js";
 
 const NAME = "phoenixpair.access_watch";
 
-/** Published on the topic of a room: `{user_id?}`, whose access has been changed; that of all users without. */
+/** Published on the topic of a room. */
 export const ACCESS_CHANGED = "access:changed";
+
+export interface AccessChanged {
+  /** Whose access has been changed; that of all users without. */
+  readonly user_id?: number;
+  /** The database has not said whether the change was stored. */
+  readonly unsure?: boolean;
+}
 
 /** The topic on which nodes publish that sessions have been ended, as `{user_id}`. */
 const SESSIONS_ENDED = "sessions:ended";
@@ -64,7 +71,7 @@ export interface Entering extends Omit<Presence, "channel"> {
 
 type Cast =
   | readonly ["enter", Entering]
-  | readonly ["changed", challengeId: number, userId: number | undefined]
+  | readonly ["changed", challengeId: number, AccessChanged]
   | readonly ["renewed", Pid, sessionId: string];
 type Call = readonly ["certain role", challengeId: number, userId: number];
 
@@ -101,7 +108,7 @@ class Watch {
         this.#enter(request[1]);
         break;
       case "changed":
-        this.#ledger.announce(request[1], request[2]);
+        this.#ledger.announce(request[1], request[2].user_id, request[2].unsure !== true);
         break;
       case "renewed":
         this.#ledger.renew(String(request[1]), request[2]);
@@ -278,9 +285,9 @@ export const AccessWatch = {
     GenServer.cast(NAME, ["enter", { ...entering, pid: self() }] satisfies Cast);
   },
 
-  /** For a room: the access of a person, or of all people without `userId`, has been changed. */
-  changed: (challengeId: number, userId: number | undefined): void =>
-    void GenServer.cast(NAME, ["changed", challengeId, userId] satisfies Cast),
+  /** For a room: the access to it has been changed. */
+  changed: (challengeId: number, change: AccessChanged): void =>
+    void GenServer.cast(NAME, ["changed", challengeId, change] satisfies Cast),
 
   /** For a channel that goes by another session now. */
   renewed: (sessionId: string): void =>

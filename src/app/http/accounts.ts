@@ -145,9 +145,11 @@ export function accountRoutes(options: AccountOptions): Hono {
 
   app.delete("/sessions", async (context) => {
     const { user } = await callerOf(context, options);
-    orFail(await repository.endSessions(user.id));
-    takeSessionCookie(context, requests.secure(context));
+    const over = await repository.endSessions(user.id);
+    // Also without an answer: it may have been stored. Sockets of sessions that go on come back.
     disconnect(user.id);
+    orFail(over);
+    takeSessionCookie(context, requests.secure(context));
     return context.body(null, 204);
   });
 

@@ -19,7 +19,7 @@
  * and for whoever was sent a link: POST /api/invitations/accept {token} → {challenge_id, role}.
  */
 import { Hono } from "hono";
-import { ACCESS_CHANGED } from "../access/access-watch.js";
+import { ACCESS_CHANGED, type AccessChanged } from "../access/access-watch.js";
 import { invitationHash, isInvitationToken, newInvitationToken } from "../auth/invitation-tokens.js";
 import { FairQueue } from "../fair-queue.js";
 import {
@@ -31,6 +31,7 @@ import {
   NewInvitationBody,
   SearchQuery,
 } from "../input.js";
+import type { Outcome } from "../storage/repository-client.js";
 import { type AccessOptions, challengeAccess, numberIn } from "./challenge-access.js";
 import { ApiError, orFail } from "./errors.js";
 import { readBody, readQuery } from "./request.js";
@@ -49,6 +50,13 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
   const app = new Hono();
 
   const { entering, owning } = challengeAccess({ repository, caller });
+
+  /** Gives what became of a change of access, and tells the room: also without an answer, for it may have been stored. */
+  const told = <T>(id: number, whose: AccessChanged, outcome: Outcome<T>): Outcome<T> => {
+    if (outcome[0] === "ok") tellRoom(id, ACCESS_CHANGED, whose);
+    else if (outcome[1] === "unavailable") tellRoom(id, ACCESS_CHANGED, { ...whose, unsure: true });
+    return outcome;
+  };
 
   // Each takes the storage some 10 ms, in which it stores nobody's edits: few are handed to it at a time.
   const lists = new FairQueue({
@@ -96,17 +104,16 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
     // The language is the room's: whoever writes there may choose it. The rest is the owner's.
     const language = Object.keys(changes).every((key) => key === "language");
     if (!(role === "edit" && language)) await owning(context);
-    const challenge = orFail(await repository.changeChallenge(id, changes));
+    const changed = await repository.changeChallenge(id, changes);
+    const challenge = orFail(changes.access === undefined ? changed : told(id, {}, changed));
     const { response: _response, ...shown } = challenge;
     tellRoom(id, "challenge:changed", { challenge: shown });
-    if (changes.access !== undefined) tellRoom(id, ACCESS_CHANGED, {});
     return context.json(challenge);
   });
 
   app.delete("/:id", async (context) => {
     const { id } = await owning(context);
-    orFail(await repository.deleteChallenge(id));
-    tellRoom(id, ACCESS_CHANGED, {});
+    orFail(told(id, {}, await repository.deleteChallenge(id)));
     return context.body(null, 204);
   });
 
@@ -135,8 +142,7 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
     const { id } = await owning(context);
     const userId = numberIn(context, "number");
     const { role } = await readBody(context, MemberBody);
-    orFail(await repository.setMember(id, userId, role));
-    tellRoom(id, ACCESS_CHANGED, { user_id: userId });
+    orFail(told(id, { user_id: userId }, await repository.setMember(id, userId, role)));
     return context.body(null, 204);
   });
 

@@ -27,7 +27,7 @@ import {
   trapExit,
 } from "simurgh/runtime";
 import * as Y from "yjs";
-import { ACCESS_CHANGED, AccessWatch } from "../access/access-watch.js";
+import { ACCESS_CHANGED, type AccessChanged, AccessWatch } from "../access/access-watch.js";
 import type { Role } from "../access/role.js";
 import type { DocumentImage } from "../document/document-image.js";
 import type { DocumentLoader } from "../document/document-loader.js";
@@ -389,8 +389,7 @@ class Room {
 
   /** What others told everybody in the room, as far as it concerns the room itself. */
   heard(event: string, payload: unknown): void {
-    if (event === ACCESS_CHANGED)
-      AccessWatch.changed(this.options.id, (payload as { user_id?: number }).user_id);
+    if (event === ACCESS_CHANGED) AccessWatch.changed(this.options.id, payload as AccessChanged);
     if (this.#live === undefined) return;
     if (event === "y:update" && payload instanceof Uint8Array) {
       // Of this room's own: it hears what it tells.

@@ -127,6 +127,17 @@ describe("a change that is announced", () => {
   });
 });
 
+test("a change that may have been stored is asked about, and people keep what they have meanwhile", () => {
+  inside();
+  ledger.enter(bob, "edit", false);
+  ledger.answered(ledger.take(10), ["edit"]);
+  ledger.leave("c");
+  ledger.announce(1, undefined, false);
+  expect(ledger.failed(ledger.take(10))).toEqual([]);
+  expect([ledger.certainRole(1, 7), ledger.certainRole(1, 8)]).toEqual(["edit", undefined]);
+  expect(ledger.answered(ledger.take(10), ["forbidden"])).toEqual([{ channel: "a", state: "forbidden" }]);
+});
+
 describe("while the database does not answer", () => {
   test("what was certain stays so, for another channel of the same person too", () => {
     inside();
