@@ -1,58 +1,68 @@
-/** What rooms are told of changes of access, by what the database has answered. */
 import { Hono } from "hono";
 import { expect, test } from "vitest";
-import { type ChallengeOptions, challengeRoutes } from "../../../src/app/http/challenges.js";
+import { challengeRoutes } from "../../../src/app/http/challenges.js";
 import { errorAnswer } from "../../../src/app/http/errors.js";
-import type { Outcome, Repository } from "../../../src/app/storage/repository-client.js";
+import type { Repository } from "../../../src/app/storage/repository-client.js";
 
-const view = {
-  id: 1,
-  title: "t",
-  prompt: "p",
-  language: "go",
-  response: "",
-  updated_at: "2030-01-01T00:00:00Z",
-};
-const caller = async () => ({
-  userId: 7,
-  sessionId: "s",
-  expiresAt: 0,
-  user: { id: 7, first_name: "Ann", email: "a@b.c" },
-});
-
-/** The status of a request by the owner, and what the room was told, when its change has this outcome. */
-async function changed(outcome: Outcome<null>, method: string, path: string, body?: object) {
-  const told: unknown[] = [];
-  const repository = {
-    role: async () => ["ok", "owner"],
-    changeChallenge: async () => (outcome[0] === "ok" ? ["ok", view] : outcome),
-    deleteChallenge: async () => outcome,
-    setMember: async () => outcome,
-  } as unknown as Repository;
-  const tellRoom: ChallengeOptions["tellRoom"] = (id, event, payload) => void told.push([id, event, payload]);
-  const app = new Hono().route("/", challengeRoutes({ repository, caller, tellRoom }));
+/** Lists end when they are told to; the header `user` says who asks. */
+function harness() {
+  const running: { readonly userId: number; end(): void }[] = [];
+  const made = (userId: number): Promise<unknown> =>
+    new Promise((resolve) => {
+      const list = {
+        userId,
+        end: () => {
+          running.splice(running.indexOf(list), 1);
+          resolve(["ok", { challenges: [], next: undefined, cards: [], total: 0 }]);
+        },
+      };
+      running.push(list);
+    });
+  const repository = { listChallenges: made, searchChallenges: made } as unknown as Repository;
+  const caller = async (context: { req: { header(name: string): string | undefined } }) => ({
+    userId: Number(context.req.header("user")),
+  });
+  const app = new Hono();
+  app.route("/", challengeRoutes({ repository, caller: caller as never, tellRoom: () => {} }));
   app.onError((error, context) => errorAnswer(error, context));
-  const text = body === undefined ? {} : { body: JSON.stringify(body) };
-  const { status } = await app.request(path, { method, ...text });
-  return [status, told.filter((one) => (one as unknown[])[1] === "access:changed")];
+  return {
+    running,
+    get: (user: number, path = "/") => app.request(path, { headers: { user: String(user) } }),
+    settle: () => new Promise((resolve) => setImmediate(resolve)),
+  };
 }
 
-test.each([
-  ["PUT", "/1/members/8", { role: "removed" }, { user_id: 8 }, 204],
-  ["PATCH", "/1", { access: "restricted" }, {}, 200],
-  ["DELETE", "/1", undefined, {}, 204],
-] as const)(
-  "%s %s tells the room also when it may have been stored",
-  async (method, path, body, whose, status) => {
-    expect(await changed(["ok", null], method, path, body)).toEqual([status, [[1, "access:changed", whose]]]);
-    expect(await changed(["error", "unavailable"], method, path, body)).toEqual([
-      503,
-      [[1, "access:changed", { ...whose, unsure: true }]],
-    ]);
-    expect(await changed(["error", "not_found"], method, path, body)).toEqual([404, []]);
-  },
-);
+test("lists and searches are made two at a time, and people take turns", async () => {
+  const { running, get, settle } = harness();
+  const many = Array.from({ length: 20 }, (_, n) => get(1, n % 2 === 0 ? "/" : "/?view=cards"));
+  const other = get(2);
+  await settle();
+  expect(running.map(({ userId }) => userId)).toEqual([1, 1]);
+  running[0]?.end();
+  await settle();
+  running[0]?.end();
+  await settle();
+  expect(running.map(({ userId }) => userId)).toEqual([1, 2]);
+  while (running.length > 0) {
+    running[0]?.end();
+    await settle();
+  }
+  const statuses = (await Promise.all([...many, other])).map(({ status }) => status);
+  expect(new Set(statuses)).toEqual(new Set([200]));
+});
 
-test("a change of anything else says nothing of access", async () => {
-  expect(await changed(["ok", null], "PATCH", "/1", { title: "u" })).toEqual([200, []]);
+test("a person who asks for very many lists at once is told to come back, and others are not", async () => {
+  const { running, get, settle } = harness();
+  const many = Array.from({ length: 60 }, () => get(1));
+  const other = get(2);
+  await settle();
+  while (running.length > 0) {
+    running[0]?.end();
+    await settle();
+  }
+  const answers = await Promise.all(many);
+  const refused = answers.filter(({ status }) => status === 503);
+  expect(refused).toHaveLength(8);
+  expect(refused[0]?.headers.get("retry-after")).toBe("1");
+  expect((await other).status).toBe(200);
 });
