@@ -14,7 +14,7 @@ const execArgv = ["--import", loader, "--conditions", "simurgh-source"];
 const [major = 0] = process.versions.node.split(".").map(Number);
 const sharesPorts = major >= 24;
 /** Needs several gateway threads. */
-const GATEWAYS = "test/channels/gateways.test.ts";
+const GATEWAYS = "test/channels/endpoint/gateway-supervisor.test.ts";
 /** What goes over the wire. The other tests of the channels look into the one thread they run in. */
 const WIRE = [
   "test/channels/{endpoint,fuzz,interop,presence,reshard,reshard-faults,wire}.test.ts",
@@ -65,9 +65,9 @@ export default defineConfig({
           name: `unit isolation ${isolation}`,
           include: ["test/runtime/*.test.ts"],
           exclude: [
-            "test/runtime/speed.test.ts",
-            "test/runtime/models.test.ts",
-            "test/runtime/types.test.ts",
+            "test/runtime/behaviour/speed.test.ts",
+            "test/runtime/behaviour/models.test.ts",
+            "test/runtime/kernel/typed-messages.test.ts",
           ],
           testTimeout: 20_000,
           env: { SIMURGH_TEST_ISOLATION: isolation },

@@ -10,12 +10,13 @@ const ROOT = new URL("..", import.meta.url).pathname;
 
 /** Files, or folders, that may read it, and what for. */
 const ALLOWED: Readonly<Record<string, string>> = {
-  "src/runtime/sys.ts": "statistics say when they began",
-  "src/channels/logging.ts": "telemetry says when an endpoint started",
-  "src/channels/socket-server.ts": "a connection ends when its token does",
-  "src/channels/token.ts": "when a token was signed, which another node compares",
-  "src/channels/transports/long-poll.ts": "when a session's token was issued, which another node compares",
-  "src/presence/tracker-server.ts":
+  "src/runtime/gen-server/sys.ts": "statistics say when they began",
+  "src/channels/channel/instrumentation.ts": "telemetry says when an endpoint started",
+  "src/channels/socket/socket-server.ts": "a connection ends when its token does",
+  "src/channels/protocol/token.ts": "when a token was signed, which another node compares",
+  "src/channels/transports/long-poll/listener.ts":
+    "when a session's token was issued, which another node compares",
+  "src/presence/tracker/tracker-server.ts":
     "when an entry was made, which orders the metas of a key on all nodes alike",
   "src/app/channels/session-renewal.ts": "a session ends when its token does",
   "src/app/channels/room-access.ts": "a connection ends at this moment",

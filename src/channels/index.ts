@@ -8,26 +8,8 @@ export {
   type EventTypes,
   type Payload,
   payload,
-} from "./channel.js";
-export type { ClusterHealth } from "./cluster-health.js";
-export type { ConnectInfo, ConnectInfoEntry, SessionOptions } from "./connect-info.js";
-export { type ChannelEntry, Debug, type SocketEntry } from "./debug.js";
-export { Endpoint, type EndpointOptions } from "./endpoint.js";
-export { ChannelHarness, type HarnessFrame, type JoinOutcome } from "./harness.js";
-export {
-  type ListenOptions,
-  type MakeServer,
-  type ServerContext,
-  type ServerModule,
-  sharesPorts,
-} from "./listener.js";
-export { type Broadcast, isBroadcast, type Message, type WireRef } from "./message.js";
-export type { DrainOptions, LongPollOptions, Mount, TransportOptions, WebSocketOptions } from "./mount.js";
-export type { LogLevel } from "./mount-options.js";
-export { type CheckOrigin, originAllowed, type ParsedOrigin } from "./origin.js";
-export { filterParams, type ParamFilter } from "./param-filter.js";
-export { RateLimiter } from "./rate-limiter.js";
-export { type RequestOrigin, requestOrigin } from "./request-origin.js";
+} from "./channel/channel.js";
+export { ChannelHarness, type HarnessFrame, type JoinOutcome } from "./channel/harness.js";
 export {
   type InfoResult,
   type InResult,
@@ -37,11 +19,7 @@ export {
   refused,
   reply,
   stop,
-} from "./results.js";
-export type { Serializer, SerializerEntry } from "./serializers/index.js";
-export { v1Json } from "./serializers/v1-json.js";
-export { v2Json } from "./serializers/v2-json.js";
-export type { ShardTree, ShardTreeContext } from "./shard.js";
+} from "./channel/results.js";
 export {
   type Assigns,
   assign,
@@ -54,7 +32,33 @@ export {
   replyTo,
   type SocketRef,
   socketRef,
-} from "./socket.js";
+} from "./channel/socket.js";
+export type { ClusterHealth } from "./endpoint/cluster-health.js";
+export { type ChannelEntry, Debug, type SocketEntry } from "./endpoint/debug.js";
+export { Endpoint, type EndpointOptions } from "./endpoint/endpoint.js";
+export {
+  type ListenOptions,
+  type MakeServer,
+  type ServerContext,
+  type ServerModule,
+  sharesPorts,
+} from "./endpoint/http-server.js";
+export type { ShardTree, ShardTreeContext } from "./endpoint/shard.js";
+export { type Broadcast, isBroadcast, type Message, type WireRef } from "./protocol/message.js";
+export { filterParams, type ParamFilter } from "./protocol/param-filter.js";
+export type { Serializer, SerializerEntry } from "./protocol/serializers.js";
+export {
+  type KeyOptions,
+  type SignOptions,
+  Token,
+  type TokenContext,
+  type TokenResult,
+  type VerifyOptions,
+} from "./protocol/token.js";
+export { v1Json } from "./protocol/v1-json.js";
+export { v2Json } from "./protocol/v2-json.js";
+export { type CheckOrigin, originAllowed, type ParsedOrigin } from "./socket/check-origin.js";
+export type { ConnectInfo, ConnectInfoEntry, SessionOptions } from "./socket/connect-info.js";
 export {
   type ConnectOptions,
   type ConnectParams,
@@ -64,13 +68,15 @@ export {
   ok,
   routeOf,
   type SocketDefinition,
-} from "./socket-definition.js";
-export {
-  type KeyOptions,
-  type SignOptions,
-  Token,
-  type TokenContext,
-  type TokenResult,
-  type VerifyOptions,
-} from "./token.js";
-export type { Rate } from "./token-bucket.js";
+} from "./socket/define-socket.js";
+export type { LogLevel } from "./socket/mount-options.js";
+export { RateLimiter } from "./socket/rate-limiter.js";
+export { type RequestOrigin, requestOrigin } from "./socket/request-origin.js";
+export type { Rate } from "./socket/token-bucket.js";
+export type {
+  DrainOptions,
+  LongPollOptions,
+  Mount,
+  TransportOptions,
+  WebSocketOptions,
+} from "./transports/host.js";

@@ -17,11 +17,11 @@
 
 import { type Dispatcher, type PublishResult, PubSub, registerDispatcher } from "simurgh/pubsub";
 import { type ChildSpec, isPid, self, send, show, showTerm } from "simurgh/runtime";
-import type { Meta } from "./delta.js";
-import type { ReplicationOptions } from "./options.js";
-import { Tracker } from "./tracker.js";
-import type { TrackerModule } from "./tracker-server.js";
-import type { ReadView } from "./view.js";
+import type { Meta } from "./tracker/delta.js";
+import type { ReplicationOptions } from "./tracker/options.js";
+import { Tracker } from "./tracker/tracker.js";
+import type { TrackerModule } from "./tracker/tracker-server.js";
+import type { ReadView } from "./tracker/view.js";
 
 /** A process of any node. Plain data: it may be sent. */
 export interface Member {

@@ -21,16 +21,16 @@ import {
   send,
   thisNode,
 } from "simurgh/runtime";
-import type { Meta } from "./delta.js";
-import { type Baseline, Feed, type MetasHandler, type PushState } from "./feed.js";
-import { checked, type Fetch } from "./fetcher.js";
-import type { PresenceLimits, RateLimit, TooLarge } from "./limits.js";
-import { checkKey } from "./meta.js";
-import type { ReplicationOptions } from "./options.js";
-import type { CoalesceOptions } from "./pace.js";
-import { groupByKey, type PresenceEntry, type Presences } from "./payload.js";
-import { type MetaChange, type MetaInput, Tracker, type TrackOptions, trackerOf } from "./tracker.js";
-import { lostBy, type TrackerModule, type TrackerStats, type TrackResult } from "./tracker-server.js";
+import type { CoalesceOptions } from "./broadcast/coalescing.js";
+import { type Baseline, Feed, type MetasHandler, type PushState } from "./broadcast/diff-broadcaster.js";
+import { checked, type Fetch } from "./broadcast/fetch-pool.js";
+import { groupByKey, type PresenceEntry, type Presences } from "./broadcast/payload.js";
+import type { Meta } from "./tracker/delta.js";
+import type { PresenceLimits, RateLimit, TooLarge } from "./tracker/limits.js";
+import { checkKey } from "./tracker/meta.js";
+import type { ReplicationOptions } from "./tracker/options.js";
+import { type MetaChange, type MetaInput, Tracker, type TrackOptions, trackerOf } from "./tracker/tracker.js";
+import { lostBy, type TrackerModule, type TrackerStats, type TrackResult } from "./tracker/tracker-server.js";
 
 /** What a channel's socket offers presence; a pid with a topic does as well. */
 export interface Tracked {

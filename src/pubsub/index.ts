@@ -9,16 +9,31 @@ export type {
   Inbox,
   PublishResult,
   TellEvent,
-} from "./adapter.js";
-export { type Hub, type HubOptions, startHub } from "./adapters/hub.js";
-export { type HubAdapterOptions, hubAdapter } from "./adapters/hub-link.js";
-export { ClusterError, type Link, type LinkEvents, type OpenLink } from "./adapters/link.js";
-export { localAdapter } from "./adapters/local.js";
-export { MemoryNetwork, type MemoryNetworkOptions } from "./adapters/memory.js";
-export { type NatsAdapterOptions, natsAdapter } from "./adapters/nats.js";
-export { type NetworkedOptions, networkedAdapter, type Place } from "./adapters/networked.js";
-export { type RedisAdapterOptions, redisAdapter } from "./adapters/redis.js";
-export { type Cluster, type ClusterOptions, checkCluster, clusterAdapter, clusterOf } from "./cluster.js";
+} from "./cluster/adapter.js";
+export {
+  type Cluster,
+  type ClusterOptions,
+  checkCluster,
+  clusterAdapter,
+  clusterOf,
+} from "./cluster/cluster.js";
+export { ClusterError, type Link, type LinkEvents, type OpenLink } from "./cluster/engine.js";
+export { type NetworkedOptions, networkedAdapter, type Place } from "./cluster/engine-adapter.js";
+export { type Hub, type HubOptions, startHub } from "./cluster/engines/hub.js";
+export { type HubAdapterOptions, hubAdapter } from "./cluster/engines/hub-link.js";
+export { MemoryNetwork, type MemoryNetworkOptions } from "./cluster/engines/memory.js";
+export { type NatsAdapterOptions, natsAdapter } from "./cluster/engines/nats.js";
+export { type RedisAdapterOptions, redisAdapter } from "./cluster/engines/redis.js";
+export {
+  type Envelope,
+  newLife,
+  Receiver,
+  Sender,
+  type SenderOptions,
+  type Verdict,
+} from "./cluster/envelope.js";
+export { localAdapter } from "./cluster/local.js";
+export type { ReassignResult } from "./handover/coordinator.js";
 export {
   bareDispatcher,
   type Dispatcher,
@@ -26,10 +41,8 @@ export {
   registerDispatcher,
   type Subscription,
   type TopicView,
-} from "./dispatcher.js";
-export { type Envelope, newLife, Receiver, Sender, type SenderOptions, type Verdict } from "./envelope.js";
-export type { ReassignResult } from "./handover.js";
-export type { Dropped, PubSubOptions, SlotOwners, Traffic } from "./instance.js";
+} from "./local/dispatcher.js";
+export type { Dropped, PubSubOptions, SlotOwners, Traffic } from "./local/pubsub-state.js";
+export { SLOTS, slot } from "./local/slot.js";
 export { BroadcastError, PubSub } from "./pubsub.js";
 export { sharedJson, sharePayload } from "./shared-payload.js";
-export { SLOTS, slot } from "./slot.js";

@@ -12,11 +12,12 @@ import {
   thisNode,
   trapExit,
 } from "simurgh/runtime";
-import type { Adapter, AdapterEvent, Position } from "./adapter.js";
-import { adapterEvent } from "./adapter-events.js";
-import { localAdapter } from "./adapters/local.js";
-import { fromElsewhere } from "./delivery.js";
-import { type HandoverStep, type Mark, NOT_HELD, NOTHING } from "./handover.js";
+import type { Adapter, AdapterEvent, Position } from "./cluster/adapter.js";
+import { adapterEvent } from "./cluster/adapter-events.js";
+import { localAdapter } from "./cluster/local.js";
+import { type HandoverStep, type Mark, NOT_HELD, NOTHING } from "./handover/coordinator.js";
+import { commit, exported, hold, keeps, leaveOff, listen } from "./handover/participant.js";
+import { fromElsewhere } from "./local/delivery.js";
 import {
   type Forwarded,
   type Instance,
@@ -26,10 +27,9 @@ import {
   type PubSubOptions,
   type Subscribing,
   topicOf,
-} from "./instance.js";
-import { commit, exported, hold, keeps, leaveOff, listen } from "./moving.js";
-import { fromThread, subscribing } from "./requests.js";
-import { slot } from "./slot.js";
+} from "./local/pubsub-state.js";
+import { fromThread, subscribing } from "./local/requests.js";
+import { slot } from "./local/slot.js";
 
 interface StartArg {
   readonly options: PubSubOptions;

@@ -21,11 +21,13 @@ import {
   showTerm,
   thisNode,
 } from "simurgh/runtime";
-import type { AdapterHealth, AdapterStatus, PublishResult } from "./adapter.js";
-import { EVENTS } from "./adapter-events.js";
-import { directFrom, toOthers } from "./delivery.js";
-import { bareDispatcher, type Dispatcher } from "./dispatcher.js";
-import { type ReassignResult, reassign } from "./handover.js";
+import type { AdapterHealth, AdapterStatus, PublishResult } from "./cluster/adapter.js";
+import { EVENTS } from "./cluster/adapter-events.js";
+import { type ReassignResult, reassign } from "./handover/coordinator.js";
+import { kept, OWNERS_CHANGED } from "./handover/participant.js";
+import { directFrom, toOthers } from "./local/delivery.js";
+import { bareDispatcher, type Dispatcher } from "./local/dispatcher.js";
+import { checkTopic, publish } from "./local/publish.js";
 import {
   type Dropped,
   elsewhere,
@@ -36,11 +38,9 @@ import {
   type Published,
   type PubSubOptions,
   type Traffic,
-} from "./instance.js";
-import { kept, OWNERS_CHANGED } from "./moving.js";
-import { checkTopic, publish } from "./publish.js";
+} from "./local/pubsub-state.js";
+import { slot } from "./local/slot.js";
 import { start } from "./pubsub-server.js";
-import { slot } from "./slot.js";
 
 /** A broadcast failed: what the bang forms throw. */
 export class BroadcastError extends Error {

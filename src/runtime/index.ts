@@ -2,37 +2,6 @@
  * simurgh/runtime: processes, mailboxes, links, monitors, GenServers and supervisors, as in Erlang/OTP.
  */
 
-export { type AliasMode, alias, unalias } from "./alias.js";
-export {
-  Application,
-  type ApplicationResult,
-  type ApplicationSpec,
-  type ApplicationType,
-  defineApplication,
-  type RunOptions,
-  runApplications,
-} from "./application.js";
-export { backoff } from "./backoff.js";
-export {
-  type AutoShutdown,
-  type ChildSpec,
-  type ChildType,
-  childSpec,
-  type FullChildSpec,
-  type Restart,
-  type Shutdown,
-  type StartFunction,
-} from "./child-spec.js";
-export { type Clock, systemClock } from "./clock.js";
-export { context, outside, self, thisNode } from "./context.js";
-export {
-  DynamicSupervisor,
-  type DynamicSupervisorInit,
-  type DynamicSupervisorModule,
-  type DynamicSupervisorOptions,
-} from "./dynamic-supervisor.js";
-export { BadArg, ExitSignal, NotAProcess, ProcessExited } from "./errors.js";
-export { type ExitReason, isNormalClass, sameReason } from "./exit-reason.js";
 export {
   type CallResult,
   type Extra,
@@ -43,14 +12,26 @@ export {
   type NoReply,
   type StartOptions,
   type StartResult,
-} from "./gen-server.js";
-export { Global } from "./global-names.js";
-export { Groups } from "./groups.js";
-export { fnv1a } from "./hash.js";
-export type { Isolation } from "./isolation.js";
-export { type MainWatchdogOptions, watchMainThread } from "./main-watchdog.js";
-export { registerMessageClass } from "./message-class.js";
-export { createNode, type NodeOptions, type RoadStats, RuntimeNode } from "./node.js";
+} from "./gen-server/gen-server.js";
+export { type Statistics, type SystemEvent, sys } from "./gen-server/sys.js";
+export {
+  mailboxStatistics,
+  type ProcessInfo,
+  processes,
+  processInfo,
+  processInfoAt,
+  type TopEntry,
+  top,
+} from "./introspect/process-info.js";
+export { type TreeNode, tree } from "./introspect/supervision-tree.js";
+export {
+  type NodeStatistics,
+  nodeStatistics,
+  type SystemMonitorOptions,
+  systemMonitor,
+} from "./introspect/system-monitor.js";
+export { type AliasMode, alias, unalias } from "./kernel/aliases.js";
+export { backoff } from "./kernel/backoff.js";
 export {
   type Dest,
   demonitor,
@@ -86,26 +67,57 @@ export {
   type ViaModule,
   type ViaName,
   whereis,
-} from "./operations.js";
-export { PartitionSupervisor, type PartitionSupervisorOptions, partitionOf } from "./partition-supervisor.js";
-export { isPid, isRef, Pid, Ref } from "./pid.js";
-export type { MaxQueue, Process } from "./process.js";
+} from "./kernel/bifs.js";
+export { type Clock, systemClock } from "./kernel/clock.js";
+export { context, outside, self, thisNode } from "./kernel/context.js";
+export { BadArg, ExitSignal, NotAProcess, ProcessExited } from "./kernel/errors.js";
+export { type ExitReason, isNormalClass, sameReason } from "./kernel/exit-reason.js";
+export { fnv1a } from "./kernel/hash.js";
+export type { Isolation } from "./kernel/isolation.js";
+export { registerMessageClass } from "./kernel/message-class.js";
+export { createNode, type NodeOptions, type RoadStats, RuntimeNode } from "./kernel/node.js";
+export { isPid, isRef, Pid, Ref } from "./kernel/pid.js";
+export type { MaxQueue, Process } from "./kernel/process.js";
+export * from "./kernel/reports.js";
+export type { RunQueue, SchedulerOptions } from "./kernel/scheduler.js";
+export { cancelTimer, readTimer, sendAfter, sleep, startTimer, yieldNow } from "./kernel/send-after.js";
+export { show, showTerm } from "./kernel/show.js";
+export { SmallMap } from "./kernel/small-map.js";
+export * as telemetry from "./kernel/telemetry.js";
+export type { AnswerTo, Call, OpenDest, PidOf, RequestOf, ServerRef } from "./kernel/typed-messages.js";
+export { Global } from "./registry/global.js";
+export { Groups } from "./registry/process-groups.js";
+export { Registry, type RegistryOptions } from "./registry/registry.js";
 export {
-  mailboxStatistics,
-  type ProcessInfo,
-  processes,
-  processInfo,
-  processInfoAt,
-  type TopEntry,
-  top,
-} from "./process-info.js";
-export { cancelTimer, readTimer, sendAfter, sleep, startTimer, yieldNow } from "./process-timers.js";
-export type { AnswerTo, Call, OpenDest, PidOf, RequestOf, ServerRef } from "./protocol.js";
-export { Registry, type RegistryOptions } from "./registry.js";
-export * from "./reports.js";
-export type { RunQueue, SchedulerOptions } from "./scheduler.js";
-export { show, showTerm } from "./show.js";
-export { SmallMap } from "./small-map.js";
+  Application,
+  type ApplicationResult,
+  type ApplicationSpec,
+  type ApplicationType,
+  defineApplication,
+  type RunOptions,
+  runApplications,
+} from "./supervisor/application.js";
+export {
+  type AutoShutdown,
+  type ChildSpec,
+  type ChildType,
+  childSpec,
+  type FullChildSpec,
+  type Restart,
+  type Shutdown,
+  type StartFunction,
+} from "./supervisor/child-spec.js";
+export {
+  DynamicSupervisor,
+  type DynamicSupervisorInit,
+  type DynamicSupervisorModule,
+  type DynamicSupervisorOptions,
+} from "./supervisor/dynamic-supervisor.js";
+export {
+  PartitionSupervisor,
+  type PartitionSupervisorOptions,
+  partitionOf,
+} from "./supervisor/partition-supervisor.js";
 export {
   type ChildCount,
   type ChildInfo,
@@ -116,22 +128,14 @@ export {
   type SupervisorInit,
   type SupervisorModule,
   type SupervisorOptions,
-} from "./supervisor.js";
-export { type Statistics, type SystemEvent, sys } from "./sys.js";
-export {
-  type NodeStatistics,
-  nodeStatistics,
-  type SystemMonitorOptions,
-  systemMonitor,
-} from "./system-monitor.js";
-export { Task, type TaskResult, type YieldManyOptions } from "./task.js";
-export { type AsyncStreamOptions, asyncStream } from "./task-stream.js";
-export { TaskSupervisor } from "./task-supervisor.js";
-export * as telemetry from "./telemetry.js";
-export type { Encoding } from "./threads/outbox.js";
-export type { RoadLimits, RoadPort } from "./threads/road.js";
-export { ThreadRoad } from "./threads/road.js";
+} from "./supervisor/supervisor.js";
+export { type AsyncStreamOptions, asyncStream } from "./task/async-stream.js";
+export { Task, type TaskResult, type YieldManyOptions } from "./task/task.js";
+export { TaskSupervisor } from "./task/task-supervisor.js";
+export type { RoadLimits, RoadPort } from "./threads/connection.js";
+export { ThreadRoad } from "./threads/connection.js";
+export { type MainWatchdogOptions, watchMainThread } from "./threads/main-watchdog.js";
+export type { Encoding } from "./threads/send-buffer.js";
 export type { ThreadContext, ThreadTree } from "./threads/thread-main.js";
 export { spawnOn, startThread, type ThreadOptions, threadName, threadSpec } from "./threads/thread-server.js";
 export { DataCloneError } from "./threads/wire-data.js";
-export { type TreeNode, tree } from "./tree.js";

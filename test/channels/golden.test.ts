@@ -3,8 +3,8 @@
  * of these files; `npx vitest run test/channels/golden.test.ts --update` writes them anew.
  */
 import { describe, expect, test } from "vitest";
-import { decodePayload } from "../../src/channels/frame-scanner.js";
-import { serializerFor } from "../../src/channels/serializers/index.js";
+import { decodePayload } from "../../src/channels/protocol/frame-scanner.js";
+import { serializerFor } from "../../src/channels/protocol/serializers.js";
 
 const shown = (frame: string | Uint8Array): string =>
   typeof frame === "string" ? `text ${frame}` : `hex  ${Buffer.from(frame).toString("hex")}`;

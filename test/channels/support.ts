@@ -14,7 +14,7 @@ import {
   trapExit,
 } from "simurgh/runtime";
 import { WebSocket } from "ws";
-import type { ClientNews } from "./fixture-server.js";
+import type { ClientNews } from "./fixtures/server.js";
 
 /** The whole suite runs with one gateway, and once more with several, where Node lets them share a port. */
 const GATEWAYS = Number(process.env.SIMURGH_TEST_GATEWAYS ?? 1);
@@ -50,7 +50,7 @@ export async function startServer(
         const spec = Endpoint.childSpec({
           name: "endpoint",
           ...how,
-          sockets: { "/socket": { module: new URL("./fixture-socket.ts", import.meta.url) } },
+          sockets: { "/socket": { module: new URL("./fixtures/socket.ts", import.meta.url) } },
           shards: 0,
           ...options,
         });
@@ -132,7 +132,7 @@ function severalGateways(open: Set<number>): Listening {
   return {
     how: {
       gateways: Math.max(2, GATEWAYS),
-      server: { module: new URL("./fixture-server.ts", import.meta.url), args: name },
+      server: { module: new URL("./fixtures/server.ts", import.meta.url), args: name },
       listen: { port: 0, host: "127.0.0.1" },
     },
     listening: async () => undefined,

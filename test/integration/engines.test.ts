@@ -11,7 +11,7 @@ import {
 } from "simurgh/pubsub";
 import { createNode, type Report, type RuntimeNode, receive, trapExit } from "simurgh/runtime";
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { adapterContract } from "../pubsub/adapter-contract.js";
+import { adapterContract } from "../pubsub/cluster/adapter-contract.js";
 import { type EngineServer, startNats, startRedis } from "../support/engines.js";
 import { ListeningNode } from "../support/listening-node.js";
 import { describeWith } from "../support/requirements.js";

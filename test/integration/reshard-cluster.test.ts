@@ -17,7 +17,7 @@ import {
   TOPICS,
   tell,
   within,
-} from "../channels/reshard-people.js";
+} from "../channels/fixtures/reshard-people.js";
 import { startNats, startRedis } from "../support/engines.js";
 import { describeWith } from "../support/requirements.js";
 

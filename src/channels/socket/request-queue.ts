@@ -2,7 +2,7 @@
  * What waits for a topic's channel, in order: an immutable queue that knows its size. Adding to it
  * and taking from it cost the same however long it is.
  */
-import type { ScannedFrame } from "../frame-scanner.js";
+import type { ScannedFrame } from "../protocol/frame-scanner.js";
 
 /** A frame of the client for one topic. */
 export interface Request {

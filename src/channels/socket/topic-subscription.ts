@@ -27,8 +27,8 @@
  * `Channel` is what the caller knows a channel's process by. `fresh` is a number that no token and
  * no timer of the connection has had.
  */
-import type { ScannedFrame } from "../frame-scanner.js";
-import { sameRef, type WireRef } from "../message.js";
+import type { ScannedFrame } from "../protocol/frame-scanner.js";
+import { sameRef, type WireRef } from "../protocol/message.js";
 import { type Request, RequestQueue } from "./request-queue.js";
 
 /** How often progress is looked for while a join or a leave waits. */

@@ -6,11 +6,11 @@
  * when they are unpacked.
  */
 import { addExtension, Packr } from "msgpackr";
-import type { RuntimeNode } from "../node.js";
-import { pidFromParts } from "../operations.js";
-import { Pid, Ref } from "../pid.js";
-import { From } from "../request.js";
-import { CallMessage, CastMessage, SystemMessage } from "../server-messages.js";
+import { pidFromParts } from "../kernel/bifs.js";
+import type { RuntimeNode } from "../kernel/node.js";
+import { Pid, Ref } from "../kernel/pid.js";
+import { From } from "../kernel/request.js";
+import { CallMessage, CastMessage, SystemMessage } from "../kernel/server-messages.js";
 import { Boxed, DataCloneError, unbox } from "./wire-data.js";
 import { refFromParts } from "./wire-identities.js";
 

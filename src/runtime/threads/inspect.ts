@@ -2,11 +2,11 @@
  * Questions about another thread's processes: what `processInfo`, `processes`, `top` and `tree` say over there. The
  * answer is given between two bursts of that thread, by no process, so a stuck one cannot hold it up.
  */
-import { context } from "../context.js";
-import { ExitSignal } from "../errors.js";
-import type { RuntimeNode } from "../node.js";
-import { Request } from "../request.js";
-import { ThreadRoad } from "./road.js";
+import { context } from "../kernel/context.js";
+import { ExitSignal } from "../kernel/errors.js";
+import type { RuntimeNode } from "../kernel/node.js";
+import { Request } from "../kernel/request.js";
+import { ThreadRoad } from "./connection.js";
 import { THREAD_ROOT } from "./thread-main.js";
 
 export type Question =

@@ -4,25 +4,25 @@
  * thread is done and its `ThreadServer` in the main thread knows why.
  */
 
-import { abridge } from "../abridge.js";
-import type { ChildSpec } from "../child-spec.js";
-import { self } from "../context.js";
-import { BadArg } from "../errors.js";
-import { type ExitReason, isNormalClass } from "../exit-reason.js";
-import { globalNames } from "../global-names.js";
-import type { Isolation } from "../isolation.js";
-import { createNode, type RuntimeNode } from "../node.js";
-import { exit, receive, register, trapExit } from "../operations.js";
-import { Pid, Ref } from "../pid.js";
-import { infoOf, topOf } from "../process-info.js";
-import type { LogLevel, Report } from "../reports.js";
-import { show, showTerm } from "../show.js";
-import { Supervisor } from "../supervisor.js";
-import { treesOf } from "../tree.js";
+import { infoOf, topOf } from "../introspect/process-info.js";
+import { treesOf } from "../introspect/supervision-tree.js";
+import { exit, receive, register, trapExit } from "../kernel/bifs.js";
+import { self } from "../kernel/context.js";
+import { BadArg } from "../kernel/errors.js";
+import { type ExitReason, isNormalClass } from "../kernel/exit-reason.js";
+import type { Isolation } from "../kernel/isolation.js";
+import { createNode, type RuntimeNode } from "../kernel/node.js";
+import { Pid, Ref } from "../kernel/pid.js";
+import type { LogLevel, Report } from "../kernel/reports.js";
+import { show, showTerm } from "../kernel/show.js";
+import { abridge } from "../kernel/truncate.js";
+import { globalNames } from "../registry/global.js";
+import type { ChildSpec } from "../supervisor/child-spec.js";
+import { Supervisor } from "../supervisor/supervisor.js";
+import { type Introduction, ThreadRoad } from "./connection.js";
 import { watchHeap } from "./heap-guard.js";
 import type { Question } from "./inspect.js";
-import type { Encoding } from "./outbox.js";
-import { type Introduction, ThreadRoad } from "./road.js";
+import type { Encoding } from "./send-buffer.js";
 import { DataCloneError, toWire } from "./wire-data.js";
 
 /** What the main thread tells a new one. */

@@ -5,12 +5,13 @@
  *
  * It behaves as MessagePack does, for every value: a suite runs under both.
  */
-import { messageClass, messageClassOf } from "../message-class.js";
-import type { RuntimeNode } from "../node.js";
-import { pidFromParts } from "../operations.js";
-import { Pid, Ref } from "../pid.js";
-import { From } from "../request.js";
-import { CallMessage, CastMessage, SystemMessage } from "../server-messages.js";
+
+import { pidFromParts } from "../kernel/bifs.js";
+import { messageClass, messageClassOf } from "../kernel/message-class.js";
+import type { RuntimeNode } from "../kernel/node.js";
+import { Pid, Ref } from "../kernel/pid.js";
+import { From } from "../kernel/request.js";
+import { CallMessage, CastMessage, SystemMessage } from "../kernel/server-messages.js";
 import { Boxed, unbox } from "./wire-data.js";
 import { refFromParts } from "./wire-identities.js";
 

@@ -5,17 +5,17 @@
  */
 import { Presence as PhoenixPresence } from "phoenix";
 import { Random } from "simurgh/testing";
-import type { ReplicaRef } from "../../../src/presence/clock.js";
-import { decode, encode, type Message } from "../../../src/presence/message.js";
-import { type ReplicationOptions, type Settings, settingsOf } from "../../../src/presence/options.js";
-import { groupByKey } from "../../../src/presence/payload.js";
+import { groupByKey } from "../../../src/presence/broadcast/payload.js";
+import type { ReplicaRef } from "../../../src/presence/tracker/clock.js";
+import { decode, encode, type Message } from "../../../src/presence/tracker/message.js";
+import { type ReplicationOptions, type Settings, settingsOf } from "../../../src/presence/tracker/options.js";
 import {
   type CoreStats,
   type Effect,
   type ReplicaEvent,
   TrackerCore,
-} from "../../../src/presence/tracker-core.js";
-import type { Diff } from "../../../src/presence/view.js";
+} from "../../../src/presence/tracker/tracker-core.js";
+import type { Diff } from "../../../src/presence/tracker/view.js";
 
 export interface ClusterOptions extends ReplicationOptions {
   readonly seed?: number;

@@ -1,9 +1,9 @@
 /** Histories of one replica for tests of the algebra: what it did, and every message it could have sent about it. */
 import fc from "fast-check";
-import type { Delta, Row, Snapshot } from "../../../src/presence/delta.js";
-import { mergeDeltas } from "../../../src/presence/delta.js";
-import type { Origin } from "../../../src/presence/origin.js";
-import { OwnEntries } from "../../../src/presence/own-entries.js";
+import type { Delta, Row, Snapshot } from "../../../src/presence/tracker/delta.js";
+import { mergeDeltas } from "../../../src/presence/tracker/delta.js";
+import { OwnEntries } from "../../../src/presence/tracker/local-replica.js";
+import type { Origin } from "../../../src/presence/tracker/remote-replica.js";
 
 export type Act = readonly ["join" | "update" | "leave" | "tell", who: number, key: number];
 

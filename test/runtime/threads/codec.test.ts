@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { createNode, Pid, Ref, registerMessageClass } from "simurgh/runtime";
 import { afterAll, describe, expect, test } from "vitest";
 import { unpackAll } from "../../../src/runtime/threads/codec.js";
-import { openOutbox } from "../../../src/runtime/threads/outbox.js";
+import { openOutbox } from "../../../src/runtime/threads/send-buffer.js";
 import { fromClone } from "../../../src/runtime/threads/wire-clone.js";
 import { DataCloneError, toWire } from "../../../src/runtime/threads/wire-data.js";
 

@@ -1,7 +1,7 @@
 /** Two nodes of one thread joined by a real port: everything a road does, without a worker. */
 import { MessageChannel } from "node:worker_threads";
 import { createNode, type Encoding, type NodeOptions, type Report, type RuntimeNode } from "simurgh/runtime";
-import { type RoadLimits, ThreadRoad } from "../../../src/runtime/threads/road.js";
+import { type RoadLimits, ThreadRoad } from "../../../src/runtime/threads/connection.js";
 
 export interface Pair {
   readonly near: RuntimeNode;

@@ -1,6 +1,6 @@
 import { BadArg, exit, self, send, spawn } from "simurgh/runtime";
 import { afterEach, describe, expect, test } from "vitest";
-import { pidFromParts } from "../../../src/runtime/operations.js";
+import { pidFromParts } from "../../../src/runtime/kernel/bifs.js";
 import { inLab, next, reasonOf } from "../support.js";
 import { eventually, joinedNodes, type Pair } from "./support.js";
 

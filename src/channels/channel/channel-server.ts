@@ -1,0 +1,488 @@
+/**
+ * The process behind one joined topic of one connection (Phoenix.Channel.Server).
+ *
+ *   joining ──join returns joined──▶ joined ──leave, stop, throw, connection gone──▶ ended
+ *      │ refused, thrown
+ *      └──▶ ended
+ *
+ * What it sends to its client goes straight to the gateway's writer. It reports to the connection's
+ * process what the client has been sent about the channel itself: the answer to the join, and the
+ * end. When it ends without that, the process learns so from its monitor, and sends what is missing.
+ *
+ * A channel that ends by itself, because a handler says so or throws, first answers what is on its
+ * way to it: events that have been sent and not handled get an error, as those that come later do.
+ */
+
+import { PubSub } from "simurgh/pubsub";
+import {
+  DynamicSupervisor,
+  type ExitReason,
+  type From,
+  GenServer,
+  type GenServerModule,
+  isNormalClass,
+  monitor,
+  type Ref,
+  receive,
+  self,
+  send,
+  thisNode,
+} from "simurgh/runtime";
+import type { FastlaneMetadata } from "../fanout/fastlane.js";
+import { decodePayload, InvalidFrame, type RawPayload } from "../protocol/frame-scanner.js";
+import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
+import { type Serializer, serializerFor } from "../protocol/serializers.js";
+import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "../socket/messages.js";
+import { type Channel, checkIntercepts } from "./channel.js";
+import { Intake } from "./credit-window.js";
+import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./instrumentation.js";
+import { badReturn, type InfoResult, type InResult, isResult, type JoinResult } from "./results.js";
+import {
+  type ChannelSocket,
+  type ChannelSocketValue,
+  channelSocket,
+  joinedSocket,
+  type PushCell,
+  report,
+  returnedSocket,
+  write,
+} from "./socket.js";
+import { validate } from "./validate.js";
+
+export interface ChannelStart {
+  /** Which of the connection's joins this is. */
+  readonly token: number;
+  /** Whether there is such a process, and it answers `closing`. Tests have none. */
+  readonly connected: boolean;
+  readonly socket: ChannelSocket;
+  /** Of the join. */
+  readonly ref: WireRef;
+  /** The join_ref as sent: what the join is answered and its end is told with (C-040). */
+  readonly wireJoinRef: WireRef;
+  readonly payload: RawPayload;
+  /** Frames owed for the channel this one replaces: they follow the join reply (C-109). */
+  readonly after: readonly Frame[];
+}
+
+/** Changed in place, and only once a callback has returned: it is handled far too often to be copied each time. */
+interface ChannelState {
+  channel: Channel;
+  start: ChannelStart | undefined;
+  socket: ChannelSocketValue;
+  readonly push: PushCell;
+  readonly serializer: Serializer;
+  readonly wireJoinRef: WireRef;
+  readonly token: number;
+  readonly connected: boolean;
+  /** The monitor of the connection's process. */
+  readonly transport: Ref;
+  /** Events that this client's channel sees before it does. */
+  intercepts: readonly string[];
+  /** What has come in from the client. */
+  readonly intake: Intake;
+  /** The client has been sent the end, or is sent it by the connection's process. */
+  closed: boolean;
+}
+
+type Next =
+  | readonly ["noreply", ChannelState]
+  | readonly ["noreply", ChannelState, number | "hibernate"]
+  | readonly ["stop", ExitReason, ChannelState];
+
+const JOIN_FORMS = [
+  "joined(socket)",
+  "joined(socket, reply)",
+  "joined(socket, reply, options)",
+  "refused(reply)",
+];
+const IN_FORMS = [
+  "noreply(socket)",
+  "noreply(socket, timeout)",
+  "reply(status, socket)",
+  "reply(status, response, socket)",
+  "stop(reason, socket)",
+  "stop(reason, [status, response], socket)",
+];
+const INFO_FORMS = ["noreply(socket)", "noreply(socket, timeout)", "stop(reason, socket)"];
+
+/** Asks a channel for its socket, whatever its own `handleCall` does. */
+export const SHOW_SOCKET = "$simurgh.channel.socket";
+
+/** Reports to the connection's process. */
+const reportNews = (socket: ChannelSocket, news: ChannelNews): void =>
+  void send(socket.transportPid, new SocketNews(news));
+
+/** What a report is about. */
+const about = ({ socket, token }: ChannelState): { topic: string; token: number } => ({
+  topic: socket.topic,
+  token,
+});
+
+const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelStart }> = {
+  name: "Channel",
+
+  init({ channel, start }) {
+    const push: PushCell = { ref: null };
+    const own = channel.callbacks.assigns;
+    const assigns = own === undefined ? start.socket.assigns : { ...start.socket.assigns, ...own };
+    const socket = channelSocket(start.socket, push, self(), assigns);
+    // The end of the connection is the end of the channel.
+    const transport = monitor(socket.transportPid);
+    const { wireJoinRef, token, connected } = start;
+    // By the channel itself, so that it comes before all its other reports.
+    reportNews(socket, { type: "started", topic: socket.topic, token, pid: self() });
+    const serializer = serializerFor(socket.serializer);
+    return [
+      "ok",
+      {
+        channel,
+        start,
+        socket,
+        push,
+        serializer,
+        wireJoinRef,
+        token,
+        connected,
+        transport,
+        intercepts: [],
+        intake: new Intake(),
+        closed: false,
+      },
+      ["continue", "join"],
+    ];
+  },
+
+  async handleContinue(_join, state) {
+    const start = state.start as ChannelStart;
+    const answer = (status: string, response: unknown): Frame =>
+      state.serializer.encodeReply(start.wireJoinRef, start.ref, state.socket.topic, status, response);
+    const refuse = (response: unknown): Next => {
+      report(state.socket, [answer("error", response), ...start.after], { type: "refused", ...about(state) });
+      state.start = undefined;
+      state.closed = true;
+      return ["stop", "shutdown", state];
+    };
+    let result: JoinResult;
+    let params: unknown;
+    let joining = state.socket;
+    const startedAt = performance.now();
+    const { callbacks } = state.channel;
+    try {
+      const checked = await validate(callbacks.params, decodePayload(start.payload));
+      if (!checked.ok) return refuse({ reason: "invalid_payload", issues: checked.issues });
+      params = checked.value;
+      result = await callbacks.join(state.socket.topic, checked.value, state.socket);
+      if (!isResult(result, ["joined", "refused"])) throw badReturn("join", result, JOIN_FORMS);
+      if (result.type === "joined") {
+        const returned = returnedSocket(result.socket, state.socket);
+        if (returned === undefined) throw badReturn("join", result, JOIN_FORMS);
+        joining = returned;
+        state.intercepts = checkIntercepts(state.channel, result.intercept ?? callbacks.intercept ?? []);
+      }
+    } catch (error) {
+      if (error instanceof InvalidFrame) {
+        const { ref, after } = start;
+        report(state.socket, after, { type: "invalid_frame", ...about(state), ref, join: true });
+        state.closed = true;
+        return ["stop", "shutdown", state];
+      }
+      thisNode().report({
+        kind: "notice",
+        level: "error",
+        text: `join of ${state.socket.topic} crashed`,
+        pid: self(),
+        metadata: { error },
+      });
+      // `terminate` is not invoked for a join that crashed (C-102).
+      state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
+      return refuse({ reason: "join crashed" });
+    }
+    const answered = result.type === "refused" ? "error" : "ok";
+    joinAnswered(state.socket, params, answered, performance.now() - startedAt, callbacks.logJoin ?? "info");
+    if (result.type === "refused") return refuse(result.reply);
+    const socket = joinedSocket(joining);
+    const metadata: FastlaneMetadata = {
+      fastlane: true,
+      writer: socket.writer,
+      connection: socket.connection,
+      serializer: socket.serializer,
+      intercepts: state.intercepts,
+    };
+    const reply = answer("ok", result.reply);
+    const reach = PubSub.prepare(socket.pubsub, socket.topic);
+    if (reach !== undefined) await reach;
+    // No await when it is done at once: nothing may be broadcast between the subscription and the reply (C-106).
+    const subscribed = PubSub.subscribe(socket.pubsub, socket.topic, { metadata });
+    if (subscribed !== "ok") await subscribed;
+    report(socket, [reply, ...start.after], { type: "joined", ...about(state) });
+    state.start = undefined;
+    state.socket = socket;
+    return ["noreply", state];
+  },
+
+  handleInfo(message, state) {
+    if (message instanceof ChannelPush) return handleIn(message, state);
+    if (message instanceof ChannelOrder) return carryOutOrder(message, state);
+    if (message === PubSub.OWNERS_CHANGED) return moved(state);
+    if (isDown(message, state.transport)) return disconnected(message[4], state);
+    const { callbacks } = state.channel;
+    if (
+      isBroadcast(message) &&
+      message.topic === state.socket.topic &&
+      state.intercepts.includes(message.event)
+    ) {
+      const handler = callbacks.handleOut?.[message.event] as NonNullable<typeof callbacks.handleOut>[string];
+      return act(`handleOut ${message.event}`, handler(message.payload, state.socket), state, INFO_FORMS);
+    }
+    if (callbacks.handleInfo === undefined) {
+      thisNode().report({
+        kind: "notice",
+        level: "warning",
+        text: `${state.channel.pattern} received an unexpected message; it has no handleInfo`,
+        pid: self(),
+        metadata: { message },
+      });
+      return ["noreply", state];
+    }
+    return act("handleInfo", callbacks.handleInfo(message, state.socket), state, INFO_FORMS);
+  },
+
+  handleCall(request, from: From, state) {
+    if (Array.isArray(request) && request[0] === SHOW_SOCKET)
+      return ["reply", { ...state.socket, ref: null }, state];
+    const { callbacks } = state.channel;
+    if (callbacks.handleCall === undefined) throw new Error(`${state.channel.pattern} has no handleCall`);
+    return act("handleCall", callbacks.handleCall(request, from, state.socket), state, IN_FORMS, from);
+  },
+
+  handleCast(request, state) {
+    const { callbacks } = state.channel;
+    if (callbacks.handleCast === undefined) throw new Error(`${state.channel.pattern} has no handleCast`);
+    return act("handleCast", callbacks.handleCast(request, state.socket), state, INFO_FORMS);
+  },
+
+  terminate(reason, state) {
+    const end = (): unknown => {
+      channelEnded(state.socket, reason);
+      if (!state.closed && isNormalClass(reason)) announceEnd(reason, state);
+      return state.channel.callbacks.terminate?.(reason, state.socket);
+    };
+    return state.closed || !state.connected ? end() : answerTheRest(state).then(end);
+  },
+
+  formatStatus: ({ state }) => ({
+    topic: state.socket.topic,
+    joinRef: state.socket.joinRef,
+    connection: state.socket.connection,
+  }),
+};
+
+function handleIn({ event, ref, payload, size }: ChannelPush, state: ChannelState): Next | Promise<Next> {
+  const taken = state.intake.take(size);
+  if (taken !== undefined) reportNews(state.socket, { type: "taken", ...about(state), taken });
+  let value: unknown;
+  try {
+    value = decodePayload(payload);
+  } catch {
+    reportNews(state.socket, { type: "invalid_frame", ...about(state), ref, join: false });
+    return ["noreply", state];
+  }
+  const schema = state.channel.callbacks.incoming?.[event]?.payload;
+  state.push.ref = ref;
+  if (schema === undefined) return runHandler(event, value, state);
+  const checked = validate(schema, value);
+  return checked instanceof Promise
+    ? checked.then((result) => afterCheck(event, result, state))
+    : afterCheck(event, checked, state);
+}
+
+function afterCheck(
+  event: string,
+  checked: Awaited<ReturnType<typeof validate>>,
+  state: ChannelState,
+): Next | Promise<Next> {
+  if (checked.ok) return runHandler(event, checked.value, state);
+  answerPush(state, "error", { reason: "invalid_payload", issues: checked.issues });
+  state.push.ref = null;
+  return ["noreply", state];
+}
+
+function runHandler(event: string, payload: unknown, state: ChannelState): Next | Promise<Next> {
+  const { logHandleIn = "debug" } = state.channel.callbacks;
+  if (!handledInIsWatched(logHandleIn))
+    return act(`handleIn ${event}`, callHandler(event, payload, state), state, IN_FORMS);
+  const startedAt = performance.now();
+  const done = <T>(result: T): T => {
+    const { pattern } = state.channel;
+    handledIn(state.socket, pattern, event, payload, performance.now() - startedAt, logHandleIn);
+    return result;
+  };
+  const result = callHandler(event, payload, state);
+  const told = result instanceof Promise ? result.then(done) : done(result);
+  return act(`handleIn ${event}`, told, state, IN_FORMS);
+}
+
+function callHandler(event: string, payload: unknown, state: ChannelState): InResult | Promise<InResult> {
+  const { handleIn } = state.channel.callbacks;
+  if (typeof handleIn === "function") return handleIn(event, payload, state.socket);
+  // Own properties only: an event named "constructor" is not a handler.
+  const handler = handleIn !== undefined && Object.hasOwn(handleIn, event) ? handleIn[event] : undefined;
+  if (handler === undefined)
+    throw new Error(`${state.channel.pattern} has no handler for the event ${JSON.stringify(event)}`);
+  return handler(payload, state.socket);
+}
+
+function answerPush({ serializer, socket }: ChannelState, status: string, response: unknown): void {
+  write(socket, serializer.encodeReply(socket.joinRef, socket.ref, socket.topic, status, response));
+}
+
+/** Carries out what a callback returned; synchronously when it did. */
+function act(
+  callback: string,
+  result: InResult | InfoResult | Promise<InResult | InfoResult>,
+  state: ChannelState,
+  forms: readonly string[],
+  from?: From,
+): Next | Promise<Next> {
+  if (result instanceof Promise) return result.then((value) => carryOut(callback, value, state, forms, from));
+  return carryOut(callback, result, state, forms, from);
+}
+
+function carryOut(
+  callback: string,
+  result: InResult | InfoResult,
+  state: ChannelState,
+  forms: readonly string[],
+  from: From | undefined,
+): Next {
+  const allowed = forms === INFO_FORMS ? ["noreply", "stop"] : ["noreply", "reply", "stop"];
+  if (!isResult(result, allowed) || !("socket" in result)) throw badReturn(callback, result, forms);
+  const socket = returnedSocket(result.socket, state.socket);
+  if (socket === undefined) throw badReturn(callback, result, forms);
+  const answer = (status: string, response: unknown): void => {
+    if (from === undefined) answerPush(state, status, response);
+    else GenServer.reply(from, response);
+  };
+  if (result.type === "reply") {
+    if (typeof result.status !== "string") throw badReturn(callback, result, forms);
+    answer(result.status, result.response);
+  } else if (result.type === "stop" && result.reply !== undefined) {
+    answer(result.reply.status, result.reply.response);
+  }
+  // The ref belongs to the push, which has been handled (C-120).
+  state.push.ref = null;
+  state.socket = socket;
+  if (result.type === "stop") return ["stop", result.reason, state];
+  const idle = result.type === "noreply" ? result.idle : undefined;
+  return idle === undefined ? ["noreply", state] : ["noreply", state, idle];
+}
+
+// ------------------------------------------------------------------ the end
+
+function carryOutOrder({ order }: ChannelOrder, state: ChannelState): Next {
+  switch (order.type) {
+    case "leave":
+      return leave(order.ref, state);
+    case "replaced":
+      state.closed = true;
+      // `terminate` is not invoked for a channel that a further join replaces (C-109).
+      state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
+      return ["stop", ["shutdown", "duplicate_join"], state];
+    case "disconnected":
+      return disconnected("normal", state);
+    case "ended":
+      return ["noreply", state];
+  }
+}
+
+/** The client leaves: its reply, then the close, then `terminate` (C-119). */
+function leave(ref: WireRef, state: ChannelState): Next {
+  const { socket, serializer, wireJoinRef } = state;
+  const reply = leaveReply(ref, state);
+  const close = serializer.encodeControl(wireJoinRef, socket.topic, "phx_close", {});
+  report(socket, [reply, close], { type: "closed", ...about(state) });
+  state.closed = true;
+  return ["stop", ["shutdown", "left"], state];
+}
+
+const leaveReply = (ref: WireRef, { serializer, socket }: ChannelState): Frame =>
+  serializer.encodeReply(socket.joinRef, ref, socket.topic, "ok", {});
+
+function isDown(message: unknown, monitor: Ref): message is readonly unknown[] {
+  return Array.isArray(message) && message[0] === "DOWN" && monitor.equals(message[1]);
+}
+
+function disconnected(reason: unknown, state: ChannelState): Next {
+  state.closed = true;
+  return ["stop", reason === "normal" ? ["shutdown", "closed"] : reason, state];
+}
+
+/** How long the connection's process may take to confirm that it sends no more. */
+const REST_MS = 5000;
+
+/** Answers what has been sent to a channel that ends by itself, until the connection's process confirms that this was all. */
+async function answerTheRest(state: ChannelState): Promise<void> {
+  const { socket, serializer, transport } = state;
+  reportNews(socket, { type: "closing", ...about(state) });
+  for (;;) {
+    const next = await receive(
+      (message): ChannelPush | ChannelOrder | "down" | undefined => {
+        if (message instanceof ChannelPush || message instanceof ChannelOrder) return message;
+        return isDown(message, transport) ? "down" : undefined;
+      },
+      { after: REST_MS },
+    );
+    if (next instanceof ChannelPush) {
+      write(
+        socket,
+        serializer.encodeReply(null, next.ref, socket.topic, "error", { reason: "unmatched topic" }),
+      );
+    } else if (next instanceof ChannelOrder && next.order.type === "leave") {
+      write(socket, leaveReply(next.order.ref, state));
+    } else if (!(next instanceof ChannelOrder) || next.order.type === "ended") {
+      // There is no client any more.
+      if (next === "down") state.closed = true;
+      return;
+    }
+  }
+}
+
+/** Topics have moved to other threads. All that is of a topic meets in one: if this one has moved, its client joins there. */
+function moved(state: ChannelState): Next | Promise<Next> {
+  const { socket } = state;
+  if (PubSub.ownerOf(socket.pubsub, socket.topic) === thisNode().index) return ["noreply", state];
+  return moveOut(state);
+}
+
+async function moveOut(state: ChannelState): Promise<Next> {
+  const { socket } = state;
+  // Its subscription has moved already, and would be there beside that of the next channel.
+  await PubSub.unsubscribe(socket.pubsub, socket.topic);
+  return ["stop", MOVED, state];
+}
+
+const MOVED: ExitReason = ["shutdown", "topic_moved"];
+
+function announceEnd(reason: ExitReason, state: ChannelState): void {
+  const { socket, serializer, wireJoinRef } = state;
+  const { topic } = socket;
+  const frame =
+    reason === MOVED
+      ? serializer.encodeControl(wireJoinRef, topic, "phx_error", { reason: "topic_moved" })
+      : serializer.encodeControl(wireJoinRef, topic, "phx_close", {});
+  report(socket, [frame], { type: "closed", ...about(state) });
+}
+
+/** Starts a channel under the shard's ChannelSupervisor. It joins by itself. */
+export function startChannel(
+  supervisor: string,
+  channel: Channel,
+  start: ChannelStart,
+): ReturnType<typeof DynamicSupervisor.startChild> {
+  return DynamicSupervisor.startChild(supervisor, {
+    id: start.socket.topic,
+    start: [GenServer.startLink, [server, { channel, start }, { label: start.socket.topic }]],
+    restart: "temporary",
+    shutdown: 5000,
+  });
+}

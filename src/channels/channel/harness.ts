@@ -1,0 +1,219 @@
+/**
+ * Channels without a connection: what a test needs to be the other side of a channel itself. Frames are not encoded; they come
+ * to the owner's mailbox as values, together with whatever it subscribes to.
+ *
+ * See `simurgh/testing`, which builds its helpers on this.
+ */
+
+import { PubSub } from "simurgh/pubsub";
+import {
+  type ChildSpec,
+  DynamicSupervisor,
+  type Pid,
+  Supervisor,
+  self,
+  send,
+  showTerm,
+  thisNode,
+} from "simurgh/runtime";
+import { Writer } from "../fanout/connection-writer.js";
+import { rememberEndpoint } from "../protocol/endpoint-config.js";
+import type { RawPayload } from "../protocol/frame-scanner.js";
+import type { Frame, WireRef } from "../protocol/message.js";
+import { DEFAULT_FILTER } from "../protocol/param-filter.js";
+import { registerSerializer, type Serializer } from "../protocol/serializers.js";
+import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "../socket/messages.js";
+import type { Channel } from "./channel.js";
+import { startChannel } from "./channel-server.js";
+import type { Assigns, ChannelSocket, ConnectSocket } from "./socket.js";
+
+/** A frame as the owner finds it in its mailbox. */
+export type HarnessFrame =
+  | {
+      readonly type: "push";
+      readonly topic: string;
+      readonly event: string;
+      readonly payload: unknown;
+      readonly joinRef: WireRef;
+    }
+  | {
+      readonly type: "reply";
+      readonly topic: string;
+      readonly ref: WireRef;
+      readonly status: string;
+      readonly payload: unknown;
+      readonly joinRef: WireRef;
+    };
+
+const frame = (value: HarnessFrame): Frame => value as never;
+
+/** Leaves everything as it is. */
+const noop: Serializer = {
+  name: "noop",
+  scan: () => undefined,
+  encodePush: (joinRef, topic, event, payload) => frame({ type: "push", topic, event, payload, joinRef }),
+  encodeReply: (joinRef, ref, topic, status, payload) =>
+    frame({ type: "reply", topic, ref, status, payload, joinRef }),
+  encodeBroadcast: ({ topic, event, payload }) =>
+    frame({ type: "push", topic, event, payload, joinRef: null }),
+  encodeControl: (joinRef, topic, event, payload) => frame({ type: "push", topic, event, payload, joinRef }),
+};
+
+export type JoinOutcome =
+  | { readonly type: "joined"; readonly reply: unknown; readonly socket: ChannelSocket }
+  | { readonly type: "refused"; readonly reply: unknown };
+
+export class ChannelHarness {
+  readonly endpoint: string;
+  readonly pubsub: string;
+  readonly #owner: Pid;
+  readonly #writer: Writer;
+  readonly #channels: string;
+  #connections = 0;
+  #refs = 0;
+
+  private constructor(endpoint: string, owner: Pid, writer: Writer) {
+    this.endpoint = endpoint;
+    this.pubsub = `${endpoint}.pubsub`;
+    this.#channels = `${endpoint}.channels`;
+    this.#owner = owner;
+    this.#writer = writer;
+  }
+
+  /** Starts what channels need, for the calling process, which gets the frames. `children` are the application's own. */
+  static async start(
+    endpoint: string,
+    children: (context: {
+      readonly pubsub: string;
+      readonly endpoint: string;
+    }) => readonly ChildSpec[] = () => [],
+  ): Promise<ChannelHarness> {
+    registerSerializer(noop);
+    const harness = new ChannelHarness(endpoint, self(), new Writer(thisNode()));
+    const { pubsub } = harness;
+    rememberEndpoint(endpoint, {
+      pubsub,
+      gateways: [thisNode().index],
+      secret: `${endpoint} has this secret in tests`,
+      filterParameters: DEFAULT_FILTER,
+      cluster: undefined,
+    });
+    const started = await Supervisor.startLink(
+      [
+        PubSub.childSpec({ name: pubsub }),
+        ...children({ pubsub, endpoint }),
+        DynamicSupervisor.childSpec({ id: "channels", name: harness.#channels }),
+      ],
+      { strategy: "rest_for_one" },
+    );
+    if (started[0] !== "ok") throw new Error(`the test's endpoint did not start: ${showTerm(started)}`);
+    return harness;
+  }
+
+  /** A connection of nobody. */
+  socket(id: string | null, assigns: Assigns, transport = "websocket"): ConnectSocket {
+    return { assigns, endpoint: this.endpoint, transport, id };
+  }
+
+  nextRef(): string {
+    this.#refs += 1;
+    return `ref-${this.#refs}`;
+  }
+
+  /**
+   * Joins: runs the channel's own process. `news` waits for what a channel tells its socket; `reply` for the frame with a
+   * ref. Both are the caller's way of taking messages from its mailbox.
+   */
+  async join(
+    channel: Channel,
+    socket: ConnectSocket,
+    topic: string,
+    payload: unknown,
+    mailbox: {
+      news<T>(match: (message: unknown) => T | undefined): Promise<T>;
+      reply(ref: string): Promise<unknown>;
+    },
+  ): Promise<JoinOutcome> {
+    this.#connections += 1;
+    const connection = this.#connections;
+    const owner = this.#owner;
+    this.#writer.open(connection, {
+      write: (outgoing) => void send(owner, outgoing.frame),
+    });
+    const ref = this.nextRef();
+    const started = await startChannel(this.#channels, channel, {
+      token: connection,
+      connected: false,
+      socket: {
+        ...socket,
+        topic,
+        joined: false,
+        joinRef: ref,
+        ref: null,
+        channelPid: owner,
+        transportPid: owner,
+        serializer: noop.name,
+        pubsub: this.pubsub,
+        writer: this.#writer.pid,
+        connection,
+      },
+      ref,
+      wireJoinRef: ref,
+      payload: raw(payload),
+      after: [],
+    });
+    if (!Array.isArray(started) || started[0] !== "ok")
+      throw new Error(`the channel did not start: ${showTerm(started)}`);
+    const pid = started[1] as Pid;
+    const outcome = await mailbox.news((message) => outcomeOf(message, connection));
+    const reply = await mailbox.reply(ref);
+    if (outcome === "refused") return { type: "refused", reply };
+    return {
+      type: "joined",
+      reply,
+      socket: {
+        ...socket,
+        topic,
+        joined: true,
+        joinRef: ref,
+        ref: null,
+        channelPid: pid,
+        transportPid: owner,
+        serializer: noop.name,
+        pubsub: this.pubsub,
+        writer: this.#writer.pid,
+        connection,
+      },
+    };
+  }
+
+  push(socket: ChannelSocket, event: string, payload: unknown): string {
+    const ref = this.nextRef();
+    send(socket.channelPid, new ChannelPush(event, ref, raw(payload), 0));
+    return ref;
+  }
+
+  leave(socket: ChannelSocket): string {
+    const ref = this.nextRef();
+    send(socket.channelPid, new ChannelOrder({ type: "leave", ref }));
+    return ref;
+  }
+
+  /** What a channel is told when its client's connection has ended. */
+  disconnect(socket: ChannelSocket): void {
+    send(socket.channelPid, new ChannelOrder({ type: "disconnected" }));
+    this.#writer.close(socket.connection);
+  }
+}
+
+/** What a channel reports of the join with that token, once it has been answered. */
+function outcomeOf(message: unknown, token: number): "joined" | "refused" | undefined {
+  if (!(message instanceof SocketNews)) return undefined;
+  const news = message.news as ChannelNews;
+  if (news.type !== "joined" && news.type !== "refused") return undefined;
+  return news.token === token ? news.type : undefined;
+}
+
+/** Objects and bytes as they are; of everything else, the text a client would have sent. */
+const raw = (payload: unknown): RawPayload =>
+  typeof payload === "object" && payload !== null ? payload : `${JSON.stringify(payload)}]`;

@@ -1,0 +1,60 @@
+/**
+ * How a node is joined to others, over all its threads.
+ *
+ * `ready` is false only for what sending clients elsewhere would cure: this node alone hears nothing, or has the name of another.
+ * An engine that is away is away for all nodes: taking them all out of service for it would make an outage of it.
+ */
+import { type AdapterHealth, type AdapterStatus, PubSub } from "simurgh/pubsub";
+import { ExitSignal } from "simurgh/runtime";
+import type { EndpointFacts } from "../protocol/endpoint-config.js";
+
+export interface ClusterHealth {
+  /** This node's name; undefined when there are no others by configuration. */
+  readonly node: string | undefined;
+  /** The worst of all threads. */
+  readonly status: AdapterStatus;
+  readonly ready: boolean;
+  /** Why not `ready`. */
+  readonly reason: "deaf" | "name taken" | undefined;
+  /** Other nodes, sorted by name. */
+  readonly nodes: AdapterHealth["nodes"];
+  /** By thread; one that is being replaced is not there. */
+  readonly threads: Readonly<Record<number, AdapterHealth>>;
+}
+
+const WORST: readonly AdapterStatus[] = ["down", "degraded", "up"];
+
+export async function clusterHealth({ pubsub, cluster }: EndpointFacts): Promise<ClusterHealth> {
+  const threads: Record<number, AdapterHealth> = {};
+  if (cluster !== undefined) {
+    await Promise.all(
+      PubSub.threads(pubsub).map(async (thread) => {
+        const health = await healthOf(pubsub, thread);
+        if (health !== undefined) threads[thread] = health;
+      }),
+    );
+  }
+  const all = Object.values(threads);
+  const reason = all.some(({ deaf }) => deaf)
+    ? "deaf"
+    : all.some(({ nameTaken }) => nameTaken)
+      ? "name taken"
+      : undefined;
+  return {
+    node: cluster?.nodeName,
+    status: WORST.find((status) => all.some((health) => health.status === status)) ?? "up",
+    ready: reason === undefined,
+    reason,
+    nodes: all.flatMap(({ nodes }) => nodes).sort((a, b) => (a.name < b.name ? -1 : 1)),
+    threads,
+  };
+}
+
+async function healthOf(pubsub: string, thread: number): Promise<AdapterHealth | undefined> {
+  try {
+    return await PubSub.health(pubsub, thread);
+  } catch (error) {
+    if (error instanceof ExitSignal) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,380 @@
+/**
+ * An endpoint: sockets on an HTTP server, and the threads their channels run in (Phoenix.Endpoint).
+ *
+ *   Endpoint  rest_for_one
+ *   ├ PubSub            of this thread: owns no slots when there are shards, and forwards
+ *   ├ Shards            one_for_one: a ThreadServer per shard; without shards, the shard's own children
+ *   ├ SocketSupervisor  one process per connection
+ *   └ Gateway           accepts connections last and drains them first
+ *
+ * The last two are in threads of their own when there are several gateways; see gateways.ts.
+ */
+
+import { randomBytes } from "node:crypto";
+import type { Server as HttpServer } from "node:http";
+import { availableParallelism } from "node:os";
+import { extname } from "node:path";
+import {
+  type Cluster,
+  type ClusterOptions,
+  checkCluster,
+  clusterOf,
+  type PublishResult,
+  PubSub,
+  type ReassignResult,
+} from "simurgh/pubsub";
+import {
+  BadArg,
+  type ChildSpec,
+  type Pid,
+  type RuntimeNode,
+  type StartResult,
+  Supervisor,
+  show,
+  thisNode,
+  threadSpec,
+} from "simurgh/runtime";
+import { fastlane } from "../fanout/fastlane.js";
+import { type EndpointFacts, endpointFacts, rememberEndpoint } from "../protocol/endpoint-config.js";
+import { checkPayload } from "../protocol/message.js";
+import { DEFAULT_FILTER, type ParamFilter } from "../protocol/param-filter.js";
+import { type CheckOrigin, checkOriginOption } from "../socket/check-origin.js";
+import { checkMount } from "../socket/mount-options.js";
+import type { DrainOptions, GatewayOptions, Mount } from "../transports/host.js";
+import { type ClusterHealth, clusterHealth } from "./cluster-health.js";
+import type { GatewayInfo } from "./gateway.js";
+import {
+  checkCrosses,
+  forwarding,
+  Gateways,
+  gatewayChildren,
+  gatewayNodes,
+  MAX_GATEWAYS,
+} from "./gateway-supervisor.js";
+import { checkSharedPort, isServerModule, type ListenOptions, type ServerModule } from "./http-server.js";
+import { firstLayout, type Layout, Resharder, shardsName, type Wanted } from "./resharder.js";
+import { type ShardArgs, shardChildren } from "./shard.js";
+
+export interface EndpointOptions {
+  /** Names the endpoint's processes. Required. */
+  readonly name: string;
+  /**
+   * The HTTP server to take WebSocket handshakes from, or the module that makes one, for each gateway anew. Default: one that has
+   * nothing but sockets.
+   */
+  readonly server?: HttpServer | ServerModule;
+  /** Where to listen. Default: whoever made the server sees to it. With several gateways, or no server of one's own, required. */
+  readonly listen?: ListenOptions;
+  /**
+   * Who accepts connections: 1 is this thread; 2 and more are so many threads that share the port, from Node 22.12. Each makes a
+   * `server` of its own by module. Default 1.
+   */
+  readonly gateways?: number;
+  /** Sockets by mount path: `{ "/socket": { module: new URL("./user-socket.js", import.meta.url) } }`. */
+  readonly sockets: Readonly<Record<string, Mount>>;
+  /** Shard threads; 0 runs everything in this thread. Default: cores − 1, at least 1. */
+  readonly shards?: number;
+  /** The application's children of every shard: the export of a module, `(args, context) => ChildSpec[]`. */
+  readonly shardTree?: { readonly module: URL | string; readonly export?: string; readonly args?: unknown };
+  /** Name of the PubSub. Default: the endpoint's name with ".pubsub". */
+  readonly pubsub?: string;
+  /**
+   * Joins this node to others: `{ adapter: "nats" | "redis", url, nodeName }`. The start fails when the engine cannot be used; when
+   * it goes away later, this node works alone and joins again by itself. Default: no other nodes.
+   */
+  readonly cluster?: ClusterOptions;
+  /** Which pages may connect. Default true: only pages of `host`. */
+  readonly checkOrigin?: CheckOrigin;
+  /** The endpoint's own host, for `checkOrigin: true`. Default "localhost". */
+  readonly host?: string | null;
+  /**
+   * How many proxies stand before this endpoint, whose `X-Forwarded-…` or `Forwarded` headers tell the scheme, host and
+   * address of a client; true is one. Default false: such headers are ignored.
+   */
+  readonly trustProxy?: boolean | number;
+  /**
+   * Signs `Token`s and long-poll sessions: 20 bytes or more, the same on all nodes of a cluster. Default: random, so that
+   * neither outlives the server.
+   */
+  readonly secret?: string;
+  /** What is left out of logged params. Default: keys that contain "password" or "token". */
+  readonly filterParameters?: ParamFilter;
+  /** How connections are sent away when the endpoint stops; false cuts them off at once. */
+  readonly drainer?: Partial<DrainOptions> | false | (() => Partial<DrainOptions>);
+  /** Memory of each shard thread in MiB; over it the thread ends, alone. Default: what Node allows a process, less a reserve. */
+  readonly shardHeapMb?: number;
+  /** Milliseconds a thread of the endpoint may go without a sign of life before it is terminated. Default 10,000. */
+  readonly stallMs?: number;
+}
+
+const SHARD_MODULE = new URL(`./shard${extname(import.meta.url)}`, import.meta.url);
+
+function check(options: EndpointOptions): void {
+  if (typeof options?.name !== "string") throw new BadArg("badarg: an endpoint needs a name");
+  if (Object.keys(options.sockets ?? {}).length === 0)
+    throw new BadArg("badarg: an endpoint needs at least one socket");
+  const { shards, gateways = 1 } = options;
+  if (!Number.isInteger(gateways) || gateways < 1 || gateways > MAX_GATEWAYS)
+    throw new BadArg(
+      `badarg: gateways must be a whole number from 1 to ${MAX_GATEWAYS}, got ${show(gateways)}`,
+    );
+  if (shards !== undefined && (!Number.isInteger(shards) || shards < 0 || shards > 64)) {
+    throw new BadArg(`badarg: shards must be a whole number from 0 to 64, got ${show(shards)}`);
+  }
+  const proxies = Number(options.trustProxy ?? 0);
+  if (!Number.isInteger(proxies) || proxies < 0)
+    throw new BadArg(
+      `badarg: trustProxy must be true, false or the number of proxies, got ${show(options.trustProxy)}`,
+    );
+  if (options.checkOrigin !== undefined) checkOriginOption(options.checkOrigin);
+  for (const [path, mount] of Object.entries(options.sockets)) {
+    if (mount.module === undefined)
+      throw new BadArg(
+        `badarg: the socket ${path} needs a module: new URL("./user-socket.js", import.meta.url)`,
+      );
+    checkMount(path, mount);
+  }
+  if (gateways === 1) checkServer(options);
+  else checkSeveral(gateways, options);
+}
+
+function checkServer({ server, listen }: EndpointOptions): void {
+  if (listen === undefined && (server === undefined || isServerModule(server)))
+    throw new BadArg(
+      "badarg: an endpoint needs to know where to listen: listen: { port, host }; or a server: http.createServer(…) that you make listen",
+    );
+}
+
+/** What several threads cannot have in common. */
+function checkSeveral(gateways: number, { server, listen, checkOrigin, sockets }: EndpointOptions): void {
+  checkSharedPort(gateways);
+  if (server !== undefined && !isServerModule(server))
+    throw new BadArg(
+      `badarg: an http.Server belongs to one thread; for gateways: ${gateways} name the module that makes one for each: server: { module: new URL("./http-server.js", import.meta.url) }`,
+    );
+  if (listen === undefined)
+    throw new BadArg(`badarg: gateways: ${gateways} need to know where to listen: listen: { port, host }`);
+  if (checkOrigin !== undefined) checkCrosses({ checkOrigin }, "the endpoint");
+  for (const [path, mount] of Object.entries(sockets))
+    checkCrosses(mount, `sockets[${JSON.stringify(path)}]`);
+}
+
+function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
+  const options = typeof given === "function" ? given() : given;
+  const defaults = { batchSize: 10_000, batchIntervalMs: 2000, shutdownMs: 30_000 };
+  if (options === false) return { ...defaults, shutdownMs: 0 };
+  const all = { ...defaults, ...options };
+  for (const [key, value] of Object.entries(all)) {
+    if (!Number.isInteger(value) || value < (key === "batchSize" ? 1 : 0))
+      throw new BadArg(
+        `badarg: drainer.${key} must be a whole number of ${key === "batchSize" ? "at least 1" : "ms"}, got ${show(value)}`,
+      );
+  }
+  return all;
+}
+
+const checked = new WeakMap<RuntimeNode, Set<string>>();
+
+/** The engine must be there when the program starts. When the endpoint is restarted later, nothing waits for it. */
+async function checkOnce(endpoint: string, cluster: Cluster): Promise<void> {
+  const node = thisNode();
+  const names = checked.get(node) ?? new Set();
+  checked.set(node, names);
+  if (names.has(endpoint)) return;
+  await checkCluster(cluster);
+  names.add(endpoint);
+}
+
+async function startLink(options: EndpointOptions): Promise<StartResult> {
+  check(options);
+  const { name } = options;
+  const shards = options.shards ?? Math.max(1, availableParallelism() - 1);
+  const here = thisNode().index;
+  const pubsub = options.pubsub ?? `${name}.pubsub`;
+  const layout = firstLayout(shards, here);
+  const secret = options.secret ?? randomBytes(32).toString("base64url");
+  const drainer = drainOptions(options.drainer);
+  const cluster = options.cluster && clusterOf(options.cluster, pubsub);
+  if (cluster !== undefined) await checkOnce(name, cluster);
+  const facts: EndpointFacts = {
+    pubsub,
+    cluster,
+    gateways: gatewayNodes(options.gateways ?? 1, here),
+    secret,
+    filterParameters: options.filterParameters ?? DEFAULT_FILTER,
+  };
+  rememberEndpoint(name, facts);
+  const args: ShardArgs = {
+    endpoint: name,
+    facts,
+    owners: shards === 0 ? undefined : layout.owners.current,
+    sockets: Object.fromEntries(
+      Object.entries(options.sockets).map(([path, { module }]) => [path, String(module)]),
+    ),
+    shardTree: named(options.shardTree, "shardTree"),
+  };
+  const { server } = options;
+  const gateway: GatewayOptions = {
+    endpoint: name,
+    server: server === undefined || !isServerModule(server) ? server : named(server, "server"),
+    listen: options.listen,
+    shared: facts.gateways.length > 1,
+    sockets: Object.fromEntries(
+      Object.entries(options.sockets).map(([path, mount]) => [
+        path,
+        { ...mount, module: String(mount.module) },
+      ]),
+    ),
+    pubsub,
+    checkOrigin: options.checkOrigin ?? true,
+    host: options.host === undefined ? "localhost" : options.host,
+    trustProxy: options.trustProxy ?? false,
+    socketsSupervisor: `${name}.sockets`,
+    secret,
+    drainer,
+  };
+  const shardSpec = (index: number): ChildSpec => shardThread(index, args, layout, options);
+  const children: ChildSpec[] = [
+    ...(shards === 0 ? [] : [PubSub.childSpec(forwarding(facts, layout.owners))]),
+    { id: "shards", start: [startShards, [args, layout, shardSpec]], type: "supervisor" },
+    ...gatewayChildren(gateway, facts, layout, options.stallMs),
+    ...(shards === 0
+      ? []
+      : [
+          Resharder.childSpec({
+            endpoint: name,
+            pubsub,
+            layout,
+            clustered: cluster !== undefined,
+            shardSpec,
+            others: [...new Set([here, ...facts.gateways])],
+          }),
+        ]),
+  ];
+  return Supervisor.startLink(children, { strategy: "rest_for_one", name });
+}
+
+/** A module as it crosses to threads. */
+const named = <M extends ServerModule>(from: M | undefined, export_: string) =>
+  from && { module: String(from.module), export: from.export ?? export_, args: from.args };
+
+/** The shards' supervisor. Shards fail alone, and often is not a reason to take the connections down. */
+async function startShards(
+  args: ShardArgs,
+  { shards }: Layout,
+  shardSpec: (index: number) => ChildSpec,
+): Promise<StartResult> {
+  const name = shardsName(args.endpoint);
+  if (shards.length === 0) {
+    const { index, creation } = thisNode();
+    const children = await shardChildren(args, { node: index, creation });
+    return Supervisor.startLink(children, { strategy: "rest_for_one", intensity: 10, period: 5, name });
+  }
+  return Supervisor.startLink(shards.map(shardSpec), {
+    strategy: "one_for_one",
+    intensity: 100,
+    period: 10,
+    name,
+  });
+}
+
+function shardThread(index: number, args: ShardArgs, layout: Layout, options: EndpointOptions): ChildSpec {
+  return threadSpec({
+    index,
+    module: SHARD_MODULE,
+    // Whenever it starts, it begins with the owners there are then.
+    args: (): ShardArgs => ({ ...args, owners: layout.owners.current }),
+    ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
+    ...(options.shardHeapMb === undefined
+      ? {}
+      : { resourceLimits: { maxOldGenerationSizeMb: options.shardHeapMb } }),
+  });
+}
+
+const publish = (endpoint: string, topic: string, event: string, payload: unknown) => {
+  checkPayload(event, payload);
+  return [endpointFacts(endpoint).pubsub, topic, { topic, event, payload }] as const;
+};
+
+export const Endpoint = {
+  /** Starts an endpoint under the calling supervisor; resolves once it accepts connections. */
+  startLink,
+
+  childSpec: (options: EndpointOptions): ChildSpec => ({
+    id: options.name,
+    start: [startLink, [options]],
+    type: "supervisor",
+  }),
+
+  /** Sends an event to everybody on a topic. Works in every thread of the endpoint, with no joined socket. */
+  broadcast(endpoint: string, topic: string, event: string, payload: unknown): PublishResult {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub.broadcast(pubsub, to, message, fastlane);
+  },
+
+  /** As `broadcast`, but leaves out the channel or process `from`. */
+  broadcastFrom(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): PublishResult {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub.broadcastFrom(pubsub, from, to, message, fastlane);
+  },
+
+  localBroadcast(endpoint: string, topic: string, event: string, payload: unknown): PublishResult {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub.localBroadcast(pubsub, to, message, fastlane);
+  },
+
+  /** As `broadcastFrom`, on this node only. */
+  localBroadcastFrom(
+    endpoint: string,
+    from: Pid,
+    topic: string,
+    event: string,
+    payload: unknown,
+  ): PublishResult {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub.localBroadcastFrom(pubsub, from, to, message, fastlane);
+  },
+
+  /** As `broadcast`; throws `BroadcastError` instead of returning an error. */
+  "broadcast!"(endpoint: string, topic: string, event: string, payload: unknown): "ok" {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub["broadcast!"](pubsub, to, message, fastlane);
+  },
+
+  /** As `broadcastFrom`; throws `BroadcastError` instead of returning an error. */
+  "broadcastFrom!"(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): "ok" {
+    const [pubsub, to, message] = publish(endpoint, topic, event, payload);
+    return PubSub["broadcastFrom!"](pubsub, from, to, message, fastlane);
+  },
+
+  /** Subscribes the calling process to a topic; it gets each broadcast as `{ topic, event, payload }`. */
+  subscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
+    PubSub.subscribe(endpointFacts(endpoint).pubsub, topic),
+  unsubscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
+    PubSub.unsubscribe(endpointFacts(endpoint).pubsub, topic),
+
+  /** Closes every connection whose socket has this id, with code 1001. */
+  disconnect: (endpoint: string, id: string): PublishResult =>
+    Endpoint.broadcast(endpoint, id, "disconnect", {}),
+
+  /** Accepts no more connections and sends those there are away with 1012, at all gateways. Resolves with their number. */
+  drain: (endpoint: string, options: Partial<DrainOptions> = {}): Promise<number> =>
+    Gateways.drain(endpoint, options),
+
+  /**
+   * Moves topics between shard threads while the endpoint runs: to as many threads as given, or each of the 256 slots to the
+   * thread with that node index. No socket closes; clients of topics that move get `phx_error` and join again. Resolves
+   * once it is done, with `["error", reason]` when everything stayed as it was. In the endpoint's own thread.
+   */
+  reshard: (endpoint: string, shards: Wanted): Promise<ReassignResult> => Resharder.reshard(endpoint, shards),
+
+  /** How many gateways there are, and what they have in all: connections, lanes, whether they drain. */
+  info: (endpoint: string): Promise<GatewayInfo & { readonly gateways: number }> => Gateways.info(endpoint),
+
+  /** How this node is joined to others; for readiness and for people. */
+  health: (endpoint: string): Promise<ClusterHealth> => clusterHealth(endpointFacts(endpoint)),
+
+  /** Where the endpoint's server listens; null while it does not. */
+  address: (endpoint: string): Promise<{ readonly host: string; readonly port: number } | null> =>
+    Gateways.address(endpoint),
+};

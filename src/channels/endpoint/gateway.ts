@@ -1,0 +1,353 @@
+/**
+ * A gateway: the process that accepts connections for the sockets of one endpoint, and owns the writer that everything
+ * leaves through. How connections come in is the transports' business; the gateway starts their processes, looks after
+ * silent ones, and sends all of them away when it ends.
+ *
+ * An endpoint has one in its own thread, or several, each in a thread of its own; see gateways.ts.
+ */
+import type { Server as HttpServer } from "node:http";
+import { PubSub } from "simurgh/pubsub";
+import {
+  DynamicSupervisor,
+  type From,
+  GenServer,
+  type GenServerModule,
+  onExit,
+  outside,
+  type Pid,
+  type RuntimeNode,
+  self,
+  send,
+  sendAfter,
+  thisNode,
+  trapExit,
+} from "simurgh/runtime";
+import { DEFAULT_WAITING } from "../channel/credit-window.js";
+import { drained, endpointStarted, type Limit, limitHit } from "../channel/instrumentation.js";
+import type { ConnectSocket } from "../channel/socket.js";
+import { Writer } from "../fanout/connection-writer.js";
+import { loadSocket } from "../socket/define-socket.js";
+import { planDrain } from "../socket/drain.js";
+import { SocketNews } from "../socket/messages.js";
+import { type SocketKind, type SocketStart, startSocket, type Transport } from "../socket/socket-server.js";
+import type { Rate } from "../socket/token-bucket.js";
+import { requestAddress } from "../transports/handshake.js";
+import type { DrainOptions, GatewayHost, GatewayOptions, Live, MountedSocket } from "../transports/host.js";
+import { LongPollListener, shortestSilence } from "../transports/long-poll/listener.js";
+import type { SessionAnswer, SessionRequest } from "../transports/long-poll/session.js";
+import { shortestTimeout, WebSocketListener } from "../transports/websocket/listener.js";
+import { close, isServerModule, keepAlive, listen, makeServer, SHARED } from "./http-server.js";
+import { RequestInterceptor } from "./intercept.js";
+
+const DEFAULT_MESSAGE_RATE: Rate = { perSecond: 2000, burst: 4000 };
+const DEFAULT_JOIN_RATE: Rate = { perSecond: 100, burst: 500 };
+
+/** Milliseconds in which what a client has sent is answered before it is sent away. */
+const ANSWER_MS = 100;
+
+/** Milliseconds that requests under way have to finish once all connections are gone. */
+export const REQUEST_GRACE_MS = 2000;
+
+/** The part of the gateway that is not a process: what the callbacks of the HTTP server need. */
+class Gateway implements GatewayHost {
+  readonly options: GatewayOptions;
+  readonly server: HttpServer;
+  readonly node: RuntimeNode = thisNode();
+  readonly writer = new Writer(this.node);
+  readonly live = new Map<number, Live>();
+  readonly longPolls: LongPollListener;
+  readonly requests: RequestInterceptor;
+  readonly sweepEvery: number;
+  draining = false;
+  #sweptAt = performance.now();
+  /** The last sweep was put off. */
+  #sweptLate = false;
+  /** Connections whose limit has been logged. */
+  readonly #limited = new Set<number>();
+  readonly #kinds = new Map<string, SocketKind>();
+  readonly #detach: (() => void)[] = [];
+  /** Connections that are sent away, with what is to happen to them next. */
+  readonly #leaving = new Map<Live, NodeJS.Timeout>();
+  #stopped: Promise<number> | undefined;
+
+  constructor(options: GatewayOptions, server: HttpServer, mounted: readonly MountedSocket[]) {
+    this.options = options;
+    this.server = server;
+    this.sweepEvery = Math.max(
+      20,
+      Math.min(5000, Math.floor(Math.min(shortestTimeout(mounted), shortestSilence(mounted)) / 4)),
+    );
+    const websockets = new WebSocketListener(this, mounted);
+    server.on("upgrade", websockets.onUpgrade);
+    this.#detach.push(() => server.off("upgrade", websockets.onUpgrade));
+    this.longPolls = new LongPollListener(this, mounted);
+    this.requests = new RequestInterceptor(server, (request, response) => {
+      const address = requestAddress(request, options.trustProxy);
+      if (address === undefined) {
+        response.writeHead(400, { connection: "close" }).end("The request needs one valid Host header.");
+        return true;
+      }
+      return this.longPolls.take(request, response, address) || websockets.take(request, response, address);
+    });
+    this.#detach.push(() => this.requests.detach());
+    this.#detach.push(
+      this.node.onRoadDown(({ index, creation }) => {
+        this.writer.dropLanesOf(index, creation);
+        const news = new SocketNews({ type: "thread_gone", node: index });
+        outside(() => {
+          for (const { pid } of this.live.values()) send(pid, news);
+        });
+      }),
+    );
+  }
+
+  async startSocket(
+    mounted: MountedSocket,
+    socket: ConnectSocket,
+    { serializer, expiresAt }: { readonly serializer: string; readonly expiresAt: number | undefined },
+    connection: number,
+    transport: Transport,
+  ): Promise<Pid> {
+    const kind = this.#kindOf(mounted);
+    const start: SocketStart = {
+      kind,
+      socket,
+      serializerName: serializer,
+      expiresAt,
+      connection,
+      transport,
+    };
+    const started = await DynamicSupervisor.startChild(this.options.socketsSupervisor, {
+      id: connection,
+      start: [startSocket, [start]],
+      restart: "temporary",
+      shutdown: 5000,
+    });
+    if (Array.isArray(started) && started[0] === "ok") {
+      const pid = started[1] as Pid;
+      if (start.isReady === false) await GenServer.call(pid, ["ready"]);
+      return pid;
+    }
+    throw new Error("the process of a connection did not start", { cause: started });
+  }
+
+  /** What all connections of a mount share. */
+  #kindOf({ mount, path, definition }: MountedSocket): SocketKind {
+    let kind = this.#kinds.get(path);
+    if (kind === undefined) {
+      const { options, writer } = this;
+      kind = {
+        definition,
+        mount: path,
+        pubsub: options.pubsub,
+        writer,
+        maxChannels: mount.maxChannelsPerTransport ?? 100,
+        messageRate: mount.messageRate ?? DEFAULT_MESSAGE_RATE,
+        joinRate: mount.joinRate ?? DEFAULT_JOIN_RATE,
+        waiting: {
+          frames: mount.maxWaiting ?? DEFAULT_WAITING.frames,
+          bytes: mount.maxWaitingBytes ?? DEFAULT_WAITING.bytes,
+        },
+        invalidFrames: mount.invalidFrames ?? "close",
+        shardOf: (topic) => PubSub.ownerOf(options.pubsub, topic),
+      };
+      this.#kinds.set(path, kind);
+    }
+    return kind;
+  }
+
+  notice(level: "info" | "warning" | "error", text: string, error?: unknown): void {
+    const metadata = { endpoint: this.options.endpoint, ...(error === undefined ? {} : { error }) };
+    this.node.report({ kind: "notice", level, text, pid: undefined, metadata });
+  }
+
+  limit(connection: number | undefined, limit: Limit): void {
+    limitHit(this.options.endpoint, limit);
+    if (connection !== undefined && this.#limited.has(connection)) return;
+    if (connection !== undefined) this.#limited.add(connection);
+    this.notice("warning", `a client ran into the limit ${limit} of its mount`);
+  }
+
+  relay(node: number, request: SessionRequest): Promise<SessionAnswer | null> {
+    const gateway = { name: gatewayName(this.options.endpoint), node };
+    const message: GatewayRequest = ["session", request];
+    return GenServer.call(gateway, message, Number.POSITIVE_INFINITY);
+  }
+
+  /** Ends connections that have been silent for too long. */
+  sweep(): void {
+    for (const connection of this.#limited) if (!this.live.has(connection)) this.#limited.delete(connection);
+    const now = performance.now();
+    const late = now - this.#sweptAt > 2 * this.sweepEvery;
+    this.#sweptAt = now;
+    // This thread has stood still: what clients sent meanwhile is read before the next sweep, not before this one.
+    if (late && !this.#sweptLate) this.#sweptLate = true;
+    else {
+      this.#sweptLate = false;
+      for (const live of [...this.live.values()]) live.sweep(now);
+    }
+  }
+
+  /**
+   * Lets no more connections in and sends those there are away with 1012, as `planDrain` has it. Resolves with their number
+   * once they are gone, or after `shutdownMs`.
+   */
+  async drain(options: DrainOptions): Promise<number> {
+    this.draining = true;
+    void this.requests.drain();
+    const begun = performance.now();
+    const until = begun + options.shutdownMs;
+    const all = [...this.live.values()];
+    const plan = planDrain(all.length, options);
+    let next = 0;
+    for (const [index, { at, times }] of plan.entries()) {
+      await pause(begun + at - performance.now());
+      const { length: count } = times;
+      const round = { count, total: all.length, index: index + 1, rounds: plan.length };
+      drained(this, round, options.batchIntervalMs);
+      for (const time of times) {
+        this.#sendAway(all[next] as Live, begun + time - performance.now());
+        next += 1;
+      }
+    }
+    while (this.live.size > 0 && performance.now() < until) {
+      // Those whose handshake was under way.
+      for (const live of [...this.live.values()]) if (!this.#leaving.has(live)) this.#sendAway(live, 0);
+      await pause(5);
+    }
+    for (const live of [...this.live.values()]) live.terminate();
+    this.#cancelAll();
+    return all.length;
+  }
+
+  /** What the client has sent by then is answered before the connection closes. */
+  #sendAway(live: Live, after: number): void {
+    if (this.#leaving.has(live)) return;
+    const close = (): void => void send(live.pid, new SocketNews({ type: "drain" }));
+    const quiesce = (): void => {
+      live.quiesce();
+      this.#leaving.set(live, setTimeout(close, ANSWER_MS));
+    };
+    this.#leaving.set(live, setTimeout(quiesce, Math.max(0, after - ANSWER_MS)));
+  }
+
+  #cancelAll(): void {
+    for (const timer of this.#leaving.values()) clearTimeout(timer);
+    this.#leaving.clear();
+  }
+
+  /** Where the server listens; null while it does not. */
+  get address(): { readonly host: string; readonly port: number } | null {
+    const address = this.server.address();
+    return address === null || typeof address === "string"
+      ? null
+      : { host: address.address, port: address.port };
+  }
+
+  /** Sends all clients away for good, and gives the port back. Resolves with the number of connections there were. */
+  stop(): Promise<number> {
+    this.#stopped ??= (async () => {
+      const { listen, drainer } = this.options;
+      if (listen === undefined) return this.drain(drainer);
+      // A long-poll client needs the port until it is its turn to go; others can do without at once.
+      const finish = this.longPolls.sessions.size === 0 ? close(this.server) : undefined;
+      const count = await this.drain(drainer);
+      await (finish ?? close(this.server))(this.requests.drain(), REQUEST_GRACE_MS);
+      return count;
+    })();
+    return this.#stopped;
+  }
+
+  detach(): void {
+    for (const undo of this.#detach.splice(0)) undo();
+    this.#cancelAll();
+    if (this.options.listen !== undefined) this.server.close();
+  }
+}
+
+/** What a gateway is asked. */
+export type GatewayRequest =
+  | readonly ["info"]
+  | readonly ["address"]
+  | readonly ["drain", Partial<DrainOptions>]
+  | readonly ["session", SessionRequest]
+  | readonly ["stop"];
+
+export interface GatewayInfo {
+  readonly connections: number;
+  readonly lanes: number;
+  readonly draining: boolean;
+}
+
+const server: GenServerModule<Gateway, GatewayOptions> = {
+  name: "Gateway",
+
+  async init(options) {
+    const { endpoint, sockets, checkOrigin, drainer, server: given } = options;
+    endpointStarted(endpoint, { sockets: Object.keys(sockets), checkOrigin, drainer });
+    const mounted: MountedSocket[] = [];
+    for (const [path, mount] of Object.entries(options.sockets)) {
+      mounted.push({ path, mount, definition: await loadSocket(String(mount.module)) });
+    }
+    const http = given === undefined || isServerModule(given) ? await makeServer(given, endpoint) : given;
+    const gateway = new Gateway(options, http, mounted);
+    onExit(self(), () => gateway.detach());
+    sendAfter(self(), "sweep", gateway.sweepEvery);
+    // A shutdown by the supervisor comes to `terminate`, which drains.
+    trapExit(true);
+    if (options.listen !== undefined) keepAlive(http, options.listen);
+    if (options.listen !== undefined) await listen(http, options.listen, options.shared ? SHARED : undefined);
+    return ["ok", gateway];
+  },
+
+  handleCall(request: GatewayRequest, from: From, gateway) {
+    switch (request[0]) {
+      case "info": {
+        const { live, writer, draining } = gateway;
+        return ["reply", { connections: live.size, lanes: writer.laneCount, draining }, gateway];
+      }
+      case "address":
+        return ["reply", gateway.address, gateway];
+      case "drain": {
+        const options = { ...gateway.options.drainer, ...request[1] };
+        void gateway.drain(options).then((count) => GenServer.reply(from, count));
+        return ["noreply", gateway];
+      }
+      case "session": {
+        // It may wait for as long as a poll does.
+        const answered = gateway.node.run(() => gateway.longPolls.sessions.answer(request[1]));
+        answered.then(
+          (answer) => GenServer.reply(from, answer),
+          () => GenServer.reply(from, null),
+        );
+        return ["noreply", gateway];
+      }
+      case "stop":
+        void gateway.stop().then((count) => GenServer.reply(from, count));
+        return ["noreply", gateway];
+      default:
+        return ["reply", ["error", "unknown request"], gateway];
+    }
+  },
+
+  handleInfo(message, gateway) {
+    if (message === "sweep") {
+      gateway.sweep();
+      sendAfter(self(), "sweep", gateway.sweepEvery);
+    }
+    return ["noreply", gateway];
+  },
+
+  async terminate(_reason, gateway) {
+    await gateway.stop();
+  },
+
+  formatStatus: ({ state }) => ({ endpoint: state.options.endpoint, connections: state.live.size }),
+};
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
+
+export const startGateway = (options: GatewayOptions): ReturnType<typeof GenServer.startLink> =>
+  GenServer.startLink(server, options, { name: gatewayName(options.endpoint) });
+
+export const gatewayName = (endpoint: string): string => `${endpoint}.gateway`;

@@ -1,0 +1,166 @@
+/**
+ * The shard threads of an endpoint, and how their number and the slots they own change while it runs.
+ *
+ * A topic that moves is told to its clients as a channel that crashed is: `phx_error`, and they join again, at the new thread. No
+ * socket closes, and topics that stay notice nothing. Threads are added before slots move to them, and stopped once nothing is
+ * left in them.
+ *
+ * The Resharder does one change after the other. A thread that is restarted, and whatever else starts later, begins with
+ * the owners there are then.
+ */
+import { PubSub, type ReassignResult, SLOTS, type SlotOwners } from "simurgh/pubsub";
+import {
+  BadArg,
+  type ChildSpec,
+  DynamicSupervisor,
+  GenServer,
+  type GenServerModule,
+  Supervisor,
+  sleep,
+  thisNode,
+  threadName,
+} from "simurgh/runtime";
+import { channelsName } from "./shard.js";
+import { inTurns, spread } from "./slot-assignment.js";
+
+/** The threads of an endpoint as they are now. Its owner is the endpoint; all who start later look at it. */
+export interface Layout {
+  readonly owners: SlotOwners;
+  /** Node indexes of the shard threads. */
+  shards: readonly number[];
+}
+
+export const firstLayout = (shards: number, here: number): Layout => {
+  const threads = Array.from({ length: shards }, (_, k) => k + 1);
+  return { owners: { current: inTurns(shards === 0 ? [here] : threads) }, shards: threads };
+};
+
+export const MOST_SHARDS = 64;
+
+/** How many threads, or which of them owns each of the 256 slots. */
+export type Wanted = number | readonly number[];
+
+export interface ResharderOptions {
+  readonly endpoint: string;
+  readonly pubsub: string;
+  readonly layout: Layout;
+  /** Whether there are other nodes: then the first shard speaks for this one. */
+  readonly clustered: boolean;
+  /** Threads other than shards in which the PubSub runs. */
+  readonly others: readonly number[];
+  readonly shardSpec: (index: number) => ChildSpec;
+}
+
+const resharderName = (endpoint: string): string => `${endpoint}.resharder`;
+
+export const shardsName = (endpoint: string): string => `${endpoint}.shards`;
+
+/** A thread that is no longer needed waits for its channels to end, but not for ever. */
+const EMPTY_MS = 10_000;
+
+const server: GenServerModule<ResharderOptions, ResharderOptions, readonly ["reshard", Wanted]> = {
+  name: "Resharder",
+
+  init: (options) => ["ok", options],
+
+  async handleCall([, wanted], _from, options) {
+    return ["reply", await reshard(wanted, options), options];
+  },
+};
+
+async function reshard(wanted: Wanted, options: ResharderOptions): Promise<ReassignResult> {
+  const { endpoint, pubsub, layout, others, shardSpec } = options;
+  const before = layout.shards;
+  const threads = typeof wanted === "number" ? chosen(wanted, before) : distinct(wanted);
+  const owners = typeof wanted === "number" ? spread(layout.owners.current, threads) : wanted;
+  if (options.clustered && !threads.includes(Math.min(...before)))
+    return ["error", ["first_shard_must_stay", Math.min(...before)]];
+  const added = threads.filter((thread) => !before.includes(thread));
+  for (const [done, thread] of added.entries()) {
+    const started = await Supervisor.startChild(shardsName(endpoint), shardSpec(thread));
+    if (started[0] === "ok") continue;
+    await stop(endpoint, added.slice(0, done));
+    return ["error", ["thread_failed", thread, started[1]]];
+  }
+  const all = [...new Set([...before, ...threads])];
+  const moved = await PubSub.reassign(pubsub, owners, [...others, ...all], () => {
+    layout.owners.current = owners;
+    layout.shards = threads;
+  });
+  if (moved !== "ok") {
+    await stop(endpoint, added);
+    return moved;
+  }
+  await stop(
+    endpoint,
+    before.filter((thread) => !threads.includes(thread)),
+  );
+  return "ok";
+}
+
+const distinct = (wanted: readonly number[]): readonly number[] => [...new Set(wanted)].sort((a, b) => a - b);
+
+/** The first `wanted` of those there are, and as many new ones as are missing. */
+function chosen(wanted: number, present: readonly number[]): readonly number[] {
+  const threads = present.slice(0, wanted);
+  for (let index = 1; threads.length < wanted; index += 1)
+    if (!threads.includes(index) && isFree(index)) threads.push(index);
+  return threads;
+}
+
+/** The application may have threads of its own. */
+const isFree = (index: number): boolean => {
+  const node = thisNode();
+  return (
+    index !== node.index && node.road(index) === undefined && node.whereis(threadName(index)) === undefined
+  );
+};
+
+async function stop(endpoint: string, threads: readonly number[]): Promise<void> {
+  await Promise.all(
+    threads.map(async (thread) => {
+      await untilEmpty(endpoint, thread);
+      await Supervisor.terminateChild(shardsName(endpoint), threadName(thread));
+      await Supervisor.deleteChild(shardsName(endpoint), threadName(thread));
+    }),
+  );
+}
+
+/** Its channels have been told that their topics are elsewhere, and may still be saying goodbye. */
+async function untilEmpty(endpoint: string, node: number): Promise<void> {
+  const until = performance.now() + EMPTY_MS;
+  try {
+    while (performance.now() < until) {
+      const { active } = await DynamicSupervisor.countChildren({ name: channelsName(endpoint), node });
+      if (active === 0) return;
+      await sleep(20);
+    }
+  } catch {
+    // It is gone already.
+  }
+}
+
+function check(wanted: unknown): void {
+  const isCount = Number.isInteger(wanted) && (wanted as number) >= 1 && (wanted as number) <= MOST_SHARDS;
+  const isMap =
+    Array.isArray(wanted) &&
+    wanted.length === SLOTS &&
+    wanted.every((index) => Number.isInteger(index) && index > 0);
+  if (!isCount && !isMap)
+    throw new BadArg(
+      `badarg: reshard takes a number of threads from 1 to ${MOST_SHARDS}, or the node index of the owner of each of the ${SLOTS} slots`,
+    );
+}
+
+export const Resharder = {
+  childSpec: (options: ResharderOptions): ChildSpec => ({
+    id: "resharder",
+    start: [GenServer.startLink, [server, options, { name: resharderName(options.endpoint) }]],
+  }),
+
+  /** Must be called in the thread of the endpoint. */
+  async reshard(endpoint: string, wanted: Wanted): Promise<ReassignResult> {
+    check(wanted);
+    return GenServer.call(resharderName(endpoint), ["reshard", wanted], Number.POSITIVE_INFINITY);
+  },
+};

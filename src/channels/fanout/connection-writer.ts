@@ -1,0 +1,143 @@
+/**
+ * The gateway's writer: the only one who writes to the connections of its thread.
+ *
+ * Channel pushes and replies, broadcasts and the socket's own frames all arrive here in signal order, so what a channel
+ * sends first is seen first, whichever way it goes. The writer is a sink: nothing waits in a mailbox.
+ */
+import { outside, type Pid, type RuntimeNode, send } from "simurgh/runtime";
+import type { Frame } from "../protocol/message.js";
+import { websocketFrame } from "./websocket-frame.js";
+import type { WriterMessage } from "./writer-messages.js";
+
+/** A frame and, once a WebSocket needs it, its bytes: made once for all who get it. */
+export class Outgoing {
+  readonly frame: Frame;
+  #bytes: Buffer | undefined;
+
+  constructor(frame: Frame) {
+    this.frame = frame;
+  }
+
+  get bytes(): Buffer {
+    this.#bytes ??= websocketFrame(this.frame);
+    return this.#bytes;
+  }
+}
+
+/** One client's way out. */
+export interface Connection {
+  write(outgoing: Outgoing): void;
+}
+
+interface Entry {
+  readonly connection: Connection;
+  /** As many as it has joined topics. */
+  lanes: readonly string[];
+}
+
+const NO_LANES: readonly string[] = [];
+
+export class Writer {
+  /** Where the other processes, on any thread, send what is to be written. */
+  readonly pid: Pid;
+  readonly #connections = new Map<number, Entry>();
+  readonly #lanes = new Map<string, Set<number>>();
+  #nextConnection = 1;
+
+  constructor(node: RuntimeNode) {
+    this.pid = node.openSink((message) => this.handle(message as WriterMessage));
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  get laneCount(): number {
+    return this.#lanes.size;
+  }
+
+  /** The number of a connection that is about to be opened. */
+  reserve(): number {
+    const id = this.#nextConnection;
+    this.#nextConnection += 1;
+    return id;
+  }
+
+  open(id: number, connection: Connection): void {
+    this.#connections.set(id, { connection, lanes: NO_LANES });
+  }
+
+  close(id: number): void {
+    const entry = this.#connections.get(id);
+    if (entry === undefined) return;
+    this.#connections.delete(id);
+    for (const lane of entry.lanes) this.#leave(lane, id);
+  }
+
+  /** A thread is gone, and with it everything it knew of its lanes. */
+  dropLanesOf(node: number, creation: number): void {
+    const prefix = `${node}.${creation}.`;
+    for (const [lane, members] of this.#lanes) {
+      if (!lane.startsWith(prefix)) continue;
+      this.#lanes.delete(lane);
+      for (const id of members) this.#forget(id, lane);
+    }
+  }
+
+  handle(message: WriterMessage): void {
+    switch (message[0]) {
+      case "send":
+        this.send(message[1], message[2]);
+        break;
+      case "report": {
+        const [, connection, frames, to, news] = message;
+        for (const frame of frames) this.send(connection, frame);
+        outside(() => send(to, news));
+        break;
+      }
+      case "lane":
+        this.#fanOut(message[1], message[2], message[3]);
+        break;
+      case "lane+":
+        this.#join(message[1], message[2]);
+        break;
+      case "lane-":
+        this.#forget(message[2], message[1]);
+        this.#leave(message[1], message[2]);
+        break;
+    }
+  }
+
+  /** Writes to one connection. One that is gone is no error. */
+  send(id: number, frame: Frame): void {
+    this.#connections.get(id)?.connection.write(new Outgoing(frame));
+  }
+
+  #fanOut(lane: string, frame: Frame, except: number): void {
+    const members = this.#lanes.get(lane);
+    if (members === undefined) return;
+    const outgoing = new Outgoing(frame);
+    for (const id of members) if (id !== except) this.#connections.get(id)?.connection.write(outgoing);
+  }
+
+  #join(lane: string, id: number): void {
+    const entry = this.#connections.get(id);
+    if (entry === undefined) return;
+    if (!entry.lanes.includes(lane)) entry.lanes = [...entry.lanes, lane];
+    const members = this.#lanes.get(lane);
+    if (members === undefined) this.#lanes.set(lane, new Set([id]));
+    else members.add(id);
+  }
+
+  #forget(id: number, lane: string): void {
+    const entry = this.#connections.get(id);
+    if (entry === undefined) return;
+    const rest = entry.lanes.filter((other) => other !== lane);
+    entry.lanes = rest.length === 0 ? NO_LANES : rest;
+  }
+
+  #leave(lane: string, id: number): void {
+    const members = this.#lanes.get(lane);
+    if (members?.delete(id) && members.size === 0) this.#lanes.delete(lane);
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * The fastlane: how a broadcast reaches clients without their channel processes (C-126).
+ *
+ * This is PubSub's dispatcher for channels. It keeps, per topic, the subscribers grouped in lanes, and sends a broadcast
+ * once per lane to the gateway that owns those connections; the gateway writes the same bytes to each. A subscriber
+ * whose channel intercepts the event gets the broadcast as a message instead, and so does one that is not a channel.
+ */
+
+import { type Dispatcher, registerDispatcher, type Subscription } from "simurgh/pubsub";
+import { type Pid, send, thisNode } from "simurgh/runtime";
+import { type Broadcast, bytesOf, EncodedPayload, type Frame, isBroadcast } from "../protocol/message.js";
+import { serializerFor } from "../protocol/serializers.js";
+import { stringifyStrict } from "../protocol/strict-json.js";
+import { joinLane, leaveLane, sendLane } from "./writer-messages.js";
+
+/** What a channel's subscription says about its client. */
+export interface FastlaneMetadata {
+  readonly fastlane: true;
+  readonly writer: Pid;
+  readonly connection: number;
+  readonly serializer: string;
+  /** Events the channel wants to see itself. */
+  readonly intercepts: readonly string[];
+}
+
+interface Lane {
+  readonly key: string;
+  readonly writer: Pid;
+  readonly serializer: string;
+  readonly intercepts: readonly string[];
+  readonly members: Map<number, Pid>;
+}
+
+interface Lanes {
+  /** Few: one per gateway, serializer and choice of intercepted events. */
+  readonly lanes: Lane[];
+  /** Subscriptions that are not a client's own channel. */
+  readonly others: Set<Subscription>;
+}
+
+let nextLane = 1;
+
+const isFastlane = (metadata: unknown): metadata is FastlaneMetadata =>
+  typeof metadata === "object" && metadata !== null && (metadata as FastlaneMetadata).fastlane === true;
+
+const laneFor = (
+  lanes: readonly Lane[],
+  { writer, serializer, intercepts }: FastlaneMetadata,
+): Lane | undefined =>
+  lanes.find(
+    (lane) =>
+      lane.serializer === serializer &&
+      lane.writer.equals(writer) &&
+      lane.intercepts.length === intercepts.length &&
+      intercepts.every((event, index) => lane.intercepts[index] === event),
+  );
+
+export const fastlane: Dispatcher<Lanes> = {
+  name: "fastlane",
+
+  open: () => ({ lanes: [], others: new Set() }),
+
+  added(state, subscription) {
+    const { metadata, pid } = subscription;
+    if (!isFastlane(metadata)) {
+      state.others.add(subscription);
+      return;
+    }
+    let lane = laneFor(state.lanes, metadata);
+    if (lane === undefined) {
+      const node = thisNode();
+      // The node and its creation make the key unique at the gateway and tell whose lanes end when a thread does.
+      const key = `${node.index}.${node.creation}.${nextLane}`;
+      nextLane += 1;
+      lane = {
+        key,
+        writer: metadata.writer,
+        serializer: metadata.serializer,
+        intercepts: metadata.intercepts,
+        members: new Map(),
+      };
+      state.lanes.push(lane);
+    }
+    lane.members.set(metadata.connection, pid);
+    send(lane.writer, joinLane(lane.key, metadata.connection));
+  },
+
+  removed(state, subscription) {
+    const { metadata, pid } = subscription;
+    if (!isFastlane(metadata)) {
+      state.others.delete(subscription);
+      return;
+    }
+    const lane = laneFor(state.lanes, metadata);
+    // A newer channel of the same connection may have taken the place already.
+    if (lane?.members.get(metadata.connection) !== pid) return;
+    lane.members.delete(metadata.connection);
+    send(lane.writer, leaveLane(lane.key, metadata.connection));
+    if (lane.members.size === 0) state.lanes.splice(state.lanes.indexOf(lane), 1);
+  },
+
+  pack: (message) => {
+    const json = isBroadcast(message) ? jsonOf(message.payload) : undefined;
+    if (json === undefined) return { wire: [AS_IT_IS, message], message };
+    const { topic, event, payload } = message as Broadcast;
+    return {
+      wire: [AS_JSON, event, json],
+      message: { topic, event, payload: new EncodedPayload(json, payload) } satisfies Broadcast,
+    };
+  },
+
+  unpack(topic, wire) {
+    const [kind, first, json] = wire as readonly unknown[];
+    if (kind === AS_IT_IS) return first;
+    if (kind !== AS_JSON || typeof first !== "string" || typeof json !== "string")
+      throw new TypeError("neither a broadcast nor a message");
+    return { topic, event: first, payload: new EncodedPayload(json) } satisfies Broadcast;
+  },
+
+  dispatch(topic, from, message, state) {
+    if (!isBroadcast(message) || message.topic !== topic.topic) {
+      for (const { pid } of topic.subscriptions())
+        if (from === undefined || !pid.equals(from)) send(pid, message);
+      return;
+    }
+    const sender = from === undefined ? undefined : clientOf(topic.subscriptionsOf(from));
+    const frames = new Map<string, Frame | undefined>();
+    for (const lane of state.lanes) {
+      if (lane.intercepts.includes(message.event)) {
+        for (const pid of lane.members.values())
+          if (from === undefined || !pid.equals(from)) send(pid, decoded(message));
+        continue;
+      }
+      const frame = encodeOnce(frames, lane.serializer, message);
+      if (frame === undefined) continue;
+      // Each gateway numbers its own connections.
+      const except = sender !== undefined && lane.writer.equals(sender.writer) ? sender.connection : 0;
+      send(lane.writer, sendLane(lane.key, frame, except));
+    }
+    for (const { pid } of state.others)
+      if (from === undefined || !pid.equals(from)) send(pid, decoded(message));
+  },
+};
+
+/** How a message crosses to other nodes. */
+const AS_IT_IS = 0;
+const AS_JSON = 1;
+
+/** Undefined for what JSON cannot say: bytes, as a payload or in one. */
+function jsonOf(payload: unknown): string | undefined {
+  if (typeof payload !== "object" || payload === null || bytesOf(payload) !== undefined) return undefined;
+  for (const value of Object.values(payload)) if (bytesOf(value) !== undefined) return undefined;
+  try {
+    return stringifyStrict(payload);
+  } catch {
+    return undefined;
+  }
+}
+
+/** For a process, which looks into it. */
+const decoded = (message: Broadcast): Broadcast =>
+  message.payload instanceof EncodedPayload ? { ...message, payload: message.payload.value } : message;
+
+registerDispatcher(fastlane);
+
+/** Encodes for one serializer. One that cannot say it must not keep the others from it (C-127). */
+function encodeOnce(
+  frames: Map<string, Frame | undefined>,
+  serializer: string,
+  message: Broadcast,
+): Frame | undefined {
+  if (!frames.has(serializer)) {
+    let frame: Frame | undefined;
+    try {
+      const chosen = serializerFor(serializer);
+      frame = chosen.encodeBroadcast(chosen.takesEncoded === true ? message : decoded(message));
+    } catch (error) {
+      thisNode().report({
+        kind: "notice",
+        level: "error",
+        text: `the broadcast ${message.event} on ${message.topic} cannot be encoded by ${serializer}`,
+        pid: undefined,
+        metadata: { error },
+      });
+    }
+    frames.set(serializer, frame);
+  }
+  return frames.get(serializer);
+}
+
+/** The client that subscriptions of one process stand for. */
+function clientOf(subscriptions: readonly Subscription[]): FastlaneMetadata | undefined {
+  for (const { metadata } of subscriptions) if (isFastlane(metadata)) return metadata;
+  return undefined;
+}

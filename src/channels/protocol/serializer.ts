@@ -1,0 +1,21 @@
+/**
+ * A serializer turns the values of the protocol into frames, and reads of a frame what routing needs (C-005). The payload is
+ * decoded where it is used, see frame-scanner.ts.
+ */
+import type { ScannedFrame } from "./frame-scanner.js";
+import type { Broadcast, Frame, WireRef } from "./message.js";
+
+export interface Serializer {
+  /** By which mounts list it and every thread finds it. */
+  readonly name: string;
+  /** The routing fields of a text or binary frame; undefined when it is not a valid one. */
+  scan(data: string | Uint8Array): ScannedFrame | undefined;
+  encodePush(joinRef: WireRef, topic: string, event: string, payload: unknown): Frame;
+  encodeReply(joinRef: WireRef, ref: WireRef, topic: string, status: string, response: unknown): Frame;
+  /** Encoded once for all subscribers that share this serializer. */
+  encodeBroadcast(broadcast: Broadcast): Frame;
+  /** It puts the JSON of an `EncodedPayload` into a broadcast's frame as it is. Default: it gets the decoded payload. */
+  readonly takesEncoded?: true;
+  /** `phx_close` and `phx_error` carry the join_ref as their ref too (C-045, C-046). */
+  encodeControl(joinRef: WireRef, topic: string, event: string, payload: unknown): Frame;
+}

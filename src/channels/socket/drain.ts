@@ -1,0 +1,36 @@
+/**
+ * When each connection is sent away by a gateway that stops. Pure: numbers in, times out.
+ *
+ * Connections go in rounds, as with Phoenix's drainer, and within a round one after another over its time, each at a
+ * random moment of its own share: clients that were sent away together would come back together, and meet a server that has
+ * just begun, or its neighbour that has to take them all.
+ */
+import type { DrainOptions } from "../transports/host.js";
+
+export interface DrainRound {
+  /** Milliseconds from the beginning of the drain to the beginning of this round. */
+  readonly at: number;
+  /** For each of its connections, milliseconds from the beginning of the drain. */
+  readonly times: readonly number[];
+}
+
+/** What one connection may add to the time of a drain: few clients need no long one. */
+const SHARE_MS = 100;
+
+/** Of the time of a drain the spreading takes this part at most; the rest is for closing. */
+const SPREAD_PART = 0.7;
+
+export function planDrain(
+  total: number,
+  { batchSize, batchIntervalMs, shutdownMs }: DrainOptions,
+  random: () => number = Math.random,
+): readonly DrainRound[] {
+  const count = Math.floor(total / batchSize) + 1;
+  const intervalMs = Math.min(batchIntervalMs, (shutdownMs * SPREAD_PART) / count);
+  return Array.from({ length: count }, (_, round) => {
+    const size = Math.min(batchSize, total - round * batchSize);
+    const at = round * intervalMs;
+    const share = Math.min(SHARE_MS, intervalMs / Math.max(1, size));
+    return { at, times: Array.from({ length: size }, (_, n) => at + (n + random()) * share) };
+  });
+}

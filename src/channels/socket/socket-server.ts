@@ -1,0 +1,710 @@
+/**
+ * The process of one connection (Phoenix.Socket): it reads the routing fields of each frame, knows which channel serves
+ * which topic, and watches those channels. It never waits for a channel, so a slow join or a stuck handler of one topic
+ * holds up neither the heartbeat nor the other topics (C-104).
+ *
+ * What becomes of a topic is decided in socket/topic-subscription.ts, a pure function; here is done
+ * what it says. An event for a channel that has joined and keeps up is handed over without asking.
+ */
+
+import { PubSub } from "simurgh/pubsub";
+import {
+  backoff,
+  cancelTimer,
+  demonitor,
+  ExitSignal,
+  exit,
+  GenServer,
+  type GenServerModule,
+  isRef,
+  monitor,
+  type Pid,
+  type Ref,
+  SmallMap,
+  self,
+  send,
+  sendAfter,
+  thisNode,
+} from "simurgh/runtime";
+import type { ChannelStart } from "../channel/channel-server.js";
+import { Backlog, FULL_ROOM, type WaitingLimits, Window } from "../channel/credit-window.js";
+import { limitHit, transportClosed } from "../channel/instrumentation.js";
+import type { ConnectSocket } from "../channel/socket.js";
+import { type StartChannel, shardName } from "../endpoint/shard.js";
+import type { Writer } from "../fanout/connection-writer.js";
+import { decodePayload, type ScannedFrame } from "../protocol/frame-scanner.js";
+import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
+import { type Serializer, serializerFor } from "../protocol/serializers.js";
+import type { InvalidFrames } from "../transports/host.js";
+import { routeOf, type SocketDefinition } from "./define-socket.js";
+import {
+  type ChannelNews,
+  ChannelOrder,
+  ChannelPush,
+  ClientFrame,
+  type ConnectionNews,
+  SocketNews,
+} from "./messages.js";
+import type { Request } from "./request-queue.js";
+import { type Rate, TokenBucket } from "./token-bucket.js";
+import {
+  isStale,
+  PATIENCE_MS,
+  type Subscription,
+  type SubscriptionEffect,
+  type SubscriptionEvent,
+  step,
+} from "./topic-subscription.js";
+
+/** What a transport offers its socket process. */
+export interface Transport {
+  readonly name: "websocket" | "longpoll";
+  /** A frame that was handed over has been taken. */
+  handled(): void;
+  /** Reads no more from the client, or does again. */
+  hold(on: boolean): void;
+  close(code: number, reason?: string): void;
+}
+
+/** What the connections of one mount have in common. */
+export interface SocketKind {
+  readonly definition: SocketDefinition;
+  readonly mount: string;
+  readonly pubsub: string;
+  readonly writer: Writer;
+  /** Topics one connection may join. */
+  readonly maxChannels: number;
+  readonly messageRate: Rate | false;
+  readonly joinRate: Rate | false;
+  /** What may wait on one connection for its channels. */
+  readonly waiting: WaitingLimits;
+  readonly invalidFrames: InvalidFrames;
+  /** The node index of the shard that owns a topic. */
+  readonly shardOf: (topic: string) => number;
+}
+
+export interface SocketStart {
+  readonly kind: SocketKind;
+  readonly socket: ConnectSocket;
+  /** Name of the serializer. */
+  readonly serializerName: string;
+  /** When the connection must end, in ms since the epoch. */
+  readonly expiresAt: number | undefined;
+  readonly connection: number;
+  readonly transport: Transport;
+  /** False from the start of the process on when it must still be waited for: ask it `["ready"]`. */
+  isReady?: boolean;
+}
+
+/** A channel process whose end is watched. */
+interface Watched {
+  readonly topic: string;
+  readonly token: number;
+  readonly pid: Pid;
+  readonly monitor: Ref;
+  /** What it has been handed. */
+  readonly window: Window;
+}
+
+/** A shard that is watched while it owes answers to joins. */
+interface AskedShard {
+  readonly monitor: Ref;
+  /** The topics of those joins, by token. */
+  readonly joins: Map<number, string>;
+}
+
+/** One per connection: what is rare is made when it is needed. */
+class SocketState {
+  readonly kind: SocketKind;
+  readonly socket: ConnectSocket;
+  readonly serializer: Serializer;
+  readonly connection: number;
+  readonly transport: Transport;
+  readonly messages: TokenBucket | undefined;
+  readonly joins: TokenBucket | undefined;
+  readonly topics = new SmallMap<string, Subscription<Watched>>();
+  /** The channels that are watched, by their monitors. */
+  readonly channels = new SmallMap<number, Watched>();
+  /** What waits for all of them, once something does. */
+  backlog: Backlog | undefined;
+  /** By node index. */
+  readonly shards = new SmallMap<number, AskedShard>();
+  /** How often its id could not be subscribed to in a row. */
+  listenTries = 0;
+  /** What the log has been told of this connection; each once. */
+  told: Set<"rate" | "topics" | "invalid frame"> | undefined;
+  /** The timer of its end, when it has one. */
+  expiry: Ref | undefined;
+  /** The next number for a join or a timer. */
+  fresh = 1;
+
+  constructor({ kind, socket, serializerName, connection, transport }: SocketStart) {
+    this.kind = kind;
+    this.socket = socket;
+    this.serializer = serializerFor(serializerName);
+    this.connection = connection;
+    this.transport = transport;
+    this.messages = bucket(kind.messageRate);
+    this.joins = bucket(kind.joinRate);
+  }
+}
+
+type Next = readonly ["noreply", SocketState] | readonly ["stop", unknown, SocketState];
+const go = (state: SocketState): Next => ["noreply", state];
+
+const server: GenServerModule<SocketState, SocketStart> = {
+  name: "Socket",
+
+  init(start) {
+    const state = new SocketState(start);
+    if (start.expiresAt !== undefined) state.expiry = expireAt(start.expiresAt);
+    const { id } = start.socket;
+    const listening = id === null ? "ok" : listenFor(id, state);
+    if (listening === "ok") return ["ok", state];
+    // Other connections start at the same supervisor: only this one waits, and its handshake.
+    start.isReady = false;
+    return ["ok", state, ["continue", listening]];
+  },
+
+  async handleContinue(listening, state) {
+    await listening;
+    return go(state);
+  },
+
+  handleInfo(message, state): Next | Promise<Next> {
+    if (message instanceof ClientFrame) return inbound(message, state);
+    if (message instanceof SocketNews) return news(message.news, state);
+    if (Array.isArray(message) && message[0] === "DOWN" && isRef(message[1]))
+      return down(message[1], message[4], state);
+    if (isBroadcast(message) && message.topic === state.socket.id && message.event === "disconnect") {
+      state.transport.close(1001, "disconnected");
+      return ["stop", ["shutdown", "disconnected"], state];
+    }
+    // Whatever else is published on its id is not for the connection (C-061).
+    return go(state);
+  },
+
+  /** A transport that acknowledges each frame asks instead of sending. */
+  handleCall(request: unknown, _from, state) {
+    if (request instanceof ClientFrame) {
+      const next = inbound(request, state);
+      return next[0] === "noreply" ? ["reply", "ok", state] : next;
+    }
+    const what: unknown = Array.isArray(request) ? request[0] : undefined;
+    if (what === "debug") return ["reply", describe(state), state];
+    if (what === "ready") return ["reply", "ok", state];
+    return ["reply", ["error", "unknown request"], state];
+  },
+
+  terminate(reason, state) {
+    transportClosed(state.socket.endpoint, state.transport.name, state.socket.id, reason);
+    state.kind.writer.close(state.connection);
+  },
+
+  formatStatus: ({ state }) => ({
+    id: state.socket.id,
+    connection: state.connection,
+    topics: [...state.topics.keys()],
+  }),
+};
+
+/** How soon a thread that is to come back is looked for again; each connection does so. */
+const AGAIN_MS = 100;
+const LONGEST_AGAIN_MS = 5000;
+
+/** What a client is told whose right to be here has ended. */
+const EXPIRED = 4401;
+
+const expireAt = (epochMs: number): Ref =>
+  sendAfter(self(), new SocketNews({ type: "expired" }), Math.max(0, Math.ceil(epochMs - Date.now())));
+
+function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
+  switch (message.type) {
+    case "started":
+      return channelStarted(message, state);
+    case "not_started":
+      return channelNotStarted(message, { reason: "unavailable" }, state);
+    case "elsewhere":
+      return channelElsewhere(message, state);
+    case "joined":
+      return happened(message.topic, { type: "joined", token: message.token, room: FULL_ROOM }, state);
+    case "refused":
+    case "closing":
+    case "closed":
+      return happened(message.topic, { type: message.type, token: message.token }, state);
+    case "taken":
+      return channelTook(message, state);
+    case "invalid_frame":
+      return invalidFromChannel(message, state);
+    case "timer":
+      return timedOut(message, state);
+    case "transport_closed":
+      return ["stop", message.reason, state];
+    case "expired":
+      state.transport.close(EXPIRED, "session expired");
+      return ["stop", ["shutdown", "expired"], state];
+    case "expire_at":
+      if (state.expiry !== undefined) cancelTimer(state.expiry);
+      state.expiry = message.at === Number.POSITIVE_INFINITY ? undefined : expireAt(message.at);
+      return go(state);
+    case "thread_gone": {
+      const { id } = state.socket;
+      // The subscriptions of a thread end with it. Nobody waits for this: what else the client is told and asks for goes on.
+      if (id !== null && state.kind.shardOf(id) === message.node) void listenFor(id, state);
+      return go(state);
+    }
+    case "drain":
+      state.transport.close(1012, "server restarting");
+      return ["stop", ["shutdown", "draining"], state];
+  }
+}
+
+/**
+ * Whoever disconnects this client by its id must find it (C-138). While the thread of its id is being restarted, it is tried again
+ * later: that is no reason to refuse a connection.
+ */
+function listenFor(id: string, state: SocketState): "ok" | Promise<unknown> {
+  const { kind } = state;
+  const subscribed = PubSub.subscribe(kind.pubsub, id);
+  if (subscribed === "ok") return subscribed;
+  const worked = (): void => {
+    state.listenTries = 0;
+  };
+  return subscribed.then(worked, (error: unknown) => {
+    if (!(error instanceof ExitSignal)) throw error;
+    const wait = Math.ceil(backoff(state.listenTries, AGAIN_MS, LONGEST_AGAIN_MS));
+    state.listenTries += 1;
+    sendAfter(self(), new SocketNews({ type: "thread_gone", node: kind.shardOf(id) }), wait);
+  });
+}
+
+// ------------------------------------------------------------------ frames of the client
+
+function inbound({ data }: ClientFrame, state: SocketState): Next {
+  state.transport.handled();
+  const frame = state.serializer.scan(data);
+  return frame === undefined ? invalidFrame(undefined, state) : route(frame, data.length, state);
+}
+
+function route(frame: ScannedFrame, size: number, state: SocketState): Next {
+  const { topic, event } = frame;
+  if (frame.wireTopic !== undefined) return unjoined(frame, state);
+  if (event === "heartbeat" && topic === "phoenix") {
+    if (!isSound(frame)) return invalidFrame(frame, state);
+    write(state, state.serializer.encodeReply(null, frame.ref, topic, "ok", {}));
+    return go(state);
+  }
+  const wait = (event === "phx_join" ? state.joins : state.messages)?.take(performance.now()) ?? 0;
+  if (wait > 0) return limited(frame, wait, state);
+  const subscription = state.topics.get(topic);
+  if (event === "phx_join") return join(frame, size, subscription, state);
+  if (subscription === undefined) return unjoined(frame, state);
+  if (event === "phx_leave" && !isSound(frame)) return invalidFrame(frame, state);
+  // The short way, which most frames take.
+  if (subscription.type === "joined" && subscription.waiting.length === 0 && event !== "phx_leave") {
+    const { channel } = subscription;
+    if (isStale(subscription, frame)) return stale(frame, state);
+    if (channel.window.hasRoom) {
+      hand(channel, frame, size, state);
+      return go(state);
+    }
+  }
+  return requested({ frame, size, channel: -1 }, subscription, state);
+}
+
+const bucket = (rate: Rate | false): TokenBucket | undefined =>
+  rate === false ? undefined : new TokenBucket(rate, performance.now());
+
+/** The client sends more than it may: this frame is refused, and the client told when to try again. */
+function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, state: SocketState): Next {
+  limitHit(state.socket.endpoint, event === "phx_join" ? "joins" : "messages");
+  noticeOnce(
+    state,
+    "rate",
+    "warning",
+    "a client sends faster than its mount allows; what is too much is refused",
+  );
+  const response = { reason: "rate_limited", code: "rate_limited", retry_after_ms: wait };
+  write(state, state.serializer.encodeReply(joinRef, ref, topic, "error", response));
+  return go(state);
+}
+
+const stale = (frame: ScannedFrame, state: SocketState): Next =>
+  isSound(frame) ? go(state) : invalidFrame(frame, state);
+
+/** Whether the payload, which nobody needs, is one. */
+function isSound({ payload }: ScannedFrame): boolean {
+  try {
+    decodePayload(payload);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A message for a topic that this connection has not joined (C-037, C-039). */
+function unjoined(frame: ScannedFrame, state: SocketState): Next {
+  if (!isSound(frame)) return invalidFrame(frame, state);
+  const { joinRef, ref, event, wireTopic } = frame;
+  const topic = wireTopic === undefined ? frame.topic : (wireTopic as string);
+  write(
+    state,
+    event === "phx_leave"
+      ? state.serializer.encodeReply(joinRef, ref, topic, "ok", {})
+      : state.serializer.encodeReply(null, ref, topic, "error", { reason: "unmatched topic" }),
+  );
+  return go(state);
+}
+
+/** A frame that is none, as far as it can be read: the connection ends, unless its mount is patient (C-036). */
+function invalidFrame(
+  frame: { readonly ref: WireRef; readonly topic: string } | undefined,
+  state: SocketState,
+): Next {
+  noticeOnce(
+    state,
+    "invalid frame",
+    "info",
+    `a client sent a frame that is not one of ${state.serializer.name}`,
+  );
+  switch (state.kind.invalidFrames) {
+    case "close":
+      state.transport.close(1011, "invalid frame");
+      return ["stop", ["shutdown", "invalid_frame"], state];
+    case "reply": {
+      const { ref, topic } = frame ?? { ref: null, topic: "phoenix" };
+      write(state, state.serializer.encodeReply(null, ref, topic, "error", { reason: "invalid frame" }));
+      return go(state);
+    }
+    case "ignore":
+      return go(state);
+  }
+}
+
+/** A channel could not read a payload that was meant for it; if it was the join's, there is no channel. */
+function invalidFromChannel(
+  { topic, ref, token, join }: Extract<ChannelNews, { type: "invalid_frame" }>,
+  state: SocketState,
+): Next {
+  const next = invalidFrame({ ref, topic }, state);
+  return next[0] === "stop" || !join ? next : happened(topic, { type: "refused", token }, state);
+}
+
+// ------------------------------------------------------------------ topics
+
+function join(
+  frame: ScannedFrame,
+  size: number,
+  subscription: Subscription<Watched> | undefined,
+  state: SocketState,
+): Next {
+  const { topic, joinRef, ref } = frame;
+  const channel = routeOf(state.kind.definition, topic);
+  if (channel < 0) {
+    notice(state, "warning", `Ignoring unmatched topic ${JSON.stringify(topic)}`);
+    return unjoined(frame, state);
+  }
+  if (subscription === undefined && state.topics.size >= state.kind.maxChannels) {
+    limitHit(state.socket.endpoint, "topics");
+    noticeOnce(
+      state,
+      "topics",
+      "error",
+      `a connection may join ${state.kind.maxChannels} topics; the join of ${JSON.stringify(topic)} is refused`,
+    );
+    write(
+      state,
+      state.serializer.encodeReply(joinRef, ref, topic, "error", { reason: "too many channels joined" }),
+    );
+    return go(state);
+  }
+  return requested({ frame, size, channel }, subscription, state);
+}
+
+const requested = (
+  request: Request,
+  subscription: Subscription<Watched> | undefined,
+  state: SocketState,
+): Next => {
+  const window = subscription?.channel?.window;
+  return happened(request.frame.topic, { type: "request", request, room: window?.room ?? FULL_ROOM }, state);
+};
+
+/** Something has happened to a topic: decides what becomes of it, and does it. */
+function happened(topic: string, event: SubscriptionEvent<Watched>, state: SocketState): Next {
+  const before = state.topics.get(topic);
+  const [after, effects] = step(before, event, state.fresh);
+  state.fresh += 1;
+  if (after === undefined) state.topics.delete(topic);
+  else if (after !== before) state.topics.set(topic, after);
+  const [was, is] = [before?.waiting, after?.waiting];
+  if (was !== is)
+    counted((is?.length ?? 0) - (was?.length ?? 0), (is?.bytes ?? 0) - (was?.bytes ?? 0), state);
+  for (const effect of effects) {
+    const next = perform(topic, effect, state);
+    if (next[0] === "stop") return next;
+  }
+  return go(state);
+}
+
+function perform(topic: string, effect: SubscriptionEffect<Watched>, state: SocketState): Next {
+  const { serializer } = state;
+  switch (effect.type) {
+    case "start":
+      startChannel(effect, state);
+      return go(state);
+    case "forward":
+      hand(effect.channel, effect.request.frame, effect.request.size, state);
+      return go(state);
+    case "leave":
+      send(effect.channel.pid, new ChannelOrder({ type: "leave", ref: effect.leave.ref }));
+      return go(state);
+    case "replace":
+      send(effect.channel.pid, new ChannelOrder({ type: "replaced" }));
+      return go(state);
+    case "ended":
+      send(effect.channel.pid, new ChannelOrder({ type: "ended" }));
+      return go(state);
+    case "end":
+      exit(effect.channel.pid, ["shutdown", "left"]);
+      return go(state);
+    case "kill":
+      exit(effect.channel.pid, "kill");
+      return go(state);
+    case "unmatched":
+      return unjoined(effect.frame, state);
+    case "stale":
+      return stale(effect.frame, state);
+    case "refuse": {
+      const { joinRef, ref } = effect.join;
+      write(state, serializer.encodeReply(joinRef, ref, topic, "error", effect.response));
+      return go(state);
+    }
+    case "left":
+      write(state, serializer.encodeReply(effect.joinRef, effect.leave.ref, topic, "ok", {}));
+      return go(state);
+    case "close":
+      write(state, closeFrame(topic, effect.joinRef, state));
+      return go(state);
+    case "crash":
+      write(state, serializer.encodeControl(effect.joinRef, topic, "phx_error", { reason: "channel_crash" }));
+      return go(state);
+    case "timer":
+      sendAfter(self(), new SocketNews({ type: "timer", topic, timer: effect.timer }), PATIENCE_MS);
+      return go(state);
+  }
+}
+
+const closeFrame = (topic: string, joinRef: WireRef, state: SocketState): Frame =>
+  state.serializer.encodeControl(joinRef, topic, "phx_close", {});
+
+function timedOut({ topic, timer }: Extract<ConnectionNews, { type: "timer" }>, state: SocketState): Next {
+  const handled = state.topics.get(topic)?.channel?.window.handled ?? 0;
+  return happened(topic, { type: "timeout", timer, handled }, state);
+}
+
+// ------------------------------------------------------------------ starting channels
+
+function startChannel(
+  { join, token, owed }: Extract<SubscriptionEffect<Watched>, { type: "start" }>,
+  state: SocketState,
+): void {
+  const { topic, joinRef, ref, payload } = join.frame;
+  const node = state.kind.shardOf(topic);
+  // A shard that goes away before it has answered takes this join with it.
+  let asked = state.shards.get(node);
+  if (asked === undefined) {
+    const shard = { name: shardName(state.socket.endpoint), node };
+    asked = { monitor: monitor(shard), joins: new Map() };
+    state.shards.set(node, asked);
+  }
+  asked.joins.set(token, topic);
+  const { assigns, endpoint, id } = state.socket;
+  const start: ChannelStart = {
+    token,
+    connected: true,
+    // Named one by one: a spread makes an object that grows, which costs ten times as much.
+    socket: {
+      assigns,
+      endpoint,
+      id,
+      topic,
+      joined: false,
+      joinRef: joinRef ?? ref,
+      ref: null,
+      channelPid: self(),
+      transportPid: self(),
+      transport: state.transport.name,
+      serializer: state.serializer.name,
+      pubsub: state.kind.pubsub,
+      writer: state.kind.writer.pid,
+      connection: state.connection,
+    },
+    ref,
+    wireJoinRef: joinRef,
+    payload,
+    after: owed === undefined ? [] : [closeFrame(topic, owed.joinRef, state)],
+  };
+  GenServer.cast({ name: shardName(state.socket.endpoint), node }, [
+    "start channel",
+    state.kind.mount,
+    join.channel,
+    start,
+  ] satisfies StartChannel);
+}
+
+/** A shard has answered one of the joins it was asked for; when that was the last, it need not be watched. Gives its node. */
+function shardAnswered(token: number, state: SocketState): number | undefined {
+  for (const [node, asked] of state.shards) {
+    if (!asked.joins.delete(token)) continue;
+    if (asked.joins.size === 0) {
+      state.shards.delete(node);
+      demonitor(asked.monitor, { flush: true });
+    }
+    return node;
+  }
+  return undefined;
+}
+
+function channelStarted(
+  { topic, token, pid }: Extract<ChannelNews, { type: "started" }>,
+  state: SocketState,
+): Next {
+  shardAnswered(token, state);
+  const watched: Watched = { topic, token, pid, monitor: monitor(pid), window: new Window() };
+  state.channels.set(watched.monitor.id, watched);
+  return happened(topic, { type: "started", token, channel: watched }, state);
+}
+
+function channelNotStarted({ topic, token }: ChannelNews, response: object, state: SocketState): Next {
+  shardAnswered(token, state);
+  return happened(topic, { type: "failed", token, response }, state);
+}
+
+/** The topic has moved while the join was on its way: once more, where it is now. */
+function channelElsewhere(message: ChannelNews, state: SocketState): Next {
+  const { topic, token } = message;
+  const node = shardAnswered(token, state);
+  if (state.kind.shardOf(topic) === node)
+    return channelNotStarted(message, { reason: "unavailable", code: "topic_moving" }, state);
+  return happened(topic, { type: "elsewhere", token }, state);
+}
+
+// ------------------------------------------------------------------ channels that are slower than their client
+
+function hand(
+  channel: Watched,
+  { event, ref, payload }: ScannedFrame,
+  size: number,
+  state: SocketState,
+): void {
+  const { window, pid } = channel;
+  window.handed(size);
+  if (window.hasSurplus)
+    counted(Math.min(1, window.surplusFrames), Math.min(size, window.surplusBytes), state);
+  send(pid, new ChannelPush(event, ref, payload, size));
+}
+
+function channelTook(
+  { topic, token, taken }: Extract<ChannelNews, { type: "taken" }>,
+  state: SocketState,
+): Next {
+  const subscription = state.topics.get(topic);
+  const channel = subscription?.channel;
+  if (subscription === undefined || channel === undefined || channel.token !== token) return go(state);
+  const { window } = channel;
+  const { surplusFrames, surplusBytes } = window;
+  window.taken(taken);
+  counted(window.surplusFrames - surplusFrames, window.surplusBytes - surplusBytes, state);
+  if (subscription.waiting.length === 0 || !window.isLow) return go(state);
+  return happened(topic, { type: "room", token, room: window.room }, state);
+}
+
+/** Counts what has begun to wait for channels, or no longer does. */
+function counted(frames: number, bytes: number, state: SocketState): void {
+  if (frames === 0 && bytes === 0) return;
+  state.backlog ??= new Backlog(state.kind.waiting);
+  if (!state.backlog.count(frames, bytes)) return;
+  state.transport.hold(state.backlog.held);
+}
+
+// ------------------------------------------------------------------ the end of channels and shards
+
+function down(ref: Ref, reason: unknown, state: SocketState): Next {
+  const watched = state.channels.get(ref.id);
+  if (watched === undefined || !watched.monitor.equals(ref)) return shardDown(ref, state);
+  state.channels.delete(ref.id);
+  const { topic, token, window } = watched;
+  counted(-window.surplusFrames, -window.surplusBytes, state);
+  return happened(topic, { type: "down", token, connectionLost: reason === "noconnection" }, state);
+}
+
+/** A shard is gone: joins it had not answered fail, and their clients try again. */
+function shardDown(ref: Ref, state: SocketState): Next {
+  for (const [node, asked] of state.shards) {
+    if (!asked.monitor.equals(ref)) continue;
+    state.shards.delete(node);
+    for (const [token, topic] of asked.joins) {
+      const response = { reason: "unavailable", code: "shard_restarting" };
+      const next = happened(topic, { type: "failed", token, response }, state);
+      if (next[0] === "stop") return next;
+    }
+    break;
+  }
+  return go(state);
+}
+
+// ------------------------------------------------------------------ helpers
+
+/** What `Debug` shows. */
+export interface SocketDescription {
+  readonly module: string;
+  readonly id: string | null;
+  readonly transport: string;
+  readonly channels: readonly {
+    readonly topic: string;
+    readonly status: "joined" | "leaving";
+    readonly pid: Pid;
+  }[];
+}
+
+function describe({ kind, socket, transport, topics }: SocketState): SocketDescription {
+  const channels: { topic: string; status: "joined" | "leaving"; pid: Pid }[] = [];
+  for (const [topic, subscription] of topics) {
+    if (subscription.type === "starting") continue;
+    const status = subscription.type === "joined" ? "joined" : "leaving";
+    channels.push({ topic, status, pid: subscription.channel.pid });
+  }
+  return { module: kind.mount, id: socket.id, transport: transport.name, channels };
+}
+
+function write(state: SocketState, frame: Frame): void {
+  state.kind.writer.send(state.connection, frame);
+}
+
+/** Says it the first time it happens on this connection: a client can make it happen as often as it likes. */
+function noticeOnce(
+  state: SocketState,
+  what: "rate" | "topics" | "invalid frame",
+  level: "info" | "warning" | "error",
+  text: string,
+): void {
+  if (state.told?.has(what)) return;
+  state.told ??= new Set();
+  state.told.add(what);
+  notice(state, level, text);
+}
+
+function notice(state: SocketState, level: "debug" | "info" | "warning" | "error", text: string): void {
+  thisNode().report({
+    kind: "notice",
+    level,
+    text,
+    pid: self(),
+    metadata: { endpoint: state.socket.endpoint, id: state.socket.id },
+  });
+}
+
+/** Starts the process of a connection, linked to the caller. */
+export const startSocket = (start: SocketStart): ReturnType<typeof GenServer.startLink> =>
+  GenServer.startLink(server, start, { label: start.socket.id ?? `connection ${start.connection}` });

@@ -1,0 +1,419 @@
+/**
+ * Long-polling: the way in for clients that cannot have a WebSocket (Phoenix.Transports.LongPoll).
+ *
+ * A session lives from its first GET until no poll has come for one and a half windows. GET fetches what the server has
+ * sent, waiting up to a window for the first frame; POST publishes frames. Every answer is HTTP 200 with the real status
+ * in its JSON, as the client expects (C-145). A session is reached through any gateway of its endpoint: its token says where
+ * it is (C-167).
+ *
+ * There is no acknowledgement: frames that were handed to a poll whose client vanished are lost (C-160). What waits between
+ * two polls is bounded; a session over the bound ends, and its client begins another.
+ *
+ * The official client waits longer from one failed attempt to the next, and begins to count again once a session has begun.
+ * So whatever refuses a client does so before there is a session: with the status 403 in JSON where `connect` refuses,
+ * and with HTTP 429 or 503 and `Retry-After` where it may come back later. The body of the latter has the status 500, as
+ * the client throws at any that it does not know and then stays away.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { onExit } from "simurgh/runtime";
+import { type Limit, logRequest } from "../../channel/instrumentation.js";
+import { endpointFacts } from "../../protocol/endpoint-config.js";
+import { resolveTransport } from "../../socket/mount-options.js";
+import {
+  checkRequestOrigin,
+  type Handshake,
+  handshake,
+  type RequestAddress,
+  type Target,
+} from "../handshake.js";
+import type { GatewayHost, LongPollOptions, MountedSocket } from "../host.js";
+import { type MountPath, mountPath } from "../mount-path.js";
+import { sessionToken, withoutSessionToken } from "./query.js";
+import type { Home } from "./relay.js";
+import { Session, type SessionAnswer, Sessions } from "./session.js";
+import { SessionLimits } from "./session-limits.js";
+
+const DEFAULTS: Required<
+  Pick<
+    LongPollOptions,
+    | "windowMs"
+    | "maxBufferedBytes"
+    | "maxBodySize"
+    | "bodyMs"
+    | "maxAge"
+    | "maxSessionsPerNetwork"
+    | "maxSessionsPerId"
+    | "sessionRate"
+  >
+> = {
+  windowMs: 10_000,
+  maxBufferedBytes: 4 * 1024 * 1024,
+  maxBodySize: 8_000_000,
+  bodyMs: 10_000,
+  maxAge: 1_209_600,
+  maxSessionsPerNetwork: 1000,
+  maxSessionsPerId: 50,
+  sessionRate: { perSecond: 50, burst: 500 },
+};
+
+const TOKEN_HEADER = "x-phoenix-longpoll-token";
+
+/** When to come back to a server that is stopping: another one, or the same one again. */
+const DRAIN_RETRY_MS = 1000;
+
+/** Frames of one POST that are handled; the rest is ignored (C-152). */
+const MAX_BATCH = 100;
+
+/** A request to another node and its answer may take this long beyond what the session itself takes. */
+const ON_ITS_WAY_MS = 5000;
+
+interface Polling extends Target {
+  readonly at: MountPath;
+  readonly options: typeof DEFAULTS;
+  readonly limits: SessionLimits;
+}
+
+/** One request to a long-poll path. */
+interface Asked {
+  readonly target: Polling;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly address: RequestAddress;
+  /** Values of the path's named segments. */
+  readonly params: Readonly<Record<string, string>>;
+}
+
+/** Where a client's session is. */
+interface Place {
+  readonly home: Home;
+  readonly session: string;
+  readonly token: string;
+}
+
+export class LongPollListener {
+  readonly #host: GatewayHost;
+  readonly #sockets: readonly Polling[];
+  readonly sessions: Sessions;
+  #polls = 0;
+
+  constructor(host: GatewayHost, mounted: readonly MountedSocket[]) {
+    this.#host = host;
+    this.#sockets = mounted.flatMap((socket) => {
+      const { longpoll = false } = socket.mount;
+      if (longpoll === false) return [];
+      const given = longpoll === true ? {} : longpoll;
+      return [
+        {
+          ...socket,
+          at: mountPath(socket.path, given.path ?? "/longpoll"),
+          options: { ...DEFAULTS, ...given },
+          limits: new SessionLimits({ ...DEFAULTS, ...given }),
+          resolved: resolveTransport(
+            socket.path,
+            socket.definition.options ?? {},
+            socket.mount,
+            given,
+            host.options.checkOrigin,
+          ),
+        },
+      ];
+    });
+    const { cluster } = endpointFacts(host.options.endpoint);
+    this.sessions = new Sessions(host, this.#sockets.length === 0 ? undefined : cluster?.nodeName);
+  }
+
+  /** Answers a request to one of its paths; false for any other. */
+  take(request: IncomingMessage, response: ServerResponse, address: RequestAddress): boolean {
+    for (const target of this.#sockets) {
+      const params = target.at.match(address.path);
+      if (params === undefined) continue;
+      logRequest(this.#host, target.resolved.transportLog, request);
+      this.#request({ target, request, response, address, params });
+      return true;
+    }
+    return false;
+  }
+
+  #request(asked: Asked): void {
+    this.#host.node
+      .run(() => this.#answer(asked))
+      .catch((error: unknown) => {
+        this.#host.notice("error", "a long-poll request crashed", error);
+        if (!asked.response.headersSent) asked.response.writeHead(500).end();
+      });
+  }
+
+  async #answer(asked: Asked): Promise<void> {
+    const { target, request, response, address } = asked;
+    if (!checkRequestOrigin(this.#host, target, request, address)) return respond(response, { status: 403 });
+    switch (request.method) {
+      case "OPTIONS": {
+        const wanted = request.headers["access-control-request-headers"];
+        response.writeHead(200, {
+          ...HEADERS,
+          "access-control-allow-headers": wanted ?? "",
+          "access-control-allow-methods": "get, post, options",
+          "access-control-max-age": "3600",
+        });
+        response.end();
+        return;
+      }
+      case "GET": {
+        const place = this.#placeOf(target, request, address);
+        const answer = place && (await this.#poll(place, response, target.options.windowMs));
+        if (!answer) return this.#begin(asked);
+        const { status, messages } = answer;
+        return respond(
+          response,
+          status === 410 ? { status } : { status, token: place?.token as string, messages },
+        );
+      }
+      case "POST":
+        return this.#publish(target, request, response, this.#placeOf(target, request, address));
+      default:
+        response.writeHead(400).end();
+    }
+  }
+
+  /** Connects a client, unless that is too many, and keeps what the limits count until the session ends. */
+  async #begin(asked: Asked): Promise<void> {
+    const { target, response, address } = asked;
+    const host = this.#host;
+    if (host.draining) return respondLater(response, 503, DRAIN_RETRY_MS);
+    const admitted = target.limits.ofNetwork(address.clientNetwork, performance.now());
+    if (!admitted.ok) return this.#tooMany(response, admitted.retryAfterMs);
+    let begun = false;
+    try {
+      begun = await this.#connect(asked, admitted.release);
+    } finally {
+      if (!begun) admitted.release();
+    }
+  }
+
+  #tooMany(response: ServerResponse, retryAfterMs: number): void {
+    this.#host.limit(undefined, "sessions");
+    respondLater(response, 429, retryAfterMs);
+  }
+
+  /**
+   * Tells a client its token, with the status 410 that stands for a new session (C-146). False when there is none;
+   * `release` is called when it has ended.
+   */
+  async #connect(
+    { target, request, response, address, params }: Asked,
+    release: () => void,
+  ): Promise<boolean> {
+    const host = this.#host;
+    const header = request.headers["x-phoenix-authtoken"];
+    const authToken = target.resolved.authToken && typeof header === "string" ? header : null;
+    const query = withoutSessionToken(request.headers[TOKEN_HEADER], address.query);
+    const asked = { ...address, query };
+    const shaken = await handshake(host, target, request, asked, params, "longpoll", authToken);
+    // A session that is over at once would be begun again by the client's next poll, without end.
+    if (!shaken.ok || (shaken.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) {
+      respond(response, { status: 403 });
+      return false;
+    }
+    const { id } = shaken.socket;
+    let admitted = target.limits.ofId(id);
+    if (!admitted.ok && id !== null && this.sessions.endAbandoned(id)) admitted = target.limits.ofId(id);
+    if (!admitted.ok) {
+      this.#tooMany(response, admitted.retryAfterMs);
+      return false;
+    }
+    const releaseId = admitted.release;
+    const ended = (): void => {
+      release();
+      releaseId();
+    };
+    try {
+      respond(response, { status: 410, token: await this.#start(target, shaken, ended), messages: [] });
+      return true;
+    } catch (error) {
+      ended();
+      throw error;
+    }
+  }
+
+  /** Begins a session, and makes its token. */
+  async #start(
+    target: Polling,
+    shaken: Extract<Handshake, { readonly ok: true }>,
+    ended: () => void,
+  ): Promise<string> {
+    const host = this.#host;
+    const key = randomBytes(18).toString("base64url");
+    const issued = Math.floor(Date.now() / 1000).toString(36);
+    const node = Buffer.from(this.sessions.nodeName).toString("base64url");
+    const token = this.#sign(target, `${host.node.index}~${node}.${key}.${issued}`);
+    const id = host.writer.reserve();
+    const session = new Session(host, target.options, shaken.socket.id, () => {
+      this.sessions.delete(key);
+      host.live.delete(id);
+      host.writer.close(id);
+      ended();
+    });
+    const pid = await host.startSocket(target, shaken.socket, shaken, id, {
+      name: "longpoll",
+      handled() {},
+      hold: (on) => session.hold(on),
+      close: () => session.close(),
+    });
+    // It may have ended already, for example because it has expired: then there is nothing to keep.
+    if (session.ended) return token;
+    session.pid = pid;
+    host.writer.open(id, session);
+    this.sessions.add(key, session);
+    const silence = silenceOf(target.options);
+    host.live.set(id, {
+      pid,
+      sweep(now) {
+        if (now - session.lastPoll > silence) session.close(["shutdown", "inactive"]);
+      },
+      // What is published until then is answered or not, as the client can tell.
+      quiesce() {},
+      terminate: () => session.close(),
+    });
+    onExit(pid, () => session.close());
+    return token;
+  }
+
+  #sign({ path }: Polling, content: string): string {
+    return `${content}.${createHmac("sha256", this.#host.options.secret).update(`longpoll ${path} ${content}`).digest("base64url")}`;
+  }
+
+  /** Where the session is that a request belongs to: by header, which wins, or by query (C-147). */
+  #placeOf(target: Polling, request: IncomingMessage, address: RequestAddress): Place | undefined {
+    const token = sessionToken(request.headers[TOKEN_HEADER], address.query);
+    if (token === undefined) return undefined;
+    const [home, session, issued, mac] = token.split(".");
+    if (home === undefined || session === undefined || issued === undefined || mac === undefined)
+      return undefined;
+    const expected = Buffer.from(this.#sign(target, `${home}.${session}.${issued}`));
+    const given = Buffer.from(token);
+    if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined;
+    if (Date.now() / 1000 - Number.parseInt(issued, 36) > target.options.maxAge) return undefined;
+    const [gateway, node = ""] = home.split("~");
+    return {
+      home: { gateway: Number(gateway), node: Buffer.from(node, "base64url").toString() },
+      session,
+      token,
+    };
+  }
+
+  /** Null when there is no such session any more. */
+  #poll({ home, session }: Place, response: ServerResponse, windowMs: number): Promise<SessionAnswer | null> {
+    this.#polls += 1;
+    const poll = `${this.#host.node.index}.${this.#polls}`;
+    // A client that has gone takes no frames with it.
+    response.on("close", () => {
+      if (!response.writableEnded) this.#giveUp(home, session, poll);
+    });
+    return this.sessions.ask(home, ["poll", session, poll], windowMs + ON_ITS_WAY_MS);
+  }
+
+  #giveUp(home: Home, session: string, poll: string): void {
+    this.#host.node
+      .run(() => this.sessions.ask(home, ["give up", session, poll], ON_ITS_WAY_MS))
+      .catch(() => {});
+  }
+
+  async #publish(
+    { options }: Polling,
+    request: IncomingMessage,
+    response: ServerResponse,
+    place: Place | undefined,
+  ): Promise<void> {
+    // A body without a session is not worth reading.
+    if (place === undefined) return respond(response, { status: 410 });
+    const body = await readBody(request, options.maxBodySize, options.bodyMs);
+    if (typeof body !== "string") {
+      if (body !== undefined) this.#host.limit(undefined, body.limit);
+      response.writeHead(400, { connection: "close" }).end();
+      return;
+    }
+    const parts = partsOf(request, body);
+    const ms = parts.length * options.windowMs + ON_ITS_WAY_MS;
+    const answer = await this.sessions.ask(place.home, ["publish", place.session, parts], ms);
+    respond(response, { status: answer?.status ?? 410 });
+  }
+}
+
+/** Milliseconds without a poll after which a session ends (C-157). */
+const silenceOf = ({ windowMs = DEFAULTS.windowMs }: LongPollOptions): number => windowMs * 1.5;
+
+/** How often sessions must be looked at to end the first of them in time. */
+export const shortestSilence = (mounted: readonly MountedSocket[]): number =>
+  Math.min(
+    ...mounted.map(({ mount: { longpoll = false } }) =>
+      longpoll === false ? Number.POSITIVE_INFINITY : silenceOf(longpoll === true ? {} : longpoll),
+    ),
+  );
+
+const HEADERS = {
+  "content-type": "application/json; charset=utf-8",
+  "cache-control": "no-store",
+  "access-control-allow-origin": "*",
+};
+
+function respond(
+  response: ServerResponse,
+  answer: { readonly status: number; readonly token?: string; readonly messages?: readonly string[] },
+): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(200, HEADERS).end(JSON.stringify(answer));
+}
+
+/** Refuses a client that may come back, in a form from which the official one backs off. */
+function respondLater(response: ServerResponse, status: 429 | 503, retryAfterMs: number): void {
+  if (response.headersSent || response.destroyed) return;
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
+  response
+    .writeHead(status, { ...HEADERS, "retry-after": String(seconds) })
+    .end(JSON.stringify({ status: 500, reason: status === 429 ? "too_many_sessions" : "draining" }));
+}
+
+/** The body; which limit it ran into, being too large or too slow; undefined when it breaks off. */
+async function readBody(
+  request: IncomingMessage,
+  limit: number,
+  ms: number,
+): Promise<string | { readonly limit: Limit } | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    request.destroy();
+  }, ms);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > limit) return { limit: "body_size" };
+      chunks.push(chunk);
+    }
+  } catch {
+    return late ? { limit: "body_time" } : undefined;
+  } finally {
+    clearTimeout(timer);
+  }
+  return Buffer.concat(chunks, size).toString("utf8");
+}
+
+/** The frames of a POST: one, or one a line, where a line that is no JSON is a binary frame in Base64 (C-151). */
+function partsOf(request: IncomingMessage, body: string): (string | Uint8Array)[] {
+  const type = (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase();
+  if (type !== "application/x-ndjson") return [body];
+  const parts: (string | Uint8Array)[] = [];
+  for (let start = 0; start < body.length && parts.length < MAX_BATCH; ) {
+    const end = body.indexOf("\n", start);
+    const line = body.slice(start, end < 0 ? body.length : end).replace(/\r$/, "");
+    start = end < 0 ? body.length : end + 1;
+    if (line === "") continue;
+    parts.push(
+      line.startsWith("[") || line.startsWith("{") ? line : new Uint8Array(Buffer.from(line, "base64")),
+    );
+  }
+  return parts;
+}

@@ -1,0 +1,100 @@
+/**
+ * The way to long-poll sessions of other nodes: a balancer without memory sends each request of a client wherever it likes. Each gateway
+ * listens on a topic of its own, on which gateways of other nodes ask for its sessions and get their answers.
+ *
+ * As with everything between nodes, a request or an answer may get lost; whoever waits for it gives up after a while, and the client
+ * begins a new session (C-160).
+ */
+import { PubSub } from "simurgh/pubsub";
+import { receive, spawnLink } from "simurgh/runtime";
+import type { GatewayHost } from "../host.js";
+import type { SessionAnswer, SessionRequest } from "./session.js";
+
+/** Where a session is: the node's name in the cluster, and the node index of its gateway there. */
+export interface Home {
+  readonly node: string;
+  readonly gateway: number;
+}
+
+type Relayed =
+  | readonly ["ask", id: number, from: Home, request: SessionRequest]
+  | readonly ["answer", id: number, answer: SessionAnswer | null];
+
+const KINDS = ["poll", "give up", "publish"];
+
+export class SessionRelay {
+  readonly #host: GatewayHost;
+  readonly #own: Home;
+  readonly #answer: (request: SessionRequest) => Promise<SessionAnswer | null>;
+  readonly #waiting = new Map<number, (answer: SessionAnswer | null) => void>();
+  #last = 0;
+
+  constructor(
+    host: GatewayHost,
+    nodeName: string,
+    answer: (request: SessionRequest) => Promise<SessionAnswer | null>,
+  ) {
+    this.#host = host;
+    this.#own = { node: nodeName, gateway: host.node.index };
+    this.#answer = answer;
+  }
+
+  get nodeName(): string {
+    return this.#own.node;
+  }
+
+  #topic(gateway: number): string {
+    return `phx_longpoll:${this.#host.options.endpoint}:${gateway}`;
+  }
+
+  #send(to: Home, message: Relayed): boolean {
+    return (
+      PubSub.directBroadcast(this.#host.options.pubsub, to.node, this.#topic(to.gateway), message) === "ok"
+    );
+  }
+
+  /** Called by the gateway's process: what listens ends with it. */
+  start(): void {
+    spawnLink(async () => {
+      await PubSub.subscribe(this.#host.options.pubsub, this.#topic(this.#own.gateway));
+      for (;;) this.#take((await receive((message) => ({ message }))).message);
+    });
+  }
+
+  /** Null when there is no answer within `ms`, or none that could be carried. */
+  ask(home: Home, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
+    this.#last += 1;
+    const id = this.#last;
+    return new Promise((resolve) => {
+      const done = (answer: SessionAnswer | null): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(id);
+        resolve(answer);
+      };
+      const timer = setTimeout(() => done(null), ms);
+      this.#waiting.set(id, done);
+      if (!this.#send(home, ["ask", id, this.#own, request])) done({ status: 408, messages: [] });
+    });
+  }
+
+  #take(message: unknown): void {
+    if (!Array.isArray(message)) return;
+    if (message[0] === "answer") {
+      this.#waiting.get(message[1])?.(message[2]);
+      return;
+    }
+    const [kind, id, from, request] = message;
+    const asked = kind === "ask" && Array.isArray(request) && KINDS.includes(request[0]);
+    if (!asked || typeof from?.node !== "string" || typeof from.gateway !== "number") return;
+    this.#host.node
+      .run(async () => {
+        const answer = await this.#answer(request as unknown as SessionRequest);
+        if (!this.#send(from, ["answer", id, answer]))
+          this.#host.notice(
+            "error",
+            "a frame is too large for a long-poll client at another node; it was dropped",
+          );
+      })
+      .catch((error: unknown) => this.#host.notice("error", "a long-poll session could not be asked", error));
+  }
+}

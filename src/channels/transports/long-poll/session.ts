@@ -1,0 +1,281 @@
+/**
+ * Long-poll sessions, apart from HTTP: frames that wait for a poll, or polls that wait for frames.
+ *
+ * A session stays in the thread it began in, with its socket process. What a client wants of it is a `SessionRequest`, plain
+ * data, so that whichever gateway an HTTP request comes to can ask the one that has the session.
+ */
+import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
+import type { Connection, Outgoing } from "../../fanout/connection-writer.js";
+import { ClientFrame, SocketNews } from "../../socket/messages.js";
+import type { GatewayHost, LongPollOptions } from "../host.js";
+import { type Home, SessionRelay } from "./relay.js";
+
+/** What a client wants of its session. A poll has a name by which it is given up. */
+export type SessionRequest =
+  | readonly ["poll", session: string, poll: string]
+  | readonly ["give up", session: string, poll: string]
+  | readonly ["publish", session: string, frames: readonly (string | Uint8Array)[]];
+
+/** 408: a frame was not handled in time, or was none. 410: the session has ended. */
+export interface SessionAnswer {
+  readonly status: 200 | 204 | 408 | 410;
+  readonly messages: readonly string[];
+}
+
+const answer = (status: SessionAnswer["status"], messages: readonly string[] = []): SessionAnswer => ({
+  status,
+  messages,
+});
+
+const GONE = answer(410);
+
+/** Polls of one session that may wait at once; of more the oldest is answered. */
+const MAX_POLLS = 8;
+
+/** A client polls again at once; a session without a poll for longer may have been left for another. */
+const ABANDONED_MS = 1000;
+
+/** Characters of one answer's frames: as bytes they fit into what crosses between nodes. */
+const MAX_ANSWER = 256 * 1024;
+
+interface Poll {
+  readonly name: string;
+  readonly resolve: (answer: SessionAnswer) => void;
+  /** The end of its window. */
+  readonly timer: NodeJS.Timeout;
+}
+
+export type SessionOptions = Required<Pick<LongPollOptions, "windowMs" | "maxBufferedBytes" | "maxBodySize">>;
+
+export class Session implements Connection {
+  readonly #host: GatewayHost;
+  readonly #options: SessionOptions;
+  /** Of its socket. */
+  readonly id: string | null;
+  pid: Pid | undefined;
+  ended = false;
+  lastPoll = performance.now();
+  #answeredAt = performance.now();
+  #frames: string[] = [];
+  #bytes = 0;
+  /** Those that wait, oldest first. The newest is told what comes; the others end with their windows (C-159). */
+  #polls: Poll[] = [];
+  #wakeQueued = false;
+  /** Of frames that came in and are not handled yet. */
+  #bytesIn = 0;
+  /** Its channels have enough to do: frames wait here, each no longer than a window. */
+  #held = false;
+  readonly #waitForRoom = new Set<() => void>();
+  readonly #end: () => void;
+
+  constructor(host: GatewayHost, options: SessionOptions, id: string | null, end: () => void) {
+    this.#host = host;
+    this.id = id;
+    this.#options = options;
+    this.#end = end;
+  }
+
+  write({ frame }: Outgoing): void {
+    if (this.ended) return;
+    if (typeof frame !== "string") {
+      this.#host.notice("error", "a binary frame cannot be sent over long-poll; it was dropped");
+      return;
+    }
+    this.#frames.push(frame);
+    this.#bytes += frame.length;
+    if (this.#bytes > this.#options.maxBufferedBytes) {
+      this.#host.limit(undefined, "outbound_bytes");
+      this.close();
+      return;
+    }
+    if (this.#polls.length === 0 || this.#wakeQueued) return;
+    this.#wakeQueued = true;
+    // What one loop run sends is fetched by one poll.
+    setImmediate(() => {
+      this.#wakeQueued = false;
+      const newest = this.#polls.at(-1);
+      if (this.#frames.length > 0 && newest !== undefined) this.#answer(newest, 200);
+    });
+  }
+
+  /** What is there, or the first frame that comes within the window, unless a newer poll comes first. */
+  poll(name: string): Promise<SessionAnswer> {
+    this.lastPoll = performance.now();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#answer(poll, 204), this.#options.windowMs);
+      const poll: Poll = { name, resolve, timer };
+      this.#polls.push(poll);
+      const [oldest] = this.#polls;
+      if (this.#frames.length > 0) this.#answer(poll, 200);
+      else if (oldest !== undefined && this.#polls.length > MAX_POLLS) this.#answer(oldest, 204);
+    });
+  }
+
+  /** Nobody waits for that poll any more: what comes is for another. */
+  giveUp(name: string): void {
+    for (const poll of this.#polls) if (poll.name === name) this.#answer(poll, 204);
+  }
+
+  /** Hands frames to the socket process, one after the other. Of requests at once together no more than one may have. */
+  async publish(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
+    const bytes = frames.reduce((total, frame) => total + frame.length, 0);
+    if (this.#bytesIn > 0 && this.#bytesIn + bytes > this.#options.maxBodySize) {
+      this.#host.limit(undefined, "body_size");
+      return answer(408);
+    }
+    this.#bytesIn += bytes;
+    try {
+      return await this.#handle(frames);
+    } finally {
+      this.#bytesIn -= bytes;
+    }
+  }
+
+  async #handle(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
+    for (const frame of frames) {
+      if (this.#held && !(await this.#room())) return answer(408);
+      if (this.pid === undefined || this.ended) return GONE;
+      try {
+        await GenServer.call(this.pid, new ClientFrame(frame), this.#options.windowMs);
+      } catch {
+        // Not handled within the window, or so wrong that the session has ended over it (C-155, C-036).
+        return answer(408);
+      }
+    }
+    return answer(200);
+  }
+
+  /** Hands nothing over, or does again. */
+  hold(on: boolean): void {
+    this.#held = on;
+    if (!on) this.#continue();
+  }
+
+  /** Whether the channels can be given more, within a window. */
+  #room(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waitForRoom.delete(done);
+        resolve(!this.#held || this.ended);
+      };
+      const timer = setTimeout(done, this.#options.windowMs);
+      this.#waitForRoom.add(done);
+    });
+  }
+
+  #continue(): void {
+    for (const done of [...this.#waitForRoom]) done();
+  }
+
+  #answer(poll: Poll, status: 200 | 204 | 410): void {
+    clearTimeout(poll.timer);
+    this.#answeredAt = performance.now();
+    this.#polls = this.#polls.filter((other) => other !== poll);
+    poll.resolve(answer(status, status === 200 ? this.#take() : []));
+  }
+
+  /** As many frames as fit in an answer that may have to cross to another node; at least one. */
+  #take(): string[] {
+    let length = 0;
+    let count = 0;
+    for (const frame of this.#frames) {
+      length += frame.length;
+      if (count > 0 && length > MAX_ANSWER) break;
+      count += 1;
+    }
+    const frames = this.#frames.splice(0, count);
+    for (const frame of frames) this.#bytes -= frame.length;
+    return frames;
+  }
+
+  /** Milliseconds since a poll was answered, and none has come. */
+  idle(now: number): number {
+    return this.#polls.length > 0 ? 0 : now - this.#answeredAt;
+  }
+
+  /** Ends the session; a poll that waits is told at once (C-158). */
+  close(reason: unknown = ["shutdown", "closed"]): void {
+    if (this.ended) return;
+    this.ended = true;
+    for (const poll of this.#polls) this.#answer(poll, 410);
+    this.#continue();
+    this.#frames = [];
+    if (this.pid !== undefined) send(this.pid, new SocketNews({ type: "transport_closed", reason }));
+    this.#end();
+  }
+}
+
+/** The sessions of this gateway, and the way to those of the others. */
+export class Sessions {
+  readonly #host: GatewayHost;
+  readonly #sessions = new Map<string, Session>();
+  readonly #relay: SessionRelay | undefined;
+
+  /** `nodeName` is this node's in the cluster; undefined when there are no others. */
+  constructor(host: GatewayHost, nodeName: string | undefined) {
+    this.#host = host;
+    if (nodeName !== undefined) {
+      this.#relay = new SessionRelay(host, nodeName, (request) => this.answer(request));
+      this.#relay.start();
+    }
+  }
+
+  /** Where sessions of this gateway are, for other nodes; "" without a cluster. */
+  get nodeName(): string {
+    return this.#relay?.nodeName ?? "";
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  add(name: string, session: Session): void {
+    this.#sessions.set(name, session);
+  }
+
+  delete(name: string): void {
+    this.#sessions.delete(name);
+  }
+
+  /** Ends the session of a socket id that has been without a poll for longest. False when all are polled. */
+  endAbandoned(id: string): boolean {
+    const now = performance.now();
+    let longest = ABANDONED_MS;
+    let abandoned: Session | undefined;
+    for (const session of this.#sessions.values()) {
+      if (session.id !== id || session.idle(now) < longest) continue;
+      abandoned = session;
+      longest = session.idle(now);
+    }
+    abandoned?.close(["shutdown", "inactive"]);
+    return abandoned !== undefined;
+  }
+
+  /** Asks a session of the gateway at `home`. Null when it is not there any more, its gateway is not, or is silent for `ms`. */
+  async ask(home: Home, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
+    if (home.node !== this.nodeName) return (await this.#relay?.ask(home, request, ms)) ?? null;
+    if (home.gateway === this.#host.node.index) return this.answer(request);
+    try {
+      return await this.#host.relay(home.gateway, request);
+    } catch (error) {
+      if (error instanceof ExitSignal) return null;
+      throw error;
+    }
+  }
+
+  /** Answers for a session of this gateway. */
+  async answer(request: SessionRequest): Promise<SessionAnswer | null> {
+    const session = this.#sessions.get(request[1]);
+    if (session === undefined) return null;
+    switch (request[0]) {
+      case "poll":
+        return session.poll(request[2]);
+      case "give up":
+        session.giveUp(request[2]);
+        return answer(204);
+      case "publish":
+        return session.publish(request[2]);
+    }
+  }
+}

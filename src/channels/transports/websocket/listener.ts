@@ -1,0 +1,308 @@
+/**
+ * Takes WebSocket handshakes from an `http.Server`, on the paths of the mounted sockets, and gives each connection its
+ * process.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket as NetSocket } from "node:net";
+import type { Duplex } from "node:stream";
+import { exit, outside } from "simurgh/runtime";
+import { type WebSocket, WebSocketServer } from "ws";
+import { logRequest } from "../../channel/instrumentation.js";
+import { asksForWebSocket } from "../../endpoint/intercept.js";
+import { type ResolvedTransport, resolveTransport } from "../../socket/mount-options.js";
+import {
+  authToken,
+  checkRequestOrigin,
+  type Handshake,
+  handshake,
+  offeredProtocols,
+  type RequestAddress,
+  requestAddress,
+  type Target,
+} from "../handshake.js";
+import type { GatewayHost, MountedSocket, WebSocketOptions } from "../host.js";
+import { type MountPath, mountPath } from "../mount-path.js";
+import {
+  DEFAULT_WEBSOCKET_LIMITS,
+  ServerWebSocket,
+  WebSocketConnection,
+  type WebSocketKind,
+} from "./connection.js";
+
+const DEFAULT_HANDSHAKE_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 60_000;
+/** Together with a sweep and the close at most 30 s, after which a client that has gone is no longer shown. */
+const DEFAULT_PING_MS = 10_000;
+const DEFAULT_PONG_MS = 12_000;
+/** Of the WebSocket protocol (RFC 6455); there is no other. */
+const VERSION = "13";
+
+interface Listening extends Target {
+  /** Where its handshakes come to. */
+  readonly at: MountPath;
+  readonly options: WebSocketOptions;
+  readonly wss: WebSocketServer;
+  readonly kind: WebSocketKind;
+}
+
+export class WebSocketListener {
+  readonly #host: GatewayHost;
+  readonly #sockets: readonly Listening[];
+
+  constructor(host: GatewayHost, mounted: readonly MountedSocket[]) {
+    this.#host = host;
+    this.#sockets = mounted.flatMap((socket) => {
+      const { websocket = {} } = socket.mount;
+      if (websocket === false) return [];
+      const { definition, mount, path } = socket;
+      const resolved = resolveTransport(
+        path,
+        definition.options ?? {},
+        mount,
+        websocket,
+        host.options.checkOrigin,
+      );
+      const maxPayload = websocket.maxFrameSize ?? 1024 * 1024;
+      const wss = new WebSocketServer({
+        noServer: true,
+        clientTracking: false,
+        // ws bounds what a message may inflate to by maxPayload, too.
+        perMessageDeflate: websocket.compress ?? false,
+        maxPayload,
+        skipUTF8Validation: websocket.validateUtf8 === false,
+        WebSocket: ServerWebSocket,
+      });
+      const kind: WebSocketKind = {
+        host,
+        limits: { ...DEFAULT_WEBSOCKET_LIMITS, ...websocket },
+        timeout: websocket.timeout ?? DEFAULT_TIMEOUT_MS,
+        pingMs: websocket.pingMs ?? DEFAULT_PING_MS,
+        pongMs: websocket.pongMs ?? DEFAULT_PONG_MS,
+      };
+      const at = mountPath(path, websocket.path ?? "/websocket");
+      return [{ ...socket, resolved, at, options: websocket, wss, kind }];
+    });
+  }
+
+  #find({ path }: RequestAddress): readonly [Listening, Readonly<Record<string, string>>] | undefined {
+    for (const target of this.#sockets) {
+      const params = target.at.match(path);
+      if (params !== undefined) return [target, params];
+    }
+    return undefined;
+  }
+
+  /** Answers a plain request to one of its paths: 400, and why, to whoever might have connected (C-053). */
+  take(request: IncomingMessage, response: ServerResponse, address: RequestAddress): boolean {
+    const found = this.#find(address);
+    if (found === undefined) return false;
+    const [target, params] = found;
+    logRequest(this.#host, target.resolved.transportLog, request);
+    const answer = (status: number, body = ""): void => {
+      if (!response.headersSent) response.writeHead(status, { connection: "close" }).end(body);
+    };
+    this.#host.node
+      .run(() => this.#check(target, request, address, params))
+      .then(
+        (shaken) => (shaken.ok ? answer(400, defectOf(request)) : answer(shaken.status, shaken.body)),
+        (error: unknown) => {
+          this.#host.notice("error", "connect crashed", error);
+          answer(500);
+        },
+      );
+    return true;
+  }
+
+  readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    const { options, node, server } = this.#host;
+    const address = requestAddress(request, options.trustProxy);
+    if (!asksForWebSocket(request)) {
+      const ours = address !== undefined && this.#find(address) !== undefined;
+      // Other listeners may know the protocol that is offered.
+      if (ours || server.listenerCount("upgrade") === 1)
+        void this.#host.requests.withoutUpgrade(request, socket, head);
+      return;
+    }
+    if (address === undefined) {
+      refuse(socket, 400);
+      return;
+    }
+    const found = this.#find(address);
+    if (found === undefined) {
+      // Somebody else's path, unless nobody else listens.
+      if (server.listenerCount("upgrade") === 1) refuse(socket, 404);
+      return;
+    }
+    const [target, params] = found;
+    logRequest(this.#host, target.resolved.transportLog, request);
+    socket.on("error", destroy);
+    const timer = outside(() =>
+      setTimeout(() => {
+        this.#host.limit(undefined, "handshake_time");
+        refuse(socket, 408);
+      }, target.options.handshakeMs ?? DEFAULT_HANDSHAKE_MS),
+    );
+    timer.unref();
+    node
+      .run(() => this.#connect(target, request, socket as NetSocket, head, address, params))
+      .then(
+        () => clearTimeout(timer),
+        (error: unknown) => {
+          clearTimeout(timer);
+          this.#host.notice("error", "connect crashed", error);
+          refuse(socket, 500);
+        },
+      );
+  };
+
+  async #connect(
+    target: Listening,
+    request: IncomingMessage,
+    netSocket: NetSocket,
+    head: Buffer,
+    address: RequestAddress,
+    params: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    const host = this.#host;
+    const checked = this.#check(target, request, address, params);
+    const shaken = checked instanceof Promise ? await checked : checked;
+    if (!shaken.ok) {
+      if (!target.options.refuseByClose || shaken.reason === undefined)
+        return refuse(netSocket, shaken.status, shaken.body);
+      const why = typeof shaken.reason === "string" ? shaken.reason : (JSON.stringify(shaken.reason) ?? "");
+      this.#upgrade(target, request, netSocket, head, (ws) => ws.close(4403, why.slice(0, 120)));
+      return;
+    }
+    if (netSocket.destroyed || host.draining) return refuse(netSocket, 503);
+    // The process first, then the answer: a client that knows it is connected is listened to, on its id topic too.
+    const connection = new WebSocketConnection(host.writer.reserve(), netSocket, target.kind);
+    const pid = await host.startSocket(target, shaken.socket, shaken, connection.id, connection);
+    let opened = false;
+    if (!netSocket.destroyed) {
+      this.#upgrade(target, request, netSocket, head, (ws) => {
+        opened = true;
+        outside(() => connection.open(ws as ServerWebSocket, pid));
+      });
+    }
+    // Not a valid handshake (ws has answered it), or the client has gone meanwhile.
+    if (!opened) exit(pid, "kill");
+  }
+
+  /** Has ws answer a handshake of which it needs to know no more than what is chosen. */
+  #upgrade(
+    { resolved, options, wss }: Listening,
+    request: IncomingMessage,
+    socket: NetSocket,
+    head: Buffer,
+    done: (ws: WebSocket) => void,
+  ): void {
+    const { headers } = request;
+    // Where ws would take 8 as well.
+    if (headers["sec-websocket-version"] !== VERSION) {
+      const required = { "Sec-WebSocket-Version": VERSION };
+      refuse(socket, 400, `'sec-websocket-version' header must equal '${VERSION}'`, required);
+      return;
+    }
+    const offered = offeredProtocols(request);
+    headers.upgrade = "websocket";
+    // A browser fails the connection unless one of the protocols it offered is chosen (C-072). Others, such as a token in
+    // Base64 with a slash, ws would refuse as malformed.
+    const chosen = protocolsOf(resolved, options)?.find((protocol) => offered.includes(protocol));
+    if (chosen === undefined) delete headers["sec-websocket-protocol"];
+    else headers["sec-websocket-protocol"] = chosen;
+    wss.handleUpgrade(request, socket, head, done);
+  }
+
+  /** Everything that is looked at before a handshake is answered, in Phoenix's order (C-054). */
+  #check(
+    target: Listening,
+    request: IncomingMessage,
+    address: RequestAddress,
+    params: Readonly<Record<string, string>>,
+  ): Handshake | Promise<Handshake> {
+    const host = this.#host;
+    if (host.draining) return { ok: false, status: 503, body: "" };
+    if (request.method !== "GET") return { ok: false, status: 400, body: "" };
+    if (!checkRequestOrigin(host, target, request, address)) return { ok: false, status: 403, body: "" };
+    const token = target.resolved.authToken ? authToken(request) : null;
+    const allowed = protocolsOf(target.resolved, target.options);
+    const offered = offeredProtocols(request);
+    if (
+      allowed !== undefined &&
+      offered.length > 0 &&
+      !allowed.some((protocol) => offered.includes(protocol))
+    ) {
+      host.notice(
+        "error",
+        `Could not check Websocket subprotocols: the client offers ${offered.join(", ")}, the socket speaks ${allowed.join(", ")}`,
+      );
+      return { ok: false, status: 403, body: "" };
+    }
+    return handshake(host, target, request, address, params, "websocket", token);
+  }
+}
+
+/** The sub-protocols a socket speaks; undefined when it does not care (C-075, C-077). */
+const protocolsOf = (
+  { authToken: takesToken }: ResolvedTransport,
+  { subprotocols }: WebSocketOptions,
+): readonly string[] | undefined =>
+  takesToken
+    ? ["phoenix", ...(subprotocols ?? [])]
+    : subprotocols === undefined
+      ? undefined
+      : [...subprotocols];
+
+/** What a plain request lacks of a WebSocket handshake. */
+function defectOf({ headers }: IncomingMessage): string {
+  const has = (name: string, part: string): boolean =>
+    (headers[name] ?? "").toString().toLowerCase().includes(part);
+  if (!has("connection", "upgrade"))
+    return `'connection' header must contain 'upgrade', got ${JSON.stringify(headers.connection ?? null)}`;
+  if (!has("upgrade", "websocket"))
+    return `'upgrade' header must contain 'websocket', got ${JSON.stringify(headers.upgrade ?? null)}`;
+  return "not a valid WebSocket handshake";
+}
+
+/** The shortest time of these sockets after which something is due for a silent connection. */
+export const shortestTimeout = (mounted: readonly MountedSocket[]): number =>
+  Math.min(
+    ...mounted.flatMap(({ mount: { websocket = {} } }) => {
+      if (websocket === false) return [];
+      const { timeout = DEFAULT_TIMEOUT_MS, pingMs = DEFAULT_PING_MS, pongMs = DEFAULT_PONG_MS } = websocket;
+      return pingMs === false ? [timeout] : [timeout, pingMs, pongMs];
+    }),
+  );
+
+const TEXTS: Record<number, string> = {
+  400: "Bad Request",
+  403: "Forbidden",
+  404: "Not Found",
+  408: "Request Timeout",
+  429: "Too Many Requests",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+};
+
+/** One for all: a listener made in `onUpgrade` would keep the request for as long as the connection lasts. */
+function destroy(this: Duplex): void {
+  this.destroy();
+}
+
+/** Answers a handshake with plain HTTP and ends the connection. Once per connection. */
+function refuse(
+  socket: Duplex,
+  status: number,
+  body = "",
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  if (socket.destroyed || socket.writableEnded) return;
+  const head = [
+    `HTTP/1.1 ${status} ${TEXTS[status] ?? ""}`.trimEnd(),
+    "connection: close",
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    ...(body === "" ? [] : ["content-type: text/plain; charset=utf-8"]),
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+}

@@ -1,0 +1,472 @@
+/** The algebra of presence: whatever order, loss and repetition do to messages, the same entries come out. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { behind, type Clock, dominates } from "../../../src/presence/tracker/clock.js";
+import { condense, type Delta, mergeDeltas, splitDelta } from "../../../src/presence/tracker/delta.js";
+import { DeltaLog } from "../../../src/presence/tracker/delta-log.js";
+import { OwnEntries } from "../../../src/presence/tracker/local-replica.js";
+import { Origin } from "../../../src/presence/tracker/remote-replica.js";
+import { View } from "../../../src/presence/tracker/view.js";
+import {
+  acts,
+  all,
+  type History,
+  play,
+  refsOf,
+  type Statement,
+  say,
+  statements,
+} from "../support/history.js";
+
+const RUNS = { numRuns: 300 };
+
+/** A history, and some of what could be said about it, in any order, with repetitions. */
+const heardOf = acts().chain((steps) => {
+  const history = play(steps);
+  const possible = statements(history);
+  const heard =
+    possible.length === 0
+      ? fc.constant<Statement[]>([])
+      : fc
+          .array(fc.nat(possible.length - 1), { maxLength: 25 })
+          .map((picks) => picks.map((n) => possible[n] as Statement));
+  return fc.record({ history: fc.constant(history), heard });
+});
+
+const fresh = (said: readonly Statement[]): Origin => {
+  const origin = new Origin();
+  for (const statement of said) say(origin, statement);
+  return origin;
+};
+
+const last = ({ deltas }: History): Delta => deltas.at(-1) ?? { from: 0, to: 0, changes: [] };
+
+describe("clocks", () => {
+  const clock: fc.Arbitrary<Clock> = fc
+    .array(fc.tuple(fc.constantFrom("a", "b", "c", "d"), fc.nat(3)))
+    .map((entries) => new Map(entries));
+
+  test("P-107 P-704 domination is reflexive and transitive, equal clocks dominate each other, and zeros say nothing", () => {
+    const dominated = fc.tuple(clock, clock, clock);
+    fc.assert(
+      fc.property(dominated, ([a, b, c]) => {
+        expect(dominates(a, a)).toBe(true);
+        expect(dominates(a, new Map())).toBe(true);
+        if (dominates(a, b) && dominates(b, c)) expect(dominates(a, c)).toBe(true);
+        const withZeros = new Map([...a, ["z", 0] as const]);
+        expect(dominates(a, withZeros) && dominates(withZeros, a)).toBe(true);
+      }),
+    );
+    expect(dominates(new Map([["a", 1]]), new Map([["b", 1]]))).toBe(false);
+    expect(dominates(new Map([["a", 1]]), new Map([["a", 2]]))).toBe(false);
+  });
+
+  test("P-106 P-513 nobody is asked exactly when the own clock dominates, and nobody who is not ahead", () => {
+    fc.assert(
+      fc.property(clock, clock, (own, announced) => {
+        const asked = behind(own, announced);
+        expect(asked.length === 0).toBe(dominates(own, announced));
+        for (const ref of asked) expect(announced.get(ref)).toBeGreaterThan(own.get(ref) ?? 0);
+      }),
+    );
+  });
+});
+
+describe("the set of one replica's entries", () => {
+  test("P-500 P-602 hearing the same twice changes nothing and gives no diff", () => {
+    fc.assert(
+      fc.property(heardOf, ({ heard }) => {
+        const origin = new Origin();
+        for (const statement of heard) {
+          say(origin, statement);
+          const before = all(origin);
+          expect(say(origin, statement)).toEqual([]);
+          expect(all(origin)).toEqual(before);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-501 P-083 P-623 any order of deltas and states of any age shows the same once the newest state was heard", () => {
+    fc.assert(
+      fc.property(heardOf, fc.infiniteStream(fc.nat()), ({ history, heard }, random) => {
+        const newest = history.snapshots.at(-1);
+        if (newest === undefined) return;
+        const said = [...heard, { snapshot: newest }];
+        const shuffled = said.map((item) => [random.next().value, item] as const).sort((a, b) => a[0] - b[0]);
+        const one = fresh(said);
+        const other = fresh(shuffled.map(([, item]) => item));
+        expect(all(one)).toEqual(all(other));
+        expect(refsOf(one.rows())).toEqual(refsOf(newest.rows));
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-501 any order of the same deltas, gaps included, shows the same", () => {
+    fc.assert(
+      fc.property(acts(), fc.array(fc.tuple(fc.nat(), fc.nat()), { maxLength: 20 }), (steps, picks) => {
+        const { deltas } = play(steps);
+        if (deltas.length === 0) return;
+        const some = picks.map(
+          ([pick, order]) => [order, { delta: deltas[pick % deltas.length] as Delta }] as const,
+        );
+        const shuffled = some.toSorted((a, b) => a[0] - b[0]);
+        expect(all(fresh(some.map(([, item]) => item)))).toEqual(
+          all(fresh(shuffled.map(([, item]) => item))),
+        );
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-502 P-080 deltas merge in any grouping, only without a gap between them, and as good as one by one", () => {
+    fc.assert(
+      fc.property(acts(), fc.nat(), fc.nat(), (steps, n, m) => {
+        const { deltas } = play(steps);
+        if (deltas.length < 3) return;
+        const at = n % (deltas.length - 2);
+        const [a, b, c] = deltas.slice(at, at + 3) as [Delta, Delta, Delta];
+        const left = mergeDeltas(mergeDeltas(a, b) as Delta, c);
+        const right = mergeDeltas(a, mergeDeltas(b, c) as Delta);
+        expect(left).toEqual(right);
+        expect(mergeDeltas(a, c)).toBeUndefined();
+        const until = deltas.slice(0, at + (m % 4)).map((delta) => ({ delta }));
+        const merged = fresh([...until, { delta: left as Delta }]);
+        const single = fresh([...until, { delta: a }, { delta: b }, { delta: c }]);
+        expect(all(merged)).toEqual(all(single));
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-503 what is known never shrinks", () => {
+    fc.assert(
+      fc.property(heardOf, ({ heard }) => {
+        const origin = new Origin();
+        let version = 0;
+        let latest = 0;
+        for (const statement of heard) {
+          say(origin, statement);
+          const said = "delta" in statement ? statement.delta.to : statement.snapshot.version;
+          expect(origin.version).toBeGreaterThanOrEqual(version);
+          expect(origin.latest).toBeGreaterThanOrEqual(Math.max(latest, said));
+          ({ version, latest } = origin);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-504 P-080 all deltas in any order, repeated, are as good as the full state", () => {
+    fc.assert(
+      fc.property(acts(), fc.infiniteStream(fc.nat()), (steps, random) => {
+        const history = play(steps);
+        const twice = [...history.deltas, ...history.deltas];
+        const shuffled = twice
+          .map((delta) => [random.next().value, delta] as const)
+          .sort((a, b) => a[0] - b[0])
+          .map(([, delta]) => ({ delta }));
+        const byDeltas = fresh(shuffled);
+        const byState = fresh([{ snapshot: { version: last(history).to, rows: [...history.own.rows()] } }]);
+        expect(all(byDeltas)).toEqual(all(byState));
+        expect(byDeltas.residue).toBe(0);
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-505 P-070 what was seen to be removed never shows again, whatever older message comes", () => {
+    fc.assert(
+      fc.property(heardOf, ({ history, heard }) => {
+        const origin = new Origin();
+        const gone = new Set<string>();
+        for (const statement of heard) {
+          for (const { before } of say(origin, statement))
+            if (before !== undefined) gone.add(before.meta.phx_ref);
+          for (const { meta, version } of origin.rows()) {
+            expect(gone.has(meta.phx_ref)).toBe(false);
+            const removed = history.removedAt.get(meta.phx_ref);
+            if (removed !== undefined) expect(origin.version < removed || version > removed).toBe(true);
+          }
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-508 P-140 P-141 the diffs applied from nothing are what is listed, at every step, and name nothing twice", () => {
+    fc.assert(
+      fc.property(heardOf, ({ heard }) => {
+        const origin = new Origin();
+        const view = new View();
+        const client = new Map<string, string>();
+        for (const statement of heard) {
+          for (const [topic, { joins, leaves }] of view.take(say(origin, statement))) {
+            for (const [, { phx_ref }] of leaves) expect(client.delete(phx_ref)).toBe(true);
+            for (const [, { phx_ref }] of joins) {
+              expect(client.has(phx_ref)).toBe(false);
+              client.set(phx_ref, topic);
+            }
+          }
+          expect([...client.keys()].sort()).toEqual(refsOf(origin.rows()));
+          const listed = ["room0", "room1"].flatMap((topic) => view.rows(topic));
+          expect(refsOf(listed)).toEqual(refsOf(origin.rows()));
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-510 P-084 an entry has one state, and a newer one is never replaced by an older one", () => {
+    fc.assert(
+      fc.property(heardOf, ({ heard }) => {
+        const origin = new Origin();
+        const newest = new Map<string, number>();
+        for (const statement of heard) {
+          say(origin, statement);
+          const seen = new Set<string>();
+          for (const { topic, pid, key, version } of origin.rows()) {
+            const entry = `${topic} ${pid} ${key}`;
+            expect(seen.has(entry)).toBe(false);
+            seen.add(entry);
+            expect(version).toBeGreaterThanOrEqual(newest.get(entry) ?? 0);
+            newest.set(entry, version);
+          }
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-512 P-075 dropping what a closed gap makes superfluous changes no later outcome", () => {
+    fc.assert(
+      fc.property(heardOf, ({ history, heard }) => {
+        // One hears everything in order and so never keeps anything; the other hears it with gaps.
+        const inOrder = fresh(history.deltas.map((delta) => ({ delta })));
+        expect(inOrder.residue).toBe(0);
+        const gapped = fresh([...heard, ...history.deltas.map((delta) => ({ delta }))]);
+        expect(all(gapped)).toEqual(all(inOrder));
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-084 P-086 too much beyond a gap is dropped; then only what closes the gap is taken, and nothing old returns", () => {
+    fc.assert(
+      fc.property(heardOf, ({ history, heard }) => {
+        const origin = new Origin({ beyond: 3 });
+        const gone = new Set<string>();
+        for (const statement of heard)
+          for (const { before, after } of say(origin, statement)) {
+            if (before !== undefined) gone.add(before.meta.phx_ref);
+            if (after !== undefined) expect(gone.has(after.meta.phx_ref)).toBe(false);
+          }
+        expect(origin.residue).toBeLessThanOrEqual(8);
+        origin.replace(history.snapshots.at(-1) ?? { version: 0, rows: [] });
+        expect(refsOf(origin.rows())).toEqual(refsOf(history.own.rows()));
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-079 P-629 P-630 between two tellings, changes condense: what came and went is never told", () => {
+    const own = new OwnEntries();
+    const changesOf = (delta: Delta | undefined) =>
+      (delta?.changes ?? []).map((change) => ("meta" in change ? change.meta.phx_ref : "gone"));
+    own.join("room", "p", "k", { phx_ref: "a" }, 1);
+    own.leave("room", "p", "k");
+    expect(own.tell()).toBeUndefined();
+    own.join("room", "p", "k", { phx_ref: "b" }, 2);
+    own.update("room", "p", "k", { phx_ref: "c", phx_ref_prev: "b" });
+    own.update("room", "p", "k", { phx_ref: "d", phx_ref_prev: "c" });
+    expect(changesOf(own.tell())).toEqual(["d"]);
+    own.update("room", "p", "k", { phx_ref: "e", phx_ref_prev: "d" });
+    own.leaveAll("p");
+    expect(changesOf(own.tell())).toEqual(["gone"]);
+    expect(own.size + own.processes).toBe(0);
+  });
+
+  test("P-632 tracked, untracked and tracked again around losses, the last state stays", () => {
+    const { deltas, own } = play([
+      ["join", 0, 0],
+      ["tell", 0, 0],
+      ["leave", 0, 0],
+      ["tell", 0, 0],
+      ["join", 0, 0],
+      ["tell", 0, 0],
+    ]);
+    const orders = [
+      [0, 1, 2],
+      [2, 0, 1],
+      [2, 1, 0],
+      [0, 2, 1],
+      [1, 0, 2],
+    ];
+    for (const order of orders) {
+      const origin = new Origin();
+      for (const n of order) origin.apply(deltas[n] as Delta);
+      expect(refsOf(origin.rows())).toEqual(refsOf(own.rows()));
+    }
+    const lossy = new Origin();
+    lossy.apply(deltas[0] as Delta);
+    lossy.apply(deltas[2] as Delta);
+    expect(refsOf(lossy.rows())).toEqual(refsOf(own.rows()));
+  });
+
+  test("P-603 reordered: an entry joined in one delta and left in the next never shows when they come the other way round", () => {
+    const { deltas } = play([
+      ["join", 0, 0],
+      ["join", 1, 1],
+      ["tell", 0, 0],
+      ["leave", 0, 0],
+      ["join", 2, 2],
+      ["tell", 0, 0],
+    ]);
+    const origin = new Origin();
+    const joined: string[] = [];
+    for (const delta of deltas.toReversed())
+      for (const { after } of origin.apply(delta)) if (after !== undefined) joined.push(after.key);
+    expect(joined.sort()).toEqual(["k1", "k2"]);
+    expect([origin.version, origin.residue]).toEqual([4, 0]);
+  });
+
+  test("P-074 P-601 a delta after a lost one shows at once; the gap stays known until it is filled", () => {
+    const { deltas } = play([
+      ["join", 0, 0],
+      ["tell", 0, 0],
+      ["join", 1, 1],
+      ["tell", 0, 0],
+    ]);
+    const origin = new Origin();
+    expect(origin.apply(deltas[1] as Delta)).toHaveLength(1);
+    expect([origin.version, origin.latest, origin.gapped]).toEqual([0, 2, true]);
+    expect(origin.apply(deltas[0] as Delta)).toHaveLength(1);
+    expect([origin.version, origin.latest, origin.gapped]).toEqual([2, 2, false]);
+  });
+
+  test("P-110 P-502 a large delta goes out in parts that follow one another and are worth as much", () => {
+    fc.assert(
+      fc.property(acts(80), fc.integer({ min: 1, max: 5 }), (steps, limit) => {
+        const history = play(steps);
+        const parts = history.deltas.flatMap((delta) => [...splitDelta(delta, limit)]);
+        parts.reduce((from, part) => {
+          expect(part.from).toBe(from);
+          expect(part.changes.length).toBeLessThanOrEqual(limit);
+          for (const { version } of part.changes)
+            expect(version > part.from && version <= part.to).toBe(true);
+          return part.to;
+        }, 0);
+        const whole = fresh(history.deltas.map((delta) => ({ delta })));
+        expect(all(fresh(parts.map((delta) => ({ delta }))))).toEqual(all(whole));
+      }),
+      RUNS,
+    );
+  });
+});
+
+describe("the journal of own deltas", () => {
+  test("P-082 P-514 P-737 who asks within it gets exactly what is missing, who asks beyond it is told so", () => {
+    fc.assert(
+      fc.property(acts(120), fc.integer({ min: 1, max: 30 }), fc.nat(), (steps, maxChanges, ask) => {
+        const history = play(steps);
+        const log = new DeltaLog({ maxChanges, maxBytes: 1e6 });
+        for (const delta of history.deltas) log.add(delta, 0);
+        expect(log.size).toBeLessThanOrEqual(maxChanges);
+        const since = ask % (last(history).to + 1);
+        const missed = log.since(since);
+        expect(missed === undefined).toBe(since < log.start);
+        if (missed === undefined) return;
+        expect(missed.changes).toEqual(condense(history.deltas, since));
+        // Whoever knew everything up to there knows everything now.
+        const knew = fresh(history.deltas.filter(({ to }) => to <= since).map((delta) => ({ delta })));
+        if (knew.version !== since) return;
+        knew.apply(missed);
+        expect(all(knew)).toEqual(
+          all(fresh([{ snapshot: { version: last(history).to, rows: [...history.own.rows()] } }])),
+        );
+      }),
+      RUNS,
+    );
+  });
+
+  test("P-081 P-716 it is cut from the old end by number and by bytes, and starts anew behind a hole", () => {
+    const { deltas } = play(
+      [0, 1, 2, 3].flatMap((who) =>
+        [0, 1, 2].flatMap((key) => [["join", who, key] as const, ["tell", 0, 0] as const]),
+      ),
+    );
+    expect(deltas).toHaveLength(12);
+    const short = new DeltaLog({ maxChanges: 5, maxBytes: 1e6 });
+    for (const delta of deltas) short.add(delta, 0);
+    expect([short.start, short.size]).toEqual([7, 5]);
+    const log = new DeltaLog({ maxChanges: 1000, maxBytes: 400 });
+    for (const delta of deltas) log.add(delta, 0);
+    expect(log.bytes).toBeLessThanOrEqual(400);
+    expect(log.bytes).toBeGreaterThan(300);
+    expect(log.start).toBeGreaterThan(0);
+    log.add({ from: 1000, to: 1001, changes: [] }, 0);
+    expect([log.start, log.size]).toEqual([1000, 0]);
+    log.confirmed(1001);
+    expect([log.start, log.size, log.bytes]).toEqual([1001, 0, 0]);
+  });
+});
+
+describe("memory", () => {
+  test("P-075 P-511 P-716 a million joins and leaves leave no trace at either end", () => {
+    const own = new OwnEntries();
+    const log = new DeltaLog({ maxChanges: 10_000, maxBytes: 8 << 20 });
+    const origin = new Origin();
+    const view = new View();
+    for (let n = 0; n < 500_000; n += 1) {
+      const pid = `p${n % 50}`;
+      own.join("room", pid, "k", { phx_ref: `r${n}` }, n);
+      if (n % 5 === 0) tellAll();
+      own.leave("room", pid, "k");
+      if (n % 1000 === 0) tellAll();
+    }
+    tellAll();
+    function tellAll(): void {
+      const delta = own.tell();
+      if (delta === undefined) return;
+      log.add(delta, 0);
+      view.take(origin.apply(delta));
+      log.confirmed(origin.version);
+    }
+    expect(own.version).toBe(1_000_000);
+    expect([
+      own.size,
+      own.processes,
+      log.size,
+      log.bytes,
+      origin.size,
+      origin.residue,
+      view.size,
+      view.topics,
+    ]).toEqual(Array(8).fill(0));
+    expect([[...origin.topics()], [...own.topics()], origin.digest.entries()]).toEqual([[], [], []]);
+  }, 90_000);
+
+  test("P-705 merging ten changes into a hundred thousand rows costs no more than into a hundred", () => {
+    const timeOf = (rows: number): number => {
+      const own = new OwnEntries();
+      const origin = new Origin();
+      const view = new View();
+      for (let n = 0; n < rows; n += 1) own.join(`room${n % 100}`, `p${n}`, `k${n}`, { phx_ref: `r${n}` }, n);
+      view.take(origin.apply(own.tell() as Delta));
+      const times: number[] = [];
+      for (let round = 0; round < 200; round += 1) {
+        for (let n = 0; n < 10; n += 1)
+          own.update(`room${n}`, `p${n}`, `k${n}`, { phx_ref: `u${round}.${n}` });
+        const delta = own.tell() as Delta;
+        const from = performance.now();
+        view.take(origin.apply(delta));
+        times.push(performance.now() - from);
+      }
+      return times.sort((a, b) => a - b)[100] as number;
+    };
+    timeOf(1000);
+    expect(timeOf(100_000)).toBeLessThan(1);
+  });
+});

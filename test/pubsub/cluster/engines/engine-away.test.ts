@@ -1,0 +1,142 @@
+/** Subscribers, and an engine that does not answer: how long they wait in all. */
+import { PubSub } from "simurgh/pubsub";
+import { createNode, type RuntimeNode } from "simurgh/runtime";
+import { VirtualClock } from "simurgh/testing";
+import { afterEach, expect, test } from "vitest";
+import type { Link, LinkEvents } from "../../../../src/pubsub/cluster/engine.js";
+import { networkedAdapter } from "../../../../src/pubsub/cluster/engine-adapter.js";
+
+/** A link to an engine that takes everything and answers nothing while it is frozen. */
+class FrozenLink implements Link {
+  readonly limit = 1_000_000;
+  readonly events: LinkEvents;
+  frozen = false;
+  readonly #receive = new Map<string, (bytes: Uint8Array) => void>();
+
+  constructor(events: LinkEvents) {
+    this.events = events;
+  }
+
+  listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
+    this.#receive.set(channel, receive);
+    return this.flushed();
+  }
+
+  flushed(): Promise<void> {
+    return this.frozen ? new Promise(() => {}) : Promise.resolve();
+  }
+
+  probe(channel: string, bytes: Uint8Array): Promise<void> {
+    if (!this.frozen) this.#receive.get(channel)?.(bytes);
+    return this.flushed();
+  }
+
+  publish(): void {}
+  unlisten(): void {}
+  relisten(): void {}
+  reconnect(): void {}
+  async close(): Promise<void> {}
+}
+
+let node: RuntimeNode;
+let clock: VirtualClock;
+let link: FrozenLink;
+afterEach(() => node.stop());
+
+async function start(up: boolean): Promise<void> {
+  clock = new VirtualClock();
+  node = createNode({ clock, onReport() {} });
+  const open = async (events: LinkEvents): Promise<Link> => {
+    link = new FrozenLink(events);
+    if (up) events.up();
+    return link;
+  };
+  const adapter = networkedAdapter("test", open, { nodeName: "here", patient: true, pulseMs: 0 });
+  await new Promise<void>((resolve) => {
+    node.spawn(async () => {
+      await PubSub.startLink({ name: "pubsub", adapter });
+      resolve();
+      await new Promise(() => {});
+    });
+  });
+}
+
+let topics = 0;
+/** Virtual ms that a number of subscribers wait, in topics of as many slots, all at once. */
+async function waits(count: number): Promise<number> {
+  const from = clock.now();
+  let done = 0;
+  for (let n = 0; n < count; n += 1) {
+    topics += 1;
+    const topic = `topic ${topics}`;
+    node.spawn(async () => {
+      await PubSub.subscribe("pubsub", topic);
+      done += 1;
+      await new Promise(() => {});
+    });
+  }
+  for (;;) {
+    // What can happen without time has happened then.
+    for (let turn = 0; turn < 50 && done < count; turn += 1) await new Promise(setImmediate);
+    if (done === count) break;
+    clock.advanceTo(clock.next as number);
+  }
+  return clock.now() - from;
+}
+
+test("thirty subscribers at once wait for a frozen engine no longer than one", async () => {
+  await start(true);
+  expect(await waits(1)).toBe(0);
+  link.frozen = true;
+  expect(await waits(30)).toBe(2000);
+});
+
+test("once it has let a subscriber wait in vain no other waits, until something arrives", async () => {
+  await start(true);
+  link.frozen = true;
+  expect(await waits(1)).toBe(2000);
+  for (let n = 0; n < 30; n += 1) expect(await waits(1)).toBe(0);
+  link.frozen = false;
+  link.events.down("it was cut off");
+  link.events.up();
+  link.frozen = true;
+  expect(await waits(1)).toBe(2000);
+});
+
+test("those who wait when it goes away wait no longer, and those who come later not at all", async () => {
+  await start(true);
+  link.frozen = true;
+  let done = false;
+  node.spawn(async () => {
+    await PubSub.subscribe("pubsub", "when it goes away");
+    done = true;
+    await new Promise(() => {});
+  });
+  await node.run(async () => void (await PubSub.health("pubsub")));
+  expect(done).toBe(false);
+  link.events.down("it was cut off");
+  await expect.poll(() => done).toBe(true);
+  expect(await waits(30)).toBe(0);
+});
+
+test("a PubSub starts while its engine is away; only the first subscribers wait to learn that", async () => {
+  await start(false);
+  link.frozen = true;
+  expect(clock.now()).toBe(0);
+  expect(await waits(30)).toBe(2000);
+  expect(await waits(30)).toBe(0);
+});
+
+test("a subscriber that comes before the link is made is served once it is", async () => {
+  await start(false);
+  let done = false;
+  node.spawn(async () => {
+    await PubSub.subscribe("pubsub", "early");
+    done = true;
+    await new Promise(() => {});
+  });
+  await node.run(async () => void (await PubSub.health("pubsub")));
+  expect(done).toBe(false);
+  link.events.up();
+  await expect.poll(() => done).toBe(true);
+});

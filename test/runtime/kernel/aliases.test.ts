@@ -1,0 +1,104 @@
+import {
+  alias,
+  demonitor,
+  exit,
+  monitor,
+  type Pid,
+  type Ref,
+  receive,
+  self,
+  send,
+  spawn,
+  unalias,
+} from "simurgh/runtime";
+import { describe, expect, test } from "vitest";
+import { idle, inLab, next, settle } from "../support.js";
+
+/** A process that sends on to `ref` whatever it is sent. */
+const forwarder = (ref: Ref): Pid =>
+  spawn(async () => {
+    for (;;) send(ref, await receive((message) => message));
+  });
+
+describe("aliases", () => {
+  test("R-065 X-029 X-032 what is sent to an alias arrives while it is on; what is queued stays, later messages are dropped", () =>
+    inLab(async () => {
+      const ref = alias();
+      const peer = forwarder(ref);
+      send(peer, "one");
+      await settle();
+      expect(unalias(ref)).toBe(true);
+      expect(unalias(ref)).toBe(false);
+      send(peer, "two");
+      expect([await next(), await next(20)]).toEqual(["one", undefined]);
+    }));
+
+  test("R-065 an alias is its maker's alone, and ends with it", () =>
+    inLab(async ({ node }) => {
+      const me = self();
+      const owner = spawn(async () => {
+        send(me, alias());
+        await new Promise(() => {});
+      });
+      const ref = (await next()) as Ref;
+      expect(unalias(ref)).toBe(false);
+      exit(owner, "kill");
+      send(ref, "nobody");
+      expect(node.aliasEntry(ref)).toBeUndefined();
+    }));
+
+  test("R-066 X-030 mode reply: exactly the first message arrives", () =>
+    inLab(async () => {
+      const ref = alias({ reply: true });
+      send(ref, "first");
+      send(ref, "second");
+      expect([await next(), await next(10)]).toEqual(["first", undefined]);
+    }));
+
+  test("R-066 X-031 a monitor's ref as an alias, explicit_unalias: the reply, the DOWN, and replies after it arrive", () =>
+    inLab(async () => {
+      const pid = idle();
+      const ref = monitor(pid, { alias: "explicit_unalias" });
+      send(ref, "reply");
+      exit(pid, "end");
+      send(ref, "late");
+      expect([await next(), await next(), await next()]).toEqual([
+        "reply",
+        ["DOWN", ref, "process", pid, "end"],
+        "late",
+      ]);
+      expect(unalias(ref)).toBe(true);
+    }));
+
+  test("R-066 demonitor: the alias goes with the monitor, by its DOWN or by demonitor", () =>
+    inLab(async () => {
+      const [one, two] = [idle(), idle()];
+      const fired = monitor(one, { alias: "demonitor" });
+      const ended = monitor(two, { alias: "demonitor" });
+      exit(one, "end");
+      expect(((await next()) as unknown[])[1]).toBe(fired);
+      demonitor(ended);
+      send(fired, "late");
+      send(ended, "late");
+      expect(await next(10)).toBeUndefined();
+    }));
+
+  test("R-066 reply_demonitor: the first reply takes alias and monitor along", () =>
+    inLab(async ({ node }) => {
+      const pid = idle();
+      const ref = monitor(pid, { alias: "reply_demonitor" });
+      send(ref, "reply");
+      send(ref, "second");
+      expect(node.process(pid)?.watchers?.size).toBe(0);
+      exit(pid, "end");
+      expect([await next(), await next(10)]).toEqual(["reply", undefined]);
+    }));
+
+  test("R-064 a tag takes the place of DOWN", () =>
+    inLab(async () => {
+      const pid = idle();
+      const ref = monitor(pid, { tag: ["worker", 7] });
+      exit(pid, "end");
+      expect(await next()).toEqual([["worker", 7], ref, "process", pid, "end"]);
+    }));
+});
