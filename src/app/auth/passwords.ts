@@ -2,7 +2,7 @@
  * Password hashes: scrypt with OWASP's parameters, run in libuv's thread pool, off every event loop.
  *
  * Each run needs 32 MiB, so only a few run at once and the queue for them is bounded: a flood of log-ins is refused rather
- * than let to eat the memory. Networks take turns in it, so that a flood from one delays the others by one run each.
+ * than let to eat the memory. Sites (IPv4 addresses, or /48 of IPv6) take turns in it, so that a flood from one delays the others by one run each.
  */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto";
 import { FairQueue } from "../fair-queue.js";
@@ -14,12 +14,12 @@ const PARALLEL = 3;
 const KEY_LENGTH = 32;
 const MAX_RUNNING = 2;
 const MAX_WAITING = 100;
-const MAX_WAITING_PER_NETWORK = 50;
+const MAX_WAITING_PER_SITE = 50;
 
 const queue = new FairQueue({
   concurrency: MAX_RUNNING,
   maxWaiting: MAX_WAITING,
-  maxWaitingPerKey: MAX_WAITING_PER_NETWORK,
+  maxWaitingPerKey: MAX_WAITING_PER_SITE,
   what: "passwords are being checked",
 });
 
@@ -37,12 +37,12 @@ function derive(password: string, salt: Buffer, logN: number, r: number, p: numb
 const base64 = (bytes: Buffer): string => bytes.toString("base64").replace(/=+$/, "");
 
 /**
- * A hash with its parameters, `$scrypt$ln=15,r=8,p=3$salt$key`, for a client of this network; undefined where networks tell
+ * A hash with its parameters, `$scrypt$ln=15,r=8,p=3$salt$key`, for a client of this site; undefined where sites tell
  * no clients apart. Throws `Overloaded`.
  */
-export async function hashPassword(password: string, network?: string): Promise<string> {
+export async function hashPassword(password: string, site?: string): Promise<string> {
   const salt = randomBytes(16);
-  const key = await queue.run(network, () => derive(password, salt, LOG_N, BLOCK, PARALLEL));
+  const key = await queue.run(site, () => derive(password, salt, LOG_N, BLOCK, PARALLEL));
   return `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(salt)}$${base64(key)}`;
 }
 
@@ -57,13 +57,13 @@ const NOBODY = `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(Buffer.all
 export async function verifyPassword(
   password: string,
   hash: string | undefined,
-  network?: string,
+  site?: string,
 ): Promise<boolean> {
   const match = /^\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(hash ?? NOBODY);
   if (match === null) return false;
   const [, logN, r, p, salt, key] = match as unknown as [string, string, string, string, string, string];
   const expected = Buffer.from(key, "base64");
-  const actual = await queue.run(network, () =>
+  const actual = await queue.run(site, () =>
     derive(password, Buffer.from(salt, "base64"), Number(logN), Number(r), Number(p)),
   );
   return expected.length === actual.length && timingSafeEqual(expected, actual) && hash !== undefined;

@@ -93,7 +93,7 @@ export function accountRoutes(options: AccountOptions): Hono {
     const network = requests.network(context);
     if (network !== undefined)
       refuseFor(await attempts("take", "sign-up", network), "Too many accounts were made from here");
-    const passwordHash = await hashPassword(password, network);
+    const passwordHash = await hashPassword(password, requests.site(context));
     const user = orFail(await repository.createUser({ firstName: firstName(name), email, passwordHash }));
     return (await begin(context, { ...user, passwordHash }, 201)) ?? wrongPassword();
   });
@@ -112,7 +112,7 @@ export function accountRoutes(options: AccountOptions): Hono {
       let right = false;
       try {
         account = orMissing(await repository.userByEmail(email));
-        right = await verifyPassword(password, account?.passwordHash, network);
+        right = await verifyPassword(password, account?.passwordHash, requests.site(context));
       } catch (error) {
         await attempts("forgive", "log-in", attempt);
         throw error;
@@ -137,7 +137,7 @@ export function accountRoutes(options: AccountOptions): Hono {
     }
     const { id, passwordHash } = account;
     if (isOutdated(passwordHash)) {
-      const hash = await hashPassword(password, requests.network(context));
+      const hash = await hashPassword(password, requests.site(context));
       orFail(await repository.rehashPassword(id, passwordHash, hash));
     }
     return answer;
@@ -182,7 +182,7 @@ export function accountRoutes(options: AccountOptions): Hono {
     const { user } = await callerOf(context, options);
     const { current, password } = await readBody(context, NewPasswordBody);
     const { passwordHash: before } = await checked(context, user.email, current);
-    const passwordHash = await hashPassword(password, requests.network(context));
+    const passwordHash = await hashPassword(password, requests.site(context));
     const refresh = newRefreshToken();
     const { sessionId: id, hash: tokenHash } = refresh;
     const session = { id, userId: user.id, tokenHash, passwordHash };

@@ -83,6 +83,16 @@ export class RequestReader {
    */
   network(context: Context): string | undefined {
     const { clientNetwork } = this.origin(context);
-    return this.#proxies === 0 && /^(127\.|::\/64$)/.test(clientNetwork) ? undefined : clientNetwork;
+    return this.#tellsClientsApart(clientNetwork) ? clientNetwork : undefined;
+  }
+
+  /** What takes turns. Undefined as `network` is. */
+  site(context: Context): string | undefined {
+    const { clientNetwork, clientSite } = this.origin(context);
+    return this.#tellsClientsApart(clientNetwork) ? clientSite : undefined;
+  }
+
+  #tellsClientsApart(network: string): boolean {
+    return this.#proxies > 0 || !/^(127\.|::\/64$)/.test(network);
   }
 }

@@ -12,6 +12,8 @@ export interface ClientAddress {
   readonly address: string;
   /** What limits count by: the address, or `2001:db8:1:2::/64`. */
   readonly network: string;
+  /** What takes turns: the address, or `2001:db8:1::/48`, which one organisation may have all of. */
+  readonly site: string;
 }
 
 /**
@@ -21,14 +23,15 @@ export interface ClientAddress {
 export function parseClientAddress(text: string | undefined): ClientAddress | undefined {
   const bare = text === undefined ? undefined : withoutPort(text.trim());
   if (bare === undefined) return undefined;
-  if (isIPv4(bare)) return { address: bare, network: bare };
+  if (isIPv4(bare)) return { address: bare, network: bare, site: bare };
   const plain = bare.replace(/%.*$/, "");
   if (isIP(plain) !== 6) return undefined;
   const groups = groupsOf(plain);
   const inner = innerIPv4(groups);
-  if (inner !== undefined) return { address: inner, network: inner };
+  if (inner !== undefined) return { address: inner, network: inner, site: inner };
   const network = `${canonical([...groups.slice(0, 4), 0, 0, 0, 0])}/64`;
-  return { address: canonical(groups), network };
+  const site = `${canonical([...groups.slice(0, 3), 0, 0, 0, 0, 0])}/48`;
+  return { address: canonical(groups), network, site };
 }
 
 /** The address without its port and brackets. A port may be a number or, in RFC 7239, `_name`. */

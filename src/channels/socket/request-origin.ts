@@ -34,6 +34,8 @@ export interface RequestOrigin {
   readonly clientAddress: string;
   /** What limits count by: an IPv4 address, or the /64 of an IPv6 address. */
   readonly clientNetwork: string;
+  /** What takes turns: an IPv4 address, or the /48 of an IPv6 address. */
+  readonly clientSite: string;
 }
 
 export interface HostAndPort {
@@ -75,6 +77,7 @@ function origin(
     port: told === otherHop ? DEFAULT_PORTS[scheme] : told,
     clientAddress: client?.address ?? "unknown",
     clientNetwork: client?.network ?? "unknown",
+    clientSite: client?.site ?? "unknown",
   };
 }
 

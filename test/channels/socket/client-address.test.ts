@@ -31,6 +31,16 @@ test.each([
 });
 
 test.each([
+  ["192.0.2.7", "192.0.2.7"],
+  ["::ffff:192.0.2.7", "192.0.2.7"],
+  ["2001:db8:1:2::9", "2001:db8:1::/48"],
+  ["2001:db8:1:ffff::9", "2001:db8:1::/48"],
+  ["2001:db8:2:2::9", "2001:db8:2::/48"],
+])("the site of %s is %s", (text, expected) => {
+  expect(parseClientAddress(text)?.site).toBe(expected);
+});
+
+test.each([
   "",
   "unknown",
   "_hidden",

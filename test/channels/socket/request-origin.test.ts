@@ -203,6 +203,7 @@ describe("the address that was asked for, behind a proxy", () => {
       port: 80,
       clientAddress: "10.0.0.1",
       clientNetwork: "10.0.0.1",
+      clientSite: "10.0.0.1",
     });
   });
 });
