@@ -1,6 +1,7 @@
 /**
  * Compares the requirements of docs/spec with the tests: each has to be named by the title of a test, or in docs/deviations.md with
- * the reason for a difference; and a title names none that does not exist.
+ * the reason for a difference; a title names none that does not exist; and sources name none, since a comment says what holds, not
+ * where it is written.
  *
  *     node scripts/spec-coverage.mjs
  */
@@ -42,6 +43,9 @@ for (const [file, title] of titles)
     covered.add(id);
     if (kinds.has(id[0]) && !wanted.has(id)) problems.push(`${file}: ${id} is no requirement: ${title}`);
   }
+for (const file of files("src", /\.(ts|tsx)$/))
+  for (const id of named(read(file)))
+    if (kinds.has(id[0])) problems.push(`${file}: names ${id}; say what holds instead`);
 for (const [id, text] of wanted)
   if (!covered.has(id)) problems.push(`no test names ${id}: ${text.replaceAll("*", "").slice(0, 140)}`);
 

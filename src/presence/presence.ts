@@ -117,7 +117,7 @@ export interface Presence {
    *     RoomPresence.pushState(socket, (event, payload) => push(socket, event, payload));
    */
   pushState(target: Tracked | string, push: PushState): void;
-  /** The processes that run `fetch` for diffs in this thread: a test waits until they have ended (P-222). */
+  /** The processes that run `fetch` for diffs in this thread: a test waits until they have ended. */
   fetchersPids(): readonly Pid[];
   stats(): Promise<PresenceStats>;
 }

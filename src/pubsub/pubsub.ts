@@ -72,7 +72,7 @@ export const PubSub = {
 
   /**
    * Subscribes the calling process. When it has returned (for a topic of another thread, or the first in its slot on a node with
-   * others: resolved), every later broadcast reaches the caller. Subscribing twice delivers twice (P-004).
+   * others: resolved), every later broadcast reaches the caller. Subscribing twice delivers twice.
    */
   subscribe(
     name: string,

@@ -57,10 +57,10 @@ export interface ChannelStart {
   readonly socket: ChannelSocket;
   /** Of the join. */
   readonly ref: WireRef;
-  /** The join_ref as sent: what the join is answered and its end is told with (C-040). */
+  /** The join_ref as sent: what the join is answered and its end is told with. */
   readonly wireJoinRef: WireRef;
   readonly payload: RawPayload;
-  /** Frames owed for the channel this one replaces: they follow the join reply (C-109). */
+  /** Frames owed for the channel this one replaces: they follow the join reply. */
   readonly after: readonly Frame[];
 }
 
@@ -193,7 +193,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
         pid: self(),
         metadata: { error },
       });
-      // `terminate` is not invoked for a join that crashed (C-102).
+      // `terminate` is not invoked for a join that crashed.
       state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
       return refuse({ reason: "join crashed" });
     }
@@ -211,7 +211,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const reply = answer("ok", result.reply);
     const reach = PubSub.prepare(socket.pubsub, socket.topic);
     if (reach !== undefined) await reach;
-    // No await when it is done at once: nothing may be broadcast between the subscription and the reply (C-106).
+    // No await when it is done at once: nothing may be broadcast between the subscription and the reply.
     const subscribed = PubSub.subscribe(socket.pubsub, socket.topic, { metadata });
     if (subscribed !== "ok") await subscribed;
     report(socket, [reply, ...start.after], { type: "joined", ...about(state) });
@@ -369,7 +369,7 @@ function carryOut(
   } else if (result.type === "stop" && result.reply !== undefined) {
     answer(result.reply.status, result.reply.response);
   }
-  // The ref belongs to the push, which has been handled (C-120).
+  // The ref belongs to the push, which has been handled.
   state.push.ref = null;
   state.socket = socket;
   if (result.type === "stop") return ["stop", result.reason, state];
@@ -385,7 +385,7 @@ function carryOutOrder({ order }: ChannelOrder, state: ChannelState): Next {
       return leave(order.ref, state);
     case "replaced":
       state.closed = true;
-      // `terminate` is not invoked for a channel that a further join replaces (C-109).
+      // `terminate` is not invoked for a channel that a further join replaces.
       state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
       return ["stop", ["shutdown", "duplicate_join"], state];
     case "disconnected":
@@ -395,7 +395,7 @@ function carryOutOrder({ order }: ChannelOrder, state: ChannelState): Next {
   }
 }
 
-/** The client leaves: its reply, then the close, then `terminate` (C-119). */
+/** The client leaves: its reply, then the close, then `terminate`. */
 function leave(ref: WireRef, state: ChannelState): Next {
   const { socket, serializer, wireJoinRef } = state;
   const reply = leaveReply(ref, state);

@@ -47,7 +47,7 @@ export interface Connected {
   readonly durationMs: number;
 }
 
-/** A client has been let in or refused by `connect` (C-204, C-210). */
+/** A client has been let in or refused by `connect`. */
 export function connected(event: Connected): void {
   const { durationMs, info, ...metadata } = event;
   telemetry.emit("phoenix.socket_connected", { duration: durationMs }, { ...metadata, connectInfo: info });
@@ -60,7 +60,7 @@ export function connected(event: Connected): void {
 
 const isQuiet = (topic: string): boolean => topic.startsWith("phoenix");
 
-/** A join was answered; told before the answer goes out (C-205, C-211). */
+/** A join was answered; told before the answer goes out. */
 export function joinAnswered(
   socket: ChannelSocket,
   params: unknown,
@@ -82,7 +82,7 @@ const handledInEvent = telemetry.named("phoenix.channel_handled_in");
 export const handledInIsWatched = (log: LogLevel | false): boolean =>
   handledInEvent.observed || (log !== false && thisNode().logs(log));
 
-/** An event of a client was handled (C-206, C-211). */
+/** An event of a client was handled. */
 export function handledIn(
   socket: ChannelSocket,
   channel: string,
@@ -101,17 +101,17 @@ export function handledIn(
   );
 }
 
-/** A channel has ended (not Phoenix's own event; C-209). */
+/** A channel has ended (not Phoenix's own event). */
 export function channelEnded(socket: ChannelSocket, reason: ExitReason): void {
   telemetry.emit("phoenix.channel_ended", { count: 1 }, { socket, reason });
 }
 
-/** An endpoint is about to accept connections (C-208). */
+/** An endpoint is about to accept connections. */
 export function endpointStarted(endpoint: string, config: Readonly<Record<string, unknown>>): void {
   telemetry.emit("phoenix.endpoint_init", { systemTime: Date.now() }, { endpoint, pid: self(), config });
 }
 
-/** A connection has ended (not Phoenix's own event; C-209). */
+/** A connection has ended (not Phoenix's own event). */
 export function transportClosed(
   endpoint: string,
   transport: string,
@@ -121,7 +121,7 @@ export function transportClosed(
   telemetry.emit("phoenix.transport_closed", { count: 1 }, { endpoint, transport, id, reason });
 }
 
-/** The request as it came, for who asked for it (C-215). Cookies and authorization are left out. */
+/** The request as it came, for who asked for it. Cookies and authorization are left out. */
 export function logRequest(host: GatewayHost, level: LogLevel | false, request: IncomingMessage): void {
   if (level === false || !host.node.logs(level)) return;
   const { cookie: _cookie, authorization: _authorization, ...headers } = request.headers;
@@ -137,7 +137,7 @@ export function logRequest(host: GatewayHost, level: LogLevel | false, request: 
 /** Params are logged filtered, with the connect. */
 const withoutQuery = (url = ""): string => url.split("?", 1)[0] as string;
 
-/** A round of draining begins (C-207, C-212). */
+/** A round of draining begins. */
 export function drained(
   host: GatewayHost,
   round: { readonly count: number; readonly total: number; readonly index: number; readonly rounds: number },

@@ -62,7 +62,7 @@ export const refused = (reply: unknown = {}): RefusedResult => ({ type: "refused
 
 /**
  * Nothing is answered now. With a number of ms, `handleInfo` gets `"timeout"` if no message comes within that time; "hibernate"
- * gives back what memory an idle channel can (C-115).
+ * gives back what memory an idle channel can.
  */
 export const noreply = (socket: ChannelSocket, idle?: number | "hibernate"): NoReplyResult => ({
   type: "noreply",

@@ -1,5 +1,5 @@
 /**
- * The fastlane: how a broadcast reaches clients without their channel processes (C-126).
+ * The fastlane: how a broadcast reaches clients without their channel processes.
  *
  * This is PubSub's dispatcher for channels. It keeps, per topic, the subscribers grouped in lanes, and sends a broadcast
  * once per lane to the gateway that owns those connections; the gateway writes the same bytes to each. A subscriber
@@ -163,7 +163,7 @@ const decoded = (message: Broadcast): Broadcast =>
 
 registerDispatcher(fastlane);
 
-/** Encodes for one serializer. One that cannot say it must not keep the others from it (C-127). */
+/** Encodes for one serializer. One that cannot say it must not keep the others from it. */
 function encodeOnce(
   frames: Map<string, Frame | undefined>,
   serializer: string,

@@ -149,7 +149,7 @@ function scanWhole(text: string): ScannedFrame | undefined {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The routing fields of a binary frame (C-021), or undefined when it is not a valid one. */
+/** The routing fields of a binary frame, or undefined when it is not a valid one. */
 export function scanBinary(bytes: Uint8Array): ScannedFrame | undefined {
   if (bytes.length < 5 || bytes[0] !== 0) return undefined;
   const lengths = [bytes[1], bytes[2], bytes[3], bytes[4]] as [number, number, number, number];
@@ -173,7 +173,7 @@ export class InvalidFrame extends Error {
   override readonly name = "InvalidFrame";
 }
 
-/** The payload of a scanned frame. Elements after the fifth are ignored (C-007). Throws `InvalidFrame`. */
+/** The payload of a scanned frame. Elements after the fifth are ignored. Throws `InvalidFrame`. */
 export function decodePayload(payload: RawPayload): unknown {
   if (typeof payload !== "string") return payload;
   if (payload.charCodeAt(payload.length - 1) === CLOSE) {

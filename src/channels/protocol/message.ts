@@ -3,7 +3,7 @@
  */
 import { show } from "simurgh/runtime";
 
-/** A join_ref or ref: normally a string, but any JSON value; echoed as it came (C-008). */
+/** A join_ref or ref: normally a string, but any JSON value; echoed as it came. */
 export type WireRef = string | number | boolean | null | object;
 
 /** Whether two refs are the same value of the same type. */
@@ -56,7 +56,7 @@ export const isBroadcast = (value: unknown): value is Broadcast =>
   typeof (value as Broadcast).event === "string" &&
   "payload" in value;
 
-/** Whether a push or broadcast may carry this payload: an object, or bytes (C-010). */
+/** Whether a push or broadcast may carry this payload: an object, or bytes. */
 export function checkPayload(event: string, payload: unknown): void {
   const fine = typeof payload === "object" && payload !== null && !Array.isArray(payload);
   if (!fine)

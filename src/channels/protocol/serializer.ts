@@ -1,5 +1,5 @@
 /**
- * A serializer turns the values of the protocol into frames, and reads of a frame what routing needs (C-005). The payload is
+ * A serializer turns the values of the protocol into frames, and reads of a frame what routing needs. The payload is
  * decoded where it is used, see frame-scanner.ts.
  */
 import type { ScannedFrame } from "./frame-scanner.js";
@@ -16,6 +16,6 @@ export interface Serializer {
   encodeBroadcast(broadcast: Broadcast): Frame;
   /** It puts the JSON of an `EncodedPayload` into a broadcast's frame as it is. Default: it gets the decoded payload. */
   readonly takesEncoded?: true;
-  /** `phx_close` and `phx_error` carry the join_ref as their ref too (C-045, C-046). */
+  /** `phx_close` and `phx_error` carry the join_ref as their ref too. */
   encodeControl(joinRef: WireRef, topic: string, event: string, payload: unknown): Frame;
 }

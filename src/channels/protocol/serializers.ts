@@ -83,7 +83,7 @@ export function meets(version: string, requirement: string): boolean {
   return wanted.patch === undefined ? minor >= wanted.minor : minor === wanted.minor && patch >= wanted.patch;
 }
 
-/** The first serializer of the list that stands for the version a client asks for. Undefined when none does (C-002). */
+/** The first serializer of the list that stands for the version a client asks for. Undefined when none does. */
 export function negotiate(entries: readonly SerializerEntry[], vsn: unknown): Serializer | undefined {
   if (typeof vsn !== "string") return undefined;
   const entry = entries.find(([, requirement]) => meets(vsn, requirement));

@@ -1,5 +1,5 @@
 /**
- * Protocol 2.0.0 as Supabase's realtime-js speaks it (C-031): text frames as Phoenix's, and two binary kinds of its own for
+ * Protocol 2.0.0 as Supabase's realtime-js speaks it: text frames as Phoenix's, and two binary kinds of its own for
  * what users broadcast. It reads no other binary frame, so none is ever sent.
  *
  *     3  client to server: kind, lengths J R T U M, encoding, join_ref, ref, topic, user event, metadata, payload

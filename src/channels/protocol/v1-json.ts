@@ -21,7 +21,7 @@ export const v1Json: Serializer = {
   name: "v1_json",
   takesEncoded: true,
 
-  /** All of `topic`, `event`, `payload` and `ref` must be there; join_ref may be (C-016). */
+  /** All of `topic`, `event`, `payload` and `ref` must be there; join_ref may be. */
   scan(data): ScannedFrame | undefined {
     let value: unknown;
     try {

@@ -21,7 +21,7 @@ const BROADCAST = 2;
 
 const encoder = new TextEncoder();
 
-/** Lays out a binary frame: kind, one length byte per field, the fields, the payload (C-020). */
+/** Lays out a binary frame: kind, one length byte per field, the fields, the payload. */
 function binary(
   kind: number,
   fields: readonly (readonly [name: string, value: string])[],

@@ -1,5 +1,5 @@
 /**
- * Which pages may open a socket here: the check of the `Origin` header (Phoenix: `check_origin`, C-078 to C-085). Browsers
+ * Which pages may open a socket here: the check of the `Origin` header (Phoenix: `check_origin`). Browsers
  * send the header with every WebSocket handshake; a request without it does not come from a page and passes.
  */
 import { BadArg } from "simurgh/runtime";

@@ -1,7 +1,7 @@
 /**
  * What `connect` may know of the request besides its params: only what the mount lists (Phoenix: `connect_info`).
  *
- * Cookies and authorization headers cannot be listed: a page of another origin could make a browser send them (C-067). The
+ * Cookies and authorization headers cannot be listed: a page of another origin could make a browser send them. The
  * session is the exception, and is given only to who shows its CSRF token.
  */
 import { timingSafeEqual } from "node:crypto";

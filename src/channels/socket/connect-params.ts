@@ -1,6 +1,5 @@
 /**
- * Connect params are what a client says of itself in the query of its URL, read as Phoenix reads them (Plug.Conn.Query,
- * C-055). Pure.
+ * Connect params are what a client says of itself in the query of its URL, read as Phoenix reads them (Plug.Conn.Query). Pure.
  *
  *     a=1            {a: "1"}             a[b][c]=1           {a: {b: {c: "1"}}}
  *     a[]=1&a[]=2    {a: ["1", "2"]}      a[][b]=1&a[][c]=2   {a: [{b: "1", c: "2"}]}

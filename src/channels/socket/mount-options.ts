@@ -1,6 +1,6 @@
 /**
  * The options a socket is mounted with, checked and put together: what its definition says, what the mount says over it, and
- * what a transport says over both (C-051). Whatever is wrong is told at the start, with the keys that would be right.
+ * what a transport says over both. Whatever is wrong is told at the start, with the keys that would be right.
  */
 import { BadArg, show } from "simurgh/runtime";
 import { DEFAULT_SERIALIZERS, meets, type SerializerEntry, serializerFor } from "../protocol/serializers.js";

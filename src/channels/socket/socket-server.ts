@@ -1,7 +1,7 @@
 /**
  * The process of one connection (Phoenix.Socket): it reads the routing fields of each frame, knows which channel serves
  * which topic, and watches those channels. It never waits for a channel, so a slow join or a stuck handler of one topic
- * holds up neither the heartbeat nor the other topics (C-104).
+ * holds up neither the heartbeat nor the other topics.
  *
  * What becomes of a topic is decided in socket/topic-subscription.ts, a pure function; here is done
  * what it says. An event for a channel that has joined and keeps up is handed over without asking.
@@ -180,7 +180,7 @@ const server: GenServerModule<SocketState, SocketStart> = {
       state.transport.close(1001, "disconnected");
       return ["stop", ["shutdown", "disconnected"], state];
     }
-    // Whatever else is published on its id is not for the connection (C-061).
+    // Whatever else is published on its id is not for the connection.
     return go(state);
   },
 
@@ -260,7 +260,7 @@ function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
 }
 
 /**
- * Whoever disconnects this client by its id must find it (C-138). While the thread of its id is being restarted, it is tried again
+ * Whoever disconnects this client by its id must find it. While the thread of its id is being restarted, it is tried again
  * later: that is no reason to refuse a connection.
  */
 function listenFor(id: string, state: SocketState): "ok" | Promise<unknown> {
@@ -342,7 +342,7 @@ function isSound({ payload }: ScannedFrame): boolean {
   }
 }
 
-/** A message for a topic that this connection has not joined (C-037, C-039). */
+/** A message for a topic that this connection has not joined. */
 function unjoined(frame: ScannedFrame, state: SocketState): Next {
   if (!isSound(frame)) return invalidFrame(frame, state);
   const { joinRef, ref, event, wireTopic } = frame;
@@ -356,7 +356,7 @@ function unjoined(frame: ScannedFrame, state: SocketState): Next {
   return go(state);
 }
 
-/** A frame that is none, as far as it can be read: the connection ends, unless its mount is patient (C-036). */
+/** A frame that is none, as far as it can be read: the connection ends, unless its mount is patient. */
 function invalidFrame(
   frame: { readonly ref: WireRef; readonly topic: string } | undefined,
   state: SocketState,

@@ -17,12 +17,12 @@
  * - every join is answered once: by its channel, or when that ends without having answered, here;
  * - every channel that has joined ends with one `phx_close` or `phx_error`, sent by it, or when it
  *   ends without having sent one, here. That of a channel which a further join replaces follows the
- *   answer to that join (C-109);
+ *   answer to that join;
  * - what was accepted before a leave or a further join is handled before the channel ends, and what
  *   finds no channel any more is answered as for a topic that is not joined.
  *
  * A join behind a channel, or a leave behind a join, waits for two periods in which the channel
- * handles nothing; then the channel is ended (C-105, C-109).
+ * handles nothing; then the channel is ended.
  *
  * `Channel` is what the caller knows a channel's process by. `fresh` is a number that no token and
  * no timer of the connection has had.
@@ -60,7 +60,7 @@ interface Starting<Channel> extends Waits {
 
 interface Live<Channel> extends Waits {
   readonly channel: Channel;
-  /** As sent, which its close or error carries (C-040, C-045). */
+  /** As sent, which its close or error carries. */
   readonly joinRef: WireRef;
   /** What the channel's own frames carry: the join's ref when there was no join_ref. */
   readonly channelRef: WireRef;
@@ -131,9 +131,9 @@ export type SubscriptionEffect<Channel> =
   | { readonly type: "forward"; readonly channel: Channel; readonly request: Request }
   | { readonly type: "leave"; readonly channel: Channel; readonly leave: ScannedFrame }
   | { readonly type: "replace" | "ended" | "end" | "kill"; readonly channel: Channel }
-  /** Answers a frame for a topic that is not joined (C-037, C-039). */
+  /** Answers a frame for a topic that is not joined. */
   | { readonly type: "unmatched"; readonly frame: ScannedFrame }
-  /** Nothing is answered: the frame is of another join (C-041). */
+  /** Nothing is answered: the frame is of another join. */
   | { readonly type: "stale"; readonly frame: ScannedFrame }
   | { readonly type: "refuse"; readonly join: ScannedFrame; readonly response: object }
   | { readonly type: "left"; readonly leave: ScannedFrame; readonly joinRef: WireRef }
@@ -308,7 +308,7 @@ function give<Channel>(state: Joined<Channel>, room: Room, turn: Turn<Channel>):
   return watched({ ...state, waiting, timer: waiting.joins === 0 ? undefined : state.timer }, turn);
 }
 
-/** A message of another join than the one that counts (C-041 to C-043). */
+/** A message of another join than the one that counts. */
 export const isStale = (
   { joinRef, channelRef }: { readonly joinRef: WireRef; readonly channelRef: WireRef },
   { joinRef: sent }: ScannedFrame,
@@ -340,7 +340,7 @@ function joined<Channel>(state: Starting<Channel>, room: Room, turn: Turn<Channe
   const { token, channel, join, waiting } = state;
   if (channel === undefined) return state;
   const { joinRef, ref } = join.frame;
-  // Joined without a join_ref, a client may go on to use the ref its frames from us carry (C-043).
+  // Joined without a join_ref, a client may go on to use the ref its frames from us carry.
   const live = { token, channel, joinRef, channelRef: joinRef ?? ref, waiting, timer: undefined };
   if (state.givenUp)
     return { type: "ending", ...live, why: { type: "given_up" }, killed: false, timer: state.timer };

@@ -1,5 +1,5 @@
 /**
- * Whether a client may connect: the checks that every transport makes, in Phoenix's order (C-054): origin, token, version,
+ * Whether a client may connect: the checks that every transport makes, in Phoenix's order: origin, token, version,
  * `connect`, `id`. The first that fails answers.
  */
 
@@ -157,7 +157,7 @@ export function offeredProtocols(request: IncomingMessage): string[] {
   return others.length === all.length - 1 ? others : all;
 }
 
-/** The token among the sub-protocols: null when there is none, undefined when it cannot be read (C-072 to C-074). */
+/** The token among the sub-protocols: null when there is none, undefined when it cannot be read. */
 export function authToken(request: IncomingMessage): string | null | undefined {
   const tokens = allProtocols(request).filter((protocol) => protocol.startsWith(TOKEN_PREFIX));
   if (tokens.length !== 1) return null;

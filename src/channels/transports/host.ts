@@ -18,7 +18,7 @@ import type { Rate } from "../socket/token-bucket.js";
 import type { SessionAnswer, SessionRequest } from "./long-poll/session.js";
 import type { WebSocketLimits } from "./websocket/connection.js";
 
-/** What may be said of a socket in its definition, where it is mounted, and of one transport; the latter wins (C-051). */
+/** What may be said of a socket in its definition, where it is mounted, and of one transport; the latter wins. */
 export interface TransportOptions {
   /** Serializers by name with the versions they stand for; the first that fits is taken. Default: V1 and V2. */
   readonly serializers?: readonly SerializerEntry[];

@@ -1,4 +1,4 @@
-/** Cuts what is large into pieces that a client and an event loop can take one after the other (P-720). */
+/** Cuts what is large into pieces that a client and an event loop can take one after the other. */
 import type { Meta } from "../tracker/delta.js";
 import { groupByKey, type PresenceDiff, type PresenceEntry, type Presences, setOwn } from "./payload.js";
 
@@ -40,7 +40,7 @@ export function chunked(entries: readonly Named[]): readonly (readonly Named[])[
 /** A large diff as several: joins before leaves, which is how clients apply one. */
 export function diffChunks(joins: readonly Named[], leaves: readonly Named[]): readonly PresenceDiff[] {
   if (joins.length + leaves.length <= 100) return [{ joins: groupByKey(joins), leaves: groupByKey(leaves) }];
-  // An update's two sides must not be torn apart, or clients see the key go or come twice (P-726).
+  // An update's two sides must not be torn apart, or clients see the key go or come twice.
   const leavingKeys = new Map<string, Named[]>();
   for (const named of leaves) {
     const ofKey = leavingKeys.get(named[0]);

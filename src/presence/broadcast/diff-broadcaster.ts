@@ -29,7 +29,7 @@ import { type Item, TopicQueue } from "./topic-queue.js";
 
 type Named = readonly [key: string, meta: Meta];
 
-/** A server-side client: told of each diff after it was broadcast, with everybody who is there (P-216). */
+/** A server-side client: told of each diff after it was broadcast, with everybody who is there. */
 export interface MetasHandler<State = unknown> {
   init(state: Record<string, never>): readonly ["ok", State];
   handleMetas(
@@ -229,8 +229,7 @@ export class Feed {
   }
 
   /**
-   * To be sent to `pid`: as `ask`, but in its place among the frames of the topic, and in parts that clients of any age understand
-   * (P-720).
+   * To be sent to `pid`: as `ask`, but in its place among the frames of the topic, and in parts that clients of any age understand.
    */
   stateRequest(name: string, push: PushState): readonly unknown[] {
     return [STATE, name, push];
@@ -406,7 +405,7 @@ export class Feed {
     return baseline;
   }
 
-  /** Tells clients that stayed the difference between what they were told and what is (P-724). */
+  /** Tells clients that stayed the difference between what they were told and what is. */
   #resync(): void {
     const baseline = this.#baseline ?? new Map<string, Map<string, Named>>();
     this.#baseline = undefined;

@@ -2,7 +2,7 @@
  * Coalescing: the changes of one topic between two frames, merged. Pure. When the next frame is due is a matter of pace.ts.
  *
  * What came and went in between vanishes, a chain of updates becomes one, and the order inside a frame does not matter because
- * every state of an entry has a ref of its own (P-302). Only one thing must not vanish: somebody who was given the state of
+ * every state of an entry has a ref of its own. Only one thing must not vanish: somebody who was given the state of
  * the topic meanwhile may hold what the others never saw. So `served` marks what a state contained, and its leave is kept;
  * and what a state lacked is joined even when for the others it had never gone.
  */

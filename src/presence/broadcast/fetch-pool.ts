@@ -1,9 +1,9 @@
 /**
  * Runs an application's `fetch`: in processes of its own, at most 16 at a time, and for a limited time, so that a slow or broken
- * one delays its topic and nothing else (P-207, P-208).
+ * one delays its topic and nothing else.
  *
  * What it gives is checked: a key it dropped, or a meta whose ref it changed, is put back as it was, because clients would
- * never get rid of what leaves without having been there (P-206, P-706).
+ * never get rid of what leaves without having been there.
  */
 import { type Pid, self, send, sleep, spawnMonitor, telemetry, thisNode } from "simurgh/runtime";
 import { type PresenceDiff, type PresenceEntry, type Presences, setOwn } from "./payload.js";

@@ -2,7 +2,7 @@
  * Clocks: how much of each replica's history somebody has seen. Pure functions over maps from a replica's ref to the
  * number of its changes seen, without gaps.
  *
- * A missing ref counts as 0, and a 0 says nothing (P-704). Phoenix.Tracker.Clock compares the number of refs as well, so
+ * A missing ref counts as 0, and a 0 says nothing. Phoenix.Tracker.Clock compares the number of refs as well, so
  * that a clock with a zero in it asks for what it has.
  */
 
@@ -13,7 +13,7 @@ export type Clock = ReadonlyMap<RefText, number>;
 
 /**
  * One replica: `name` is stable over restarts, `incarnation` is new for each start and says nothing about which of two
- * came first (P-127).
+ * came first.
  */
 export interface ReplicaRef {
   readonly name: string;

@@ -3,7 +3,7 @@
  *
  * Only the replica whose process tracked an entry ever changes it, so its changes are numbered 1, 2, 3 … and an entry is a
  * register that the highest number wins. That makes merging deltas a union: in any order, any number of times, with
- * the same result. No other replica's word about an entry is ever needed or believed (P-071, P-084).
+ * the same result. No other replica's word about an entry is ever needed or believed.
  */
 
 /** What presence knows of one entry. `phx_ref` names this very state of it. */
@@ -39,7 +39,7 @@ export type Change = Row | Removal;
 
 export const isRow = (change: Change): change is Row => "meta" in change;
 
-/** Names an entry within its topic: a process is tracked once per topic and key (P-045). */
+/** Names an entry within its topic: a process is tracked once per topic and key. */
 export const placeOf = (pid: string, key: string): string => `${pid} ${key}`;
 
 /** Names an entry within its replica. */
@@ -63,7 +63,7 @@ export interface Snapshot {
 /** Whether nothing is missing between the two. */
 export const touching = (a: Delta, b: Delta): boolean => a.from <= b.to && b.from <= a.to;
 
-/** Both as one; undefined when something between them is missing (P-080). */
+/** Both as one; undefined when something between them is missing. */
 export function mergeDeltas(a: Delta, b: Delta): Delta | undefined {
   if (!touching(a, b)) return undefined;
   return { from: Math.min(a.from, b.from), to: Math.max(a.to, b.to), changes: condense([a, b]) };

@@ -1,4 +1,4 @@
-/** What a tracker refuses to take, so that no client can fill it (P-044, P-715). */
+/** What a tracker refuses to take, so that no client can fill it. */
 
 export interface PresenceLimits {
   /** Bytes of JSON. Default 1,024. */

@@ -2,7 +2,7 @@
  * The entries of the processes of this replica, numbered change by change, and what of them the others have not been told
  * yet.
  *
- * What comes and goes between two tellings is never told (P-079): it only uses up numbers.
+ * What comes and goes between two tellings is never told: it only uses up numbers.
  */
 import { type Change, type Delta, entryOf, type Meta, placeOf, type Row } from "./delta.js";
 import { Digest } from "./digest.js";
@@ -127,7 +127,7 @@ export class OwnEntries {
     return delta;
   }
 
-  /** Numbers everything anew from 1, for a new incarnation; all of it is untold then (P-648). */
+  /** Numbers everything anew from 1, for a new incarnation; all of it is untold then. */
   renumber(): void {
     this.#version = 0;
     this.#told = 0;

@@ -2,7 +2,7 @@
  * What replicas say to each other, and its form on the wire.
  *
  * The form is plain arrays, so that any adapter can carry it, opened by what both sides must agree on: protocol version,
- * number of slots, hash of topics, name of the tracker. How many threads a node has is said nowhere (P-711).
+ * number of slots, hash of topics, name of the tracker. How many threads a node has is said nowhere.
  */
 
 import { SLOTS } from "simurgh/pubsub";
@@ -19,7 +19,7 @@ export interface Hello {
   readonly ref: ReplicaRef;
 }
 
-/** The name `against` uses is mine, and has been for `age` ms (P-034). */
+/** The name `against` uses is mine, and has been for `age` ms. */
 export interface Taken {
   readonly kind: "taken";
   readonly ref: ReplicaRef;

@@ -40,7 +40,7 @@ function checkPlain(value: unknown, path: string, depth = 0): void {
   for (const [key, item] of Object.entries(value)) checkPlain(item, `${path}.${key}`, depth + 1);
 }
 
-/** The meta with a ref of its own; the tracker's, whatever the caller put there (P-046, P-047). */
+/** The meta with a ref of its own; the tracker's, whatever the caller put there. */
 export function withRef(meta: Record<string, unknown>, previous?: string): Meta {
   const { phx_ref: _ref, phx_ref_prev: _previous, ...rest } = meta;
   const phx_ref = randomBytes(12).toString("base64url");

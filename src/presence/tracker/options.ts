@@ -36,7 +36,7 @@ export interface Settings {
   readonly maxKept: number;
 }
 
-/** The settings, or `["error", why]`. The order of the checks is Phoenix's (P-042). */
+/** The settings, or `["error", why]`. The order of the checks is Phoenix's. */
 export function settingsOf(options: ReplicationOptions = {}): Settings | readonly ["error", string] {
   const {
     broadcastPeriod = 1500,
@@ -80,7 +80,7 @@ export function settingsOf(options: ReplicationOptions = {}): Settings | readonl
     clockSamplePeriods,
     flushAfter,
     permdownOnShutdown,
-    // One lost heartbeat must not make anybody look dead: three in a row may be lost (P-103).
+    // One lost heartbeat must not make anybody look dead: three in a row may be lost.
     idleInterval: Math.min((maxSilentPeriods + 1) * broadcastPeriod, downPeriod / 4),
     samplePeriod: clockSamplePeriods * broadcastPeriod,
     maxKept: maxDeltaSizes.at(-1) as number,

@@ -3,7 +3,7 @@
  *
  * `version` says that all its changes up to there are in; later ones that came with a gap before them show at once and
  * are remembered as ranges until the gap is closed. A removal is remembered only beyond the gap: as soon as
- * everything before it is known, an entry that is not there is known to be gone, and no tombstone is left (P-075, P-086).
+ * everything before it is known, an entry that is not there is known to be gone, and no tombstone is left.
  *
  *     changes of the origin    1 2 3 4 5 6 7 8 9
  *     seen here                ■ ■ ■ ■     ■ ■       version 4, one range 6..8
@@ -93,7 +93,7 @@ export class Origin {
     for (const topic of this.#topics.values()) yield* topic.values();
   }
 
-  /** A snapshot at the present version; only what has no gap can be told (P-084). */
+  /** A snapshot at the present version; only what has no gap can be told. */
   snapshot(): Snapshot {
     return {
       version: this.#version,

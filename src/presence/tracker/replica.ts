@@ -6,7 +6,7 @@
  *        └── goodbye, or another incarnation of the name ── up, down
  *
  * Times are monotonic ms. An incarnation that said goodbye or was followed by another one is over: what still arrives
- * from it is ignored for `permdownPeriod` (P-127), whatever its number.
+ * from it is ignored for `permdownPeriod`, whatever its number.
  */
 import { type RefText, type ReplicaRef, refText, sameRef } from "./clock.js";
 
@@ -84,7 +84,7 @@ export function saidGoodbye(
   return [{ byName, over }, changes];
 }
 
-/** An incarnation taken for over turned out to be the one that stays (P-645). */
+/** An incarnation taken for over turned out to be the one that stays. */
 export function restored(replicas: Replicas, ref: ReplicaRef): Replicas {
   const over = new Map(replicas.over);
   over.delete(refText(ref));
@@ -115,7 +115,7 @@ export function judge(replicas: Replicas, now: number, { downPeriod, permdownPer
 
 /**
  * This replica itself did nothing for `late` ms: nobody's silence in that time counts. After more than a `downPeriod` of it
- * everybody gets `grace` ms to be heard first (P-122, P-713).
+ * everybody gets `grace` ms to be heard first.
  */
 export function excuse(
   replicas: Replicas,

@@ -1,10 +1,10 @@
 /**
  * The tracker without its process: takes events and the time, gives what is to be done. No timers, no randomness, no
- * network: the same events at the same times have the same effects, which is what the simulation checks (P-516).
+ * network: the same events at the same times have the same effects, which is what the simulation checks.
  *
  * Its own entries live in `OwnEntries`; of each other replica it keeps an `Origin`; `Replicas` says who is alive, and the
  * `View` what is therefore visible. Everybody tells only of himself, so whoever is behind asks the replica it is behind of,
- * and an answer can never be staler than what that replica said before (P-083, P-084).
+ * and an answer can never be staler than what that replica said before.
  *
  * Own changes are told `flushAfter` ms after the first of them; who has nothing to tell sends a heartbeat each
  * `idleInterval`. Call `wake` at `deadline`.
@@ -178,7 +178,7 @@ export class TrackerCore {
     return steps.length === 0 ? [] : this.#ownChange(steps, now);
   }
 
-  /** Says goodbye for good; the last that is said (P-703). */
+  /** Says goodbye for good; the last that is said. */
   goodbye(now: number): readonly Effect[] {
     return this.#done(() => {
       if (!this.#replicated || this.#muted) return;
@@ -196,7 +196,7 @@ export class TrackerCore {
     });
   }
 
-  /** Says goodbye for another replica, whose end is certain: a thread of the same node (P-130). */
+  /** Says goodbye for another replica, whose end is certain: a thread of the same node. */
   goodbyeFor(ref: ReplicaRef): readonly Effect[] {
     return this.#done(() => this.#say({ kind: "goodbye", ref, restores: undefined }));
   }
@@ -273,7 +273,7 @@ export class TrackerCore {
     });
   }
 
-  /** The transport lost something from that node: whoever is there is asked at once (P-113). */
+  /** The transport lost something from that node: whoever is there is asked at once. */
   gap(isFrom: (ref: ReplicaRef) => boolean, now: number): void {
     for (const peer of this.#peers.values()) {
       if (!isFrom(peer.ref)) continue;
@@ -284,7 +284,7 @@ export class TrackerCore {
 
   /**
    * Topics have moved between the threads of this node. What was known of the others on topics that are gone is forgotten, unseen:
-   * nobody here looks at them any more; for those that came, everybody is asked for all they have (P-644).
+   * nobody here looks at them any more; for those that came, everybody is asked for all they have.
    */
   reassigned(gained: boolean, now: number): readonly Effect[] {
     return this.#done(() => {
@@ -299,7 +299,7 @@ export class TrackerCore {
     });
   }
 
-  /** The transport works again: everybody is told at once that this replica is here (P-036). */
+  /** The transport works again: everybody is told at once that this replica is here. */
   connected(now: number): readonly Effect[] {
     return this.#done(() => {
       if (this.#muted || !this.#replicated) return;
@@ -343,7 +343,7 @@ export class TrackerCore {
     return false;
   }
 
-  /** Another one by the name of this replica: who has been there for longer stays (P-034). */
+  /** Another one by the name of this replica: who has been there for longer stays. */
   #namesake(message: Message, now: number): void {
     const age = now - this.#startedAt;
     if (message.kind === "taken") {
@@ -412,7 +412,7 @@ export class TrackerCore {
 
   // ---------------------------------------------------------------- what is missing
 
-  /** What is known of each replica, without gaps. Of replicas that are down nothing is said (P-109). */
+  /** What is known of each replica, without gaps. Of replicas that are down nothing is said. */
   get clock(): ReadonlyMap<RefText, number> {
     const clock = new Map([[refText(this.#ref), this.own.told]]);
     for (const [text, peer] of this.#peers) if (this.#isUp(peer)) clock.set(text, peer.origin.version);
@@ -595,7 +595,7 @@ export class TrackerCore {
 
   #show(peer: Peer, steps: readonly Step[], versionBefore: number): void {
     if (peer.origin.version > versionBefore) this.#unconfirmed = true;
-    // What is hidden changes unseen (P-140).
+    // What is hidden changes unseen.
     if (this.#isUp(peer)) this.#diff(steps);
   }
 

@@ -6,7 +6,7 @@
  * answered finds the change in a list. Reads do not go through the process: in its thread they look at the state directly.
  *
  * When the tracker crashes, what it knew is lost. The processes it tracked end with it, so that their clients re-join and
- * are tracked anew; that is the recovery (P-052). A process tracked with `onTrackerRestart: "retrack"` lives on instead,
+ * are tracked anew; that is the recovery. A process tracked with `onTrackerRestart: "retrack"` lives on instead,
  * and the next tracker begins with its entries.
  */
 import { randomBytes } from "node:crypto";
@@ -71,7 +71,7 @@ export interface TrackerOptions extends ReplicationOptions {
   readonly rateLimit?: RateLimit;
   /** An update with an equal meta keeps its ref and is told to nobody. Default false. */
   readonly skipEqual?: boolean;
-  /** Gets `[event, replica name, own name]` of replicas that come and go (P-062). */
+  /** Gets `[event, replica name, own name]` of replicas that come and go. */
   readonly reportEventsTo?: Pid;
 }
 
@@ -103,7 +103,7 @@ export type TrackerRequest =
   | readonly ["goodbye"];
 
 export type TrackerCast =
-  /** The caller of a track gave up waiting: it must not succeed unseen (P-714). */
+  /** The caller of a track gave up waiting: it must not succeed unseen. */
   | readonly ["cancel", pid: Pid, topic: string, key: string, phxRef: string]
   /** The topic has moved here, and this entry with it; or the thread that kept it is gone. */
   | TrackRequest
@@ -509,7 +509,7 @@ function track(tracker: Tracker, [, pid, topic, key, meta, onTrackerRestart]: Tr
   const effects = core.join(topic, text, key, meta, now(), Date.now()) as readonly Effect[];
   const entry = tracked.get(text);
   if (entry !== undefined) entry.retrack ||= onTrackerRestart === "retrack";
-  // A process that is dead already gives a DOWN at once: a join, then a leave (P-051).
+  // A process that is dead already gives a DOWN at once: a join, then a leave.
   else tracked.set(text, { pid, ref: monitor(pid), retrack: onTrackerRestart === "retrack" });
   perform(tracker, effects);
   tellHome(tracker, pid, topic, key);
@@ -831,7 +831,7 @@ function tell(tracker: Tracker, diff: Diff): void {
   try {
     result = module.handleDiff(diff, tracker.moduleState);
   } catch (error) {
-    // A mistake in it must not take everybody's presence along (P-742).
+    // A mistake in it must not take everybody's presence along.
     tracker.failedDiffs += 1;
     report("error", `${module.name ?? "the tracker module"} failed to handle a diff`, { error });
     return;

@@ -6,8 +6,7 @@ import { type Instance, notice } from "../local/pubsub-state.js";
 import type { AdapterEvent, AdapterStatus } from "./adapter.js";
 
 /**
- * The topic on which each thread tells its adapter's events, as `["adapter", event]`, to processes of this node
- * (P-022, P-036).
+ * The topic on which each thread tells its adapter's events, as `["adapter", event]`, to processes of this node.
  */
 export const EVENTS = "simurgh:adapter";
 

@@ -1,6 +1,5 @@
 /**
- * What PubSub needs of whatever joins several nodes: to carry a message to the others. Local delivery is never its job
- * (P-030).
+ * What PubSub needs of whatever joins several nodes: to carry a message to the others. Local delivery is never its job.
  *
  * Every thread that owns slots has an adapter of its own. An engine that cannot be reached is no error: messages are dropped
  * and counted, local delivery goes on, and `status` tells. Errors are for misuse: what cannot be encoded, or is too large.
@@ -29,7 +28,7 @@ export interface AdapterHealth {
   readonly status: AdapterStatus;
   /** For how long it has been so. */
   readonly statusMs: number;
-  /** The engine takes messages from here but brings none (P-733). */
+  /** The engine takes messages from here but brings none. */
   readonly deaf: boolean;
   /** Another node has this one's name, and was there before. */
   readonly nameTaken: boolean;
@@ -83,7 +82,7 @@ export interface Adapter {
   /** Default "up". */
   status?(): AdapterStatus;
   /**
-   * A slot has got its first subscriber here, or lost its last one: what comes for others need not come here (P-026). What is
+   * A slot has got its first subscriber here, or lost its last one: what comes for others need not come here. What is
    * returned resolves when what others send from now on arrives; undefined when it does already.
    */
   interest?(slot: number, wanted: boolean): Promise<void> | undefined;

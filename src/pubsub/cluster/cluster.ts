@@ -69,7 +69,7 @@ export function clusterOf(options: ClusterOptions, pubsub: string): Cluster {
     options: isModule ? { ...options, adapter: { ...adapter, module: String(adapter.module) } } : options,
     nodeName,
     life: newLife(),
-    // Several PubSubs share nothing (P-001).
+    // Several PubSubs share nothing.
     prefix: `${prefix}.${channelToken(pubsub)}`,
   };
 }

@@ -9,7 +9,7 @@
  *     s.<sender>       pulses of a node's further threads, which only they themselves hear
  *
  * A connection can work and yet bring nothing, when an engine has lost its subscriptions. So every pulse is sent in a way that
- * brings it back: a thread that does not hear its own is deaf, says `degraded`, and listens anew (P-733).
+ * brings it back: a thread that does not hear its own is deaf, says `degraded`, and listens anew.
  */
 import { type Clock, thisNode } from "simurgh/runtime";
 import { slot } from "../local/slot.js";

@@ -2,8 +2,8 @@
  * The envelope in which a message crosses from node to node, and what a receiver makes of it. For adapters.
  *
  * Each sender numbers what it sends, per stream: a stream is whatever its engine keeps in order, such as a subject. The numbers tell
- * what was lost and what came twice; the incarnation tells a node from one that was started under the same name (P-034),
- * and its own echo from a namesake's message (P-710). A copy can be late, behind the news that its sender has gone or that a new
+ * what was lost and what came twice; the incarnation tells a node from one that was started under the same name,
+ * and its own echo from a namesake's message. A copy can be late, behind the news that its sender has gone or that a new
  * one speaks in its place; so a receiver knows the numbers of those that are gone for a while longer.
  */
 

@@ -109,7 +109,7 @@ export class Members {
     for (const known of this.#known.values()) known.at = now;
   }
 
-  /** Whether another node has this one's name and was there before (P-034). */
+  /** Whether another node has this one's name and was there before. */
   nameTaken(now: number): boolean {
     return this.#younger && now - this.#twinAt <= this.#silenceMs;
   }

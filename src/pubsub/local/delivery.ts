@@ -35,7 +35,7 @@ function count(state: Instance, why: keyof Dropped, text: string, metadata: Reco
   notice("error", text, metadata);
 }
 
-/** A message from another node: nothing in it may end this process (P-016, P-019, P-025). */
+/** A message from another node: nothing in it may end this process. */
 export function fromElsewhere(
   state: Instance,
   topic: unknown,
@@ -98,7 +98,7 @@ export function directFrom(
   message: unknown,
   dispatcherName: string,
 ): PublishResult {
-  // To this node: in the sender's own turn, as a broadcast is, so that the order of both is the sender's (P-020).
+  // To this node: in the sender's own turn, as a broadcast is, so that the order of both is the sender's.
   if (nodeName !== running.adapter.nodeName()) {
     const packed = dispatcherNamed(dispatcherName)?.pack?.(message);
     const wire = packed === undefined ? message : packed.wire;

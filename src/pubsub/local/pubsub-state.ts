@@ -15,7 +15,7 @@ export interface PubSubOptions {
   readonly owners?: readonly number[] | SlotOwners;
   /** Joins this node to others. Only the thread that owns a slot publishes for it. Default: no other nodes. */
   readonly adapter?: AdapterFactory;
-  /** Phoenix's pools do not exist here, where a slot belongs to one thread for ever: ignored with a notice (P-024). */
+  /** Phoenix's pools do not exist here, where a slot belongs to one thread for ever: ignored with a notice. */
   readonly poolSize?: number;
   readonly broadcastPoolSize?: number;
 }

@@ -142,7 +142,7 @@ export class TopicTable {
     return this.#topicsOf.has(this.#keyOf(pid));
   }
 
-  /** Delivers `message` through `dispatcher`, which is called once, and not at all without subscribers (P-017). */
+  /** Delivers `message` through `dispatcher`, which is called once, and not at all without subscribers. */
   dispatch(topicName: string, from: Pid | undefined, message: unknown, dispatcher: Dispatcher): void {
     const topic = this.#topics.get(topicName);
     if (topic !== undefined) dispatcher.dispatch(topic, from, message, topic.stateFor(dispatcher));

@@ -61,7 +61,7 @@ export interface StartOptions {
   readonly hibernateAfter?: number;
   /** A description for reports and tree views. */
   readonly label?: unknown;
-  /** Bound of the mailbox. Default none. */
+  /** Bound of the mailbox. Default none. */
   readonly maxQueue?: MaxQueue;
 }
 

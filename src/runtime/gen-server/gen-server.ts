@@ -12,12 +12,12 @@
  *     GenServer.cast(pid, 2);
  *     await GenServer.call(pid, "get"); // 2
  *
- * Callbacks may be async; the next message waits until they are done (R-082). A synchronous callback creates no
- * promise (R-084). State is replaced only by a returned value: a callback that throws leaves the previous state for
- * `terminate` and for reports (R-129).
+ * Callbacks may be async; the next message waits until they are done. A synchronous callback creates no
+ * promise. State is replaced only by a returned value: a callback that throws leaves the previous state for
+ * `terminate` and for reports.
  *
  * Ending: a `stop` return, a throw, or the parent's exit signal while trapping runs `terminate`; a kill or an
- * untrapped exit signal does not (R-130, R-131).
+ * untrapped exit signal does not.
  */
 
 import type { Dest } from "../kernel/bifs.js";
@@ -116,7 +116,7 @@ function cast(server: Dest | null | undefined, message: unknown): "ok" {
 type ArgOf<Module> = Module extends { init(arg: infer Arg): unknown } ? Arg : unknown;
 
 export const GenServer = {
-  /** Starts a server without a link. Resolves once init has finished (R-101). */
+  /** Starts a server without a link. Resolves once init has finished. */
   start<Module extends GenServerModule>(
     module: Module,
     arg?: ArgOf<Module>,
@@ -164,14 +164,14 @@ export const GenServer = {
 
   /**
    * Sends a request and waits for the answer, `timeout` ms at most (default 5000). When it fails the caller exits, by
-   * an `ExitSignal` that can be caught, with `[reason, ["GenServer", "call", [server, request, timeout]]]` (R-110).
+   * an `ExitSignal` that can be caught, with `[reason, ["GenServer", "call", [server, request, timeout]]]`.
    */
   call,
 
-  /** Sends a request that is not answered. Always ok, also when nobody is there (R-113). */
+  /** Sends a request that is not answered. Always ok, also when nobody is there. */
   cast,
 
-  /** Answers a call, from any process and at any time. A second answer is dropped (R-114). */
+  /** Answers a call, from any process and at any time. A second answer is dropped. */
   reply(from: From, value: unknown): "ok" {
     const sender = currentIfAny();
     answer(from, sender === undefined ? value : isolate(sender.node.isolation, value));
@@ -202,7 +202,7 @@ export const GenServer = {
     return [replies, badNodes];
   },
 
-  /** Casts to the server of that name on several threads; those that are not there are passed over (R-116). */
+  /** Casts to the server of that name on several threads; those that are not there are passed over. */
   abcast(nodes: readonly number[], name: string, message: unknown): "ok" {
     for (const node of nodes) GenServer.cast({ name, node }, message);
     return "ok";
@@ -210,7 +210,7 @@ export const GenServer = {
 
   /**
    * Ends a server with `reason` and waits until it has ended. Exits the caller when the server ends with another
-   * reason, is absent (`noproc`), or `timeout` ms pass; in that case the server is not killed (R-140).
+   * reason, is absent (`noproc`), or `timeout` ms pass; in that case the server is not killed.
    */
   async stop(
     server: Dest,

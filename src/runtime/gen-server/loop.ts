@@ -175,7 +175,7 @@ export class Server implements SystemTarget, Behaviour {
     if (ms === Number.POSITIVE_INFINITY || process.mailbox.length > 0) return;
     this.#timer = process.node.timers.after(ms, () => {
       this.#timer = undefined;
-      // A message that is waiting cancels the timeout (R-124, R-125).
+      // A message that is waiting cancels the timeout.
       if (process.mailbox.length === 0) act();
     });
   }
@@ -204,7 +204,7 @@ export class Server implements SystemTarget, Behaviour {
     return this.#proceed(extra);
   }
 
-  /** Runs `terminate`, then ends; an answer still owed goes out in between (R-121). */
+  /** Runs `terminate`, then ends; an answer still owed goes out in between. */
   terminate(reason: ExitReason, from?: From, reply?: unknown): unknown {
     const { module, process } = this;
     const finish = (final: ExitReason): void => {

@@ -46,7 +46,7 @@ class Start {
     if (options.maxQueue !== undefined) process.limitQueue(options.maxQueue);
     if (linked) starter.linkTo(process.pid);
     this.#endOfStart = process.onExit((reason) => {
-      // When start returns, no EXIT of the failed server is in a trapping starter's mailbox.
+      // When start returns, no EXIT of the failed server is in a trapping starter's mailbox.
       if (linked && starter.trapsExits) starter.unlinkFrom(process.pid);
       this.#settle(this.#failure ?? ["error", reason]);
     });
@@ -64,7 +64,7 @@ class Start {
     this.#resolve(result);
   }
 
-  /** Ends the process, which tells the starter: an immediate retry finds the name free. */
+  /** Ends the process, which tells the starter: an immediate retry finds the name free. */
   #give(result: StartResult, reason: ExitReason): void {
     this.#failure = result;
     this.#process.silent = true;

@@ -1,8 +1,7 @@
 /**
  * Looking into servers and holding them still, whatever their module: for debugging and tests (OTP: `sys`).
  *
- * System requests are ordinary entries of the mailbox: they wait behind earlier messages and behind the running turn
- * (R-142). A suspended server handles them and nothing else; what comes meanwhile is handled in order after `resume`.
+ * System requests are ordinary entries of the mailbox: they wait behind earlier messages and behind the running turn. A suspended server handles them and nothing else; what comes meanwhile is handled in order after `resume`.
  */
 
 import type { Dest } from "../kernel/bifs.js";

@@ -77,7 +77,7 @@ const KEYS = Object.keys(readers) as (keyof ProcessInfo)[];
 const read = (process: Process, keys: readonly (keyof ProcessInfo)[]): Partial<ProcessInfo> =>
   Object.fromEntries(keys.map((key) => [key, readers[key](process)]));
 
-/** Everything about a live process of this thread, or the keys asked for; null when it is dead (R-404). */
+/** Everything about a live process of this thread, or the keys asked for; null when it is dead. */
 export function processInfo(pid: Pid): ProcessInfo | null;
 export function processInfo<Key extends keyof ProcessInfo>(
   pid: Pid,
@@ -122,7 +122,7 @@ export function mailboxStatistics(): { readonly messages: number; readonly longe
 
 const ORDERS = { queue: "message_queue_len", turns: "reductions", time: "longest_turn" } as const;
 
-/** The `n` processes that have the longest queue, handled the most turns, or had the longest turn (R-406). */
+/** The `n` processes that have the longest queue, handled the most turns, or had the longest turn. */
 export function top(n: number, by: keyof typeof ORDERS): TopEntry[] {
   return topOf(current("top()").node, n, by);
 }

@@ -59,7 +59,7 @@ function dropAlias(process: Process, ref: Ref): boolean {
   return process.node.dropAlias(ref);
 }
 
-/** A new alias of the calling process. With `reply: true` it is off after the first message (R-065, R-066). */
+/** A new alias of the calling process. With `reply: true` it is off after the first message. */
 export function alias(options: { readonly reply?: boolean } = {}): Ref {
   const process = current("alias()");
   const ref = process.newRef();

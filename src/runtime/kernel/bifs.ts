@@ -37,13 +37,13 @@ export type Dest = Pid | Ref | string | NodeName | ViaName | GlobalName;
 
 // ------------------------------------------------------------------ spawn
 
-/** Starts a process that runs `fn`. Returns before any of it runs; never throws because of what it does (R-001). */
+/** Starts a process that runs `fn`. Returns before any of it runs; never throws because of what it does. */
 export function spawn(fn: () => unknown): Pid {
   const parent = current("spawn()");
   return parent.node.create(fn, fn.name || "fn", parent).pid;
 }
 
-/** As `spawn`, linked to the caller from the first moment (R-002). */
+/** As `spawn`, linked to the caller from the first moment. */
 export function spawnLink(fn: () => unknown): Pid {
   const parent = current("spawnLink()");
   const child = parent.node.create(fn, fn.name || "fn", parent);
@@ -51,7 +51,7 @@ export function spawnLink(fn: () => unknown): Pid {
   return child.pid;
 }
 
-/** As `spawn`, monitored by the caller from the first moment (R-002). */
+/** As `spawn`, monitored by the caller from the first moment. */
 export function spawnMonitor(fn: () => unknown): [Pid, Ref] {
   const parent = current("spawnMonitor()");
   const child = parent.node.create(fn, fn.name || "fn", parent);
@@ -99,7 +99,7 @@ export function trySend(dest: Pid | NodeName, message: unknown): boolean {
 export interface SendOptions {
   /**
    * ArrayBuffers in the message whose memory goes to the receiver without a copy. The sender's are detached afterwards, also
-   * when the receiver is dead, near or far (R-462). The destination is a pid or a name that has one here.
+   * when the receiver is dead, near or far. The destination is a pid or a name that has one here.
    */
   readonly transfer?: readonly ArrayBuffer[];
 }
@@ -171,7 +171,7 @@ export function exit(...args: [ExitReason] | [Pid, ExitReason]): true {
   const sender = currentIfAny();
   const from = sender?.pid ?? new Pid(pid.node, pid.creation, 0, DEAD);
   Pid.target(pid).exitSignal(pid, from, reason, false);
-  // An exit signal to oneself acts before the next statement (R-059).
+  // An exit signal to oneself acts before the next statement.
   if (sender !== undefined && !sender.alive) throw new ExitSignal(sender.exitReason);
   return true;
 }
@@ -181,7 +181,7 @@ export function makeRef(): Ref {
   return current("makeRef()").newRef();
 }
 
-/** Bounds the mailbox of the running process (R-093); undefined takes the bound away. Unbounded by default, as in OTP. */
+/** Bounds the mailbox of the running process; undefined takes the bound away. Unbounded by default, as in OTP. */
 export function maxQueue(limit: MaxQueue | undefined): void {
   const process = current("maxQueue()");
   if (limit !== undefined) {
@@ -202,7 +202,7 @@ export function trapExit(trap: boolean): boolean {
 
 // ------------------------------------------------------------------ links and monitors
 
-/** Links the caller with `pid`: the end of one reaches the other as an exit signal (R-040). */
+/** Links the caller with `pid`: the end of one reaches the other as an exit signal. */
 export function link(pid: Pid): true {
   const process = current("link()");
   process.linkTo(pid);
@@ -210,16 +210,16 @@ export function link(pid: Pid): true {
   return true;
 }
 
-/** Removes the link. No exit due to it takes effect afterwards; an `EXIT` already in the mailbox stays (R-043). */
+/** Removes the link. No exit due to it takes effect afterwards; an `EXIT` already in the mailbox stays. */
 export function unlink(pid: Pid): true {
   current("unlink()").unlinkFrom(pid);
   return true;
 }
 
 export interface MonitorOptions {
-  /** Takes the place of `"DOWN"` in the message (R-064). */
+  /** Takes the place of `"DOWN"` in the message. */
   readonly tag?: unknown;
-  /** Makes the ref an alias as well, for as long as the mode says (R-066). */
+  /** Makes the ref an alias as well, for as long as the mode says. */
   readonly alias?: "explicit_unalias" | "demonitor" | "reply_demonitor";
 }
 
@@ -262,7 +262,7 @@ const NO_OPTIONS: MonitorOptions = {};
 
 /**
  * Asks for one `["DOWN", ref, "process", object, reason]` when the process ends; at once, with `noproc`, when it is
- * not there. `object` is the pid, or `{name, node}` when monitored by name (R-060, R-061).
+ * not there. `object` is the pid, or `{name, node}` when monitored by name.
  */
 export function monitor(
   dest: Pid | string | NodeName | ViaName | GlobalName,
@@ -291,7 +291,7 @@ export function monitor(
 
 /**
  * Ends a monitor: no `DOWN` is delivered afterwards. `flush` also removes one that is already in the mailbox; with
- * `info` the result is false when the monitor had fired or was gone (R-062).
+ * `info` the result is false when the monitor had fired or was gone.
  */
 export function demonitor(
   ref: Ref,
@@ -312,7 +312,7 @@ export function demonitor(
 
 // ------------------------------------------------------------------ names
 
-/** Gives a local process a name. Throws `BadArg` when the name or the process has one already (R-020). */
+/** Gives a local process a name. Throws `BadArg` when the name or the process has one already. */
 export function register(name: string, pid: Pid): true {
   const { node } = current("register()");
   const process = node.process(pid);
@@ -337,7 +337,7 @@ export function registered(): string[] {
  * Selective receive: resolves with what `match` returns for the oldest message it accepts; `match` declines a message
  * by returning undefined. Messages it declines stay, in order. With `after`, resolves with undefined once that many
  * ms have passed, counted from the call; 0 polls once. With `since`, a ref this process made, messages that had
- * arrived before it was made are not looked at: for an answer that names the ref, however full the mailbox is (R-081).
+ * arrived before it was made are not looked at: for an answer that names the ref, however full the mailbox is.
  */
 export function receive<T>(
   match: (message: unknown) => T | undefined,
@@ -379,7 +379,7 @@ function receiver(options: ReceiveOptions): Process {
 
 // ------------------------------------------------------------------ dictionary, label, signal
 
-/** Stores a value private to the process; returns the previous one (R-015). */
+/** Stores a value private to the process; returns the previous one. */
 export function put(key: unknown, value: unknown): unknown {
   const process = current("put()");
   process.dictionary ??= new Map();
@@ -405,7 +405,7 @@ export function erase(key?: unknown): unknown {
   return previous;
 }
 
-/** A description shown in crash reports and tree views (R-016). */
+/** A description shown in crash reports and tree views. */
 export function setLabel(label: unknown): void {
   current("setLabel()").label = label;
 }
@@ -420,7 +420,7 @@ export function signal(): AbortSignal {
 }
 
 /**
- * Runs `cleanup` when a process of this thread ends, before its links and monitors are told (R-014). Runs at once
+ * Runs `cleanup` when a process of this thread ends, before its links and monitors are told. Runs at once
  * when it is dead already. Returns how to take it back.
  */
 export function onExit(pid: Pid, cleanup: (reason: ExitReason) => void): () => void {
@@ -434,7 +434,7 @@ export function onExit(pid: Pid, cleanup: (reason: ExitReason) => void): () => v
   return () => {};
 }
 
-/** The pid that a printed pid stands for on the caller's node (R-005). */
+/** The pid that a printed pid stands for on the caller's node. */
 export function parsePid(text: string): Pid {
   const parts = pidParts(text);
   if (parts === undefined)
@@ -452,7 +452,7 @@ export function pidFromParts(node: RuntimeNode, parts: { node: number; creation:
   return new Pid(parts.node, parts.creation, parts.id, road?.creation === parts.creation ? road : DEAD);
 }
 
-/** @internal Checks a time in ms: a non-negative integer, or Infinity (R-074). */
+/** @internal Checks a time in ms: a non-negative integer, or Infinity. */
 export function checkDelay(ms: unknown, what: string): void {
   if (ms === Number.POSITIVE_INFINITY) return;
   if (typeof ms !== "number" || !Number.isInteger(ms) || ms < 0) {

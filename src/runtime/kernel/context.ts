@@ -12,7 +12,7 @@ import type { Process } from "./process.js";
 
 export const context = new AsyncLocalStorage<Process>();
 
-/** The running process. Throws outside a process, and for code that outlived its process. */
+/** The running process. Throws outside a process, and for code that outlived its process. */
 export function current(operation: string): Process {
   const process = context.getStore();
   if (process === undefined) throw new NotAProcess(operation);

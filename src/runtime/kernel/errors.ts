@@ -18,7 +18,7 @@ export class ExitSignal extends Error {
   }
 }
 
-/** Code that outlived its process called the runtime. Nothing was done (R-087). */
+/** Code that outlived its process called the runtime. Nothing was done. */
 export class ProcessExited extends Error {
   override readonly name = "ProcessExited";
 
@@ -52,7 +52,7 @@ function describe(reason: unknown): string {
   return show(reason);
 }
 
-/** The runtime's own code failed (R-092). Ends the thread; `cause` is what it threw. */
+/** The runtime's own code failed. Ends the thread; `cause` is what it threw. */
 export class RuntimeBug extends Error {
   override readonly name = "RuntimeBug";
 

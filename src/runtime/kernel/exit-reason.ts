@@ -23,7 +23,7 @@ export function isNormalClass(reason: ExitReason): boolean {
   );
 }
 
-/** The exit reason that an uncaught throw turns into. */
+/** The exit reason that an uncaught throw turns into. */
 export function reasonOfThrow(thrown: unknown): ExitReason {
   if (thrown instanceof ExitSignal) return thrown.reason;
   if (thrown instanceof Error) return [thrown, thrown.stack ?? show(thrown)];

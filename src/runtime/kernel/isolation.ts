@@ -1,5 +1,5 @@
 /**
- * What keeps one process's data from being changed under another's feet inside a thread (R-011).
+ * What keeps one process's data from being changed under another's feet inside a thread.
  *
  * - `freeze`: messages are deeply frozen when sent, so that a mutation throws where it happens. For development.
  * - `clone`: messages are copied, as they are between threads. What cannot cross there is handed over as it is, and so are errors.

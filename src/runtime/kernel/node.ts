@@ -37,7 +37,7 @@ export interface NodeOptions extends Partial<SchedulerOptions> {
   readonly reportLevel?: LogLevel;
   /** Notices below this level are not made. Default "info". */
   readonly logLevel?: LogLevel;
-  /** Reports of one kind let through in one second; the others are counted (R-403). Default 200. */
+  /** Reports of one kind let through in one second; the others are counted. Default 200. */
   readonly reportsPerSecond?: number;
   /** What to do with an error that no process owns: report it, or let it crash the thread. Default `log`. */
   readonly onOrphanError?: "log" | "crash";
@@ -135,7 +135,7 @@ export class RuntimeNode implements AliasHome {
 
   // ---------------------------------------------------------------- starting processes
 
-  /** Starts a process that runs `fn` and ends when it is done. Never throws because of what `fn` does (R-001). */
+  /** Starts a process that runs `fn` and ends when it is done. Never throws because of what `fn` does. */
   spawn(fn: () => unknown): Pid {
     return this.create(fn, fn.name || "fn", undefined).pid;
   }
@@ -400,7 +400,7 @@ export class RuntimeNode implements AliasHome {
     return this.#reports.suppressed;
   }
 
-  /** @internal The runtime itself threw. Nothing it says can be relied on any more: the thread ends (R-092). */
+  /** @internal The runtime itself threw. Nothing it says can be relied on any more: the thread ends. */
   readonly bug = (error: unknown): void => {
     this.report({ kind: "runtime_bug", error });
     this.#reports.flush();

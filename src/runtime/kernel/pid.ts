@@ -46,7 +46,7 @@ abstract class Identity {
   }
 }
 
-/** The identity of a process. Prints as `<node.id.creation>` (R-005). */
+/** The identity of a process. Prints as `<node.id.creation>`. */
 export class Pid extends Identity {
   #target: Target;
 
@@ -77,10 +77,10 @@ export interface AliasHome {
   exported?(ref: Ref): void;
 }
 
-/** A unique reference. As an alias it is also a send target for the process that made it (R-065). */
+/** A unique reference. As an alias it is also a send target for the process that made it. */
 export class Ref extends Identity {
   #home: AliasHome;
-  /** How many messages its maker had been sent by then: none of them can contain it (R-081). */
+  /** How many messages its maker had been sent by then: none of them can contain it. */
   #mark = 0;
 
   constructor(node: number, creation: number, id: number, home: AliasHome) {

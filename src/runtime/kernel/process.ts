@@ -7,9 +7,9 @@
  *                       suspended ──its promise settles──▶ runnable or waiting
  *   any of them ──exit──▶ exited
  *
- * A *turn* is one message handled to completion, awaits included: no second message starts meanwhile (R-082). Exit
+ * A *turn* is one message handled to completion, awaits included: no second message starts meanwhile. Exit
  * signals act at any time, also on a suspended process. Its continuation may still run, but finds every runtime
- * operation closed: the zombie fence (R-087).
+ * operation closed: the zombie fence.
  *
  * A raw process runs one function and takes messages with `receive`. A behaviour (GenServer, Supervisor) calls
  * `become` to have its handler called with each message instead.
@@ -40,7 +40,7 @@ interface Receiver {
   timer: Timer | undefined;
 }
 
-/** What a mailbox that grows beyond `size` leads to (R-093). */
+/** What a mailbox that grows beyond `size` leads to. */
 export interface MaxQueue {
   readonly size: number;
   /** `kill`: the process ends with `killed`. `report`: it goes on; told once each time the bound is passed. */
@@ -351,7 +351,7 @@ export class Process implements Target {
     if (!this.#queued && (!this.#suspended || this.#receiver !== undefined)) this.#enqueue();
   }
 
-  /** The truth table of exit signals, R-050 to R-057. */
+  /** The truth table of exit signals. */
   exitSignal(_to: Pid, from: Pid, reason: ExitReason, viaLink: boolean): void {
     if (!this.alive) return;
     if (viaLink) {
@@ -421,7 +421,7 @@ export class Process implements Target {
     return true;
   }
 
-  /** Runs `cleanup` when the process ends, before anybody is told (R-014). Returns how to take it back. */
+  /** Runs `cleanup` when the process ends, before anybody is told. Returns how to take it back. */
   onExit(cleanup: Cleanup): () => void {
     this.#cleanups ??= new SmallMap();
     this.#cleanups.set(cleanup, cleanup);
@@ -440,7 +440,7 @@ export class Process implements Target {
     else if (!(thrown instanceof ExitSignal)) this.node.lateError(this, thrown);
   }
 
-  /** Ends the process now, whatever it is doing. Resources first, then links, then monitors (R-014). */
+  /** Ends the process now, whatever it is doing. Resources first, then links, then monitors. */
   terminate(reason: ExitReason): void {
     if (!this.alive) return;
     this.alive = false;

@@ -1,7 +1,6 @@
 /**
  * What the runtime tells the outside: crashes, supervisor decisions, errors without an owner, turns that took too
- * long. Reports are structured values handed to the node's `onReport`; a sink that throws never affects a process
- * (R-403).
+ * long. Reports are structured values handed to the node's `onReport`; a sink that throws never affects a process.
  */
 import type { ExitReason } from "./exit-reason.js";
 import type { Pid } from "./pid.js";
@@ -61,7 +60,7 @@ export interface LongTurnReport {
   readonly durationMs: number;
 }
 
-/** A mailbox has grown beyond the bound its process was given (R-093). */
+/** A mailbox has grown beyond the bound its process was given. */
 export interface LongQueueReport {
   readonly kind: "long_queue";
   readonly pid: Pid;
@@ -71,13 +70,13 @@ export interface LongQueueReport {
   readonly action: "kill" | "report";
 }
 
-/** The runtime itself is at fault: the thread ends, so that no restart hides it (R-092). */
+/** The runtime itself is at fault: the thread ends, so that no restart hides it. */
 export interface RuntimeBugReport {
   readonly kind: "runtime_bug";
   readonly error: unknown;
 }
 
-/** So many reports of a kind were left out, because they came faster than `reportsPerSecond` (R-403). */
+/** So many reports of a kind were left out, because they came faster than `reportsPerSecond`. */
 export interface SuppressedReport {
   readonly kind: "suppressed";
   readonly of: Report["kind"];

@@ -1,7 +1,7 @@
 /**
  * One open request: the caller's side of `GenServer.call` and of every other question between processes.
  *
- * A request is a monitor and an alias under one ref (R-067). The answer goes straight to the waiting promise, not
+ * A request is a monitor and an alias under one ref. The answer goes straight to the waiting promise, not
  * through the caller's mailbox, so a full mailbox does not slow a call down; when the answer, the end of the server
  * or the timeout has settled it, nothing of it is left, and a late answer finds no alias and is dropped.
  */

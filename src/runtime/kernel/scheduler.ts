@@ -1,8 +1,8 @@
 /**
- * Decides who runs next in one thread: a FIFO queue of runnable processes, each given a short slice (R-085).
+ * Decides who runs next in one thread: a FIFO queue of runnable processes, each given a short slice.
  *
  * A burst starts when the thread turns to the queue and may last `loopMs`; then the event loop gets its turn through
- * a macrotask, so that sockets and timers are served however busy the processes are (R-086). Within a burst the
+ * a macrotask, so that sockets and timers are served however busy the processes are. Within a burst the
  * queue is resumed from microtasks, because an awaiting handler must not pay a trip round the event loop for each
  * answer. Microtasks are never used beyond the burst: they would starve I/O.
  */

@@ -14,7 +14,7 @@ export interface TimerOptions {
   readonly abs?: boolean;
 }
 
-/** Sends `message` to `dest` after `ms`. A name is looked up at expiry; absent, nothing happens (R-070). */
+/** Sends `message` to `dest` after `ms`. A name is looked up at expiry; absent, nothing happens. */
 export function sendAfter(dest: Pid | string, message: unknown, ms: number, options: TimerOptions = {}): Ref {
   return arm("sendAfter()", dest, ms, options, () => message);
 }
@@ -64,7 +64,7 @@ function arm(
 /**
  * Cancels a timer. The remaining ms, or false when it has expired, was cancelled or is unknown; false does not say
  * that the message was handled: it may be in the mailbox. `async` returns true at once and sends
- * `["cancel_timer", ref, result]`; `info: false` sends nothing (R-072).
+ * `["cancel_timer", ref, result]`; `info: false` sends nothing.
  */
 export function cancelTimer(
   ref: Ref,
@@ -98,7 +98,7 @@ export function sleep(ms: number): Promise<void> {
   });
 }
 
-/** Lets others run before going on: for loops in long handlers (R-088). */
+/** Lets others run before going on: for loops in long handlers. */
 export function yieldNow(): Promise<void> {
   const { scheduler } = current("yieldNow()").node;
   return new Promise((resolve) => scheduler.defer(resolve));

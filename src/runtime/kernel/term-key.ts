@@ -1,5 +1,5 @@
 /**
- * Terms as map keys: two terms that are equal by value give the same key (R-304).
+ * Terms as map keys: two terms that are equal by value give the same key.
  *
  * JavaScript maps compare arrays and objects by identity, but `["room", 7]` names the same child or registry entry
  * wherever it was built. Plain data is compared by structure, identities by value, instances of other classes and

@@ -1,5 +1,5 @@
 /**
- * All timers of one thread in one queue, ordered by deadline and, on a tie, by creation (R-075).
+ * All timers of one thread in one queue, ordered by deadline and, on a tie, by creation.
  *
  * An indexed binary heap: setting and cancelling cost O(log n), and a cancelled timer leaves nothing behind, which
  * matters because every call arms a timer that almost never fires. One system alarm serves the whole queue.

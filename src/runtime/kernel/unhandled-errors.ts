@@ -1,5 +1,5 @@
 /**
- * Errors that escape every handler: a promise nobody awaited, a throw in a timer or emitter callback (R-091).
+ * Errors that escape every handler: a promise nobody awaited, a throw in a timer or emitter callback.
  *
  * The async context tells which process made the promise or callback; that process ends with the error, as if its
  * handler had thrown. What no process owns goes to the listeners that were there before, or is reported.

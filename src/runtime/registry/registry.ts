@@ -5,7 +5,7 @@
  * `{ via: Registry, term: [registry, key] }`. In a `duplicate` registry any number of processes stand under a key, as
  * subscribers of a topic do.
  *
- * A process registers itself. Its entries vanish when it ends, before anybody is told of the end (R-014): whoever
+ * A process registers itself. Its entries vanish when it ends, before anybody is told of the end: whoever
  * sees the `DOWN` finds the key free. Lookups are plain reads: a registry is local to its thread and never in the way.
  */
 
@@ -226,7 +226,7 @@ export const Registry = {
 
   /**
    * Runs `fn` while no other process runs one under the same key; those that come meanwhile wait in order. The lock is
-   * given back when `fn` is done or throws, and when its process ends (R-310).
+   * given back when `fn` is done or throws, and when its process ends.
    */
   lock<T>(registry: string, key: unknown, fn: () => T | Promise<T>): Promise<T> {
     const me = current("Registry.lock()");
@@ -258,7 +258,7 @@ export const Registry = {
   /**
    * Calls `fn` with the entries under `key`, once for each partition that has any: in the caller, one after another. With
    * `parallel` each call runs in a task of its own, and the result is a promise of all of them; what one throws makes the
-   * caller exit, as `Task.await` does (R-305).
+   * caller exit, as `Task.await` does.
    */
   dispatch,
 

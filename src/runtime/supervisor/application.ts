@@ -272,7 +272,7 @@ export interface RunOptions {
 /**
  * Runs applications as a program: starts them in order with what they depend on, then waits. SIGTERM or SIGINT stops
  * all in reverse order and ends the program with 0; a second signal, or `deadlineMs` passing, ends it with 1 at once, and so
- * does the end of one that is `permanent` (the default here) (R-267). Rejects when one does not start; those before
+ * does the end of one that is `permanent` (the default here). Rejects when one does not start; those before
  * it are stopped again.
  */
 export async function runApplications(

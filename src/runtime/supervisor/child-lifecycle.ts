@@ -16,7 +16,7 @@ export type Started =
   | "ignore"
   | readonly ["error", ExitReason];
 
-/** Calls a start function. A throw and an unknown value count as errors (R-205, R-262). */
+/** Calls a start function. A throw and an unknown value count as errors. */
 export async function startChild(
   [fn, args]: FullChildSpec["start"],
   extra: readonly unknown[] = [],
@@ -43,7 +43,7 @@ export interface Stopping {
 
 /**
  * Stops children all at once and waits for the last. A child that overruns its time is killed and waited for without
- * limit (R-214). Gives the exit reasons in the same order.
+ * limit. Gives the exit reasons in the same order.
  *
  * The children are watched, because one that unlinked itself must not hang its supervisor; the links stay until they
  * have ended, so that a kill of the supervisor still reaches them. An `EXIT` in the mailbox tells the reason better
@@ -87,7 +87,7 @@ function stopped(owner: Process, { pid, shutdown }: Stopping): Promise<ExitReaso
   });
 }
 
-/** What reports say about a child (R-402). */
+/** What reports say about a child. */
 export function describeChild(spec: FullChildSpec, pid: unknown): Readonly<Record<string, unknown>> {
   return {
     pid,
@@ -126,7 +126,7 @@ export function reportProgress(supervisor: Process, spec: FullChildSpec, pid: Pi
   });
 }
 
-/** Start arguments of a temporary child are never needed again, so they are not kept (R-227). */
+/** Start arguments of a temporary child are never needed again, so they are not kept. */
 export function withoutArgs(spec: FullChildSpec): FullChildSpec {
   return spec.restart === "temporary" ? { ...spec, start: [spec.start[0], []] } : spec;
 }

@@ -16,7 +16,7 @@ export type ChildType = "worker" | "supervisor";
 // biome-ignore lint/suspicious/noExplicitAny: a start function takes whatever arguments stand beside it
 export type StartFunction = readonly [start: (...args: any[]) => unknown, args: readonly unknown[]];
 
-/** What a supervisor is given. Everything but `id` and `start` has a default (R-201). */
+/** What a supervisor is given. Everything but `id` and `start` has a default. */
 export interface ChildSpec {
   /** Names the child within its supervisor; any term. A DynamicSupervisor ignores it. */
   readonly id?: unknown;
@@ -36,7 +36,7 @@ export interface ChildSpec {
 /** A child spec with every field filled in. */
 export interface FullChildSpec extends Required<ChildSpec> {}
 
-/** When the end of significant children stops the supervisor (R-229). */
+/** When the end of significant children stops the supervisor. */
 export type AutoShutdown = "never" | "any_significant" | "all_significant";
 
 export type SpecResult = readonly ["ok", FullChildSpec] | readonly ["error", unknown];
@@ -47,8 +47,7 @@ const TYPES: readonly unknown[] = ["worker", "supervisor"];
 /**
  * Checks a spec and fills in the defaults. The first fault wins, in OTP's order: `missing_id`, `missing_start`,
  * `["invalid_mfa", v]`, `["invalid_restart_type", v]`, `["invalid_significant", v]`, `["bad_combination", …]`,
- * `["invalid_child_type", v]`, `["invalid_shutdown", v]`, `["invalid_modules", v]`, `["invalid_child_spec", v]`
- * (R-202).
+ * `["invalid_child_type", v]`, `["invalid_shutdown", v]`, `["invalid_modules", v]`, `["invalid_child_spec", v]`.
  */
 export function checkChildSpec(spec: unknown, autoShutdown: AutoShutdown | "dynamic" = "never"): SpecResult {
   if (typeof spec !== "object" || spec === null || Array.isArray(spec))

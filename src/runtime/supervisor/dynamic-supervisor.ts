@@ -56,7 +56,7 @@ export type DynamicStartResult =
 
 interface Child {
   readonly spec: FullChildSpec;
-  /** While restarting, the pid it had: it is still addressed by it (R-263). */
+  /** While restarting, the pid it had: it is still addressed by it. */
   readonly pid: Pid;
   restarting: boolean;
   /** How often it was started again. */
@@ -200,7 +200,7 @@ const sameKind = (a: FullChildSpec, b: FullChildSpec): boolean =>
   (a.modules === b.modules ||
     (a.modules.length === 1 && b.modules.length === 1 && a.modules[0] === b.modules[0]));
 
-/** Ends that are no fault when the supervisor stopped the child. Not quite Supervisor's list (R-215). */
+/** Ends that are no fault when the supervisor stopped the child. Not quite Supervisor's list. */
 function fine(reason: ExitReason, { restart, shutdown }: FullChildSpec): boolean {
   if (shutdown === "brutal_kill") return reason === "killed";
   return reason === "normal" ? restart !== "permanent" : isNormalClass(reason);
@@ -354,7 +354,7 @@ export const DynamicSupervisor = {
 
   /**
    * Starts a child; its `id` does not matter. `["ok", pid]`, `"ignore"` (nothing is kept), or
-   * `["error", "max_children" | reason | spec fault]` (R-262). The spec is checked in the caller.
+   * `["error", "max_children" | reason | spec fault]`. The spec is checked in the caller.
    */
   async startChild(supervisor: Dest, spec: ChildSpec): Promise<DynamicStartResult> {
     const checked = checkChildSpec(spec, "dynamic");
@@ -362,7 +362,7 @@ export const DynamicSupervisor = {
     return ask(supervisor, "start_child", checked[1]);
   },
 
-  /** Stops a child and forgets it. A restarting child goes by the pid it had (R-263). */
+  /** Stops a child and forgets it. A restarting child goes by the pid it had. */
   terminateChild: (supervisor: Dest, pid: Pid): Promise<"ok" | readonly ["error", "not_found"]> =>
     ask(supervisor, "terminate_child", pid),
 

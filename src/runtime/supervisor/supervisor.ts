@@ -10,7 +10,7 @@
  * within `period` seconds), the supervisor stops everything and ends with `shutdown`, and its own supervisor decides.
  *
  * A restart that fails is tried again, without delay, through a message to itself: between two attempts requests
- * and the order to stop are served (R-223). A child waiting for its next attempt is `restarting`.
+ * and the order to stop are served. A child waiting for its next attempt is `restarting`.
  *
  * For children that come and go at runtime, see dynamic-supervisor.ts.
  */
@@ -219,7 +219,7 @@ class Children {
       member.restarts += 1;
       const result = await this.start(member);
       if (result !== "ignore" && result[0] === "error") {
-        // The next attempt is anchored at the child that failed (R-225).
+        // The next attempt is anchored at the child that failed.
         if (child.pid === "restarting") this.#setPid(child, undefined);
         this.#setPid(member, "restarting");
         this.#tryAgain(member);
@@ -439,7 +439,7 @@ function checkAll(
   return ["ok", all];
 }
 
-/** @internal A request to a supervisor: no time limit, and specs are passed on as they are (R-207). */
+/** @internal A request to a supervisor: no time limit, and specs are passed on as they are. */
 export function ask<R>(supervisor: Dest, operation: string, argument?: unknown): Promise<R> {
   const message = [operation, argument] as const;
   const timeout = Number.POSITIVE_INFINITY;
@@ -487,7 +487,7 @@ export const Supervisor = {
   /**
    * Starts a supervisor linked to the caller, and its children from left to right. Resolves when all are up. When one
    * fails, those before it are stopped and the result is
-   * `["error", ["shutdown", ["failed_to_start_child", id, reason]]]` (R-211).
+   * `["error", ["shutdown", ["failed_to_start_child", id, reason]]]`.
    */
   startLink,
 
@@ -514,37 +514,37 @@ export const Supervisor = {
 
   /**
    * Adds a child and starts it: `["ok", pid]`, `["ok", undefined]` when it ignores,
-   * `["error", ["already_started", pid] | "already_present" | [reason, spec] | spec fault]` (R-230).
+   * `["error", ["already_started", pid] | "already_present" | [reason, spec] | spec fault]`.
    */
   startChild: (supervisor: Dest, spec: ChildSpec): Promise<StartChildResult> =>
     ask(supervisor, "start_child", spec),
 
-  /** Stops a child; its spec stays unless it is temporary. Ends a restart that keeps failing, too (R-231). */
+  /** Stops a child; its spec stays unless it is temporary. Ends a restart that keeps failing, too. */
   terminateChild: (supervisor: Dest, id: unknown): Promise<"ok" | readonly ["error", "not_found"]> =>
     ask(supervisor, "terminate_child", id),
 
-  /** Starts a child that was stopped: `error` `running`, `restarting`, `not_found` or why it failed (R-232). */
+  /** Starts a child that was stopped: `error` `running`, `restarting`, `not_found` or why it failed. */
   restartChild: (supervisor: Dest, id: unknown): Promise<StartChildResult> =>
     ask(supervisor, "restart_child", id),
 
-  /** Forgets the spec of a child that does not run: `error` `running`, `restarting` or `not_found` (R-233). */
+  /** Forgets the spec of a child that does not run: `error` `running`, `restarting` or `not_found`. */
   deleteChild: (
     supervisor: Dest,
     id: unknown,
   ): Promise<"ok" | readonly ["error", "running" | "restarting" | "not_found"]> =>
     ask(supervisor, "delete_child", id),
 
-  /** The spec with every field filled in (R-234). */
+  /** The spec with every field filled in. */
   getChildspec: (
     supervisor: Dest,
     id: unknown,
   ): Promise<readonly ["ok", FullChildSpec] | readonly ["error", "not_found"]> =>
     ask(supervisor, "get_childspec", id),
 
-  /** All children, the newest first (R-235). */
+  /** All children, the newest first. */
   whichChildren: (supervisor: Dest): Promise<readonly ChildInfo[]> => ask(supervisor, "which_children"),
 
-  /** How many specs, living children, supervisors and workers there are (R-236). */
+  /** How many specs, living children, supervisors and workers there are. */
   countChildren: (supervisor: Dest): Promise<ChildCount> => ask(supervisor, "count_children"),
 
   /** Stops the supervisor and waits, as `GenServer.stop`. */

@@ -3,7 +3,7 @@
  * Task.Supervisor).
  *
  * A task for an owner runs nothing before its owner watches it and has said so: an owner that is gone by then is not worked
- * for (R-358).
+ * for.
  */
 
 import type { StartResult } from "../gen-server/gen-server.js";

@@ -148,7 +148,7 @@ function forget(task: Task): void {
   demonitor(task.ref, { flush: true });
 }
 
-/** The reason as a caller is told it: a lost thread is `["nodedown", node]` (R-352). */
+/** The reason as a caller is told it: a lost thread is `["nodedown", node]`. */
 const told = (task: Task, reason: ExitReason): ExitReason =>
   reason === "noconnection" ? ["nodedown", task.pid?.node] : reason;
 
@@ -250,7 +250,7 @@ async function yieldMany<T>(
 
 /**
  * Ends a task: by `shutdown`, by a kill `timeout` ms later, or at once with `"brutal_kill"`. Null when it ended by that;
- * `["ok", value]` when its value was there first; `["exit", reason]` for any other end (R-355).
+ * `["ok", value]` when its value was there first; `["exit", reason]` for any other end.
  */
 async function shutdown<T>(
   task: Task<T>,

@@ -1,14 +1,13 @@
 /**
- * The road from one thread to another: one port that carries every signal between the two in one order (R-452).
+ * The road from one thread to another: one port that carries every signal between the two in one order.
  *
- * Signals are packed when they are sent and posted together at the end of the loop run, or when a batch is full
- * (R-453): a port costs tens of microseconds per posting and next to nothing per byte.
+ * Signals are packed when they are sent and posted together at the end of the loop run, or when a batch is full: a port costs tens of microseconds per posting and next to nothing per byte.
  *
  * Both ends keep records of the links and monitors that cross, so that the end of the other thread can be told to
- * each of them as `noconnection`, after everything that arrived before it (R-456).
+ * each of them as `noconnection`, after everything that arrived before it.
  *
  * Flow control: the far end acknowledges what it has handled. A process that sends while too much is outstanding is
- * held back after its current turn until the road is clear again (R-463); exit, link and monitor signals always pass.
+ * held back after its current turn until the road is clear again; exit, link and monitor signals always pass.
  */
 
 import type { MessagePort } from "node:worker_threads";
@@ -62,7 +61,7 @@ export const DEFAULT_LIMITS: RoadLimits = {
   highWaterSignals: 10_000,
 };
 
-/** A synchronous flood beyond this many times the high-water mark ends its sender (R-463). */
+/** A synchronous flood beyond this many times the high-water mark ends its sender. */
 const FLOOD_FACTOR = 4;
 
 /** What a road needs of its port: a `MessagePort`, or a simulation's. */
@@ -120,7 +119,7 @@ export class ThreadRoad implements Road {
   readonly #incoming = new Map<number, IncomingMonitor>();
   /** Links that cross, by "local id.remote id". */
   readonly #links = new Map<string, { readonly local: Pid; readonly remote: Pid }>();
-  /** Unlinks the far end has not confirmed: an exit that crosses one is void (R-455). */
+  /** Unlinks the far end has not confirmed: an exit that crosses one is void. */
   readonly #unlinking = new Map<string, number>();
   #signalsOut = 0;
   #signalsIn = 0;

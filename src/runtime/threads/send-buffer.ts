@@ -4,7 +4,7 @@
 import { pack } from "./codec.js";
 import { toClone } from "./wire-clone.js";
 
-/** How signals are put on a port: the same to whoever sends and receives. */
+/** How signals are put on a port: the same to whoever sends and receives. */
 export type Encoding = "msgpack" | "clone";
 
 export interface Posting {

@@ -1,6 +1,5 @@
 /**
- * The process in the main thread that stands for a worker thread: it starts the thread, watches it, and ends with it
- * (R-457, R-458). A supervisor restarts it like any other child; each time the thread gets a new creation, so that
+ * The process in the main thread that stands for a worker thread: it starts the thread, watches it, and ends with it. A supervisor restarts it like any other child; each time the thread gets a new creation, so that
  * pids of the former one never come to life again.
  *
  *   starting ──"ready"──▶ up ──stop──▶ draining ──thread done──▶ ended
@@ -262,7 +261,7 @@ export function threadSpec(options: ThreadOptions): ChildSpec {
 
 /**
  * Starts a process on another thread: the export `exportName` of the module at `url`, called with `args` (plain data).
- * Never a closure (R-454). Rejects with an `ExitSignal` `["nodedown", index]` when the thread is not there.
+ * Never a closure. Rejects with an `ExitSignal` `["nodedown", index]` when the thread is not there.
  */
 export async function spawnOn(
   index: number,

@@ -1,5 +1,5 @@
 /**
- * Sending memory without copying it: `send(pid, message, { transfer: [buffer] })` (R-462).
+ * Sending memory without copying it: `send(pid, message, { transfer: [buffer] })`.
  *
  * The buffers leave the sender, whoever the receiver is and whether it still lives: the sender's views of them have
  * length 0 afterwards. Inside one thread it is the same, so that a program behaves alike with and without threads.

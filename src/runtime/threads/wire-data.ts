@@ -4,7 +4,7 @@
  * Plain data crosses by copy: primitives, arrays, plain objects, Date, Map, Set, RegExp, typed arrays, errors, and the
  * runtime's identities. Instances of other classes lose their prototype, as in structured clone, unless they have data that
  * is not in their properties. Those, functions and symbols cannot cross: the sender gets a `DataCloneError` that names the
- * place, at the send (R-460).
+ * place, at the send.
  *
  * `toWire` copies only where something has to be said differently; ordinary data is handed on as it is.
  */

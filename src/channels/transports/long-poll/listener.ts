@@ -3,10 +3,10 @@
  *
  * A session lives from its first GET until no poll has come for one and a half windows. GET fetches what the server has
  * sent, waiting up to a window for the first frame; POST publishes frames. Every answer is HTTP 200 with the real status
- * in its JSON, as the client expects (C-145). A session is reached through any gateway of its endpoint: its token says where
- * it is (C-167).
+ * in its JSON, as the client expects. A session is reached through any gateway of its endpoint: its token says where
+ * it is.
  *
- * There is no acknowledgement: frames that were handed to a poll whose client vanished are lost (C-160). What waits between
+ * There is no acknowledgement: frames that were handed to a poll whose client vanished are lost. What waits between
  * two polls is bounded; a session over the bound ends, and its client begins another.
  *
  * The official client waits longer from one failed attempt to the next, and begins to count again once a session has begun.
@@ -62,7 +62,7 @@ const TOKEN_HEADER = "x-phoenix-longpoll-token";
 /** When to come back to a server that is stopping: another one, or the same one again. */
 const DRAIN_RETRY_MS = 1000;
 
-/** Frames of one POST that are handled; the rest is ignored (C-152). */
+/** Frames of one POST that are handled; the rest is ignored. */
 const MAX_BATCH = 100;
 
 /** A request to another node and its answer may take this long beyond what the session itself takes. */
@@ -197,7 +197,7 @@ export class LongPollListener {
   }
 
   /**
-   * Tells a client its token, with the status 410 that stands for a new session (C-146). False when there is none;
+   * Tells a client its token, with the status 410 that stands for a new session. False when there is none;
    * `release` is called when it has ended.
    */
   async #connect(
@@ -283,7 +283,7 @@ export class LongPollListener {
     return `${content}.${createHmac("sha256", this.#host.options.secret).update(`longpoll ${path} ${content}`).digest("base64url")}`;
   }
 
-  /** Where the session is that a request belongs to: by header, which wins, or by query (C-147). */
+  /** Where the session is that a request belongs to: by header, which wins, or by query. */
   #placeOf(target: Polling, request: IncomingMessage, address: RequestAddress): Place | undefined {
     const token = sessionToken(request.headers[TOKEN_HEADER], address.query);
     if (token === undefined) return undefined;
@@ -340,7 +340,7 @@ export class LongPollListener {
   }
 }
 
-/** Milliseconds without a poll after which a session ends (C-157). */
+/** Milliseconds without a poll after which a session ends. */
 const silenceOf = ({ windowMs = DEFAULTS.windowMs }: LongPollOptions): number => windowMs * 1.5;
 
 /** How often sessions must be looked at to end the first of them in time. */
@@ -401,7 +401,7 @@ async function readBody(
   return Buffer.concat(chunks, size).toString("utf8");
 }
 
-/** The frames of a POST: one, or one a line, where a line that is no JSON is a binary frame in Base64 (C-151). */
+/** The frames of a POST: one, or one a line, where a line that is no JSON is a binary frame in Base64. */
 function partsOf(request: IncomingMessage, body: string): (string | Uint8Array)[] {
   const type = (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase();
   if (type !== "application/x-ndjson") return [body];

@@ -14,7 +14,7 @@ const LOOKS_LIKE_OURS = /^\d+~[\w-]*\.[\w-]{24}\.[0-9a-z]+\.[\w-]{43}$/;
 
 const isTokenParam = (name: string): boolean => name === "token" || name.startsWith("token[");
 
-/** The session's token, if there is any: the header's, which wins (C-147), or the last of the query. */
+/** The session's token, if there is any: the header's, which wins, or the last of the query. */
 export const sessionToken = (
   header: string | readonly string[] | undefined,
   query: string,

@@ -3,7 +3,7 @@
  * listens on a topic of its own, on which gateways of other nodes ask for its sessions and get their answers.
  *
  * As with everything between nodes, a request or an answer may get lost; whoever waits for it gives up after a while, and the client
- * begins a new session (C-160).
+ * begins a new session.
  */
 import { PubSub } from "simurgh/pubsub";
 import { receive, spawnLink } from "simurgh/runtime";

@@ -58,7 +58,7 @@ export class Session implements Connection {
   #answeredAt = performance.now();
   #frames: string[] = [];
   #bytes = 0;
-  /** Those that wait, oldest first. The newest is told what comes; the others end with their windows (C-159). */
+  /** Those that wait, oldest first. The newest is told what comes; the others end with their windows. */
   #polls: Poll[] = [];
   #wakeQueued = false;
   /** Of frames that came in and are not handled yet. */
@@ -138,7 +138,7 @@ export class Session implements Connection {
       try {
         await GenServer.call(this.pid, new ClientFrame(frame), this.#options.windowMs);
       } catch {
-        // Not handled within the window, or so wrong that the session has ended over it (C-155, C-036).
+        // Not handled within the window, or so wrong that the session has ended over it.
         return answer(408);
       }
     }
@@ -194,7 +194,7 @@ export class Session implements Connection {
     return this.#polls.length > 0 ? 0 : now - this.#answeredAt;
   }
 
-  /** Ends the session; a poll that waits is told at once (C-158). */
+  /** Ends the session; a poll that waits is told at once. */
   close(reason: unknown = ["shutdown", "closed"]): void {
     if (this.ended) return;
     this.ended = true;

@@ -38,7 +38,7 @@ export const DEFAULT_WEBSOCKET_LIMITS: WebSocketLimits = {
   inboundHighWater: 128,
 };
 
-/** The `ws` side of a connection. Answers the close of a client with 1000, whatever its code was (C-092); `ws` would send the
+/** The `ws` side of a connection. Answers the close of a client with 1000, whatever its code was; `ws` would send the
  * same code back. */
 export class ServerWebSocket extends WebSocket {
   /** Set by `ws` before it answers. */

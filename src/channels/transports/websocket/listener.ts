@@ -92,7 +92,7 @@ export class WebSocketListener {
     return undefined;
   }
 
-  /** Answers a plain request to one of its paths: 400, and why, to whoever might have connected (C-053). */
+  /** Answers a plain request to one of its paths: 400, and why, to whoever might have connected. */
   take(request: IncomingMessage, response: ServerResponse, address: RequestAddress): boolean {
     const found = this.#find(address);
     if (found === undefined) return false;
@@ -205,7 +205,7 @@ export class WebSocketListener {
     }
     const offered = offeredProtocols(request);
     headers.upgrade = "websocket";
-    // A browser fails the connection unless one of the protocols it offered is chosen (C-072). Others, such as a token in
+    // A browser fails the connection unless one of the protocols it offered is chosen. Others, such as a token in
     // Base64 with a slash, ws would refuse as malformed.
     const chosen = protocolsOf(resolved, options)?.find((protocol) => offered.includes(protocol));
     if (chosen === undefined) delete headers["sec-websocket-protocol"];
@@ -213,7 +213,7 @@ export class WebSocketListener {
     wss.handleUpgrade(request, socket, head, done);
   }
 
-  /** Everything that is looked at before a handshake is answered, in Phoenix's order (C-054). */
+  /** Everything that is looked at before a handshake is answered, in Phoenix's order. */
   #check(
     target: Listening,
     request: IncomingMessage,
@@ -242,7 +242,7 @@ export class WebSocketListener {
   }
 }
 
-/** The sub-protocols a socket speaks; undefined when it does not care (C-075, C-077). */
+/** The sub-protocols a socket speaks; undefined when it does not care. */
 const protocolsOf = (
   { authToken: takesToken }: ResolvedTransport,
   { subprotocols }: WebSocketOptions,
