@@ -72,6 +72,7 @@ export { type Clock, systemClock } from "./kernel/clock.js";
 export { context, outside, self, thisNode } from "./kernel/context.js";
 export { BadArg, ExitSignal, NotAProcess, ProcessExited } from "./kernel/errors.js";
 export { type ExitReason, isNormalClass, sameReason } from "./kernel/exit-reason.js";
+export { Global } from "./kernel/global.js";
 export { fnv1a } from "./kernel/hash.js";
 export type { Isolation } from "./kernel/isolation.js";
 export { registerMessageClass } from "./kernel/message-class.js";
@@ -85,7 +86,7 @@ export { show, showTerm } from "./kernel/show.js";
 export { SmallMap } from "./kernel/small-map.js";
 export * as telemetry from "./kernel/telemetry.js";
 export type { AnswerTo, Call, OpenDest, PidOf, RequestOf, ServerRef } from "./kernel/typed-messages.js";
-export { Global } from "./registry/global.js";
+export { DataCloneError } from "./kernel/wire-data.js";
 export { Groups } from "./registry/process-groups.js";
 export { Registry, type RegistryOptions } from "./registry/registry.js";
 export {
@@ -138,4 +139,3 @@ export { type MainWatchdogOptions, watchMainThread } from "./threads/main-watchd
 export type { Encoding } from "./threads/send-buffer.js";
 export type { ThreadContext, ThreadTree } from "./threads/thread-main.js";
 export { spawnOn, startThread, type ThreadOptions, threadName, threadSpec } from "./threads/thread-server.js";
-export { DataCloneError } from "./threads/wire-data.js";

@@ -32,10 +32,10 @@ import type { FastlaneMetadata } from "../fanout/fastlane.js";
 import { decodePayload, InvalidFrame, type RawPayload } from "../protocol/frame-scanner.js";
 import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
 import { type Serializer, serializerFor } from "../protocol/serializers.js";
-import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "../socket/messages.js";
 import { type Channel, checkIntercepts } from "./channel.js";
 import { Intake } from "./credit-window.js";
 import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./instrumentation.js";
+import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "./messages.js";
 import { badReturn, type InfoResult, type InResult, isResult, type JoinResult } from "./results.js";
 import {
   type ChannelSocket,

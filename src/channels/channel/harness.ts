@@ -22,9 +22,9 @@ import type { RawPayload } from "../protocol/frame-scanner.js";
 import type { Frame, WireRef } from "../protocol/message.js";
 import { DEFAULT_FILTER } from "../protocol/param-filter.js";
 import { registerSerializer, type Serializer } from "../protocol/serializers.js";
-import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "../socket/messages.js";
 import type { Channel } from "./channel.js";
 import { startChannel } from "./channel-server.js";
+import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "./messages.js";
 import type { Assigns, ChannelSocket, ConnectSocket } from "./socket.js";
 
 /** A frame as the owner finds it in its mailbox. */

@@ -9,7 +9,7 @@ import { fastlane } from "../fanout/fastlane.js";
 import { reportFrames, sendFrame } from "../fanout/writer-messages.js";
 import { checkPayload, type Frame, type WireRef } from "../protocol/message.js";
 import { serializerFor } from "../protocol/serializers.js";
-import { type ChannelNews, SocketNews } from "../socket/messages.js";
+import { type ChannelNews, SocketNews } from "./messages.js";
 
 export type Assigns = Readonly<Record<string, unknown>>;
 

@@ -24,20 +24,20 @@ import {
 } from "simurgh/runtime";
 import { DEFAULT_WAITING } from "../channel/credit-window.js";
 import { drained, endpointStarted, type Limit, limitHit } from "../channel/instrumentation.js";
+import { SocketNews } from "../channel/messages.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import { Writer } from "../fanout/connection-writer.js";
 import { loadSocket } from "../socket/define-socket.js";
 import { planDrain } from "../socket/drain.js";
-import { SocketNews } from "../socket/messages.js";
 import { type SocketKind, type SocketStart, startSocket, type Transport } from "../socket/socket-server.js";
 import type { Rate } from "../socket/token-bucket.js";
 import { requestAddress } from "../transports/handshake.js";
 import type { DrainOptions, GatewayHost, GatewayOptions, Live, MountedSocket } from "../transports/host.js";
+import { RequestInterceptor } from "../transports/intercept.js";
 import { LongPollListener, shortestSilence } from "../transports/long-poll/listener.js";
 import type { SessionAnswer, SessionRequest } from "../transports/long-poll/session.js";
 import { shortestTimeout, WebSocketListener } from "../transports/websocket/listener.js";
 import { close, isServerModule, keepAlive, listen, makeServer, SHARED } from "./http-server.js";
-import { RequestInterceptor } from "./intercept.js";
 
 const DEFAULT_MESSAGE_RATE: Rate = { perSecond: 2000, burst: 4000 };
 const DEFAULT_JOIN_RATE: Rate = { perSecond: 100, burst: 500 };

@@ -18,9 +18,9 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import { type ChannelStart, startChannel } from "../channel/channel-server.js";
+import { SocketNews } from "../channel/messages.js";
 import { type EndpointFacts, rememberEndpoint } from "../protocol/endpoint-config.js";
 import { loadSocket, type SocketDefinition } from "../socket/define-socket.js";
-import { SocketNews } from "../socket/messages.js";
 
 /** Plain data: it crosses to the thread. */
 export interface ShardArgs {

@@ -6,8 +6,8 @@
  * order with what it sends over them.
  */
 import type { Pid } from "simurgh/runtime";
+import type { SocketNews } from "../channel/messages.js";
 import type { Frame } from "../protocol/message.js";
-import type { SocketNews } from "../socket/messages.js";
 
 export type WriterMessage =
   | readonly ["send", connection: number, frame: Frame]

@@ -29,6 +29,14 @@ import {
 import type { ChannelStart } from "../channel/channel-server.js";
 import { Backlog, FULL_ROOM, type WaitingLimits, Window } from "../channel/credit-window.js";
 import { limitHit, transportClosed } from "../channel/instrumentation.js";
+import {
+  type ChannelNews,
+  ChannelOrder,
+  ChannelPush,
+  ClientFrame,
+  type ConnectionNews,
+  SocketNews,
+} from "../channel/messages.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import { type StartChannel, shardName } from "../endpoint/shard.js";
 import type { Writer } from "../fanout/connection-writer.js";
@@ -37,14 +45,6 @@ import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
 import { type Serializer, serializerFor } from "../protocol/serializers.js";
 import type { InvalidFrames } from "../transports/host.js";
 import { routeOf, type SocketDefinition } from "./define-socket.js";
-import {
-  type ChannelNews,
-  ChannelOrder,
-  ChannelPush,
-  ClientFrame,
-  type ConnectionNews,
-  SocketNews,
-} from "./messages.js";
 import type { Request } from "./request-queue.js";
 import { type Rate, TokenBucket } from "./token-bucket.js";
 import {

@@ -6,7 +6,6 @@ import type { Pid, RuntimeNode } from "simurgh/runtime";
 import type { Limit } from "../channel/instrumentation.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import type { ListenOptions, ServerModule } from "../endpoint/http-server.js";
-import type { RequestInterceptor } from "../endpoint/intercept.js";
 import type { Writer } from "../fanout/connection-writer.js";
 import type { SerializerEntry } from "../protocol/serializers.js";
 import type { CheckOrigin } from "../socket/check-origin.js";
@@ -15,6 +14,7 @@ import type { SocketDefinition } from "../socket/define-socket.js";
 import type { LogLevel } from "../socket/mount-options.js";
 import type { Transport } from "../socket/socket-server.js";
 import type { Rate } from "../socket/token-bucket.js";
+import type { RequestInterceptor } from "./intercept.js";
 import type { SessionAnswer, SessionRequest } from "./long-poll/session.js";
 import type { WebSocketLimits } from "./websocket/connection.js";
 

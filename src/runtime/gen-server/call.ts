@@ -4,12 +4,12 @@ import { checkDelay, type Dest, type NodeName } from "../kernel/bifs.js";
 import { current } from "../kernel/context.js";
 import { ExitSignal } from "../kernel/errors.js";
 import type { ExitReason } from "../kernel/exit-reason.js";
+import { Global } from "../kernel/global.js";
 import type { RuntimeNode } from "../kernel/node.js";
 import { Pid, Ref } from "../kernel/pid.js";
 import type { Process } from "../kernel/process.js";
 import { type Question, Request } from "../kernel/request.js";
 import { DEAD } from "../kernel/signal.js";
-import { Global } from "../registry/global.js";
 
 /** @internal Asks a server and waits for the answer. */
 export function request(

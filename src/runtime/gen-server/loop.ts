@@ -8,7 +8,7 @@ import { CallMessage, CastMessage, SystemMessage } from "../kernel/server-messag
 import { show, showTerm } from "../kernel/show.js";
 import type { Timer } from "../kernel/timer-queue.js";
 import type { Extra, GenServerModule } from "./callbacks.js";
-import { Debug, handleSystem, type SystemTarget } from "./sys.js";
+import { Debug, handleSystem, type SystemTarget } from "./sys-handlers.js";
 
 export class Server implements SystemTarget, Behaviour {
   readonly module: GenServerModule;

@@ -4,11 +4,11 @@ import { checkDelay, type ViaName } from "../kernel/bifs.js";
 import { context } from "../kernel/context.js";
 import { BadArg } from "../kernel/errors.js";
 import { type ExitReason, reasonOfThrow } from "../kernel/exit-reason.js";
+import { Global } from "../kernel/global.js";
 import type { RuntimeNode } from "../kernel/node.js";
 import type { Pid } from "../kernel/pid.js";
 import type { Process } from "../kernel/process.js";
 import type { Timer } from "../kernel/timer-queue.js";
-import { Global } from "../registry/global.js";
 import type { GenServerModule, StartOptions, StartResult } from "./callbacks.js";
 import { isExtra, isPromise, Server } from "./loop.js";
 

@@ -5,8 +5,8 @@ import { current } from "../kernel/context.js";
 import type { RuntimeNode } from "../kernel/node.js";
 import { Pid } from "../kernel/pid.js";
 import type { Process } from "../kernel/process.js";
-import { inspectThread } from "../threads/inspect.js";
-import { supervisionOf } from "./supervisor-introspection.js";
+import { supervisionOf } from "../supervisor/supervisor-introspection.js";
+import { inspectThread } from "./inspect.js";
 
 export interface ProcessInfo {
   /** `[]` when it has none. */

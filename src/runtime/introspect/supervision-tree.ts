@@ -6,8 +6,8 @@ import { current } from "../kernel/context.js";
 import type { RuntimeNode } from "../kernel/node.js";
 import { Pid } from "../kernel/pid.js";
 import type { Process } from "../kernel/process.js";
-import { inspectThread } from "../threads/inspect.js";
-import { type SupervisionView, supervisionOf } from "./supervisor-introspection.js";
+import { type SupervisionView, supervisionOf } from "../supervisor/supervisor-introspection.js";
+import { inspectThread } from "./inspect.js";
 
 export interface TreeNode {
   readonly id: unknown;

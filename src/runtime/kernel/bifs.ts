@@ -5,12 +5,11 @@
  * throw `ProcessExited` for code that outlived its process.
  */
 
-import { Global } from "../registry/global.js";
-import { attach, checkTransfer, detach, lift } from "../threads/transfer.js";
 import { endAliasOf, openAlias } from "./aliases.js";
 import { context, current, currentIfAny } from "./context.js";
 import { BadArg, ExitSignal, NotAProcess } from "./errors.js";
 import type { ExitReason } from "./exit-reason.js";
+import { Global } from "./global.js";
 import { isolate } from "./isolation.js";
 import type { Road, RuntimeNode } from "./node.js";
 import { isPid, isRef, Pid, pidParts, Ref } from "./pid.js";
@@ -18,6 +17,7 @@ import { type MaxQueue, type Monitor, Process } from "./process.js";
 import { show } from "./show.js";
 import { DEAD, type Target } from "./signal.js";
 import { SmallMap } from "./small-map.js";
+import { attach, checkTransfer, detach, lift } from "./transfer.js";
 
 /** A registry of another kind that can be named in a destination (OTP: `{via, Module, Term}`). */
 export interface ViaModule {

@@ -52,6 +52,8 @@ export interface Road extends Target, AliasHome {
   monitorNamed(name: string, ref: Ref, watcher: Watcher): void;
   /** A message lifted off its buffers, and how to take them from the sender once it is sure that it can be sent. */
   messageMoving(to: Pid, message: unknown, detach: () => readonly ArrayBuffer[]): void;
+  /** A message of the runtime itself, to the root process of the thread. */
+  control(message: readonly unknown[]): void;
   stats(): RoadStats;
   /** Whether who sends now is held back. */
   readonly congested: boolean;

@@ -11,7 +11,6 @@ import {
   type StartOptions,
   type StartResult,
 } from "../gen-server/gen-server.js";
-import { announceSupervisor } from "../introspect/supervisor-introspection.js";
 import { type Dest, trapExit } from "../kernel/bifs.js";
 import { current } from "../kernel/context.js";
 import { BadArg } from "../kernel/errors.js";
@@ -22,6 +21,7 @@ import { reportError, reportProgress, startChild, stopChildren, withoutArgs } fr
 import { type ChildSpec, checkChildSpec, type FullChildSpec } from "./child-spec.js";
 import { addRestart, type RestartHistory } from "./restart-intensity.js";
 import { ask, type ChildCount, type ChildInfo } from "./supervisor.js";
+import { announceSupervisor } from "./supervisor-introspection.js";
 
 export interface DynamicSupervisorFlags {
   /** The only one there is. */

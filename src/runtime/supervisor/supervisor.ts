@@ -23,7 +23,6 @@ import {
   type StartOptions,
   type StartResult,
 } from "../gen-server/gen-server.js";
-import { announceSupervisor } from "../introspect/supervisor-introspection.js";
 import { type Dest, trapExit } from "../kernel/bifs.js";
 import { current } from "../kernel/context.js";
 import { BadArg } from "../kernel/errors.js";
@@ -41,6 +40,7 @@ import {
 } from "./child-lifecycle.js";
 import { type AutoShutdown, type ChildSpec, checkChildSpec, type FullChildSpec } from "./child-spec.js";
 import { addRestart, type RestartHistory } from "./restart-intensity.js";
+import { announceSupervisor } from "./supervisor-introspection.js";
 
 export type Strategy = "one_for_one" | "one_for_all" | "rest_for_one";
 

@@ -11,8 +11,8 @@ import type { RuntimeNode } from "../kernel/node.js";
 import { Pid, Ref } from "../kernel/pid.js";
 import { From } from "../kernel/request.js";
 import { CallMessage, CastMessage, SystemMessage } from "../kernel/server-messages.js";
-import { Boxed, DataCloneError, unbox } from "./wire-data.js";
-import { refFromParts } from "./wire-identities.js";
+import { Boxed, DataCloneError, unbox } from "../kernel/wire-data.js";
+import { refFromParts } from "../kernel/wire-identities.js";
 
 type Parts = readonly [node: number, creation: number, id: number];
 

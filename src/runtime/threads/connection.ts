@@ -19,11 +19,11 @@ import { Pid, type Ref } from "../kernel/pid.js";
 import type { Process } from "../kernel/process.js";
 import { show } from "../kernel/show.js";
 import { DEAD, type Watcher } from "../kernel/signal.js";
+import { attach } from "../kernel/transfer.js";
+import { toWire } from "../kernel/wire-data.js";
 import { unpackAll } from "./codec.js";
 import { type Encoding, type Outbox, openOutbox } from "./send-buffer.js";
-import { attach } from "./transfer.js";
 import { fromClone } from "./wire-clone.js";
-import { toWire } from "./wire-data.js";
 
 /** Signal kinds on the wire. Numbers, because they lead every signal. */
 const Op = {

@@ -4,26 +4,26 @@
  * thread is done and its `ThreadServer` in the main thread knows why.
  */
 
+import { type Question, THREAD_ROOT } from "../introspect/inspect.js";
 import { infoOf, topOf } from "../introspect/process-info.js";
 import { treesOf } from "../introspect/supervision-tree.js";
 import { exit, receive, register, trapExit } from "../kernel/bifs.js";
 import { self } from "../kernel/context.js";
 import { BadArg } from "../kernel/errors.js";
 import { type ExitReason, isNormalClass } from "../kernel/exit-reason.js";
+import { globalNames } from "../kernel/global.js";
 import type { Isolation } from "../kernel/isolation.js";
 import { createNode, type RuntimeNode } from "../kernel/node.js";
 import { Pid, Ref } from "../kernel/pid.js";
 import type { LogLevel, Report } from "../kernel/reports.js";
 import { show, showTerm } from "../kernel/show.js";
 import { abridge } from "../kernel/truncate.js";
-import { globalNames } from "../registry/global.js";
+import { DataCloneError, toWire } from "../kernel/wire-data.js";
 import type { ChildSpec } from "../supervisor/child-spec.js";
 import { Supervisor } from "../supervisor/supervisor.js";
 import { type Introduction, ThreadRoad } from "./connection.js";
 import { watchHeap } from "./heap-guard.js";
-import type { Question } from "./inspect.js";
 import type { Encoding } from "./send-buffer.js";
-import { DataCloneError, toWire } from "./wire-data.js";
 
 /** What the main thread tells a new one. */
 export interface ThreadBoot {
@@ -58,9 +58,6 @@ export type ThreadTree =
       readonly intensity?: number;
       readonly period?: number;
     };
-
-/** The name of the root process in every worker thread. */
-export const THREAD_ROOT = "simurgh.thread";
 
 /** Runs the thread. Resolves when it has been asked to stop and its tree is down; rejects when its tree failed. */
 export default async function threadMain(boot: ThreadBoot): Promise<void> {

@@ -14,21 +14,22 @@ import { extname } from "node:path";
 import { MessageChannel, type ResourceLimits, type Worker } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { GenServer, type GenServerModule, type StartResult } from "../gen-server/gen-server.js";
+import { THREAD_ROOT } from "../introspect/inspect.js";
 import { onExit, send, trapExit } from "../kernel/bifs.js";
 import { current, outside, self } from "../kernel/context.js";
 import { ExitSignal } from "../kernel/errors.js";
 import type { ExitReason } from "../kernel/exit-reason.js";
+import { globalNames } from "../kernel/global.js";
 import type { RuntimeNode } from "../kernel/node.js";
 import type { Pid } from "../kernel/pid.js";
 import type { Report } from "../kernel/reports.js";
 import { Request } from "../kernel/request.js";
 import { sendAfter } from "../kernel/send-after.js";
-import { globalNames } from "../registry/global.js";
 import type { ChildSpec } from "../supervisor/child-spec.js";
 import { type Introduction, type RoadLimits, ThreadRoad } from "./connection.js";
 import { heapLimits, lookIntoHeap } from "./heap-guard.js";
 import type { Encoding } from "./send-buffer.js";
-import { THREAD_ROOT, type ThreadBoot } from "./thread-main.js";
+import type { ThreadBoot } from "./thread-main.js";
 
 export interface ThreadOptions {
   /** Index of the thread's node; not 0, which is the main thread, and not used by another. */

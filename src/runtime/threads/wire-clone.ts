@@ -12,8 +12,8 @@ import type { RuntimeNode } from "../kernel/node.js";
 import { Pid, Ref } from "../kernel/pid.js";
 import { From } from "../kernel/request.js";
 import { CallMessage, CastMessage, SystemMessage } from "../kernel/server-messages.js";
-import { Boxed, unbox } from "./wire-data.js";
-import { refFromParts } from "./wire-identities.js";
+import { Boxed, unbox } from "../kernel/wire-data.js";
+import { refFromParts } from "../kernel/wire-identities.js";
 
 /** The key of what stands for something else. Data that has it is wrapped itself. */
 const TAG = "@simurgh";

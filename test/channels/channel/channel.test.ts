@@ -24,7 +24,7 @@ import { PubSub } from "simurgh/pubsub";
 import { exit, GenServer, isAlive, monitor, receive, send, spawn, trapExit } from "simurgh/runtime";
 import type { ChannelTest } from "simurgh/testing";
 import { describe, expect, test } from "vitest";
-import { ChannelPush } from "../../../src/channels/socket/messages.js";
+import { ChannelPush } from "../../../src/channels/channel/messages.js";
 import { channelTest } from "../../support/patient-channel-test.js";
 
 type Callbacks = Partial<ChannelCallbacks<"room:*", undefined, Record<never, never>>>;

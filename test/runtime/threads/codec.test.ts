@@ -2,10 +2,10 @@ import { EventEmitter } from "node:events";
 import fc from "fast-check";
 import { createNode, Pid, Ref, registerMessageClass } from "simurgh/runtime";
 import { afterAll, describe, expect, test } from "vitest";
+import { DataCloneError, toWire } from "../../../src/runtime/kernel/wire-data.js";
 import { unpackAll } from "../../../src/runtime/threads/codec.js";
 import { openOutbox } from "../../../src/runtime/threads/send-buffer.js";
 import { fromClone } from "../../../src/runtime/threads/wire-clone.js";
-import { DataCloneError, toWire } from "../../../src/runtime/threads/wire-data.js";
 
 const node = createNode({ index: 3, creation: 2, onReport() {} });
 afterAll(() => node.stop());

@@ -5,8 +5,8 @@
  * data, so that whichever gateway an HTTP request comes to can ask the one that has the session.
  */
 import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
+import { ClientFrame, SocketNews } from "../../channel/messages.js";
 import type { Connection, Outgoing } from "../../fanout/connection-writer.js";
-import { ClientFrame, SocketNews } from "../../socket/messages.js";
 import type { GatewayHost, LongPollOptions } from "../host.js";
 import { type Home, SessionRelay } from "./relay.js";
 

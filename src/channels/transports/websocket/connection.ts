@@ -9,8 +9,8 @@
 import type { Socket as NetSocket } from "node:net";
 import { onExit, outside, type Pid, send } from "simurgh/runtime";
 import { WebSocket } from "ws";
+import { ClientFrame, SocketNews } from "../../channel/messages.js";
 import type { Connection, Outgoing } from "../../fanout/connection-writer.js";
-import { ClientFrame, SocketNews } from "../../socket/messages.js";
 import type { Transport } from "../../socket/socket-server.js";
 import type { GatewayHost, Live } from "../host.js";
 

@@ -8,7 +8,6 @@ import type { Duplex } from "node:stream";
 import { exit, outside } from "simurgh/runtime";
 import { type WebSocket, WebSocketServer } from "ws";
 import { logRequest } from "../../channel/instrumentation.js";
-import { asksForWebSocket } from "../../endpoint/intercept.js";
 import { type ResolvedTransport, resolveTransport } from "../../socket/mount-options.js";
 import {
   authToken,
@@ -21,6 +20,7 @@ import {
   type Target,
 } from "../handshake.js";
 import type { GatewayHost, MountedSocket, WebSocketOptions } from "../host.js";
+import { asksForWebSocket } from "../intercept.js";
 import { type MountPath, mountPath } from "../mount-path.js";
 import {
   DEFAULT_WEBSOCKET_LIMITS,

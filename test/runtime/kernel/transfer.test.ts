@@ -2,7 +2,7 @@ import { BadArg, exit, self, send, spawn } from "simurgh/runtime";
 import { afterEach, describe, expect, test } from "vitest";
 import { pidFromParts } from "../../../src/runtime/kernel/bifs.js";
 import { inLab, next, reasonOf } from "../support.js";
-import { eventually, joinedNodes, type Pair } from "./support.js";
+import { eventually, joinedNodes, type Pair } from "../threads/support.js";
 
 const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => {
   const array = new Uint8Array(new ArrayBuffer(values.length));

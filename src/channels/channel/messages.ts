@@ -7,9 +7,9 @@
  * published on its id.
  */
 import { type Pid, registerMessageClass } from "simurgh/runtime";
-import type { Taken } from "../channel/credit-window.js";
 import type { RawPayload } from "../protocol/frame-scanner.js";
 import type { WireRef } from "../protocol/message.js";
+import type { Taken } from "./credit-window.js";
 
 /** From the transport to the connection's process: a frame of the client. Stays in its thread. */
 export class ClientFrame {

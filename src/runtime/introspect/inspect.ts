@@ -6,8 +6,6 @@ import { context } from "../kernel/context.js";
 import { ExitSignal } from "../kernel/errors.js";
 import type { RuntimeNode } from "../kernel/node.js";
 import { Request } from "../kernel/request.js";
-import { ThreadRoad } from "./connection.js";
-import { THREAD_ROOT } from "./thread-main.js";
 
 export type Question =
   | readonly ["tree"]
@@ -15,13 +13,16 @@ export type Question =
   | readonly ["top", n: number, by: "queue" | "turns" | "time"]
   | readonly ["info", id: number];
 
+/** The name of the root process in every worker thread. */
+export const THREAD_ROOT = "simurgh.thread";
+
 const DEADLINE_MS = 1000;
 
 /** Asks thread `index`. Rejects with an `ExitSignal` when it is not there or does not answer within a second. */
 export async function inspectThread<R>(node: RuntimeNode, index: number, question: Question): Promise<R> {
   const caller = context.getStore();
   const road = node.road(index);
-  if (caller === undefined || !(road instanceof ThreadRoad)) throw new ExitSignal(["nodedown", index]);
+  if (caller === undefined || road === undefined) throw new ExitSignal(["nodedown", index]);
   return (await Request.sendNamed(
     caller,
     road,

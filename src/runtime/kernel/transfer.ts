@@ -4,7 +4,8 @@
  * The buffers leave the sender, whoever the receiver is and whether it still lives: the sender's views of them have
  * length 0 afterwards. Inside one thread it is the same, so that a program behaves alike with and without threads.
  */
-import { BadArg } from "../kernel/errors.js";
+
+import { BadArg } from "./errors.js";
 import { Boxed } from "./wire-data.js";
 
 /** Only whole ArrayBuffers: what lies below a small `Buffer` belongs to others as well. */

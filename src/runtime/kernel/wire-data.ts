@@ -9,10 +9,10 @@
  * `toWire` copies only where something has to be said differently; ordinary data is handed on as it is.
  */
 
-import { className, hidesState } from "../kernel/hidden-state.js";
-import { messageClassOf } from "../kernel/message-class.js";
-import { CallMessage, CastMessage, SystemMessage } from "../kernel/server-messages.js";
-import { show } from "../kernel/show.js";
+import { className, hidesState } from "./hidden-state.js";
+import { messageClassOf } from "./message-class.js";
+import { CallMessage, CastMessage, SystemMessage } from "./server-messages.js";
+import { show } from "./show.js";
 import { From, isIdentity } from "./wire-identities.js";
 
 /** A value that cannot be sent to another thread. */

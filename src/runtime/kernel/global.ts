@@ -6,14 +6,14 @@
  * nobody. A name is given back when its process or that process's thread ends.
  */
 
-import { context, current } from "../kernel/context.js";
-import { BadArg, ExitSignal } from "../kernel/errors.js";
-import type { RuntimeNode } from "../kernel/node.js";
-import { Pid, Ref } from "../kernel/pid.js";
-import { Process } from "../kernel/process.js";
-import { type From, type Question, Request } from "../kernel/request.js";
-import { show } from "../kernel/show.js";
-import { termKey } from "../kernel/term-key.js";
+import { context, current } from "./context.js";
+import { BadArg, ExitSignal } from "./errors.js";
+import type { RuntimeNode } from "./node.js";
+import { Pid, Ref } from "./pid.js";
+import { Process } from "./process.js";
+import { type From, type Question, Request } from "./request.js";
+import { show } from "./show.js";
+import { termKey } from "./term-key.js";
 
 /** The registered name of the process that keeps the table on each thread. */
 const KEEPER = "simurgh.global";

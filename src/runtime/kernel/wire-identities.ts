@@ -1,8 +1,8 @@
 /** Identities on the wire: how a ref from its parts finds its home again. */
-import type { RuntimeNode } from "../kernel/node.js";
-import { Pid, Ref } from "../kernel/pid.js";
+import type { RuntimeNode } from "./node.js";
+import { Pid, Ref } from "./pid.js";
 
-export { From } from "../kernel/request.js";
+export { From } from "./request.js";
 
 export const isIdentity = (value: object): boolean => value instanceof Pid || value instanceof Ref;
 
