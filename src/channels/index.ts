@@ -10,6 +10,7 @@ export {
   payload,
 } from "./channel/channel.js";
 export { ChannelHarness, type HarnessFrame, type JoinOutcome } from "./channel/harness.js";
+export type { LogLevel } from "./channel/instrumentation.js";
 export {
   type InfoResult,
   type InResult,
@@ -36,13 +37,6 @@ export {
 export type { ClusterHealth } from "./endpoint/cluster-health.js";
 export { type ChannelEntry, Debug, type SocketEntry } from "./endpoint/debug.js";
 export { Endpoint, type EndpointOptions } from "./endpoint/endpoint.js";
-export {
-  type ListenOptions,
-  type MakeServer,
-  type ServerContext,
-  type ServerModule,
-  sharesPorts,
-} from "./endpoint/http-server.js";
 export type { ShardTree, ShardTreeContext } from "./endpoint/shard.js";
 export { type Broadcast, isBroadcast, type Message, type WireRef } from "./protocol/message.js";
 export { filterParams, type ParamFilter } from "./protocol/param-filter.js";
@@ -69,14 +63,15 @@ export {
   routeOf,
   type SocketDefinition,
 } from "./socket/define-socket.js";
-export type { LogLevel } from "./socket/mount-options.js";
+export type { DrainOptions } from "./socket/drain.js";
+export type { LongPollOptions, Mount, TransportOptions, WebSocketOptions } from "./socket/mount-options.js";
 export { RateLimiter } from "./socket/rate-limiter.js";
 export { type RequestOrigin, requestOrigin } from "./socket/request-origin.js";
 export type { Rate } from "./socket/token-bucket.js";
-export type {
-  DrainOptions,
-  LongPollOptions,
-  Mount,
-  TransportOptions,
-  WebSocketOptions,
-} from "./transports/host.js";
+export {
+  type ListenOptions,
+  type MakeServer,
+  type ServerContext,
+  type ServerModule,
+  sharesPorts,
+} from "./transports/http-server.js";

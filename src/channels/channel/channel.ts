@@ -5,7 +5,7 @@
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { ExitReason, From } from "simurgh/runtime";
-import type { LogLevel } from "../socket/mount-options.js";
+import type { LogLevel } from "./instrumentation.js";
 import type { InfoResult, InResult, JoinResult, ReplyResult } from "./results.js";
 import type { ChannelSocket } from "./socket.js";
 import { checkPattern, type TopicOf } from "./topic.js";

@@ -5,17 +5,24 @@
  * `phoenix` are never logged.
  */
 import type { IncomingMessage } from "node:http";
-import { type ExitReason, self, telemetry, thisNode } from "simurgh/runtime";
+import { type ExitReason, type RuntimeNode, self, telemetry, thisNode } from "simurgh/runtime";
 import { endpointFacts } from "../protocol/endpoint-config.js";
 import { filterParams } from "../protocol/param-filter.js";
-import type { LogLevel } from "../socket/mount-options.js";
-import type { GatewayHost } from "../transports/host.js";
 import type { ChannelSocket } from "./socket.js";
 
 /** Up to a thousand microseconds, then whole milliseconds. */
 export function duration(ms: number): string {
   const micros = Math.round(ms * 1000);
   return micros <= 1000 ? `${micros}µs` : `${Math.floor(ms)}ms`;
+}
+
+export type LogLevel = "debug" | "info" | "warning" | "error";
+
+/** An endpoint's gateway, as far as it says something in the log. */
+interface Notices {
+  readonly node: RuntimeNode;
+  readonly options: { readonly endpoint: string };
+  notice(level: "info" | "warning" | "error", text: string): void;
 }
 
 function write(level: LogLevel | false, endpoint: string, text: () => string): void {
@@ -122,7 +129,7 @@ export function transportClosed(
 }
 
 /** The request as it came, for who asked for it. Cookies and authorization are left out. */
-export function logRequest(host: GatewayHost, level: LogLevel | false, request: IncomingMessage): void {
+export function logRequest(host: Notices, level: LogLevel | false, request: IncomingMessage): void {
   if (level === false || !host.node.logs(level)) return;
   const { cookie: _cookie, authorization: _authorization, ...headers } = request.headers;
   host.node.report({
@@ -139,7 +146,7 @@ const withoutQuery = (url = ""): string => url.split("?", 1)[0] as string;
 
 /** A round of draining begins. */
 export function drained(
-  host: GatewayHost,
+  host: Notices,
   round: { readonly count: number; readonly total: number; readonly index: number; readonly rounds: number },
   intervalMs: number,
 ): void {

@@ -39,8 +39,16 @@ import { type EndpointFacts, endpointFacts, rememberEndpoint } from "../protocol
 import { checkPayload } from "../protocol/message.js";
 import { DEFAULT_FILTER, type ParamFilter } from "../protocol/param-filter.js";
 import { type CheckOrigin, checkOriginOption } from "../socket/check-origin.js";
+import type { DrainOptions } from "../socket/drain.js";
+import type { Mount } from "../socket/mount-options.js";
 import { checkMount } from "../socket/mount-options.js";
-import type { DrainOptions, GatewayOptions, Mount } from "../transports/host.js";
+import type { GatewayOptions } from "../transports/host.js";
+import {
+  checkSharedPort,
+  isServerModule,
+  type ListenOptions,
+  type ServerModule,
+} from "../transports/http-server.js";
 import { type ClusterHealth, clusterHealth } from "./cluster-health.js";
 import type { GatewayInfo } from "./gateway.js";
 import {
@@ -51,7 +59,6 @@ import {
   gatewayNodes,
   MAX_GATEWAYS,
 } from "./gateway-supervisor.js";
-import { checkSharedPort, isServerModule, type ListenOptions, type ServerModule } from "./http-server.js";
 import { firstLayout, type Layout, Resharder, shardsName, type Wanted } from "./resharder.js";
 import { type ShardArgs, shardChildren } from "./shard.js";
 
@@ -150,7 +157,7 @@ function checkSeveral(gateways: number, { server, listen, checkOrigin, sockets }
   checkSharedPort(gateways);
   if (server !== undefined && !isServerModule(server))
     throw new BadArg(
-      `badarg: an http.Server belongs to one thread; for gateways: ${gateways} name the module that makes one for each: server: { module: new URL("./http-server.js", import.meta.url) }`,
+      `badarg: an http.Server belongs to one thread; for gateways: ${gateways} name the module that makes one for each: server: { module: new URL("../transports/http-server.js", import.meta.url) }`,
     );
   if (listen === undefined)
     throw new BadArg(`badarg: gateways: ${gateways} need to know where to listen: listen: { port, host }`);

@@ -27,6 +27,7 @@ import {
 } from "simurgh/runtime";
 import { type EndpointFacts, endpointFacts, rememberEndpoint } from "../protocol/endpoint-config.js";
 import type { GatewayOptions } from "../transports/host.js";
+import { claimPort, type ListenOptions } from "../transports/http-server.js";
 import {
   type GatewayInfo,
   type GatewayRequest,
@@ -34,7 +35,6 @@ import {
   REQUEST_GRACE_MS,
   startGateway,
 } from "./gateway.js";
-import { claimPort, type ListenOptions } from "./http-server.js";
 import type { Layout } from "./resharder.js";
 
 /** Node index of the first gateway thread: far from those of shards, and of the application's own threads. */

@@ -17,8 +17,9 @@ import {
   type ThreadTree,
   thisNode,
 } from "simurgh/runtime";
-import { type ChannelStart, startChannel } from "../channel/channel-server.js";
+import { startChannel } from "../channel/channel-server.js";
 import { SocketNews } from "../channel/messages.js";
+import { type StartChannel, shardName } from "../channel/start-channel.js";
 import { type EndpointFacts, rememberEndpoint } from "../protocol/endpoint-config.js";
 import { loadSocket, type SocketDefinition } from "../socket/define-socket.js";
 
@@ -47,11 +48,7 @@ export type ShardTree = (
   context: ShardTreeContext,
 ) => readonly ChildSpec[] | Promise<readonly ChildSpec[]>;
 
-export const shardName = (endpoint: string): string => `${endpoint}.shard`;
 export const channelsName = (endpoint: string): string => `${endpoint}.channels`;
-
-/** Asks the shard to start a channel. The channel itself reports; the shard reports only what it did not start. */
-export type StartChannel = readonly ["start channel", mount: string, channel: number, start: ChannelStart];
 
 interface Shard {
   readonly endpoint: string;

@@ -6,12 +6,11 @@
  * order with what it sends over them.
  */
 import type { Pid } from "simurgh/runtime";
-import type { SocketNews } from "../channel/messages.js";
 import type { Frame } from "../protocol/message.js";
 
 export type WriterMessage =
   | readonly ["send", connection: number, frame: Frame]
-  | readonly ["report", connection: number, frames: readonly Frame[], to: Pid, news: SocketNews]
+  | readonly ["report", connection: number, frames: readonly Frame[], to: Pid, news: object]
   | readonly ["lane", lane: string, frame: Frame, except: number]
   | readonly ["lane+", lane: string, connection: number]
   | readonly ["lane-", lane: string, connection: number];
@@ -25,7 +24,7 @@ export const reportFrames = (
   connection: number,
   frames: readonly Frame[],
   to: Pid,
-  news: SocketNews,
+  news: object,
 ): WriterMessage => ["report", connection, frames, to, news];
 /** `except` is the connection to leave out; 0 for none. */
 export const sendLane = (lane: string, frame: Frame, except: number): WriterMessage => [

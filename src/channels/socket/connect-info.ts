@@ -8,7 +8,14 @@ import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { BadArg } from "simurgh/runtime";
 import { Token } from "../protocol/token.js";
-import type { RequestAddress } from "../transports/handshake.js";
+import type { RequestOrigin } from "./request-origin.js";
+
+/** What a request asks for: the path and the query as they were sent, of the host that the client saw. */
+export interface RequestAddress extends RequestOrigin {
+  readonly path: string;
+  /** Without its question mark. */
+  readonly query: string;
+}
 
 export interface ConnectInfo {
   readonly peerData?: {

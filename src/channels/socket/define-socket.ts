@@ -6,8 +6,8 @@ import type { Channel } from "../channel/channel.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import { matchesPattern } from "../channel/topic.js";
 import { registerSerializer, type Serializer } from "../protocol/serializers.js";
-import type { TransportOptions } from "../transports/host.js";
 import type { ConnectInfo } from "./connect-info.js";
+import type { TransportOptions } from "./mount-options.js";
 
 export type ConnectResult =
   | { readonly type: "ok"; readonly socket: ConnectSocket; readonly expiresAt?: number }

@@ -5,7 +5,19 @@
  * random moment of its own share: clients that were sent away together would come back together, and meet a server that has
  * just begun, or its neighbour that has to take them all.
  */
-import type { DrainOptions } from "../transports/host.js";
+
+/**
+ * How connections are sent away when the endpoint stops (Phoenix.Socket's drainer): in rounds, and spread over the time of
+ * each.
+ */
+export interface DrainOptions {
+  /** Connections sent away in one round. Default 10,000. */
+  readonly batchSize: number;
+  /** Milliseconds of a round, less for fewer than ten clients a second of it. Default 2,000. */
+  readonly batchIntervalMs: number;
+  /** Milliseconds all of it may take; who is still there is cut off. Default 30,000. */
+  readonly shutdownMs: number;
+}
 
 export interface DrainRound {
   /** Milliseconds from the beginning of the drain to the beginning of this round. */

@@ -38,13 +38,13 @@ import {
   SocketNews,
 } from "../channel/messages.js";
 import type { ConnectSocket } from "../channel/socket.js";
-import { type StartChannel, shardName } from "../endpoint/shard.js";
+import { type StartChannel, shardName } from "../channel/start-channel.js";
 import type { Writer } from "../fanout/connection-writer.js";
 import { decodePayload, type ScannedFrame } from "../protocol/frame-scanner.js";
 import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
 import { type Serializer, serializerFor } from "../protocol/serializers.js";
-import type { InvalidFrames } from "../transports/host.js";
 import { routeOf, type SocketDefinition } from "./define-socket.js";
+import type { InvalidFrames } from "./mount-options.js";
 import type { Request } from "./request-queue.js";
 import { type Rate, TokenBucket } from "./token-bucket.js";
 import {

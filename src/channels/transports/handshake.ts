@@ -10,11 +10,12 @@ import { badReturn } from "../channel/results.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import { isVersion, negotiate } from "../protocol/serializers.js";
 import { originAllowed } from "../socket/check-origin.js";
+import type { RequestAddress } from "../socket/connect-info.js";
 import { connectInfo } from "../socket/connect-info.js";
 import { connectParams } from "../socket/connect-params.js";
 import type { ConnectResult } from "../socket/define-socket.js";
 import type { ResolvedTransport } from "../socket/mount-options.js";
-import { type RequestOrigin, requestOrigin } from "../socket/request-origin.js";
+import { requestOrigin } from "../socket/request-origin.js";
 import type { GatewayHost, MountedSocket } from "./host.js";
 
 export type Handshake =
@@ -118,13 +119,6 @@ export function handshake(
   const result = definition.connect(params, bare, info);
   const isLate = typeof (result as PromiseLike<unknown> | undefined)?.then === "function";
   return isLate ? Promise.resolve(result).then(decide) : decide(result as ConnectResult);
-}
-
-/** What a request asks for: the path and the query as they were sent, of the host that the client saw. */
-export interface RequestAddress extends RequestOrigin {
-  readonly path: string;
-  /** Without its question mark. */
-  readonly query: string;
 }
 
 /** Undefined for a request without a valid host. */

@@ -4,7 +4,7 @@ import { createServer as createNetServer } from "node:net";
 import { Endpoint, type EndpointOptions } from "simurgh/channels";
 import { createNode, type RuntimeNode, Supervisor } from "simurgh/runtime";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { checkSharedPort, close, listen as listenOn } from "../../../src/channels/endpoint/http-server.js";
+import { checkSharedPort, close, listen as listenOn } from "../../../src/channels/transports/http-server.js";
 import { RawHttp } from "../../support/raw-http.js";
 import { RawClient, startServer, type TestServer } from "../support.js";
 

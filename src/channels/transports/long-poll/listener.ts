@@ -19,15 +19,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { onExit } from "simurgh/runtime";
 import { type Limit, logRequest } from "../../channel/instrumentation.js";
 import { endpointFacts } from "../../protocol/endpoint-config.js";
+import type { RequestAddress } from "../../socket/connect-info.js";
+import type { LongPollOptions } from "../../socket/mount-options.js";
 import { resolveTransport } from "../../socket/mount-options.js";
-import {
-  checkRequestOrigin,
-  type Handshake,
-  handshake,
-  type RequestAddress,
-  type Target,
-} from "../handshake.js";
-import type { GatewayHost, LongPollOptions, MountedSocket } from "../host.js";
+import { checkRequestOrigin, type Handshake, handshake, type Target } from "../handshake.js";
+import type { GatewayHost, MountedSocket } from "../host.js";
 import { type MountPath, mountPath } from "../mount-path.js";
 import { sessionToken, withoutSessionToken } from "./query.js";
 import type { Home } from "./relay.js";

@@ -7,7 +7,8 @@
 import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
 import { ClientFrame, SocketNews } from "../../channel/messages.js";
 import type { Connection, Outgoing } from "../../fanout/connection-writer.js";
-import type { GatewayHost, LongPollOptions } from "../host.js";
+import type { LongPollOptions } from "../../socket/mount-options.js";
+import type { GatewayHost } from "../host.js";
 import { type Home, SessionRelay } from "./relay.js";
 
 /** What a client wants of its session. A poll has a name by which it is given up. */

@@ -11,15 +11,9 @@ import { onExit, outside, type Pid, send } from "simurgh/runtime";
 import { WebSocket } from "ws";
 import { ClientFrame, SocketNews } from "../../channel/messages.js";
 import type { Connection, Outgoing } from "../../fanout/connection-writer.js";
+import type { WebSocketLimits } from "../../socket/mount-options.js";
 import type { Transport } from "../../socket/socket-server.js";
 import type { GatewayHost, Live } from "../host.js";
-
-export interface WebSocketLimits {
-  /** Bytes that may wait to be sent to one client. Default 4 MiB. */
-  readonly maxBufferedBytes: number;
-  /** Frames of one client that may wait to be handled. Default 128. */
-  readonly inboundHighWater: number;
-}
 
 /** What the connections of one mount have in common. */
 export interface WebSocketKind {

@@ -8,6 +8,8 @@ import type { Duplex } from "node:stream";
 import { exit, outside } from "simurgh/runtime";
 import { type WebSocket, WebSocketServer } from "ws";
 import { logRequest } from "../../channel/instrumentation.js";
+import type { RequestAddress } from "../../socket/connect-info.js";
+import type { WebSocketOptions } from "../../socket/mount-options.js";
 import { type ResolvedTransport, resolveTransport } from "../../socket/mount-options.js";
 import {
   authToken,
@@ -15,11 +17,10 @@ import {
   type Handshake,
   handshake,
   offeredProtocols,
-  type RequestAddress,
   requestAddress,
   type Target,
 } from "../handshake.js";
-import type { GatewayHost, MountedSocket, WebSocketOptions } from "../host.js";
+import type { GatewayHost, MountedSocket } from "../host.js";
 import { asksForWebSocket } from "../intercept.js";
 import { type MountPath, mountPath } from "../mount-path.js";
 import {
