@@ -30,6 +30,9 @@ const MOST_CHARACTERS = 1024 * 1024;
 /** A client has what it was sent so long ago: it comes from that text, or from a later one. */
 const ARRIVED_MS = 3000;
 
+/** Two texts that come so close behind each other are typed: nobody selects and replaces as fast. */
+const TYPING_MS = 300;
+
 /** A text that was changed at several places is compared in full with so many of the likeliest, or so many characters of them. */
 const COMPARED = 16;
 const COMPARED_CHARACTERS = 256 * 1024;
@@ -59,6 +62,8 @@ export interface Written {
   readonly steps: number;
   /** Where in the text the edit ends. */
   readonly caret: number;
+  /** Something was only added, or only removed, at one place. */
+  readonly isPlain: boolean;
   /** What the document has besides, of this version: that right after the edit. */
   readonly rest: ChangeDesc;
   version: number;
@@ -105,12 +110,13 @@ export class SeenTexts {
     this.#told = this.#told.slice(this.#told.indexOf(base as Told) + 1);
     const edit = changesBetween(base.text, text);
     const rest = pathFrom(base, document);
-    const { size, end } = compare(base, text);
+    const { size, end, isPlain } = compare(base, text);
     return {
       text,
       at,
       hunks: hunksOf(edit.map(rest)),
       caret: end,
+      isPlain,
       steps: STEPS + steps + stepsFor(size) + (text.length + current.text.length) / LENGTH_PER_STEP,
       rest: rest.mapDesc(edit, true),
       version,
@@ -143,15 +149,26 @@ export class SeenTexts {
   }
 
   /** What the client has made this text from, as far as can be concluded. */
-  #baseOf(text: string, current: Told): { readonly base: Told | Written; readonly steps: number } {
-    // As long as nothing else happens to the document, it becomes what was sent, however much that differs.
-    if (this.#written?.text === current.text) return { base: this.#written, steps: 0 };
+  #baseOf(text: string, current: Told): Concluded {
+    // As long as nothing else happens to the document, it becomes what was sent, however much that differs; but not while its client
+    // types faster than its texts come back, each of which takes away what it typed since.
+    const alone = this.#written?.text === current.text ? this.#written : undefined;
+    const types = alone?.isPlain === true && current.at - alone.at < TYPING_MS;
+    if (alone !== undefined && !types) return { base: alone, isPlain: false, steps: 0 };
     const all = this.#written === undefined ? this.#told : [this.#written, ...this.#told];
     // A client sends a text because it has changed it.
     const others = all.filter((base) => base.text !== text);
     const bases = others.length > 0 ? others : all;
-    return bases.length === 0 ? { base: current, steps: 0 } : nearest(bases, text, this.#written);
+    if (bases.length === 0) return { base: current, isPlain: false, steps: 0 };
+    const concluded = nearest(bases, text, this.#written);
+    return alone !== undefined && !concluded.isPlain ? { ...concluded, base: alone } : concluded;
   }
+}
+
+interface Concluded {
+  readonly base: Told | Written;
+  readonly isPlain: boolean;
+  readonly steps: number;
 }
 
 interface Compared {
@@ -171,11 +188,7 @@ interface Compared {
  * and then the oldest, since what was sent last has hardly arrived. Of other edits it is the smallest and newest: that is a client
  * which sends a text of its own, and has read the last one.
  */
-function nearest(
-  bases: readonly (Told | Written)[],
-  text: string,
-  last: Written | undefined,
-): { readonly base: Told | Written; readonly steps: number } {
+function nearest(bases: readonly (Told | Written)[], text: string, last: Written | undefined): Concluded {
   const compared = bases.map((base) => compare(base, text));
   const plain = compared.filter(({ isPlain }) => isPlain);
   const looked = bases.reduce((sum, base) => sum + base.text.length, 0) / LENGTH_PER_STEP;
@@ -183,19 +196,19 @@ function nearest(
     const caret = plain.length > 1 ? caretIn(text, last) : undefined;
     const going = plain.filter(({ end }) => end === caret);
     const { base } = (going.length > 0 ? going : plain).reduce((a, b) => (b.cost < a.cost ? b : a));
-    return { base, steps: looked };
+    return { base, isPlain: true, steps: looked };
   }
   const most = Math.min(COMPARED, Math.ceil(COMPARED_CHARACTERS / Math.max(1, text.length)));
   const likeliest = compared
     .toReversed()
     .toSorted((a, b) => a.cost - b.cost)
     .slice(0, most);
-  if (likeliest.length === 1) return { base: likeliest[0]!.base, steps: looked };
+  if (likeliest.length === 1) return { base: likeliest[0]!.base, isPlain: false, steps: looked };
   const steps = likeliest.reduce((sum, { size }) => sum + stepsFor(size), looked);
   const inFull = new Map(likeliest.map(({ base }) => [base, distance(base.text, text).cost]));
   const least = Math.min(...inFull.values());
   const { base } = compared.findLast((one) => inFull.get(one.base) === least)!;
-  return { base, steps };
+  return { base, isPlain: false, steps };
 }
 
 /** Where in this text the client typed before. */

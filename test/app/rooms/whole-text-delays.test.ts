@@ -164,6 +164,14 @@ test("beside others no token of a client of whole texts is lost or doubled, howe
   );
 });
 
+test("alone, too, a client that types loses nothing, though its texts take long to come back", () => {
+  for (const delay of [40, 200, 900]) {
+    const typists = [{ name: "bob", delay, every: 60 }];
+    const { text, typed } = typeTogether(typists, TOKENS["look-alike"], () => 0, "each");
+    for (const token of typed) expect([token, text.split(token).length - 1]).toEqual([token, 1]);
+  }
+});
+
 test("keys that are all the same are as many as were typed, beside another that types the same", () => {
   for (const told of ["each", "every 50 ms"] as const) {
     const typists = [

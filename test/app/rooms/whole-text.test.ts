@@ -79,7 +79,19 @@ describe("a client that writes alone", () => {
       world.write(text);
       world.tell();
     }
+    world.now = 400;
     expect(world.write("az").text).toBe("az");
+  });
+
+  test("loses nothing while it types faster than its texts come back", () => {
+    const world = new World("");
+    for (const text of ["a", "ab", "abc"]) {
+      world.write(text);
+      world.tell();
+    }
+    world.now = 100;
+    // The first of these has come back, and taken away the other two letters.
+    expect(world.write("az").text).toBe("abcz");
   });
 
   test("has no texts kept of it that cannot be refused any more", () => {
