@@ -10,7 +10,6 @@
  * Nothing else of an endpoint knows how many there are. A connection lives in the thread that accepted it; what channels send it
  * goes there by the pid of that thread's writer. A thread that ends takes its own connections along, and no others.
  */
-import { extname } from "node:path";
 import { localAdapter, PubSub, type PubSubOptions, type SlotOwners } from "simurgh/pubsub";
 import {
   BadArg,
@@ -53,7 +52,7 @@ interface GatewayThreadArgs {
   readonly owners: readonly number[];
 }
 
-const THREAD_MODULE = new URL(`./gateways${extname(import.meta.url)}`, import.meta.url);
+const THREAD_MODULE = new URL(import.meta.url);
 
 /** The children of whichever thread has a gateway. */
 const ownChildren = (options: GatewayOptions): ChildSpec[] => [
