@@ -17,7 +17,7 @@ await node.run(async () => {
   const casts = (index: number) => async (count: number) =>
     node.run(async () => {
       const to = { name: "counter", node: index };
-      // As many at a time as a road lets out before it holds senders back.
+      // As many at a time as a connection lets out before it holds senders back.
       for (let sent = 0; sent < count; sent += 5000) {
         for (let n = 0; n < 5000; n += 1) GenServer.cast(to, { by: 1, at: n });
         await GenServer.call(to, "count", 60_000);

@@ -3,7 +3,7 @@ import type { SigningKeys } from "./auth/tokens.js";
 
 export const ENDPOINT = "phoenixpair";
 
-export interface AppFacts {
+export interface AppContext {
   readonly keys: SigningKeys;
   /** Node index of the thread where the repository runs. */
   readonly storageNode: number;
@@ -11,13 +11,13 @@ export interface AppFacts {
   readonly shards: number;
 }
 
-let facts: AppFacts | undefined;
+let facts: AppContext | undefined;
 
-export function setAppFacts(given: AppFacts): void {
+export function setAppContext(given: AppContext): void {
   facts = given;
 }
 
-export function appFacts(): AppFacts {
+export function appContext(): AppContext {
   if (facts === undefined) throw new Error("the application has not been started in this thread");
   return facts;
 }

@@ -18,7 +18,7 @@ import { Endpoint, type EndpointOptions, type ShardTree } from "simurgh/channels
 import { MetricsServer, ThreadMetrics } from "simurgh/observer";
 import { type ChildSpec, threadSpec } from "simurgh/runtime";
 import { AccessWatch } from "./access/access-watch.js";
-import { type AppFacts, ENDPOINT, setAppFacts } from "./app-context.js";
+import { type AppContext, ENDPOINT, setAppContext } from "./app-context.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
 import type { Config, DatabaseConfig } from "./config.js";
 import { attemptCounterSpec } from "./http/attempt-counter.js";
@@ -51,7 +51,7 @@ const startRepository = async (database: DatabaseConfig) =>
 /** The children of the main thread. */
 export function mainTree(config: Config): ChildSpec[] {
   const { keys, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond, personPerSecond } = config;
-  const facts: AppFacts = { keys, storageNode: storageNode(config), shards: config.shards };
+  const facts: AppContext = { keys, storageNode: storageNode(config), shards: config.shards };
   const http: HttpFacts = {
     ...facts,
     accessSeconds,
@@ -63,7 +63,7 @@ export function mainTree(config: Config): ChildSpec[] {
   const { metrics, presenceDownMs, accessRecheckMs } = config;
   const args: ShardArgs = { facts, presenceDownMs, accessRecheckMs, measured: metrics !== undefined };
   const storage: StorageArgs = { database: config.database, measured: metrics !== undefined };
-  setAppFacts(facts);
+  setAppContext(facts);
   return [
     config.shards === 0
       ? {
@@ -128,7 +128,7 @@ function clusterOf({ cluster, presenceDownMs }: Config): Pick<EndpointOptions, "
 }
 
 interface ShardArgs {
-  readonly facts: AppFacts;
+  readonly facts: AppContext;
   readonly presenceDownMs: number;
   readonly accessRecheckMs: number;
   /** Whether there are metrics. */
@@ -140,7 +140,7 @@ export const shardTree: ShardTree = (
   { facts, presenceDownMs, accessRecheckMs, measured }: ShardArgs,
   { endpoint, pubsub },
 ) => {
-  setAppFacts(facts);
+  setAppContext(facts);
   return [
     ChallengePresence.childSpec({
       pubsub,

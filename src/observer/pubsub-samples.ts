@@ -1,4 +1,4 @@
-/** What a thread's PubSub has done, and how its road to other nodes is. */
+/** What a thread's PubSub has done, and how its connection to other nodes is. */
 import { type AdapterHealth, PubSub } from "simurgh/pubsub";
 import { thisNode } from "simurgh/runtime";
 import { counter, gauge, type Sample, type Source } from "./sample.js";

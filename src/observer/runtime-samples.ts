@@ -1,6 +1,6 @@
 /** What a thread has in hand: processes, mailboxes, what is on its way to other threads, and how late its event loop is. */
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
-import { mailboxStatistics, nodeStatistics, onExit, type RoadStats, self } from "simurgh/runtime";
+import { type ConnectionStats, mailboxStatistics, nodeStatistics, onExit, self } from "simurgh/runtime";
 import { counter, gauge, type Source } from "./sample.js";
 
 /** The event loop is looked at that often, in ms. */
@@ -16,7 +16,7 @@ export function runtimeSource(): Source {
   onExit(self(), () => void delay.disable());
   let before = performance.eventLoopUtilization();
   return () => {
-    const { processes, timers, runQueue, droppedSends, suppressedReports, roads } = nodeStatistics();
+    const { processes, timers, runQueue, droppedSends, suppressedReports, connections } = nodeStatistics();
     const { messages, longest } = mailboxStatistics();
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, before);
@@ -38,13 +38,13 @@ export function runtimeSource(): Source {
       gauge("simurgh_event_loop_lag_seconds", lagHelp, p50 as number, { quantile: "0.5" }),
       gauge("simurgh_event_loop_lag_seconds", lagHelp, p99 as number, { quantile: "0.99" }),
       gauge("simurgh_event_loop_lag_seconds", lagHelp, max as number, { quantile: "1" }),
-      ...(roads as readonly RoadStats[]).map((road) =>
+      ...(connections as readonly ConnectionStats[]).map((connection) =>
         gauge(
           "simurgh_road_bytes",
           "Bytes sent to another thread and not handled there yet.",
-          road.outstandingBytes,
+          connection.outstandingBytes,
           {
-            to: String(road.node),
+            to: String(connection.node),
           },
         ),
       ),

@@ -22,7 +22,12 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import type { CoalesceOptions } from "./broadcast/coalescing.js";
-import { type Baseline, Feed, type MetasHandler, type PushState } from "./broadcast/diff-broadcaster.js";
+import {
+  type Baseline,
+  DiffBroadcaster,
+  type MetasHandler,
+  type PushState,
+} from "./broadcast/diff-broadcaster.js";
 import { checked, type Fetch } from "./broadcast/fetch-pool.js";
 import { groupByKey, type PresenceEntry, type Presences } from "./broadcast/payload.js";
 import type { Meta } from "./tracker/delta.js";
@@ -122,7 +127,7 @@ export interface Presence {
   stats(): Promise<PresenceStats>;
 }
 
-const feeds = new WeakMap<RuntimeNode, Map<string, Feed>>();
+const feeds = new WeakMap<RuntimeNode, Map<string, DiffBroadcaster>>();
 
 const UNSAFE_KEYS: readonly string[] = [
   "__proto__",
@@ -138,7 +143,7 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
   if (typeof name !== "string" || name === "") throw new BadArg("badarg: a presence needs a name");
   const handler = handlerOf(options);
 
-  const feedHere = (topic: string): Feed | undefined =>
+  const feedHere = (topic: string): DiffBroadcaster | undefined =>
     trackerOf(name, topic) === thisNode().index ? feeds.get(thisNode())?.get(name) : undefined;
 
   const complete = async (topic: string, bare: Presences): Promise<Presences> =>
@@ -150,7 +155,7 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
     return new Promise((resolve) => feed.ask(topic, resolve));
   };
 
-  const module = (pubsub: string): TrackerModule<Feed, Baseline | undefined> => ({
+  const module = (pubsub: string): TrackerModule<DiffBroadcaster, Baseline | undefined> => ({
     name,
     init(baseline, view) {
       const feedOptions = {
@@ -162,9 +167,9 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
         coalesce,
         leaveGraceMs,
       };
-      const feed = new Feed({ ...feedOptions, diffs, handler }, view, baseline);
+      const feed = new DiffBroadcaster({ ...feedOptions, diffs, handler }, view, baseline);
       const node = thisNode();
-      const named = feeds.get(node) ?? new Map<string, Feed>();
+      const named = feeds.get(node) ?? new Map<string, DiffBroadcaster>();
       feeds.set(node, named.set(name, feed));
       onExit(self(), () => {
         if (named.get(name) === feed) named.delete(name);

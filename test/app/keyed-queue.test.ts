@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { Ordered } from "../../src/app/keyed-queue.js";
+import { KeyedQueue } from "../../src/app/keyed-queue.js";
 
 test("work of one key runs in order, one at a time, past a failure; other keys do not wait; nothing stays behind", async () => {
-  const ordered = new Ordered<string>();
+  const ordered = new KeyedQueue<string>();
   const log: string[] = [];
   let release!: () => void;
   const held = new Promise<void>((resolve) => {

@@ -67,7 +67,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     return JSON.stringify(result, (_key, value) => (value instanceof Error ? value.message : value));
   }
 
-  /** What one node says the other hears: the road works, not only the greeting. */
+  /** What one node says the other hears: the connection works, not only the greeting. */
   async function areJoined(options: object): Promise<boolean> {
     const [a, b] = [await join("a", options), await join("b", options)];
     if (typeof a === "string" || typeof b === "string") throw new Error(`${a} ${b}`);

@@ -1,5 +1,5 @@
 /** The operations of the repository on a database that is prepared, without its process. */
-import { Ordered } from "../../src/app/keyed-queue.js";
+import { KeyedQueue } from "../../src/app/keyed-queue.js";
 import { createDataSource } from "../../src/app/storage/data-source.js";
 import { type Database, dialectOf, type Outcome } from "../../src/app/storage/database.js";
 import { prepareSchema } from "../../src/app/storage/schema.js";
@@ -25,7 +25,7 @@ export async function withDatabase(
       source,
       dialect: dialectOf(source),
       transactions: new Transactions(source),
-      writes: new Ordered<number>(),
+      writes: new KeyedQueue<number>(),
     });
   } finally {
     await source.destroy();

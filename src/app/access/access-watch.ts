@@ -19,7 +19,7 @@ import {
   sendAfter,
   thisNode,
 } from "simurgh/runtime";
-import { appFacts, ENDPOINT } from "../app-context.js";
+import { appContext, ENDPOINT } from "../app-context.js";
 import { type Outcome, repositoryOn } from "../storage/repository-client.js";
 import {
   type AccessAnswer,
@@ -162,7 +162,7 @@ class Watch {
     const lost = health.reconnects + health.gaps + health.lost;
     if (reachable !== this.#ledger.reachable || lost !== this.#lost) {
       this.#lost = lost;
-      repositoryOn(appFacts().storageNode).trustSessions(thisNode().index, reachable);
+      repositoryOn(appContext().storageNode).trustSessions(thisNode().index, reachable);
       this.#ledger.doubt(reachable);
       this.#retryMs = 0;
       this.ask();
@@ -188,7 +188,7 @@ class Watch {
 
   recheck(): void {
     // Again, since the storage may have been restarted.
-    repositoryOn(appFacts().storageNode).trustSessions(thisNode().index, this.#ledger.reachable);
+    repositoryOn(appContext().storageNode).trustSessions(thisNode().index, this.#ledger.reachable);
     this.#ledger.recheck();
     this.ask();
     this.subscribe();
@@ -207,7 +207,7 @@ class Watch {
     this.#asked = taken;
     const me = self();
     const questions = taken.map(({ challengeId, userId, sessionId }) => ({ challengeId, userId, sessionId }));
-    void repositoryOn(appFacts().storageNode)
+    void repositoryOn(appContext().storageNode)
       .access(questions)
       .then((outcome) => send(me, ["answered", outcome] satisfies Answered));
   }
@@ -256,7 +256,7 @@ const server: GenServerModule<Watch, AccessWatchOptions, Call, Cast> = {
 
   handleInfo(message, watch) {
     if (isBroadcast(message) && message.event === SESSIONS_ENDED)
-      repositoryOn(appFacts().storageNode).forgetSessions((message.payload as { user_id: number }).user_id);
+      repositoryOn(appContext().storageNode).forgetSessions((message.payload as { user_id: number }).user_id);
     if (!Array.isArray(message)) return ["noreply", watch];
     if (message[0] === "answered") watch.answered(message as unknown as Answered);
     else if (message[0] === "retry") watch.ask(true);

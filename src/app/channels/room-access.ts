@@ -10,7 +10,7 @@ import { GenServer, type Pid } from "simurgh/runtime";
 import type { AccessAnswer, AccessState } from "../access/access-ledger.js";
 import { AccessWatch } from "../access/access-watch.js";
 import { mayWrite, type Role } from "../access/role.js";
-import { appFacts } from "../app-context.js";
+import { appContext } from "../app-context.js";
 import type { RoomCast } from "../rooms/room.js";
 import { repositoryOn } from "../storage/repository-client.js";
 
@@ -21,7 +21,7 @@ export async function accessAtJoin(
 ): Promise<{ readonly answer: AccessAnswer | "unavailable"; readonly remembered: boolean }> {
   const userId = assigns.userId as number;
   const question = { challengeId, userId, sessionId: assigns.sessionId as string };
-  const asked = await repositoryOn(appFacts().storageNode).access([question]);
+  const asked = await repositoryOn(appContext().storageNode).access([question]);
   if (asked[0] === "ok") return { answer: asked[1][0] as AccessAnswer, remembered: false };
   const certain = await AccessWatch.certainRole(challengeId, userId);
   return { answer: certain ?? "unavailable", remembered: true };

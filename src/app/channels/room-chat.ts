@@ -8,7 +8,7 @@
  * A text has at most 2 KiB. One connection may send five at once and then one every two seconds.
  */
 import { assign, broadcast, type ChannelSocket, reply } from "simurgh/channels";
-import { appFacts } from "../app-context.js";
+import { appContext } from "../app-context.js";
 import { ChatBody, ChatHistoryBody } from "../input.js";
 import { repositoryOn } from "../storage/repository-client.js";
 import { paced } from "./pace.js";
@@ -16,7 +16,7 @@ import { paced } from "./pace.js";
 const PACE = { burst: 5, everyMs: 2000 };
 const PAGE = 50;
 
-const repository = () => repositoryOn(appFacts().storageNode);
+const repository = () => repositoryOn(appContext().storageNode);
 
 const invalid = (message: string | undefined) => ({ reason: "invalid", message: message ?? "not a message" });
 

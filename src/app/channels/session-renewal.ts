@@ -6,7 +6,7 @@
 import { assign, type ChannelSocket, expireAt, noreply, push, reply } from "simurgh/channels";
 import { self, sendAfter } from "simurgh/runtime";
 import { AccessWatch } from "../access/access-watch.js";
-import { appFacts } from "../app-context.js";
+import { appContext } from "../app-context.js";
 import { verifyToken } from "../auth/tokens.js";
 import { repositoryOn } from "../storage/repository-client.js";
 
@@ -40,7 +40,7 @@ export function tellExpiring([, endsAt]: Expiring, socket: ChannelSocket) {
 
 export const sessionEvents = {
   async "session:renew"(payload: unknown, socket: ChannelSocket) {
-    const { keys, storageNode } = appFacts();
+    const { keys, storageNode } = appContext();
     const claims = verifyToken((payload as { token?: unknown } | null)?.token, keys);
     if (claims === undefined || claims.userId !== socket.assigns.userId)
       return reply("error", { reason: "invalid_token", code: "invalid_token" }, socket);

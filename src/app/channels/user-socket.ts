@@ -6,7 +6,7 @@
  * The socket ends with its token, unless the client shows a newer one in time: see session-renewal.ts.
  */
 import { assign, defineSocket, error, ok } from "simurgh/channels";
-import { appFacts } from "../app-context.js";
+import { appContext } from "../app-context.js";
 import { verifyToken } from "../auth/tokens.js";
 import { repositoryOn } from "../storage/repository-client.js";
 import { userTopic } from "../user-topic.js";
@@ -16,7 +16,7 @@ export default defineSocket({
   channels: [challengeChannel],
 
   async connect(params, socket, { authToken }) {
-    const { keys, storageNode } = appFacts();
+    const { keys, storageNode } = appContext();
     const claims = verifyToken(authToken ?? params.token, keys);
     if (claims === undefined) return error();
     const user = await repositoryOn(storageNode).sessionUser(claims.sessionId, claims.userId);

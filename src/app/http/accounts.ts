@@ -18,7 +18,7 @@ import { type Claims, issueToken, type SigningKeys, verifyToken } from "../auth/
 import { normalEmail } from "../email.js";
 import { Overloaded } from "../fair-queue.js";
 import { firstName, NewPasswordBody, NewUserBody, SessionBody } from "../input.js";
-import { Ordered } from "../keyed-queue.js";
+import { KeyedQueue } from "../keyed-queue.js";
 import type { Repository, UserView } from "../storage/repository-client.js";
 import type { AttemptCounter } from "./attempt-counter.js";
 import { ApiError, orFail, orMissing, refuseFor } from "./errors.js";
@@ -65,7 +65,7 @@ export function accountRoutes(options: AccountOptions): Hono {
   const { repository, keys, accessSeconds, requests, disconnect, attempts } = options;
   const app = new Hono();
   // One at a time: hashes are dear.
-  const inTurn = new Ordered<string>();
+  const inTurn = new KeyedQueue<string>();
 
   /** The answer to a person who is signed in from now on, with the cookie that renews it. */
   const signed = (context: Context, user: UserView, refresh: RefreshToken, status: 200 | 201) => {

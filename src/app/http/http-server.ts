@@ -7,7 +7,7 @@ import { getRequestListener } from "@hono/node-server";
 import { Endpoint, type ServerContext } from "simurgh/channels";
 import type { RuntimeNode } from "simurgh/runtime";
 import { AccessWatch } from "../access/access-watch.js";
-import { type AppFacts, ENDPOINT, setAppFacts } from "../app-context.js";
+import { type AppContext, ENDPOINT, setAppContext } from "../app-context.js";
 import { Rooms } from "../rooms/rooms.js";
 import { askRepository, type Repository, repositoryBy } from "../storage/repository-client.js";
 import { userTopic } from "../user-topic.js";
@@ -17,7 +17,7 @@ import { serveWeb } from "./web.js";
 
 /** What the API needs to know besides. Plain data: it crosses threads. */
 export interface HttpFacts
-  extends AppFacts,
+  extends AppContext,
     Pick<
       ApiOptions,
       "accessSeconds" | "allowedOrigins" | "trustedProxies" | "anonymousPerSecond" | "personPerSecond"
@@ -28,7 +28,7 @@ export function server(
   { storageNode, shards, ...facts }: HttpFacts,
   { node, endpoint }: ServerContext,
 ): HttpServer {
-  setAppFacts({ storageNode, shards, keys: facts.keys });
+  setAppContext({ storageNode, shards, keys: facts.keys });
   /** Tells sockets something, as a process. While the endpoint is being restarted there is nobody to tell. */
   const outward = (tell: () => unknown): void => void node.run(async () => tell()).catch(() => {});
   const api = createApi({

@@ -28,7 +28,7 @@ export interface Entrant {
 }
 
 /** How others see a connection. */
-export interface Face {
+export interface Participant {
   readonly id: string;
   readonly user_id: number;
   readonly name: string;
@@ -41,7 +41,7 @@ export interface Cursor {
 }
 
 export interface Member extends Entrant {
-  readonly face: Face;
+  readonly face: Participant;
   canWrite: boolean;
   cursor: Cursor | undefined;
   /** Until when its user counts as typing; 0: does not. */

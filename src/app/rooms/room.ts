@@ -38,7 +38,7 @@ import { RepeatedLog } from "../repeated-log.js";
 import type { ChallengeView, Failure, Outcome, Repository } from "../storage/repository-client.js";
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
 import { type CursorState, FarCursors, HERE_EVERY_MS } from "./far-cursors.js";
-import { type Cursor, type Entrant, type Face, type Member, Members } from "./members.js";
+import { type Cursor, type Entrant, type Member, Members, type Participant } from "./members.js";
 import { isForSaving, now, type Persistence, Saving } from "./persistence.js";
 import { Rate } from "./rate.js";
 import { GROWTH, UserPace, WORK } from "./user-pace.js";
@@ -66,7 +66,7 @@ export interface Entered {
   readonly epoch: string;
   readonly sv: Uint8Array;
   readonly status: RoomStatus;
-  readonly me: Face;
+  readonly me: Participant;
 }
 
 export interface SyncAnswer {

@@ -20,7 +20,7 @@ import {
   Registry,
   Supervisor,
 } from "simurgh/runtime";
-import { appFacts, ENDPOINT } from "../app-context.js";
+import { appContext, ENDPOINT } from "../app-context.js";
 import { ThreadLoader } from "../document/document-loader.js";
 import { type Failure, type Outcome, repositoryOn } from "../storage/repository-client.js";
 import type { RoomVersion } from "../storage/room-log.js";
@@ -43,7 +43,7 @@ export const roomTopic = (id: number): string => `challenges:${id}`;
 
 /** The thread where the room of a challenge lives. */
 const roomNode = (id: number): number => {
-  const { shards } = appFacts();
+  const { shards } = appContext();
   return shards === 0 ? 0 : 1 + (slot(roomTopic(id)) % shards);
 };
 
@@ -66,7 +66,7 @@ const live = (id: number): Pid | undefined => {
 };
 
 async function start(id: number): Promise<Pid | undefined> {
-  const repository = repositoryOn(appFacts().storageNode);
+  const repository = repositoryOn(appContext().storageNode);
   const options: RoomOptions = {
     id,
     topic: roomTopic(id),
@@ -155,11 +155,11 @@ export const Rooms = {
 
   /** Former states, the newest first. */
   versions: (id: number): Promise<Outcome<readonly RoomVersion[]>> =>
-    repositoryOn(appFacts().storageNode).roomVersions(id),
+    repositoryOn(appContext().storageNode).roomVersions(id),
 
   /** The text as of a version. */
   async preview(id: number, seq: number): Promise<Outcome<RoomVersionText>> {
-    const version = await repositoryOn(appFacts().storageNode).roomVersion(id, seq);
+    const version = await repositoryOn(appContext().storageNode).roomVersion(id, seq);
     if (version[0] === "error") return version;
     const text = await loader.text(version[1].state, version[1].hash);
     if (text[0] === "error") return ["error", text[1] === "busy" ? "unavailable" : text[1]];

@@ -1,7 +1,7 @@
 /** Challenges: what is to be solved, and the text of the room where it is. */
 import { EntitySchema, In } from "typeorm";
 import { type Access, type Role, roleIn } from "../access/role.js";
-import { Ordered } from "../keyed-queue.js";
+import { KeyedQueue } from "../keyed-queue.js";
 import {
   columnTypes,
   type Database,
@@ -160,7 +160,7 @@ const marks = (count: number): string => Array.from({ length: count }, () => "?"
 export function challenges({ source, writes, quotas = DEFAULT_QUOTAS }: Database) {
   const table = source.getRepository<Challenge>("Challenge");
   /** What counts towards a person's quota, one after the other. */
-  const inTurn = new Ordered<number>();
+  const inTurn = new KeyedQueue<number>();
 
   /** Whether this person may have so many challenges and bytes more. */
   const mayHave = async (ownerId: number, more: number, moreBytes: number): Promise<boolean> => {

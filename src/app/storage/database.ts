@@ -5,7 +5,7 @@
  * into the process that everybody asks.
  */
 import type { DataSource } from "typeorm";
-import type { Ordered } from "../keyed-queue.js";
+import type { KeyedQueue } from "../keyed-queue.js";
 import type { Transactions } from "./transactions.js";
 
 /** What became of a request. A database that does not answer is an outcome, not an exception. */
@@ -49,7 +49,7 @@ export interface Database {
   readonly dialect: Dialect;
   readonly transactions: Transactions;
   /** Writes of one challenge, by its id, queue behind each other. */
-  readonly writes: Ordered<number>;
+  readonly writes: KeyedQueue<number>;
   /** Default: `DEFAULT_QUOTAS`. */
   readonly quotas?: Quotas | undefined;
 }

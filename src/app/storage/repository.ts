@@ -20,7 +20,7 @@ import {
 } from "simurgh/runtime";
 import type { DataSource } from "typeorm";
 import type { DatabaseConfig } from "../config.js";
-import { Ordered } from "../keyed-queue.js";
+import { KeyedQueue } from "../keyed-queue.js";
 import { RepeatedLog } from "../repeated-log.js";
 import { challenges } from "./challenges.js";
 import { chat } from "./chat.js";
@@ -93,7 +93,7 @@ interface State extends Database {
 
 /** The operations by name, each in transactions of its own, or apart from any. */
 export function stateOf(source: DataSource, transactions: Transactions, quotas?: Quotas): State {
-  const writes = new Ordered<number>();
+  const writes = new KeyedQueue<number>();
   const database = { source, dialect: dialectOf(source), transactions, writes, quotas };
   const entries = (all: object) => Object.entries(all) as [string, Operation][];
   const apart = entries(plain(database)).map(([name, operation]): [string, Operation] => [

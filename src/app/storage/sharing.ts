@@ -10,7 +10,7 @@
 import { EntitySchema, In, LessThan, MoreThan } from "typeorm";
 import { type AccessAnswer, type AccessQuestion, MOST_QUESTIONS } from "../access/access-ledger.js";
 import { type Access, type Given, type Invited, type Role, roleIn } from "../access/role.js";
-import { Ordered } from "../keyed-queue.js";
+import { KeyedQueue } from "../keyed-queue.js";
 import type { Challenge } from "./challenges.js";
 import { columnTypes, type Database, type Dialect, NOT_FOUND, type Outcome } from "./database.js";
 import type { Session } from "./sessions.js";
@@ -117,7 +117,7 @@ export function sharing({ source }: Database) {
   const users = source.getRepository<User>("User");
   const sessions = source.getRepository<Session>("Session");
   /** What counts towards the limits of a challenge, one after the other. */
-  const inTurn = new Ordered<number>();
+  const inTurn = new KeyedQueue<number>();
 
   const role = async (challengeId: number, userId: number): Promise<Outcome<Role>> => {
     const [challenge, membership] = await Promise.all([

@@ -17,7 +17,7 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import { Writer } from "../fanout/connection-writer.js";
-import { rememberEndpoint } from "../protocol/endpoint-config.js";
+import { registerEndpoint } from "../protocol/endpoint-config.js";
 import type { RawPayload } from "../protocol/frame-scanner.js";
 import type { Frame, WireRef } from "../protocol/message.js";
 import { DEFAULT_FILTER } from "../protocol/param-filter.js";
@@ -91,7 +91,7 @@ export class ChannelHarness {
     registerSerializer(noop);
     const harness = new ChannelHarness(endpoint, self(), new Writer(thisNode()));
     const { pubsub } = harness;
-    rememberEndpoint(endpoint, {
+    registerEndpoint(endpoint, {
       pubsub,
       gateways: [thisNode().index],
       secret: `${endpoint} has this secret in tests`,

@@ -6,7 +6,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import { type ExitReason, type RuntimeNode, self, telemetry, thisNode } from "simurgh/runtime";
-import { endpointFacts } from "../protocol/endpoint-config.js";
+import { endpointConfig } from "../protocol/endpoint-config.js";
 import { filterParams } from "../protocol/param-filter.js";
 import type { ChannelSocket } from "./socket.js";
 
@@ -32,7 +32,7 @@ function write(level: LogLevel | false, endpoint: string, text: () => string): v
 }
 
 const shown = (endpoint: string, params: unknown): string => {
-  const filtered = filterParams(params, endpointFacts(endpoint).filterParameters);
+  const filtered = filterParams(params, endpointConfig(endpoint).filterParameters);
   try {
     return JSON.stringify(filtered) ?? "null";
   } catch {

@@ -6,7 +6,7 @@
  */
 import { type AdapterHealth, type AdapterStatus, PubSub } from "simurgh/pubsub";
 import { ExitSignal } from "simurgh/runtime";
-import type { EndpointFacts } from "../protocol/endpoint-config.js";
+import type { EndpointConfig } from "../protocol/endpoint-config.js";
 
 export interface ClusterHealth {
   /** This node's name; undefined when there are no others by configuration. */
@@ -24,7 +24,7 @@ export interface ClusterHealth {
 
 const WORST: readonly AdapterStatus[] = ["down", "degraded", "up"];
 
-export async function clusterHealth({ pubsub, cluster }: EndpointFacts): Promise<ClusterHealth> {
+export async function clusterHealth({ pubsub, cluster }: EndpointConfig): Promise<ClusterHealth> {
   const threads: Record<number, AdapterHealth> = {};
   if (cluster !== undefined) {
     await Promise.all(

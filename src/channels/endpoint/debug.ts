@@ -4,7 +4,7 @@
 import { DynamicSupervisor, ExitSignal, GenServer, Pid, processInfoAt } from "simurgh/runtime";
 import { SHOW_SOCKET } from "../channel/channel-server.js";
 import type { ChannelSocket } from "../channel/socket.js";
-import { endpointFacts } from "../protocol/endpoint-config.js";
+import { endpointConfig } from "../protocol/endpoint-config.js";
 import type { SocketDescription } from "../socket/socket-server.js";
 import { channelsName } from "./shard.js";
 
@@ -48,7 +48,7 @@ export const Debug = {
   /** The connections of an endpoint, on this node. */
   async listSockets(endpoint: string): Promise<SocketEntry[]> {
     const gateways = await Promise.all(
-      endpointFacts(endpoint).gateways.map((node) =>
+      endpointConfig(endpoint).gateways.map((node) =>
         // A gateway that has just ended has none.
         DynamicSupervisor.whichChildren({ name: `${endpoint}.sockets`, node }).catch(noneAfterExit),
       ),

@@ -35,7 +35,7 @@ import {
   threadSpec,
 } from "simurgh/runtime";
 import { fastlane } from "../fanout/fastlane.js";
-import { type EndpointFacts, endpointFacts, rememberEndpoint } from "../protocol/endpoint-config.js";
+import { type EndpointConfig, endpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import { checkPayload } from "../protocol/message.js";
 import { DEFAULT_FILTER, type ParamFilter } from "../protocol/param-filter.js";
 import { type CheckOrigin, checkOriginOption } from "../socket/check-origin.js";
@@ -203,14 +203,14 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const drainer = drainOptions(options.drainer);
   const cluster = options.cluster && clusterOf(options.cluster, pubsub);
   if (cluster !== undefined) await checkOnce(name, cluster);
-  const facts: EndpointFacts = {
+  const facts: EndpointConfig = {
     pubsub,
     cluster,
     gateways: gatewayNodes(options.gateways ?? 1, here),
     secret,
     filterParameters: options.filterParameters ?? DEFAULT_FILTER,
   };
-  rememberEndpoint(name, facts);
+  registerEndpoint(name, facts);
   const args: ShardArgs = {
     endpoint: name,
     facts,
@@ -300,7 +300,7 @@ function shardThread(index: number, args: ShardArgs, layout: Layout, options: En
 
 const publish = (endpoint: string, topic: string, event: string, payload: unknown) => {
   checkPayload(event, payload);
-  return [endpointFacts(endpoint).pubsub, topic, { topic, event, payload }] as const;
+  return [endpointConfig(endpoint).pubsub, topic, { topic, event, payload }] as const;
 };
 
 export const Endpoint = {
@@ -356,9 +356,9 @@ export const Endpoint = {
 
   /** Subscribes the calling process to a topic; it gets each broadcast as `{ topic, event, payload }`. */
   subscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
-    PubSub.subscribe(endpointFacts(endpoint).pubsub, topic),
+    PubSub.subscribe(endpointConfig(endpoint).pubsub, topic),
   unsubscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
-    PubSub.unsubscribe(endpointFacts(endpoint).pubsub, topic),
+    PubSub.unsubscribe(endpointConfig(endpoint).pubsub, topic),
 
   /** Closes every connection whose socket has this id, with code 1001. */
   disconnect: (endpoint: string, id: string): PublishResult =>
@@ -379,7 +379,7 @@ export const Endpoint = {
   info: (endpoint: string): Promise<GatewayInfo & { readonly gateways: number }> => Gateways.info(endpoint),
 
   /** How this node is joined to others; for readiness and for people. */
-  health: (endpoint: string): Promise<ClusterHealth> => clusterHealth(endpointFacts(endpoint)),
+  health: (endpoint: string): Promise<ClusterHealth> => clusterHealth(endpointConfig(endpoint)),
 
   /** Where the endpoint's server listens; null while it does not. */
   address: (endpoint: string): Promise<{ readonly host: string; readonly port: number } | null> =>

@@ -24,7 +24,7 @@ import {
   threadSpec,
   trapExit,
 } from "simurgh/runtime";
-import { type EndpointFacts, endpointFacts, rememberEndpoint } from "../protocol/endpoint-config.js";
+import { type EndpointConfig, endpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import type { GatewayOptions } from "../transports/host.js";
 import { claimPort, type ListenOptions } from "../transports/http-server.js";
 import {
@@ -48,7 +48,7 @@ export const gatewayNodes = (gateways: number, here: number): readonly number[] 
 
 interface GatewayThreadArgs {
   readonly options: GatewayOptions;
-  readonly facts: EndpointFacts;
+  readonly facts: EndpointConfig;
   readonly owners: readonly number[];
 }
 
@@ -67,7 +67,7 @@ const ownChildren = (options: GatewayOptions): ChildSpec[] => [
 /** The endpoint's children that accept connections. `stallMs` is for their threads. */
 export function gatewayChildren(
   options: GatewayOptions,
-  facts: EndpointFacts,
+  facts: EndpointConfig,
   layout: Layout,
   stallMs: number | undefined,
 ): ChildSpec[] {
@@ -109,7 +109,7 @@ async function startThreads(
 }
 
 /** The PubSub of a thread that owns no topics: it knows the node's name, and forwards. */
-export const forwarding = ({ pubsub, cluster }: EndpointFacts, owners: SlotOwners): PubSubOptions => ({
+export const forwarding = ({ pubsub, cluster }: EndpointConfig, owners: SlotOwners): PubSubOptions => ({
   name: pubsub,
   owners,
   ...(cluster === undefined ? {} : { adapter: localAdapter(cluster.nodeName) }),
@@ -117,7 +117,7 @@ export const forwarding = ({ pubsub, cluster }: EndpointFacts, owners: SlotOwner
 
 /** The tree of a gateway thread: called there by the runtime. */
 export function start({ options, facts, owners }: GatewayThreadArgs): ThreadTree {
-  rememberEndpoint(options.endpoint, facts);
+  registerEndpoint(options.endpoint, facts);
   return {
     children: [PubSub.childSpec(forwarding(facts, { current: owners })), ...ownChildren(options)],
     strategy: "rest_for_one",
@@ -141,7 +141,7 @@ const drainer: GenServerModule<string, string> = {
 /** What the gateways answer that are there. One that has just ended has no connections to speak of. */
 async function askGateways<T>(endpoint: string, request: GatewayRequest): Promise<readonly T[]> {
   const answers = await Promise.all(
-    endpointFacts(endpoint).gateways.map(async (node) => {
+    endpointConfig(endpoint).gateways.map(async (node) => {
       try {
         return [
           await GenServer.call<T>({ name: gatewayName(endpoint), node }, request, Number.POSITIVE_INFINITY),

@@ -92,7 +92,7 @@ class Gateway implements GatewayHost {
     });
     this.#detach.push(() => this.requests.detach());
     this.#detach.push(
-      this.node.onRoadDown(({ index, creation }) => {
+      this.node.onNodeDown(({ index, creation }) => {
         this.writer.dropLanesOf(index, creation);
         const news = new SocketNews({ type: "thread_gone", node: index });
         outside(() => {

@@ -112,7 +112,9 @@ function chosen(wanted: number, present: readonly number[]): readonly number[] {
 const isFree = (index: number): boolean => {
   const node = thisNode();
   return (
-    index !== node.index && node.road(index) === undefined && node.whereis(threadName(index)) === undefined
+    index !== node.index &&
+    node.connection(index) === undefined &&
+    node.whereis(threadName(index)) === undefined
   );
 };
 

@@ -20,13 +20,13 @@ import {
 import { startChannel } from "../channel/channel-server.js";
 import { SocketNews } from "../channel/messages.js";
 import { type StartChannel, shardName } from "../channel/start-channel.js";
-import { type EndpointFacts, rememberEndpoint } from "../protocol/endpoint-config.js";
+import { type EndpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import { loadSocket, type SocketDefinition } from "../socket/define-socket.js";
 
 /** Plain data: it crosses to the thread. */
 export interface ShardArgs {
   readonly endpoint: string;
-  readonly facts: EndpointFacts;
+  readonly facts: EndpointConfig;
   /** Index of the thread that owns each slot; undefined when this thread owns all. */
   readonly owners: readonly number[] | undefined;
   /** URLs of the socket modules, by mount path. */
@@ -59,7 +59,7 @@ const shardServer: GenServerModule<Shard, ShardArgs, never, StartChannel> = {
   name: "ShardServer",
 
   async init({ sockets, endpoint, facts }) {
-    rememberEndpoint(endpoint, facts);
+    registerEndpoint(endpoint, facts);
     PubSub.watchOwners(facts.pubsub);
     const definitions = new Map<string, SocketDefinition>();
     for (const [path, module] of Object.entries(sockets)) definitions.set(path, await loadSocket(module));

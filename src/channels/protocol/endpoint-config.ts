@@ -5,7 +5,7 @@ import { BadArg, inProcess, type RuntimeNode, thisNode } from "simurgh/runtime";
 import type { ParamFilter } from "./param-filter.js";
 
 /** Plain data: it crosses to the threads. */
-export interface EndpointFacts {
+export interface EndpointConfig {
   readonly pubsub: string;
   /** Node indexes of the threads with a gateway. */
   readonly gateways: readonly number[];
@@ -16,9 +16,9 @@ export interface EndpointFacts {
   readonly cluster: Cluster | undefined;
 }
 
-const endpoints = new WeakMap<RuntimeNode, Map<string, EndpointFacts>>();
+const endpoints = new WeakMap<RuntimeNode, Map<string, EndpointConfig>>();
 
-export function rememberEndpoint(name: string, facts: EndpointFacts): void {
+export function registerEndpoint(name: string, facts: EndpointConfig): void {
   const node = thisNode();
   let known = endpoints.get(node);
   if (known === undefined) {
@@ -28,7 +28,7 @@ export function rememberEndpoint(name: string, facts: EndpointFacts): void {
   known.set(name, facts);
 }
 
-export function endpointFacts(name: string): EndpointFacts {
+export function endpointConfig(name: string): EndpointConfig {
   const facts = endpoints.get(thisNode())?.get(name);
   if (facts === undefined) throw new BadArg(`badarg: no endpoint named ${name} runs in this thread`);
   return facts;

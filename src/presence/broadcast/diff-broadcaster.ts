@@ -21,9 +21,9 @@ import {
   told,
   windowOf,
 } from "./coalescing.js";
-import { DiffWindow } from "./diff-coalescer.js";
-import { type Fetch, type Fetched, Fetcher } from "./fetch-pool.js";
-import { Grace } from "./leave-grace.js";
+import { DiffCoalescer } from "./diff-coalescer.js";
+import { type Fetch, type Fetched, FetchPool } from "./fetch-pool.js";
+import { LeaveGrace } from "./leave-grace.js";
 import { groupByKey, type PresenceDiff, type Presences } from "./payload.js";
 import { type Item, TopicQueue } from "./topic-queue.js";
 
@@ -62,7 +62,7 @@ export type PushState = (
 
 interface Topic {
   readonly name: string;
-  readonly window: DiffWindow;
+  readonly window: DiffCoalescer;
   readonly queue: TopicQueue;
   readonly coalesce: Coalesce;
   pace: Pace;
@@ -93,14 +93,14 @@ const RESYNC_MS = 1000;
 /** What clients that stayed were last told by a tracker that crashed, by topic and ref. */
 export type Baseline = ReadonlyMap<string, ReadonlyMap<string, Named>>;
 
-export class Feed {
+export class DiffBroadcaster {
   /** The tracker's process. Lists are asked for in others too. */
   readonly pid = self();
   readonly #options: FeedOptions;
   readonly #view: ReadView;
   readonly #topics = new Map<string, Topic>();
-  readonly #grace: Grace | undefined;
-  readonly #fetcher: Fetcher | undefined;
+  readonly #grace: LeaveGrace | undefined;
+  readonly #fetcher: FetchPool | undefined;
   #graceAt = Number.POSITIVE_INFINITY;
   #baseline: Baseline | undefined;
   #handlerState: unknown;
@@ -112,9 +112,9 @@ export class Feed {
   constructor(options: FeedOptions, view: ReadView, baseline: Baseline | undefined) {
     this.#options = options;
     this.#view = view;
-    this.#grace = options.leaveGraceMs > 0 ? new Grace(options.leaveGraceMs) : undefined;
+    this.#grace = options.leaveGraceMs > 0 ? new LeaveGrace(options.leaveGraceMs) : undefined;
     const { fetch, name, fetchTimeout } = options;
-    this.#fetcher = fetch && new Fetcher({ presence: name, fetch, timeout: fetchTimeout });
+    this.#fetcher = fetch && new FetchPool({ presence: name, fetch, timeout: fetchTimeout });
     if (options.handler !== undefined) this.#handlerState = began(name, options.handler);
     if (baseline !== undefined) {
       this.#baseline = baseline;
@@ -430,7 +430,7 @@ export class Feed {
     if (topic === undefined) {
       topic = {
         name,
-        window: new DiffWindow(),
+        window: new DiffCoalescer(),
         queue: new TopicQueue(),
         coalesce: this.#coalesceOf(name),
         pace: QUIET,

@@ -11,7 +11,7 @@ import type { TopicDiff } from "../tracker/view.js";
 
 type Named = readonly [key: string, meta: Meta];
 
-export class DiffWindow {
+export class DiffCoalescer {
   readonly #joins = new Map<string, Named>();
   readonly #leaves = new Map<string, Named>();
   /** Refs of joins that a state contained, and of leaves that a state lacked, while they waited here. */

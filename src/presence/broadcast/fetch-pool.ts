@@ -31,7 +31,7 @@ interface Job {
 
 const TOO_LATE = Symbol("too late");
 
-export class Fetcher {
+export class FetchPool {
   readonly #options: FetcherOptions;
   readonly #waiting: Job[] = [];
   readonly #running = new Map<number, Job & { readonly pid: Pid }>();

@@ -14,7 +14,7 @@ interface Held {
   readonly until: number;
 }
 
-export class Grace {
+export class LeaveGrace {
   readonly #graceMs: number;
   /** By topic and key, oldest first. */
   readonly #held = new Map<string, Map<string, Held[]>>();

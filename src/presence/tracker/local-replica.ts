@@ -8,7 +8,7 @@ import { type Change, type Delta, entryOf, type Meta, placeOf, type Row } from "
 import { Digest } from "./digest.js";
 import type { Step } from "./remote-replica.js";
 
-export class OwnEntries {
+export class LocalReplica {
   readonly digest = new Digest();
   readonly #topics = new Map<string, Map<string, Row>>();
   readonly #byProcess = new Map<string, Map<string, Row>>();

@@ -34,7 +34,7 @@ export interface OriginLimits {
 const DEFAULT_LIMITS: OriginLimits = { beyond: 10_000 };
 const NOTHING: readonly Step[] = [];
 
-export class Origin {
+export class RemoteReplica {
   readonly digest = new Digest();
   readonly #topics = new Map<string, Map<string, Row>>();
   /** Removals beyond the gap. */

@@ -19,24 +19,24 @@ export interface AbroadEntry {
 
 const place = (pid: Pid, topic: string, key: string): string => JSON.stringify([String(pid), topic, key]);
 
-export class Abroad {
+export class RemotelyTracked {
   readonly #byThread = new Map<number, Map<string, AbroadEntry>>();
   /** Those whose thread is gone and that no other has taken in yet. */
-  readonly #homeless = new Map<string, AbroadEntry>();
+  readonly #orphaned = new Map<string, AbroadEntry>();
 
   /** Threads that keep any. */
   get threads(): readonly number[] {
     return [...this.#byThread.keys()];
   }
 
-  get homeless(): readonly AbroadEntry[] {
-    return [...this.#homeless.values()];
+  get orphaned(): readonly AbroadEntry[] {
+    return [...this.#orphaned.values()];
   }
 
   /** A thread keeps this entry, with this meta from now on. */
   put(thread: number, entry: AbroadEntry): void {
     const at = place(entry.pid, entry.topic, entry.key);
-    this.#homeless.delete(at);
+    this.#orphaned.delete(at);
     const kept = this.#byThread.get(thread) ?? new Map<string, AbroadEntry>();
     this.#byThread.set(thread, kept.set(at, entry));
   }
@@ -48,15 +48,15 @@ export class Abroad {
     if (kept?.size === 0) this.#byThread.delete(thread);
   }
 
-  /** The tracker there has ended: what it kept, and what becomes homeless by it. */
+  /** The tracker there has ended: what it kept, and what becomes orphaned by it. */
   lose(thread: number, becomesHomeless: (entry: AbroadEntry) => boolean): readonly AbroadEntry[] {
     const kept = this.#byThread.get(thread) ?? new Map<string, AbroadEntry>();
     this.#byThread.delete(thread);
-    for (const [at, entry] of kept) if (becomesHomeless(entry)) this.#homeless.set(at, entry);
+    for (const [at, entry] of kept) if (becomesHomeless(entry)) this.#orphaned.set(at, entry);
     return [...kept.values()];
   }
 
   settle({ pid, topic, key }: AbroadEntry): void {
-    this.#homeless.delete(place(pid, topic, key));
+    this.#orphaned.delete(place(pid, topic, key));
   }
 }

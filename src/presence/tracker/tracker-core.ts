@@ -2,7 +2,7 @@
  * The tracker without its process: takes events and the time, gives what is to be done. No timers, no randomness, no
  * network: the same events at the same times have the same effects, which is what the simulation checks.
  *
- * Its own entries live in `OwnEntries`; of each other replica it keeps an `Origin`; `Replicas` says who is alive, and the
+ * Its own entries live in `LocalReplica`; of each other replica it keeps an `RemoteReplica`; `Replicas` says who is alive, and the
  * `View` what is therefore visible. Everybody tells only of himself, so whoever is behind asks the replica it is behind of,
  * and an answer can never be staler than what that replica said before.
  *
@@ -12,10 +12,10 @@
 import { behind, dominates, type RefText, type ReplicaRef, refText, sameRef } from "./clock.js";
 import { type Delta, type Meta, type Row, splitDelta } from "./delta.js";
 import { DeltaLog } from "./delta-log.js";
-import { OwnEntries } from "./local-replica.js";
+import { LocalReplica } from "./local-replica.js";
 import type { Answer, Heartbeat, Message, Request } from "./message.js";
 import type { Settings } from "./options.js";
-import { Origin, type Step } from "./remote-replica.js";
+import { RemoteReplica, type Step } from "./remote-replica.js";
 import {
   excuse,
   heard,
@@ -60,7 +60,7 @@ export interface CoreOptions {
 
 interface Peer {
   readonly ref: ReplicaRef;
-  readonly origin: Origin;
+  readonly origin: RemoteReplica;
   /** What it said its own clock is. */
   announced: number;
   /** What it has seen of this replica. */
@@ -87,7 +87,7 @@ const LAST_VERSION = Number.MAX_SAFE_INTEGER - 1_000_000;
 
 export class TrackerCore {
   readonly view = new View();
-  readonly own: OwnEntries;
+  readonly own: LocalReplica;
   readonly #settings: Settings;
   readonly #options: CoreOptions;
   readonly #replicated: boolean;
@@ -114,7 +114,7 @@ export class TrackerCore {
     this.#settings = options.settings;
     this.#ref = options.ref;
     this.#replicated = options.replicated ?? true;
-    this.own = new OwnEntries(options.version ?? 0);
+    this.own = new LocalReplica(options.version ?? 0);
     this.#log = new DeltaLog({ maxChanges: this.#settings.maxKept, maxBytes: KEPT_BYTES }, this.own.told);
   }
 
@@ -334,7 +334,7 @@ export class TrackerCore {
     }
   }
 
-  #differs(origin: Origin, digest: NonNullable<Heartbeat["digest"]>): boolean {
+  #differs(origin: RemoteReplica, digest: NonNullable<Heartbeat["digest"]>): boolean {
     const theirs = new Map(digest);
     const slots = new Set([...theirs.keys(), ...origin.digest.entries().map(([slot]) => slot)]);
     for (const slot of slots) {
@@ -385,7 +385,7 @@ export class TrackerCore {
         if (peer === undefined) {
           this.#peers.set(text, {
             ref,
-            origin: new Origin(),
+            origin: new RemoteReplica(),
             announced: 0,
             confirmed: 0,
             askAt: undefined,

@@ -42,7 +42,7 @@ import { DEFAULT_LIMITS, type PresenceLimits, type RateLimit, Rates } from "./li
 import { decode, encode, type Message, MessageError } from "./message.js";
 import { withRef } from "./meta.js";
 import { type ReplicationOptions, type Settings, settingsOf } from "./options.js";
-import { Abroad, type AbroadEntry } from "./remote-tracking.js";
+import { type AbroadEntry, RemotelyTracked } from "./remote-tracking.js";
 import { type CoreStats, type Effect, type ReplicaEvent, TrackerCore } from "./tracker-core.js";
 import type { Diff, ReadView } from "./view.js";
 
@@ -146,7 +146,7 @@ interface Tracker {
   /** Replicas of other threads of this node, by thread: their end is known here first. */
   readonly siblings: Map<number, { ref: ReplicaRef | undefined; monitor: Ref }>;
   /** Processes of this thread that other threads keep, and the monitors of those. */
-  readonly abroad: Abroad;
+  readonly abroad: RemotelyTracked;
   readonly hosts: Map<number, Ref>;
   takesIn: boolean;
   /** How often it has asked in vain. */
@@ -169,7 +169,7 @@ const orphans = new WeakMap<RuntimeNode, Map<string, { pid: Pid; row: Row }[]>>(
 
 const lastWords = new WeakMap<RuntimeNode, Map<string, unknown>>();
 /** Outlives the tracker: whom others keep, they keep on. */
-const abroads = new WeakMap<RuntimeNode, Map<string, Abroad>>();
+const abroads = new WeakMap<RuntimeNode, Map<string, RemotelyTracked>>();
 
 /** What the tracker of this name left when it crashed; once. */
 export function lostBy(name: string): unknown {
@@ -373,11 +373,11 @@ function make(module: TrackerModule, options: TrackerOptions, settings: Settings
   };
 }
 
-function abroadOf(name: string): Abroad {
+function abroadOf(name: string): RemotelyTracked {
   const node = thisNode();
-  const named = abroads.get(node) ?? new Map<string, Abroad>();
+  const named = abroads.get(node) ?? new Map<string, RemotelyTracked>();
   abroads.set(node, named);
-  const abroad = named.get(name) ?? new Abroad();
+  const abroad = named.get(name) ?? new RemotelyTracked();
   named.set(name, abroad);
   return abroad;
 }
@@ -648,7 +648,7 @@ function hostDown(tracker: Tracker, [, ref, , object, reason]: readonly unknown[
 /** Has those tracked whose tracker's thread is gone, again and again until there is one that does. */
 function takeIn(tracker: Tracker): void {
   const { abroad, options } = tracker;
-  for (const entry of abroad.homeless) {
+  for (const entry of abroad.orphaned) {
     const { pid, topic, key, meta } = entry;
     const request: TrackRequest = ["track", pid, topic, key, withRef(meta), "retrack"];
     const node = PubSub.ownerOf(options.pubsub, topic);
@@ -659,8 +659,8 @@ function takeIn(tracker: Tracker): void {
     }
     abroad.settle(entry);
   }
-  if (abroad.homeless.length === 0) tracker.takesInTries = 0;
-  if (abroad.homeless.length === 0 || tracker.takesIn) return;
+  if (abroad.orphaned.length === 0) tracker.takesInTries = 0;
+  if (abroad.orphaned.length === 0 || tracker.takesIn) return;
   tracker.takesIn = true;
   const wait = backoff(tracker.takesInTries, TAKE_IN_MS, LONGEST_TAKE_IN_MS);
   sendAfter(self(), [TAKE_IN], Math.ceil(wait));

@@ -22,9 +22,9 @@ export function request(
   checkDelay(timeout, "the timeout");
   const { node } = caller;
   if (isRemoteName(dest) && dest.node !== node.index) {
-    const road = node.road(dest.node);
-    if (road === undefined) return refuse(question, "noconnection", dest.node);
-    return Request.sendNamed(caller, road, dest.name, question, timeout);
+    const connection = node.connection(dest.node);
+    if (connection === undefined) return refuse(question, "noconnection", dest.node);
+    return Request.sendNamed(caller, connection, dest.name, question, timeout);
   }
   const pid = resolve(node, dest);
   if (pid === undefined) return refuse(question, "noproc", node.index);

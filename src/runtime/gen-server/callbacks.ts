@@ -5,7 +5,7 @@ import type { ExitReason } from "../kernel/exit-reason.js";
 import type { Pid } from "../kernel/pid.js";
 import type { MaxQueue } from "../kernel/process.js";
 import type { From } from "../kernel/request.js";
-import type { AnswerOf, RequestOf, Speaks } from "../kernel/typed-messages.js";
+import type { ReplyOf, RequestOf, Understands } from "../kernel/typed-messages.js";
 
 /** What may follow a state: a timeout in ms, hibernation, or work to do before the next message. */
 export type Extra = number | "hibernate" | readonly ["continue", unknown];
@@ -32,11 +32,11 @@ type Async<T> = T | Promise<T>;
 
 // biome-ignore lint/suspicious/noExplicitAny: the defaults let a module leave its request types open
 export interface GenServerModule<S = any, Arg = any, Calls = any, Cast = any, Info = any>
-  extends Speaks<Calls, Cast> {
+  extends Understands<Calls, Cast> {
   /** For reports. Default "GenServer". */
   readonly name?: string;
   init(arg: Arg): Async<InitResult<S>>;
-  handleCall?(request: RequestOf<Calls>, from: From, state: S): Async<CallResult<S, AnswerOf<Calls>>>;
+  handleCall?(request: RequestOf<Calls>, from: From, state: S): Async<CallResult<S, ReplyOf<Calls>>>;
   handleCast?(request: Cast, state: S): Async<NoReply<S>>;
   /** Every other message, `["EXIT", …]` and `["DOWN", …]` included; `"timeout"` after a returned timeout. */
   handleInfo?(message: Info, state: S): Async<NoReply<S>>;

@@ -27,9 +27,16 @@ import { type ExitReason, sameReason } from "../kernel/exit-reason.js";
 import { type Isolation, isolate } from "../kernel/isolation.js";
 import { Pid } from "../kernel/pid.js";
 import { Process } from "../kernel/process.js";
-import { type From, failureOf, type Question } from "../kernel/request.js";
+import { exitReasonFor, type From, type Question } from "../kernel/request.js";
 import { CallMessage, CastMessage, SystemMessage } from "../kernel/server-messages.js";
-import type { AnswerTo, OpenDest, PidOf, RequestOf, ServerRef, Speaks } from "../kernel/typed-messages.js";
+import type {
+  AnswerTo,
+  OpenDest,
+  PidOf,
+  RequestOf,
+  ServerRef,
+  Understands,
+} from "../kernel/typed-messages.js";
 import { isRemoteName, request, resolve } from "./call.js";
 import type { Extra, GenServerModule, StartOptions, StartResult } from "./callbacks.js";
 import { answer, Server } from "./loop.js";
@@ -86,7 +93,7 @@ export class CallQuestion implements Question {
   }
 
   failure(reason: ExitReason, node: number): ExitReason {
-    return failureOf(reason, node, ["GenServer", "call", [this.#server, this.#request, this.#timeout]]);
+    return exitReasonFor(reason, node, ["GenServer", "call", [this.#server, this.#request, this.#timeout]]);
   }
 }
 
@@ -104,7 +111,7 @@ function cast(server: Dest | null | undefined, message: unknown): "ok" {
   } else if (sender !== undefined) {
     const { node } = sender;
     if (isRemoteName(server) && server.node !== node.index) {
-      node.road(server.node)?.messageNamed(server.name, new CastMessage(message));
+      node.connection(server.node)?.messageNamed(server.name, new CastMessage(message));
     } else {
       const pid = resolve(node, server);
       if (pid !== undefined) Pid.target(pid).message(pid, new CastMessage(isolate(node.isolation, message)));
@@ -141,7 +148,7 @@ export const GenServer = {
   /** The same destination, known to be a server of that module: gives names and pids from elsewhere their types. */
   as<Module extends GenServerModule, D extends Dest = Dest>(
     dest: D,
-  ): Module extends Speaks<infer C, infer M> ? ServerRef<C, M, D> : D {
+  ): Module extends Understands<infer C, infer M> ? ServerRef<C, M, D> : D {
     return dest as never;
   },
 
@@ -219,7 +226,8 @@ export const GenServer = {
   ): Promise<"ok"> {
     const question: Question = {
       message: (from) => new SystemMessage(from, "terminate", reason),
-      failure: (actual, node) => failureOf(actual, node, ["GenServer", "stop", [server, reason, timeout]]),
+      failure: (actual, node) =>
+        exitReasonFor(actual, node, ["GenServer", "stop", [server, reason, timeout]]),
     };
     try {
       await request(server, question, timeout);

@@ -8,7 +8,7 @@
 import type { Dest } from "../kernel/bifs.js";
 import { ExitSignal } from "../kernel/errors.js";
 import type { ExitReason } from "../kernel/exit-reason.js";
-import { failureOf, type Question } from "../kernel/request.js";
+import { exitReasonFor, type Question } from "../kernel/request.js";
 import { SystemMessage } from "../kernel/server-messages.js";
 import { request } from "./call.js";
 import { GenServer } from "./gen-server.js";
@@ -22,7 +22,7 @@ async function ask<R>(server: Dest, operation: string, argument: unknown, timeou
   const describe = (): unknown => ["sys", operation, [server, timeout]];
   const question: Question = {
     message: (from) => new SystemMessage(from, operation, argument),
-    failure: (reason, node) => failureOf(reason, node, describe()),
+    failure: (reason, node) => exitReasonFor(reason, node, describe()),
   };
   const outcome = (await request(server, question, timeout)) as readonly [string, unknown];
   if (outcome[0] === "ok") return outcome[1] as R;

@@ -21,17 +21,17 @@ const DEADLINE_MS = 1000;
 /** Asks thread `index`. Rejects with an `ExitSignal` when it is not there or does not answer within a second. */
 export async function inspectThread<R>(node: RuntimeNode, index: number, question: Question): Promise<R> {
   const caller = context.getStore();
-  const road = node.road(index);
-  if (caller === undefined || road === undefined) throw new ExitSignal(["nodedown", index]);
+  const connection = node.connection(index);
+  if (caller === undefined || connection === undefined) throw new ExitSignal(["nodedown", index]);
   return (await Request.sendNamed(
     caller,
-    road,
+    connection,
     THREAD_ROOT,
     {
       message: ({ tag }) => ["inspect", tag, question],
       failure: (reason) => (reason === "timeout" ? reason : ["nodedown", index]),
     },
     DEADLINE_MS,
-    (order) => road.control(order as unknown[]),
+    (order) => connection.control(order as unknown[]),
   )) as R;
 }

@@ -25,7 +25,7 @@ export interface SystemMonitorOptions {
   /** Bytes sent to another thread and not yet handled there. */
   readonly backlog?: number;
   /** Errors that no process owns. */
-  readonly orphanErrors?: boolean;
+  readonly unhandledErrors?: boolean;
   /** Milliseconds between two samples. Default 1000. */
   readonly everyMs?: number;
 }
@@ -41,7 +41,7 @@ export interface NodeStatistics {
   readonly droppedSends: number;
   /** Reports left out by the limiter. */
   readonly suppressedReports: number;
-  readonly roads: readonly unknown[];
+  readonly connections: readonly unknown[];
 }
 
 export function nodeStatistics(): NodeStatistics {
@@ -56,7 +56,7 @@ export const statisticsOf = (node: RuntimeNode): NodeStatistics => ({
   runQueue: node.scheduler.length,
   droppedSends: dropped.messages,
   suppressedReports: node.suppressedReports,
-  roads: [...node.roads()].map((road) => road.stats()),
+  connections: [...node.connections()].map((connection) => connection.stats()),
 });
 
 /** Begins to watch, for the calling process. Ends with it, or when the returned function is called. */
@@ -68,14 +68,14 @@ export function systemMonitor(options: SystemMonitorOptions): () => void {
       throw new BadArg(`badarg: systemMonitor(): ${key} must be a positive number, got ${show(value)}`);
   }
   const { node } = watcher;
-  const { longTurn, longQueue, lag, backlog, orphanErrors, everyMs = 1000 } = options;
+  const { longTurn, longQueue, lag, backlog, unhandledErrors, everyMs = 1000 } = options;
   const tell = (pid: Pid | undefined, what: string, info: unknown): void => {
     if (watcher.alive) Process.deliver(node, watcher.pid, ["monitor", pid, what, info]);
   };
   const unwatchReports = node.onEachReport((report) => {
     if (report.kind === "long_turn" && longTurn !== undefined && report.durationMs >= longTurn)
       tell(report.pid, "long_turn", { durationMs: report.durationMs, callback: report.callback });
-    if (report.kind === "orphan_error" && orphanErrors)
+    if (report.kind === "orphan_error" && unhandledErrors)
       tell(report.pid, "orphan_error", { error: report.error });
   });
   const over = new Set<Process>();
@@ -96,8 +96,8 @@ export function systemMonitor(options: SystemMonitorOptions): () => void {
       for (const process of over) if (!process.alive) over.delete(process);
     }
     if (backlog !== undefined) {
-      for (const road of node.roads()) {
-        const stats = road.stats();
+      for (const connection of node.connections()) {
+        const stats = connection.stats();
         if (stats.outstandingBytes > backlog) tell(undefined, "backlog", stats);
       }
     }

@@ -11,7 +11,7 @@ import { BadArg, ExitSignal, NotAProcess } from "./errors.js";
 import type { ExitReason } from "./exit-reason.js";
 import { Global } from "./global.js";
 import { isolate } from "./isolation.js";
-import type { Road, RuntimeNode } from "./node.js";
+import type { NodeConnection, RuntimeNode } from "./node.js";
 import { isPid, isRef, Pid, pidParts, Ref } from "./pid.js";
 import { type MaxQueue, type Monitor, Process } from "./process.js";
 import { show } from "./show.js";
@@ -86,12 +86,12 @@ export function send<T>(dest: Dest, message: T, options?: SendOptions): T {
 }
 
 /**
- * Sends unless that would hold the sender back: false, and nothing sent, when the road to the other thread is congested
+ * Sends unless that would hold the sender back: false, and nothing sent, when the connection to the other thread is congested
  * (OTP: `send/3` with `nosuspend`). True otherwise, also when nobody is there.
  */
 export function trySend(dest: Pid | NodeName, message: unknown): boolean {
-  const target = dest instanceof Pid ? Pid.target(dest) : current("trySend()").node.road(dest.node);
-  if (target !== undefined && "congested" in target && (target as Road).congested) return false;
+  const target = dest instanceof Pid ? Pid.target(dest) : current("trySend()").node.connection(dest.node);
+  if (target !== undefined && "congested" in target && (target as NodeConnection).congested) return false;
   send(dest, message);
   return true;
 }
@@ -112,7 +112,7 @@ function moveTo(dest: Dest, message: unknown, transfer: readonly ArrayBuffer[]):
   const target = Pid.target(pid);
   const lifted = lift(message, transfer);
   if ("messageMoving" in target) {
-    (target as Road).messageMoving(pid, lifted, () => detach(transfer));
+    (target as NodeConnection).messageMoving(pid, lifted, () => detach(transfer));
   } else {
     const moved = attach(lifted, detach(transfer));
     target.message(pid, target instanceof Process ? isolate(target.node.isolation, moved) : moved);
@@ -136,7 +136,7 @@ function sendNamed(
     const pid = node.whereis(dest.name);
     if (pid !== undefined) Process.deliver(node, pid, message);
   } else {
-    node.road(dest.node)?.messageNamed(dest.name, message);
+    node.connection(dest.node)?.messageNamed(dest.name, message);
   }
 }
 
@@ -272,12 +272,12 @@ export function monitor(
   const { node } = process;
   const ref = process.newRef();
   if (!(dest instanceof Pid) && typeof dest === "object" && "node" in dest && dest.node !== node.index) {
-    const road = node.road(dest.node);
-    const far = new MessageMonitor(process, ref, node.outside, road ?? DEAD, dest, options);
+    const connection = node.connection(dest.node);
+    const far = new MessageMonitor(process, ref, node.outside, connection ?? DEAD, dest, options);
     process.monitors ??= new SmallMap();
     process.monitors.set(ref.id, far);
-    if (road === undefined) far.down(ref, "noconnection");
-    else road.monitorNamed(dest.name, ref, far);
+    if (connection === undefined) far.down(ref, "noconnection");
+    else connection.monitorNamed(dest.name, ref, far);
     return ref;
   }
   const pid = whereis(dest);
@@ -448,8 +448,13 @@ export function pidFromParts(node: RuntimeNode, parts: { node: number; creation:
     const local = parts.creation === node.creation ? node.processById(parts.id) : undefined;
     return local?.pid ?? new Pid(parts.node, parts.creation, parts.id, DEAD);
   }
-  const road = node.road(parts.node);
-  return new Pid(parts.node, parts.creation, parts.id, road?.creation === parts.creation ? road : DEAD);
+  const connection = node.connection(parts.node);
+  return new Pid(
+    parts.node,
+    parts.creation,
+    parts.id,
+    connection?.creation === parts.creation ? connection : DEAD,
+  );
 }
 
 /** @internal Checks a time in ms: a non-negative integer, or Infinity. */

@@ -38,7 +38,7 @@ class GlobalNames {
     const pid = node.openSink((message) => this.#handle(message as Order));
     this.#keeper = node.process(pid) as Process;
     node.register(KEEPER, this.#keeper);
-    if (node.index !== COORDINATOR) node.road(COORDINATOR)?.messageNamed(KEEPER, ["hello", node.index]);
+    if (node.index !== COORDINATOR) node.connection(COORDINATOR)?.messageNamed(KEEPER, ["hello", node.index]);
   }
 
   get(term: unknown): Pid | undefined {
@@ -52,12 +52,12 @@ class GlobalNames {
 
   /** Asks the coordinator. */
   ask(caller: Process, make: (from: From) => Order): Promise<unknown> {
-    const road = this.#node.road(COORDINATOR);
+    const connection = this.#node.connection(COORDINATOR);
     const question: Question = { message: make, failure: (reason) => [reason, ["global", COORDINATOR]] };
     if (this.#node.index === COORDINATOR)
       return Request.send(caller, this.#keeper.pid, question, DEADLINE_MS);
-    if (road === undefined) return Promise.reject(new ExitSignal(["nodedown", COORDINATOR]));
-    return Request.sendNamed(caller, road, KEEPER, question, DEADLINE_MS);
+    if (connection === undefined) return Promise.reject(new ExitSignal(["nodedown", COORDINATOR]));
+    return Request.sendNamed(caller, connection, KEEPER, question, DEADLINE_MS);
   }
 
   #handle(order: Order): void {
@@ -71,7 +71,7 @@ class GlobalNames {
         break;
       case "hello":
         for (const { term, pid } of this.#names.values())
-          this.#node.road(order[1])?.messageNamed(KEEPER, ["set", term, pid]);
+          this.#node.connection(order[1])?.messageNamed(KEEPER, ["set", term, pid]);
         break;
       case "set":
         this.#names.set(termKey(order[1]), { term: order[1], pid: order[2] });
@@ -102,9 +102,9 @@ class GlobalNames {
     if (this.#names.delete(termKey(term))) this.#tellOthers(["drop", term]);
   }
 
-  /** Before the answer goes out: on one road, so whoever gets the answer finds the table changed. */
+  /** Before the answer goes out: on one connection, so whoever gets the answer finds the table changed. */
   #tellOthers(order: Order): void {
-    for (const road of this.#node.roads()) road.messageNamed(KEEPER, order);
+    for (const connection of this.#node.connections()) connection.messageNamed(KEEPER, order);
   }
 }
 

@@ -18,8 +18,8 @@ import { type RunQueue, Scheduler, type SchedulerOptions } from "./scheduler.js"
 import { show } from "./show.js";
 import { DEAD, type Target, type Watcher } from "./signal.js";
 import { type Timer, TimerQueue } from "./timer-queue.js";
-import { abridge } from "./truncate.js";
-import { claimOrphanErrors, failThread } from "./unhandled-errors.js";
+import { truncate } from "./truncate.js";
+import { attributeUnhandledErrors, failThread } from "./unhandled-errors.js";
 
 export interface NodeOptions extends Partial<SchedulerOptions> {
   /** Index of the thread; 0 is the main one. Default 0. */
@@ -43,8 +43,8 @@ export interface NodeOptions extends Partial<SchedulerOptions> {
   readonly onOrphanError?: "log" | "crash";
 }
 
-/** The road to another thread: what is known of the node at its far end. */
-export interface Road extends Target, AliasHome {
+/** The connection to another thread: what is known of the node at its far end. */
+export interface NodeConnection extends Target, AliasHome {
   readonly index: number;
   readonly creation: number;
   /** Sends to a name registered over there; silently dropped when there is none. */
@@ -54,12 +54,12 @@ export interface Road extends Target, AliasHome {
   messageMoving(to: Pid, message: unknown, detach: () => readonly ArrayBuffer[]): void;
   /** A message of the runtime itself, to the root process of the thread. */
   control(message: readonly unknown[]): void;
-  stats(): RoadStats;
+  stats(): ConnectionStats;
   /** Whether who sends now is held back. */
   readonly congested: boolean;
 }
 
-export interface RoadStats {
+export interface ConnectionStats {
   readonly node: number;
   readonly signalsOut: number;
   readonly signalsIn: number;
@@ -67,7 +67,7 @@ export interface RoadStats {
   readonly bytesIn: number;
   /** Sent and not yet handled over there. */
   readonly outstandingBytes: number;
-  /** Processes that wait for the road to clear. */
+  /** Processes that wait for the connection to clear. */
   readonly heldProcesses: number;
 }
 
@@ -91,8 +91,8 @@ export class RuntimeNode implements AliasHome {
   readonly #processes = new Map<number, Process>();
   readonly #names = new Map<string, Process>();
   readonly #aliases = new Map<number, AliasEntry>();
-  readonly #roads = new Map<number, Road>();
-  readonly #roadListeners = new Set<(road: Road) => void>();
+  readonly #connections = new Map<number, NodeConnection>();
+  readonly #roadListeners = new Set<(connection: NodeConnection) => void>();
   readonly logLevel: LogLevel;
   readonly reportLevel: LogLevel;
   readonly #reports: ReportLimiter;
@@ -132,7 +132,7 @@ export class RuntimeNode implements AliasHome {
       this.bug,
     );
     this.outside = new Pid(this.index, this.creation, 0, DEAD);
-    this.#releaseOrphans = claimOrphanErrors(this);
+    this.#releaseOrphans = attributeUnhandledErrors(this);
   }
 
   // ---------------------------------------------------------------- starting processes
@@ -302,34 +302,36 @@ export class RuntimeNode implements AliasHome {
 
   // ---------------------------------------------------------------- other threads
 
-  road(index: number): Road | undefined {
-    return this.#roads.get(index);
+  connection(index: number): NodeConnection | undefined {
+    return this.#connections.get(index);
   }
 
-  setRoad(road: Road): void {
-    this.#roads.set(road.index, road);
+  addConnection(connection: NodeConnection): void {
+    this.#connections.set(connection.index, connection);
   }
 
-  dropRoad(road: Road): void {
-    if (this.#roads.get(road.index) === road) this.#roads.delete(road.index);
-    for (const listener of this.#roadListeners) this.guard(() => listener(road));
+  removeConnection(connection: NodeConnection): void {
+    if (this.#connections.get(connection.index) === connection) this.#connections.delete(connection.index);
+    for (const listener of this.#roadListeners) this.guard(() => listener(connection));
   }
 
-  /** Calls `listener` each time the road to another thread has ended. Returns how to take it back. */
-  onRoadDown(listener: (road: { readonly index: number; readonly creation: number }) => void): () => void {
+  /** Calls `listener` each time the connection to another thread has ended. Returns how to take it back. */
+  onNodeDown(
+    listener: (connection: { readonly index: number; readonly creation: number }) => void,
+  ): () => void {
     this.#roadListeners.add(listener);
     return () => {
       this.#roadListeners.delete(listener);
     };
   }
 
-  /** @internal The ref with this id that was made at the far end of `road`. */
-  farRef(road: Road, id: number): Ref {
-    return new Ref(road.index, road.creation, id, road);
+  /** @internal The ref with this id that was made at the far end of `connection`. */
+  remoteRef(connection: NodeConnection, id: number): Ref {
+    return new Ref(connection.index, connection.creation, id, connection);
   }
 
-  roads(): IterableIterator<Road> {
-    return this.#roads.values();
+  connections(): IterableIterator<NodeConnection> {
+    return this.#connections.values();
   }
 
   // ---------------------------------------------------------------- the end of processes
@@ -341,7 +343,7 @@ export class RuntimeNode implements AliasHome {
   }
 
   /** @internal Tells links and watchers of a dead process; deaths that follow from it wait for their turn. */
-  announce(process: Process): void {
+  notifyExit(process: Process): void {
     this.#dying.push(process);
     if (this.#telling) return;
     this.#telling = true;
@@ -350,7 +352,7 @@ export class RuntimeNode implements AliasHome {
   }
 
   /** @internal A continuation failed after its process was gone. */
-  lateError(process: Process, error: unknown): void {
+  errorAfterExit(process: Process, error: unknown): void {
     if (error instanceof ProcessExited) return;
     this.report({
       kind: "notice",
@@ -378,7 +380,7 @@ export class RuntimeNode implements AliasHome {
     if (report.kind === "notice" ? !this.logs(report.level) : !this.hears(reportLevel(report))) return;
     // What nobody will see is not worth a copy.
     if (this.#reportListeners.size === 0 && !this.#reports.admits(report)) return;
-    const cut = abridge(report) as Report;
+    const cut = truncate(report) as Report;
     for (const listener of this.#reportListeners) {
       try {
         listener(cut);

@@ -70,7 +70,7 @@ export class Pid extends Identity {
   }
 }
 
-/** Receives what is sent to an alias of one node: the node itself, the road to it, or the open request it stands for. */
+/** Receives what is sent to an alias of one node: the node itself, the connection to it, or the open request it stands for. */
 export interface AliasHome {
   aliasMessage(ref: Ref, message: unknown): void;
   /** The ref leaves the thread: messages to it may come from there, by its id. */

@@ -185,7 +185,7 @@ export class Process implements Target {
     this.#enqueue();
   }
 
-  /** Gives the process no further turn until `unhold`: a road to another thread is congested. */
+  /** Gives the process no further turn until `unhold`: a connection to another thread is congested. */
   hold(): void {
     this.#holds += 1;
   }
@@ -437,7 +437,7 @@ export class Process implements Target {
   /** Ends the process because its code threw. */
   crash(thrown: unknown): void {
     if (this.alive) this.terminate(reasonOfThrow(thrown));
-    else if (!(thrown instanceof ExitSignal)) this.node.lateError(this, thrown);
+    else if (!(thrown instanceof ExitSignal)) this.node.errorAfterExit(this, thrown);
   }
 
   /** Ends the process now, whatever it is doing. Resources first, then links, then monitors. */
@@ -485,7 +485,7 @@ export class Process implements Target {
         queueLength,
       });
     }
-    this.node.announce(this);
+    this.node.notifyExit(this);
     const abort = this.#abort;
     if (abort !== undefined) this.node.guard(() => abort.abort(new ExitSignal(reason)));
   }

@@ -7,7 +7,7 @@
  */
 import { ExitSignal } from "./errors.js";
 import type { ExitReason } from "./exit-reason.js";
-import type { Road } from "./node.js";
+import type { NodeConnection } from "./node.js";
 import { type AliasHome, Pid, Ref } from "./pid.js";
 import type { Monitor, Process } from "./process.js";
 import { DEAD, type Target } from "./signal.js";
@@ -34,7 +34,7 @@ export interface Question {
 }
 
 /** The usual reason: why, and what was asked. */
-export const failureOf = (reason: ExitReason, node: number, asked: unknown): ExitReason => [
+export const exitReasonFor = (reason: ExitReason, node: number, asked: unknown): ExitReason => [
   reason === "noconnection" ? ["nodedown", node] : reason,
   asked,
 ];
@@ -78,22 +78,22 @@ export class Request extends Timer implements AliasHome, Monitor {
     });
   }
 
-  /** @internal As `send`, for a server named on the thread that `road` leads to; `post` sends it the message. */
+  /** @internal As `send`, for a server named on the thread that `connection` leads to; `post` sends it the message. */
   static sendNamed(
     caller: Process,
-    road: Road,
+    connection: NodeConnection,
     name: string,
     question: Question,
     timeout: number,
-    post: (message: unknown) => void = (message) => road.messageNamed(name, message),
+    post: (message: unknown) => void = (message) => connection.messageNamed(name, message),
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       // Of the far process only its thread is known.
-      const to = new Pid(road.index, road.creation, 0, DEAD);
-      const request = new Request(caller, to, road, question, resolve, reject);
+      const to = new Pid(connection.index, connection.creation, 0, DEAD);
+      const request = new Request(caller, to, connection, question, resolve, reject);
       caller.monitors ??= new SmallMap();
       caller.monitors.set(request.ref.id, request);
-      road.monitorNamed(name, request.ref, request);
+      connection.monitorNamed(name, request.ref, request);
       if (request.#begin(timeout)) post(question.message(new From(caller.pid, request.ref)));
     });
   }

@@ -7,7 +7,7 @@ const MAX_DEPTH = 6;
 const MAX_ITEMS = 50;
 const MAX_TEXT = 2000;
 
-export function abridge(value: unknown, depth = 0): unknown {
+export function truncate(value: unknown, depth = 0): unknown {
   if (typeof value === "string")
     return value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT)}… (${value.length} characters)` : value;
   if (typeof value !== "object" || value === null) return value;
@@ -23,13 +23,13 @@ export function abridge(value: unknown, depth = 0): unknown {
     return value.byteLength > MAX_TEXT ? `${value.constructor.name} of ${value.byteLength} bytes` : value;
   if (Array.isArray(value)) {
     if (depth >= MAX_DEPTH) return `Array of ${value.length}`;
-    return cut(value, value.length, (item) => abridge(item, depth + 1));
+    return cut(value, value.length, (item) => truncate(item, depth + 1));
   }
   if (value instanceof Map) {
     if (depth >= MAX_DEPTH) return `Map of ${value.size}`;
     const entries = cut(value, value.size, (entry) => {
       const [key, item] = entry as [unknown, unknown];
-      return [abridge(key, depth + 1), abridge(item, depth + 1)];
+      return [truncate(key, depth + 1), truncate(item, depth + 1)];
     });
     return new Map(
       entries.map((entry) => (Array.isArray(entry) ? entry : [entry, ""])) as [unknown, unknown][],
@@ -37,13 +37,13 @@ export function abridge(value: unknown, depth = 0): unknown {
   }
   if (value instanceof Set) {
     if (depth >= MAX_DEPTH) return `Set of ${value.size}`;
-    return new Set(cut(value, value.size, (item) => abridge(item, depth + 1)));
+    return new Set(cut(value, value.size, (item) => truncate(item, depth + 1)));
   }
   const keys = Object.keys(value);
   if (depth >= MAX_DEPTH) return `${value.constructor?.name ?? "Object"} with ${keys.length} fields`;
   const copy: Record<string, unknown> = {};
   for (const key of keys.slice(0, MAX_ITEMS))
-    copy[key] = abridge((value as Record<string, unknown>)[key], depth + 1);
+    copy[key] = truncate((value as Record<string, unknown>)[key], depth + 1);
   if (keys.length > MAX_ITEMS) copy["…"] = `${keys.length - MAX_ITEMS} more`;
   return copy;
 }

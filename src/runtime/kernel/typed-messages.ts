@@ -27,14 +27,14 @@ export interface Call<Request, Reply> {
 export type RequestOf<C> = C extends Call<infer Request, unknown> ? Request : C;
 
 /** The answers of a union of calls. */
-export type AnswerOf<C> = C extends Call<unknown, infer Reply> ? Reply : unknown;
+export type ReplyOf<C> = C extends Call<unknown, infer Reply> ? Reply : unknown;
 
 /** The answer to one request. */
 export type AnswerTo<C, Request> =
   C extends Call<infer Known, infer Reply> ? (Request extends Known ? Reply : never) : unknown;
 
 /** Carried by modules and by references to their servers. Never there at run time. */
-export interface Speaks<C, M> {
+export interface Understands<C, M> {
   readonly [protocol]?: (calls: C, casts: M) => void;
 }
 
@@ -47,7 +47,7 @@ export type ServerRef<C, M, D extends Dest = Dest> = D & {
 
 /** The pid of a server of this module: typed when the module is. */
 export type PidOf<Module> =
-  Module extends Speaks<infer C, infer M> ? (IsOpen<C> extends true ? Pid : ServerRef<C, M, Pid>) : Pid;
+  Module extends Understands<infer C, infer M> ? (IsOpen<C> extends true ? Pid : ServerRef<C, M, Pid>) : Pid;
 
 /** A destination whose server's messages are open. */
 export type OpenDest = Exclude<Dest, Pid> | (Pid & { readonly [protocol]?: never });

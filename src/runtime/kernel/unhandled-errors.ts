@@ -20,7 +20,7 @@ const nodes = new Set<RuntimeNode>();
 const aside = new Map<EventName, Listener[]>();
 
 /** Starts attributing orphan errors for `node`; the returned function stops it. */
-export function claimOrphanErrors(node: RuntimeNode): () => void {
+export function attributeUnhandledErrors(node: RuntimeNode): () => void {
   if (nodes.size === 0) install();
   nodes.add(node);
   return () => {
@@ -73,7 +73,7 @@ function handle(event: EventName, error: unknown, rest: unknown[]): void {
         stack,
       ]);
     } else {
-      owner.node.lateError(owner, error);
+      owner.node.errorAfterExit(owner, error);
     }
     return;
   }

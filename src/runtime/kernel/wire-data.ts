@@ -269,7 +269,7 @@ export function unbox({ kind, content }: Boxed): unknown {
       return error;
     }
     default:
-      // "moved": the road puts the memory there.
+      // "moved": the connection puts the memory there.
       return new Boxed(kind, content);
   }
 }

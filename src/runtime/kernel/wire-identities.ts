@@ -10,7 +10,7 @@ const NOBODY = { aliasMessage(): void {} };
 
 /** The ref with these parts, leading to its node when that is known and up. */
 export function refFromParts(here: RuntimeNode, node: number, creation: number, id: number): Ref {
-  const home = node === here.index ? here : here.road(node);
+  const home = node === here.index ? here : here.connection(node);
   const live = home !== undefined && home.creation === creation;
   return new Ref(node, creation, id, live ? home : NOBODY);
 }

@@ -55,7 +55,8 @@ class Scope {
   constructor(node: RuntimeNode, name: string) {
     this.#node = node;
     this.#name = name;
-    for (const road of node.roads()) road.messageNamed(name, ["discover", node.index] satisfies Gossip);
+    for (const connection of node.connections())
+      connection.messageNamed(name, ["discover", node.index] satisfies Gossip);
   }
 
   /** Local processes join. */
@@ -171,7 +172,7 @@ class Scope {
   }
 
   #tellOthers(message: Gossip): void {
-    for (const peer of this.#peers) this.#node.road(peer)?.messageNamed(this.#name, message);
+    for (const peer of this.#peers) this.#node.connection(peer)?.messageNamed(this.#name, message);
   }
 
   #tellAll(peer: number, what: "sync" | "state"): void {
@@ -179,7 +180,7 @@ class Scope {
     const local = [...this.groups.values()]
       .map(({ name, members }) => [name, members.filter((member) => this.#node.isLocal(member))] as const)
       .filter(([, members]) => members.length > 0);
-    this.#node.road(peer)?.messageNamed(this.#name, [what, this.#node.index, local] satisfies Gossip);
+    this.#node.connection(peer)?.messageNamed(this.#name, [what, this.#node.index, local] satisfies Gossip);
   }
 
   watch(pid: Pid, ref: Ref, group: unknown): void {
@@ -220,7 +221,7 @@ const server: GenServerModule<Scope, string> = {
       scopes.set(node, named);
     }
     named.set(name, scope);
-    const deaf = node.onRoadDown(({ index }) => scope.lost(index));
+    const deaf = node.onNodeDown(({ index }) => scope.lost(index));
     onExit(pid, () => {
       deaf();
       named.delete(name);

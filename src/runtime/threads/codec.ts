@@ -2,7 +2,7 @@
  * Signals to bytes and back, for the port between two threads.
  *
  * MessagePack, packed at the moment of the send: what cannot be sent fails in the sender, synchronously, and what was
- * sent is a copy that later changes do not reach. Identities travel as numbers and find their process or road again
+ * sent is a copy that later changes do not reach. Identities travel as numbers and find their process or connection again
  * when they are unpacked.
  */
 import { addExtension, Packr } from "msgpackr";

@@ -1,5 +1,5 @@
 /**
- * The road from one thread to another: one port that carries every signal between the two in one order.
+ * The connection from one thread to another: one port that carries every signal between the two in one order.
  *
  * Signals are packed when they are sent and posted together at the end of the loop run, or when a batch is full: a port costs tens of microseconds per posting and next to nothing per byte.
  *
@@ -7,14 +7,14 @@
  * each of them as `noconnection`, after everything that arrived before it.
  *
  * Flow control: the far end acknowledges what it has handled. A process that sends while too much is outstanding is
- * held back after its current turn until the road is clear again; exit, link and monitor signals always pass.
+ * held back after its current turn until the connection is clear again; exit, link and monitor signals always pass.
  */
 
 import type { MessagePort } from "node:worker_threads";
 import { context, currentIfAny } from "../kernel/context.js";
 import { ExitSignal } from "../kernel/errors.js";
 import type { ExitReason } from "../kernel/exit-reason.js";
-import type { Road, RoadStats, RuntimeNode } from "../kernel/node.js";
+import type { ConnectionStats, NodeConnection, RuntimeNode } from "../kernel/node.js";
 import { Pid, type Ref } from "../kernel/pid.js";
 import type { Process } from "../kernel/process.js";
 import { show } from "../kernel/show.js";
@@ -22,7 +22,7 @@ import { DEAD, type Watcher } from "../kernel/signal.js";
 import { attach } from "../kernel/transfer.js";
 import { toWire } from "../kernel/wire-data.js";
 import { unpackAll } from "./codec.js";
-import { type Encoding, type Outbox, openOutbox } from "./send-buffer.js";
+import { type Encoding, openOutbox, type SendBuffer } from "./send-buffer.js";
 import { fromClone } from "./wire-clone.js";
 
 /** Signal kinds on the wire. Numbers, because they lead every signal. */
@@ -43,7 +43,7 @@ const Op = {
   control: 13,
 } as const;
 
-export interface RoadLimits {
+export interface ConnectionLimits {
   /** Bytes gathered before a batch is posted without waiting for the end of the loop run. Default 64 KiB. */
   readonly batchBytes: number;
   /** Signals gathered likewise. Default 256. */
@@ -54,7 +54,7 @@ export interface RoadLimits {
   readonly highWaterSignals: number;
 }
 
-export const DEFAULT_LIMITS: RoadLimits = {
+export const DEFAULT_LIMITS: ConnectionLimits = {
   batchBytes: 64 * 1024,
   batchSignals: 256,
   highWaterBytes: 8 * 1024 * 1024,
@@ -64,22 +64,22 @@ export const DEFAULT_LIMITS: RoadLimits = {
 /** A synchronous flood beyond this many times the high-water mark ends its sender. */
 const FLOOD_FACTOR = 4;
 
-/** What a road needs of its port: a `MessagePort`, or a simulation's. */
-export interface RoadPort {
+/** What a connection needs of its port: a `MessagePort`, or a simulation's. */
+export interface ConnectionPort {
   on(event: "message" | "close", listener: (message: unknown) => void): unknown;
   postMessage(message: unknown, transfer?: readonly (ArrayBuffer | MessagePort)[]): void;
   close(): void;
 }
 
 /** A third thread and the port that leads to it. */
-export interface Introduction {
+export interface PeerPort {
   readonly index: number;
   readonly creation: number;
   readonly port: MessagePort;
 }
 
 /** A posting that is more than bytes. */
-interface Parcel {
+interface Batch {
   readonly payload: Uint8Array | readonly unknown[];
   /** Its size as the sender counts it. */
   readonly bytes: number;
@@ -93,18 +93,18 @@ interface IncomingMonitor {
   readonly ref: Ref;
 }
 
-export class ThreadRoad implements Road {
+export class ThreadConnection implements NodeConnection {
   readonly index: number;
   readonly creation: number;
   readonly #node: RuntimeNode;
-  readonly #port: RoadPort;
-  readonly #limits: RoadLimits;
+  readonly #port: ConnectionPort;
+  readonly #limits: ConnectionLimits;
   /** Handles control messages: spawn requests, heartbeats, introductions. */
-  readonly #onControl: (road: ThreadRoad, message: readonly unknown[]) => void;
-  readonly #onDown: (road: ThreadRoad) => void;
+  readonly #onControl: (connection: ThreadConnection, message: readonly unknown[]) => void;
+  readonly #onDown: (connection: ThreadConnection) => void;
   #alive = true;
 
-  readonly #outbox: Outbox;
+  readonly #outbox: SendBuffer;
   #flushQueued = false;
 
   #outstandingBytes = 0;
@@ -129,12 +129,12 @@ export class ThreadRoad implements Road {
   constructor(
     node: RuntimeNode,
     far: { readonly index: number; readonly creation: number },
-    port: RoadPort,
+    port: ConnectionPort,
     handlers: {
-      readonly onControl: (road: ThreadRoad, message: readonly unknown[]) => void;
-      readonly onIntroduction?: (introduction: Introduction) => void;
-      readonly onDown?: (road: ThreadRoad) => void;
-      readonly limits?: Partial<RoadLimits>;
+      readonly onControl: (connection: ThreadConnection, message: readonly unknown[]) => void;
+      readonly onIntroduction?: (introduction: PeerPort) => void;
+      readonly onDown?: (connection: ThreadConnection) => void;
+      readonly limits?: Partial<ConnectionLimits>;
       /** How signals are put on the port. Default "msgpack". The far end takes either. */
       readonly encoding?: Encoding;
     },
@@ -148,24 +148,24 @@ export class ThreadRoad implements Road {
     this.#onDown = handlers.onDown ?? (() => {});
     this.#outbox = openOutbox(handlers.encoding ?? "msgpack");
     port.on("message", (message: unknown) => {
-      const posted = message as Uint8Array | Parcel | Introduction;
+      const posted = message as Uint8Array | Batch | PeerPort;
       if (posted instanceof Uint8Array) this.#receive(posted, posted.length, NO_BUFFERS);
       else if ("payload" in posted) this.#receive(posted.payload, posted.bytes, posted.buffers);
       else if (this.#alive) handlers.onIntroduction?.(posted);
     });
     port.on("close", () => this.down());
-    node.setRoad(this);
+    node.addConnection(this);
   }
 
   get alive(): boolean {
     return this.#alive;
   }
 
-  get port(): RoadPort {
+  get port(): ConnectionPort {
     return this.#port;
   }
 
-  stats(): RoadStats {
+  stats(): ConnectionStats {
     return {
       node: this.index,
       signalsOut: this.#signalsOut,
@@ -260,7 +260,7 @@ export class ThreadRoad implements Road {
   }
 
   /** Hands the far end a port to a third thread, in order with the signals. */
-  introduce(introduction: Introduction): void {
+  connectPeer(introduction: PeerPort): void {
     if (!this.#alive) return;
     this.flush();
     this.#port.postMessage(introduction, [introduction.port]);
@@ -300,7 +300,7 @@ export class ThreadRoad implements Road {
     const { bytes } = this.#outbox;
     const { payload, transfer } = this.#outbox.take();
     if (payload instanceof Uint8Array && buffers.length === 0) this.#port.postMessage(payload, transfer);
-    else this.#port.postMessage({ payload, bytes, buffers } satisfies Parcel, [...transfer, ...buffers]);
+    else this.#port.postMessage({ payload, bytes, buffers } satisfies Batch, [...transfer, ...buffers]);
   }
 
   // ---------------------------------------------------------------- flow control
@@ -343,7 +343,7 @@ export class ThreadRoad implements Road {
 
   // ---------------------------------------------------------------- what comes in
 
-  #receive(payload: Parcel["payload"], bytes: number, buffers: readonly ArrayBuffer[]): void {
+  #receive(payload: Batch["payload"], bytes: number, buffers: readonly ArrayBuffer[]): void {
     if (!this.#alive) return;
     this.#bytesIn += bytes;
     if (buffers.length > 0) {
@@ -363,7 +363,7 @@ export class ThreadRoad implements Road {
     }
   }
 
-  #each(payload: Parcel["payload"], handle: (signal: readonly unknown[]) => void): void {
+  #each(payload: Batch["payload"], handle: (signal: readonly unknown[]) => void): void {
     if (payload instanceof Uint8Array) unpackAll(this.#node, payload, handle);
     else for (const copy of payload) handle(fromClone(this.#node, copy) as readonly unknown[]);
   }
@@ -389,7 +389,7 @@ export class ThreadRoad implements Road {
         break;
       case Op.exit: {
         const process = node.processById(a);
-        process?.exitSignal(process.pid, this.#farPid(b), c, false);
+        process?.exitSignal(process.pid, this.#remotePid(b), c, false);
         break;
       }
       case Op.linkExit:
@@ -441,12 +441,12 @@ export class ThreadRoad implements Road {
     }
   };
 
-  #farPid(id: number): Pid {
+  #remotePid(id: number): Pid {
     return new Pid(this.index, this.creation, id, this.#alive ? this : DEAD);
   }
 
   #linkFrom(localId: number, remoteId: number): void {
-    const remote = this.#farPid(remoteId);
+    const remote = this.#remotePid(remoteId);
     const process = this.#node.processById(localId);
     if (process === undefined) {
       this.#send([Op.linkExit, remoteId, localId, "noproc"]);
@@ -475,7 +475,7 @@ export class ThreadRoad implements Road {
   }
 
   #watch(pid: Pid, refId: number): void {
-    const ref = this.#node.farRef(this, refId);
+    const ref = this.#node.remoteRef(this, refId);
     this.#incoming.set(refId, { pid, ref });
     Pid.target(pid).monitor(pid, ref, {
       down: (_ref, reason) => {
@@ -486,12 +486,12 @@ export class ThreadRoad implements Road {
 
   // ---------------------------------------------------------------- the end of the far thread
 
-  /** The far thread is gone: tells every link and monitor, once, and gives the road up. */
+  /** The far thread is gone: tells every link and monitor, once, and gives the connection up. */
   down(): void {
     if (!this.#alive) return;
     this.#alive = false;
     this.#port.close();
-    this.#node.dropRoad(this);
+    this.#node.removeConnection(this);
     this.#releaseHeld();
     const links = [...this.#links.values()];
     const outgoing = [...this.#outgoing.values()];

@@ -81,7 +81,7 @@ type Inspectable = Worker & { getHeapStatistics?(): Promise<HeapInfo> };
  * From outside, for as long as the thread is busy with one thing and no collection is seen inside: calls `over` when its
  * heap is past the alarm. Does nothing where Node cannot look.
  */
-export function lookIntoHeap(worker: Worker, alarmBytes: number, over: (bytes: number) => void): () => void {
+export function pollHeapUsage(worker: Worker, alarmBytes: number, over: (bytes: number) => void): () => void {
   const { getHeapStatistics: look } = worker as Inspectable;
   if (look === undefined) return () => {};
   let looking = false;

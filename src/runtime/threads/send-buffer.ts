@@ -12,7 +12,7 @@ export interface Posting {
   readonly transfer: readonly ArrayBuffer[];
 }
 
-export interface Outbox {
+export interface SendBuffer {
   readonly signals: number;
   /** Adds a signal whose parts have been through `toWire`. Gives its size in bytes. */
   add(signal: readonly unknown[]): number;
@@ -21,10 +21,10 @@ export interface Outbox {
   take(): Posting;
 }
 
-export const openOutbox = (encoding: Encoding): Outbox =>
-  encoding === "msgpack" ? new BytesOutbox() : new CopiesOutbox();
+export const openOutbox = (encoding: Encoding): SendBuffer =>
+  encoding === "msgpack" ? new BytesOutbox() : new CopyingSendBuffer();
 
-class BytesOutbox implements Outbox {
+class BytesOutbox implements SendBuffer {
   #batch = new Uint8Array(16 * 1024);
   bytes = 0;
   signals = 0;
@@ -53,7 +53,7 @@ class BytesOutbox implements Outbox {
   }
 }
 
-class CopiesOutbox implements Outbox {
+class CopyingSendBuffer implements SendBuffer {
   #copies: unknown[] = [];
   bytes = 0;
 

@@ -1,5 +1,5 @@
 /**
- * What runs in a worker thread: one node, the roads to the other threads, and a root supervisor whose children the
+ * What runs in a worker thread: one node, the connections to the other threads, and a root supervisor whose children the
  * application names. This module is the one long task of a one-thread Piscina pool; when it returns or throws, the
  * thread is done and its `ThreadServer` in the main thread knows why.
  */
@@ -17,11 +17,11 @@ import { createNode, type RuntimeNode } from "../kernel/node.js";
 import { Pid, Ref } from "../kernel/pid.js";
 import type { LogLevel, Report } from "../kernel/reports.js";
 import { show, showTerm } from "../kernel/show.js";
-import { abridge } from "../kernel/truncate.js";
+import { truncate } from "../kernel/truncate.js";
 import { DataCloneError, toWire } from "../kernel/wire-data.js";
 import type { ChildSpec } from "../supervisor/child-spec.js";
 import { Supervisor } from "../supervisor/supervisor.js";
-import { type Introduction, ThreadRoad } from "./connection.js";
+import { type PeerPort, ThreadConnection } from "./connection.js";
 import { watchHeap } from "./heap-guard.js";
 import type { Encoding } from "./send-buffer.js";
 
@@ -36,7 +36,7 @@ export interface ThreadBoot {
   readonly heapLimit: number;
   readonly reportLevel: LogLevel;
   /** The main thread first, then every other thread there is. */
-  readonly peers: readonly Introduction[];
+  readonly peers: readonly PeerPort[];
   /** URL of the module and name of its export: `(args, context) => ThreadTree`. */
   readonly module: string;
   readonly exportName: string;
@@ -61,7 +61,7 @@ export type ThreadTree =
 
 /** Runs the thread. Resolves when it has been asked to stop and its tree is down; rejects when its tree failed. */
 export default async function threadMain(boot: ThreadBoot): Promise<void> {
-  let main: ThreadRoad | undefined;
+  let main: ThreadConnection | undefined;
   const node = createNode({
     index: boot.index,
     creation: boot.creation,
@@ -71,29 +71,30 @@ export default async function threadMain(boot: ThreadBoot): Promise<void> {
     onReport: (report) => main?.control(["report", describable(report)]),
   });
   const handlers = {
-    onControl: (road: ThreadRoad, message: readonly unknown[]) => control(node, road, message),
-    onIntroduction: (introduction: Introduction) => connect(introduction),
+    onControl: (connection: ThreadConnection, message: readonly unknown[]) =>
+      control(node, connection, message),
+    onIntroduction: (introduction: PeerPort) => connect(introduction),
     encoding: boot.encoding,
   };
-  const connect = ({ index, creation, port }: Introduction): ThreadRoad =>
-    new ThreadRoad(node, { index, creation }, port, handlers);
-  const roads = boot.peers.map(connect);
-  main = roads[0];
+  const connect = ({ index, creation, port }: PeerPort): ThreadConnection =>
+    new ThreadConnection(node, { index, creation }, port, handlers);
+  const connections = boot.peers.map(connect);
+  main = connections[0];
   globalNames(node);
   watchHeap(boot.heapLimit, (bytes) => {
     main?.control(["over heap", bytes]);
     main?.flush();
   });
   try {
-    await node.run(() => root(boot, main as ThreadRoad));
+    await node.run(() => root(boot, main as ThreadConnection));
   } finally {
     await node.stop();
-    for (const road of node.roads()) (road as ThreadRoad).flush();
+    for (const connection of node.connections()) (connection as ThreadConnection).flush();
   }
 }
 
 /** The root process: starts the tree, then waits to be told to stop or for the tree to fail. */
-async function root(boot: ThreadBoot, main: ThreadRoad): Promise<void> {
+async function root(boot: ThreadBoot, main: ThreadConnection): Promise<void> {
   trapExit(true);
   register(THREAD_ROOT, self());
   const exports = (await import(boot.module)) as Record<string, unknown>;
@@ -134,11 +135,11 @@ function findError(reason: unknown): Error | undefined {
   return undefined;
 }
 
-function control(node: RuntimeNode, road: ThreadRoad, message: readonly unknown[]): void {
+function control(node: RuntimeNode, connection: ThreadConnection, message: readonly unknown[]): void {
   switch (message[0]) {
     case "ping":
-      road.control(["pong", message[1]]);
-      road.flush();
+      connection.control(["pong", message[1]]);
+      connection.flush();
       break;
     case "inspect": {
       const [, tag, question] = message as readonly [string, Ref, Question];
@@ -168,14 +169,14 @@ function control(node: RuntimeNode, road: ThreadRoad, message: readonly unknown[
 function answer(node: RuntimeNode, question: Question): unknown {
   switch (question[0]) {
     case "tree":
-      return abridge(treesOf(node), -2);
+      return truncate(treesOf(node), -2);
     case "processes":
       return [...node.processes()].map(({ pid }) => pid);
     case "top":
-      return abridge(topOf(node, question[1], question[2]));
+      return truncate(topOf(node, question[1], question[2]));
     case "info": {
       const process = node.processById(question[1]);
-      return process === undefined ? null : abridge(infoOf(process));
+      return process === undefined ? null : truncate(infoOf(process));
     }
   }
 }

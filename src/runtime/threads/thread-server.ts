@@ -26,8 +26,8 @@ import type { Report } from "../kernel/reports.js";
 import { Request } from "../kernel/request.js";
 import { sendAfter } from "../kernel/send-after.js";
 import type { ChildSpec } from "../supervisor/child-spec.js";
-import { type Introduction, type RoadLimits, ThreadRoad } from "./connection.js";
-import { heapLimits, lookIntoHeap } from "./heap-guard.js";
+import { type ConnectionLimits, type PeerPort, ThreadConnection } from "./connection.js";
+import { heapLimits, pollHeapUsage } from "./heap-guard.js";
 import type { Encoding } from "./send-buffer.js";
 import type { ThreadBoot } from "./thread-main.js";
 
@@ -48,14 +48,14 @@ export interface ThreadOptions {
   readonly onStall?: "terminate" | "report";
   /** Milliseconds its tree may take to stop before the thread is terminated. Default 10,000. */
   readonly shutdown?: number;
-  readonly limits?: Partial<RoadLimits>;
+  readonly limits?: Partial<ConnectionLimits>;
   /** How messages to and from the thread are encoded: a matter of speed only. Default "msgpack". */
   readonly encoding?: Encoding;
 }
 
 interface ThreadState {
   readonly options: ThreadOptions;
-  readonly road: ThreadRoad;
+  readonly connection: ThreadConnection;
   readonly pool: Piscina;
   readonly abort: AbortController;
   readonly done: Promise<void>;
@@ -90,12 +90,12 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
     // Before the thread asks for the names there are.
     globalNames(node);
     const channel = new MessageChannel();
-    const peers: Introduction[] = [{ index: node.index, creation: node.creation, port: channel.port2 }];
-    for (const road of node.roads()) {
-      if (road.index === options.index || !(road instanceof ThreadRoad)) continue;
+    const peers: PeerPort[] = [{ index: node.index, creation: node.creation, port: channel.port2 }];
+    for (const connection of node.connections()) {
+      if (connection.index === options.index || !(connection instanceof ThreadConnection)) continue;
       const between = new MessageChannel();
-      peers.push({ index: road.index, creation: road.creation, port: between.port2 });
-      road.introduce({ index: options.index, creation, port: between.port1 });
+      peers.push({ index: connection.index, creation: connection.creation, port: between.port2 });
+      connection.connectPeer({ index: options.index, creation, port: between.port1 });
     }
     const started = deferred<void>();
     const heap = heapLimits(options.resourceLimits);
@@ -109,7 +109,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       abort.abort(new Error(`over its heap limit of ${limit} MiB`));
     };
     const state: { current?: ThreadState } = {};
-    const road = new ThreadRoad(node, { index: options.index, creation }, channel.port1, {
+    const connection = new ThreadConnection(node, { index: options.index, creation }, channel.port1, {
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.encoding === undefined ? {} : { encoding: options.encoding }),
       onControl: (_road, message) => {
@@ -128,7 +128,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       idleTimeout: Number.POSITIVE_INFINITY,
       resourceLimits: heap.hard,
     });
-    const stopLooking = lookIntoHeap(pool.threads[0] as Worker, heap.alarmBytes, overHeap);
+    const stopLooking = pollHeapUsage(pool.threads[0] as Worker, heap.alarmBytes, overHeap);
     // The task's promise tells how the thread ended; without a listener the pool would throw it once more.
     pool.on("error", (error: unknown) => started.reject(error as Error));
     const boot: ThreadBoot = {
@@ -152,7 +152,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
     onExit(me, () => {
       stopLooking();
       abort.abort();
-      road.down();
+      connection.down();
       void pool.destroy();
     });
     // When this process has ended first, there is nobody left to tell.
@@ -169,7 +169,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       return ["stop", ["thread_failed", options.index, error]];
     }
     const now = performance.now();
-    state.current = { options, road, pool, abort, done, lastSign: now, lastTick: now };
+    state.current = { options, connection, pool, abort, done, lastSign: now, lastTick: now };
     scheduleTick(state.current);
     return ["ok", state.current];
   },
@@ -184,15 +184,15 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
   },
 
   async terminate(_reason, state) {
-    if (!state.road.alive) return;
-    state.road.control(["stop"]);
-    state.road.flush();
+    if (!state.connection.alive) return;
+    state.connection.control(["stop"]);
+    state.connection.flush();
     const late = setTimeout(() => state.abort.abort(), state.options.shutdown ?? 10_000);
     await state.done.catch(() => {});
     clearTimeout(late);
   },
 
-  formatStatus: ({ state }) => ({ thread: state.options.index, creation: state.road.creation }),
+  formatStatus: ({ state }) => ({ thread: state.options.index, creation: state.connection.creation }),
 };
 
 const ticksPerStall = 4;
@@ -204,7 +204,7 @@ function scheduleTick({ options }: ThreadState): void {
 
 /** Asks for a sign of life and looks how old the last one is. */
 function tick(state: ThreadState): readonly ["noreply", ThreadState] {
-  const { options, road } = state;
+  const { options, connection } = state;
   const stallMs = options.stallMs ?? 10_000;
   const now = performance.now();
   // If this thread was the one that stood still, the other has had no chance to answer.
@@ -218,13 +218,13 @@ function tick(state: ThreadState): readonly ["noreply", ThreadState] {
       level: "error",
       text: `thread ${options.index} has shown no sign of life for ${Math.round(silentMs)} ms${terminate ? "; it is terminated" : ""}`,
       pid: self(),
-      metadata: { thread: options.index, creation: road.creation, silentMs },
+      metadata: { thread: options.index, creation: connection.creation, silentMs },
     });
     if (terminate) state.abort.abort();
     else state.lastSign = now;
   }
-  road.control(["ping", now]);
-  road.flush();
+  connection.control(["ping", now]);
+  connection.flush();
   scheduleTick(state);
   return ["noreply", state];
 }
@@ -271,15 +271,15 @@ export async function spawnOn(
   args: readonly unknown[] = [],
 ): Promise<Pid> {
   const caller = current("spawnOn()");
-  const road = caller.node.road(index);
+  const connection = caller.node.connection(index);
   const failure = (): ExitReason => ["nodedown", index];
-  if (!(road instanceof ThreadRoad)) throw new ExitSignal(failure());
+  if (!(connection instanceof ThreadConnection)) throw new ExitSignal(failure());
   return (await Request.sendNamed(
     caller,
-    road,
+    connection,
     THREAD_ROOT,
     { message: ({ tag }) => ["spawn", tag, String(url), exportName, [...args]], failure },
     Number.POSITIVE_INFINITY,
-    (order) => road.control(order as unknown[]),
+    (order) => connection.control(order as unknown[]),
   )) as Pid;
 }

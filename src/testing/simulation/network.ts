@@ -2,7 +2,7 @@
  * The ports between simulated threads. As real ones they lose nothing and keep order in each direction; unlike them,
  * every posting is on its way for a while, and a pair of threads can be cut off from each other until it is healed.
  */
-import type { RoadPort } from "simurgh/runtime";
+import type { ConnectionPort } from "simurgh/runtime";
 import type { Random } from "./random.js";
 import type { VirtualClock } from "./virtual-clock.js";
 
@@ -63,7 +63,7 @@ export class Lane {
 }
 
 /** One end of a port: what is posted goes out by one lane, what arrives comes by the other. */
-export class SimulatedPort implements RoadPort {
+export class SimulatedPort implements ConnectionPort {
   readonly #out: Lane;
   #onMessage: (message: unknown) => void = () => {};
   #onClose: (message: unknown) => void = () => {};

@@ -9,7 +9,7 @@ import {
   type Report,
   type RunQueue,
   type RuntimeNode,
-  ThreadRoad,
+  ThreadConnection,
 } from "simurgh/runtime";
 import { Lane, SimulatedPort } from "./network.js";
 import { Random } from "./random.js";
@@ -252,8 +252,8 @@ export class Simulation {
     const back = new Lane(b, a, this.clock, this.random, this.#maxDelay);
     this.#lanes.push(there, back);
     const handlers = { onControl() {} };
-    new ThreadRoad(this.node(a), this.node(b), new SimulatedPort(there, back), handlers);
-    new ThreadRoad(this.node(b), this.node(a), new SimulatedPort(back, there), handlers);
+    new ThreadConnection(this.node(a), this.node(b), new SimulatedPort(there, back), handlers);
+    new ThreadConnection(this.node(b), this.node(a), new SimulatedPort(back, there), handlers);
   }
 
   #thread(index: number): Thread {

@@ -1,6 +1,6 @@
 /** What one person may have, and what one answer may hold, on a SQLite database of its own. */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { Ordered } from "../../../src/app/keyed-queue.js";
+import { KeyedQueue } from "../../../src/app/keyed-queue.js";
 import { challenges } from "../../../src/app/storage/challenges.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
 import type { Outcome, Quotas } from "../../../src/app/storage/database.js";
@@ -16,7 +16,7 @@ const database = (quotas?: Quotas) => ({
   source,
   dialect: "sqlite" as const,
   transactions: new Transactions(source),
-  writes: new Ordered<number>(),
+  writes: new KeyedQueue<number>(),
   quotas,
 });
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import * as Y from "yjs";
 import { DamagedDocument, loadImage, loadText } from "../../../src/app/document/document-loading.js";
 import { SharedDocument, seedState } from "../../../src/app/document/shared-document.js";
-import { Ordered } from "../../../src/app/keyed-queue.js";
+import { KeyedQueue } from "../../../src/app/keyed-queue.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
 import type { Outcome } from "../../../src/app/storage/database.js";
 import { type LogEntry, type OpenedRoom, roomLog } from "../../../src/app/storage/room-log.js";
@@ -21,7 +21,7 @@ beforeEach(async () => {
     source,
     dialect: "sqlite",
     transactions: new Transactions(source),
-    writes: new Ordered<number>(),
+    writes: new KeyedQueue<number>(),
   });
 });
 afterEach(() => source.destroy());

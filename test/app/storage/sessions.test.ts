@@ -1,6 +1,6 @@
 /** How long a session goes on, on a SQLite database of its own and a clock that is told what time it is. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Ordered } from "../../../src/app/keyed-queue.js";
+import { KeyedQueue } from "../../../src/app/keyed-queue.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
 import { sessions } from "../../../src/app/storage/sessions.js";
 import { Transactions } from "../../../src/app/storage/transactions.js";
@@ -22,7 +22,7 @@ beforeEach(async () => {
     source,
     dialect: "sqlite",
     transactions: new Transactions(source),
-    writes: new Ordered<number>(),
+    writes: new KeyedQueue<number>(),
   } as const;
   table = sessions(database);
   const created = await users(database).createUser({ firstName: "Ann", email: "a@b.c", passwordHash: "-" });

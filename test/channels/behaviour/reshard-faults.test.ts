@@ -58,7 +58,7 @@ test("a shard thread dies in the middle of a move: done or not, all come back, a
     });
     await moved;
     await within("all three threads are there", () =>
-      server.run(() => [1, 2, 3].every((index) => server.node.road(index) !== undefined)),
+      server.run(() => [1, 2, 3].every((index) => server.node.connection(index) !== undefined)),
     );
     for (const person of people) await person.isWell(said());
   }

@@ -191,7 +191,7 @@ test("more threads, fewer, and a map of one's own: nothing is lost, doubled or o
   await server.run(async () => {
     const threads = PubSub.threads(PUBSUB);
     expect([...threads].sort()).toEqual([1, 7]);
-    expect([server.node.road(2), server.node.road(3)]).toEqual([undefined, undefined]);
+    expect([server.node.connection(2), server.node.connection(3)]).toEqual([undefined, undefined]);
     expect((await Supervisor.whichChildren("endpoint.shards")).map(({ id }) => id).sort()).toEqual(
       [1, 7].map(threadName),
     );

@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { behind, type Clock, dominates } from "../../../src/presence/tracker/clock.js";
 import { condense, type Delta, mergeDeltas, splitDelta } from "../../../src/presence/tracker/delta.js";
 import { DeltaLog } from "../../../src/presence/tracker/delta-log.js";
-import { OwnEntries } from "../../../src/presence/tracker/local-replica.js";
-import { Origin } from "../../../src/presence/tracker/remote-replica.js";
+import { LocalReplica } from "../../../src/presence/tracker/local-replica.js";
+import { RemoteReplica } from "../../../src/presence/tracker/remote-replica.js";
 import { View } from "../../../src/presence/tracker/view.js";
 import {
   acts,
@@ -33,8 +33,8 @@ const heardOf = acts().chain((steps) => {
   return fc.record({ history: fc.constant(history), heard });
 });
 
-const fresh = (said: readonly Statement[]): Origin => {
-  const origin = new Origin();
+const fresh = (said: readonly Statement[]): RemoteReplica => {
+  const origin = new RemoteReplica();
   for (const statement of said) say(origin, statement);
   return origin;
 };
@@ -76,7 +76,7 @@ describe("the set of one replica's entries", () => {
   test("P-500 P-602 hearing the same twice changes nothing and gives no diff", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
-        const origin = new Origin();
+        const origin = new RemoteReplica();
         for (const statement of heard) {
           say(origin, statement);
           const before = all(origin);
@@ -144,7 +144,7 @@ describe("the set of one replica's entries", () => {
   test("P-503 what is known never shrinks", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
-        const origin = new Origin();
+        const origin = new RemoteReplica();
         let version = 0;
         let latest = 0;
         for (const statement of heard) {
@@ -180,7 +180,7 @@ describe("the set of one replica's entries", () => {
   test("P-505 P-070 what was seen to be removed never shows again, whatever older message comes", () => {
     fc.assert(
       fc.property(heardOf, ({ history, heard }) => {
-        const origin = new Origin();
+        const origin = new RemoteReplica();
         const gone = new Set<string>();
         for (const statement of heard) {
           for (const { before } of say(origin, statement))
@@ -199,7 +199,7 @@ describe("the set of one replica's entries", () => {
   test("P-508 P-140 P-141 the diffs applied from nothing are what is listed, at every step, and name nothing twice", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
-        const origin = new Origin();
+        const origin = new RemoteReplica();
         const view = new View();
         const client = new Map<string, string>();
         for (const statement of heard) {
@@ -222,7 +222,7 @@ describe("the set of one replica's entries", () => {
   test("P-510 P-084 an entry has one state, and a newer one is never replaced by an older one", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
-        const origin = new Origin();
+        const origin = new RemoteReplica();
         const newest = new Map<string, number>();
         for (const statement of heard) {
           say(origin, statement);
@@ -256,7 +256,7 @@ describe("the set of one replica's entries", () => {
   test("P-084 P-086 too much beyond a gap is dropped; then only what closes the gap is taken, and nothing old returns", () => {
     fc.assert(
       fc.property(heardOf, ({ history, heard }) => {
-        const origin = new Origin({ beyond: 3 });
+        const origin = new RemoteReplica({ beyond: 3 });
         const gone = new Set<string>();
         for (const statement of heard)
           for (const { before, after } of say(origin, statement)) {
@@ -272,7 +272,7 @@ describe("the set of one replica's entries", () => {
   });
 
   test("P-079 P-629 P-630 between two tellings, changes condense: what came and went is never told", () => {
-    const own = new OwnEntries();
+    const own = new LocalReplica();
     const changesOf = (delta: Delta | undefined) =>
       (delta?.changes ?? []).map((change) => ("meta" in change ? change.meta.phx_ref : "gone"));
     own.join("room", "p", "k", { phx_ref: "a" }, 1);
@@ -305,11 +305,11 @@ describe("the set of one replica's entries", () => {
       [1, 0, 2],
     ];
     for (const order of orders) {
-      const origin = new Origin();
+      const origin = new RemoteReplica();
       for (const n of order) origin.apply(deltas[n] as Delta);
       expect(refsOf(origin.rows())).toEqual(refsOf(own.rows()));
     }
-    const lossy = new Origin();
+    const lossy = new RemoteReplica();
     lossy.apply(deltas[0] as Delta);
     lossy.apply(deltas[2] as Delta);
     expect(refsOf(lossy.rows())).toEqual(refsOf(own.rows()));
@@ -324,7 +324,7 @@ describe("the set of one replica's entries", () => {
       ["join", 2, 2],
       ["tell", 0, 0],
     ]);
-    const origin = new Origin();
+    const origin = new RemoteReplica();
     const joined: string[] = [];
     for (const delta of deltas.toReversed())
       for (const { after } of origin.apply(delta)) if (after !== undefined) joined.push(after.key);
@@ -339,7 +339,7 @@ describe("the set of one replica's entries", () => {
       ["join", 1, 1],
       ["tell", 0, 0],
     ]);
-    const origin = new Origin();
+    const origin = new RemoteReplica();
     expect(origin.apply(deltas[1] as Delta)).toHaveLength(1);
     expect([origin.version, origin.latest, origin.gapped]).toEqual([0, 2, true]);
     expect(origin.apply(deltas[0] as Delta)).toHaveLength(1);
@@ -415,9 +415,9 @@ describe("the journal of own deltas", () => {
 
 describe("memory", () => {
   test("P-075 P-511 P-716 a million joins and leaves leave no trace at either end", () => {
-    const own = new OwnEntries();
+    const own = new LocalReplica();
     const log = new DeltaLog({ maxChanges: 10_000, maxBytes: 8 << 20 });
-    const origin = new Origin();
+    const origin = new RemoteReplica();
     const view = new View();
     for (let n = 0; n < 500_000; n += 1) {
       const pid = `p${n % 50}`;
@@ -450,8 +450,8 @@ describe("memory", () => {
 
   test("P-705 merging ten changes into a hundred thousand rows costs no more than into a hundred", () => {
     const timeOf = (rows: number): number => {
-      const own = new OwnEntries();
-      const origin = new Origin();
+      const own = new LocalReplica();
+      const origin = new RemoteReplica();
       const view = new View();
       for (let n = 0; n < rows; n += 1) own.join(`room${n % 100}`, `p${n}`, `k${n}`, { phx_ref: `r${n}` }, n);
       view.take(origin.apply(own.tell() as Delta));

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { Presence as PhoenixPresence } from "phoenix";
 import { describe, expect, test } from "vitest";
 import { diffChunks, stateChunks } from "../../../src/presence/broadcast/chunks.js";
-import { DiffWindow } from "../../../src/presence/broadcast/diff-coalescer.js";
-import { Grace } from "../../../src/presence/broadcast/leave-grace.js";
+import { DiffCoalescer } from "../../../src/presence/broadcast/diff-coalescer.js";
+import { LeaveGrace } from "../../../src/presence/broadcast/leave-grace.js";
 import { groupByKey, type PresenceDiff, type Presences } from "../../../src/presence/broadcast/payload.js";
 import type { Meta } from "../../../src/presence/tracker/delta.js";
 import type { TopicDiff } from "../../../src/presence/tracker/view.js";
@@ -36,7 +36,7 @@ const history = fc.array(
 
 describe("coalescing", () => {
   test("P-302 what joins and leaves in one window vanishes, chains of updates become one, other refs stay", () => {
-    const window = new DiffWindow();
+    const window = new DiffCoalescer();
     window.add(diff([named("a", "1")]));
     window.add(diff([], [named("a", "1")]));
     expect(window.take()).toBeUndefined();
@@ -53,7 +53,7 @@ describe("coalescing", () => {
   });
 
   test("P-302 P-641 what a state contained in between must leave, and what it lacked must join", () => {
-    const window = new DiffWindow();
+    const window = new DiffCoalescer();
     window.add(diff([named("a", "1")]));
     window.served();
     window.add(diff([], [named("a", "1")]));
@@ -70,7 +70,7 @@ describe("coalescing", () => {
   test("P-517 P-641 P-509 however frames are merged, early and late clients end as those who saw every change", () => {
     fc.assert(
       fc.property(history, (steps) => {
-        const window = new DiffWindow();
+        const window = new DiffCoalescer();
         const present = new Map<number, Named>();
         const gone = new Map<number, Named>();
         let everyFrame: Presences = {};
@@ -121,7 +121,7 @@ describe("coalescing", () => {
   });
 
   test("P-301 an update is known by the ref it replaces, unless clients have not seen that one", () => {
-    const window = new DiffWindow();
+    const window = new DiffCoalescer();
     const update = (key: string, ref: string, former: string): TopicDiff =>
       diff([[key, { phx_ref: ref, phx_ref_prev: former }]], [named(key, former)]);
     window.add(diff([named("a", "1")], [named("a", "0")]));
@@ -137,7 +137,7 @@ describe("coalescing", () => {
 
 describe("the grace period", () => {
   test("P-223 who comes back in time was only changed; who does not leaves when it is over, and is listed until then", () => {
-    const grace = new Grace(100);
+    const grace = new LeaveGrace(100);
     expect(refs(grace.take("t", diff([], [named("a", "1"), named("b", "2")]), 0))).toEqual([[], []]);
     expect(grace.held("t").map(([key]) => key)).toEqual(["a", "b"]);
     expect(grace.deadline).toBe(100);
@@ -149,7 +149,7 @@ describe("the grace period", () => {
   });
 
   test("P-223 P-142 an update is not held back, a replica that returns brings its own, and each tab is one", () => {
-    const grace = new Grace(100);
+    const grace = new LeaveGrace(100);
     expect(refs(grace.take("t", diff([named("a", "2")], [named("a", "1")]), 0))).toEqual([["2"], ["1"]]);
     grace.take("t", diff([], [named("a", "2")]), 0);
     expect(refs(grace.take("t", diff([named("a", "2")]), 1))).toEqual([[], []]);

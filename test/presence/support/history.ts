@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import type { Delta, Row, Snapshot } from "../../../src/presence/tracker/delta.js";
 import { mergeDeltas } from "../../../src/presence/tracker/delta.js";
-import { OwnEntries } from "../../../src/presence/tracker/local-replica.js";
-import type { Origin } from "../../../src/presence/tracker/remote-replica.js";
+import { LocalReplica } from "../../../src/presence/tracker/local-replica.js";
+import type { RemoteReplica } from "../../../src/presence/tracker/remote-replica.js";
 
 export type Act = readonly ["join" | "update" | "leave" | "tell", who: number, key: number];
 
@@ -18,7 +18,7 @@ export const acts = (maxLength = 40): fc.Arbitrary<Act[]> =>
   );
 
 export interface History {
-  readonly own: OwnEntries;
+  readonly own: LocalReplica;
   /** What was told, in order; they follow one another. */
   readonly deltas: readonly Delta[];
   /** Everything at each moment of telling. */
@@ -28,7 +28,7 @@ export interface History {
 }
 
 export function play(steps: readonly Act[]): History {
-  const own = new OwnEntries();
+  const own = new LocalReplica();
   const deltas: Delta[] = [];
   const snapshots: Snapshot[] = [];
   const removedAt = new Map<string, number>();
@@ -59,7 +59,7 @@ export function play(steps: readonly Act[]): History {
 
 export type Statement = { readonly delta: Delta } | { readonly snapshot: Snapshot };
 
-export const say = (origin: Origin, statement: Statement): ReturnType<Origin["apply"]> =>
+export const say = (origin: RemoteReplica, statement: Statement): ReturnType<RemoteReplica["apply"]> =>
   "delta" in statement ? origin.apply(statement.delta) : origin.replace(statement.snapshot);
 
 /** Any of what could be said about a history: single deltas, merged ones, snapshots of any age. */
@@ -83,7 +83,7 @@ export function statements(history: History): Statement[] {
 export const refsOf = (rows: Iterable<Row>): string[] => [...rows].map(({ meta }) => meta.phx_ref).sort();
 
 /** All that is known, comparable: entries and causal data. */
-export const all = (origin: Origin): unknown => [
+export const all = (origin: RemoteReplica): unknown => [
   [...origin.rows()].map((row) => JSON.stringify(row)).sort(),
   origin.version,
   origin.latest,

@@ -88,7 +88,7 @@ async function listen(node: RuntimeNode, topic: string): Promise<unknown[]> {
   return got;
 }
 
-describe("the road between nodes", () => {
+describe("the connection between nodes", () => {
   test("P-026 a message is encoded once whatever the number of nodes, and not sent where nobody subscribes in its slot", async () => {
     const network = new MemoryNetwork();
     const names = ["a", "b", "c", "d", "e"];

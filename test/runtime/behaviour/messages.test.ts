@@ -21,18 +21,18 @@ import {
 import { describe, expect, test } from "vitest";
 import { idle, inLab, next, reasonOf } from "../support.js";
 
-class Parcel {
+class Batch {
   readonly content: object;
 
   constructor(content: object) {
     this.content = content;
   }
 }
-registerMessageClass(Parcel, 0x3e, ({ content }) => [content]);
+registerMessageClass(Batch, 0x3e, ({ content }) => [content]);
 
 test("a message of a registered class arrives as the instance that was sent", () =>
   inLab(async () => {
-    const parcel = new Parcel({ a: 1 });
+    const parcel = new Batch({ a: 1 });
     send(self(), parcel);
     expect(await next()).toBe(parcel);
   }));

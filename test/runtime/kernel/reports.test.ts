@@ -262,7 +262,13 @@ describe("looking inside", () => {
 
   test("R-407 systemMonitor tells of long turns, long mailboxes, lag and orphan errors; statistics count dropped sends", () =>
     inLab(async ({ node }) => {
-      const stop = systemMonitor({ longTurn: 60, longQueue: 100, lag: 30, orphanErrors: true, everyMs: 20 });
+      const stop = systemMonitor({
+        longTurn: 60,
+        longQueue: 100,
+        lag: 30,
+        unhandledErrors: true,
+        everyMs: 20,
+      });
       const flooded = idle();
       for (let n = 0; n < 101; n += 1) send(flooded, n);
       const hog = spawn(() => {

@@ -16,7 +16,7 @@ import {
 } from "simurgh/runtime";
 import { afterEach, describe, expect, test } from "vitest";
 import { pidFromParts } from "../../../src/runtime/kernel/bifs.js";
-import type { RoadLimits } from "../../../src/runtime/threads/connection.js";
+import type { ConnectionLimits } from "../../../src/runtime/threads/connection.js";
 import { eventually, joinedNodes as joined, type Pair } from "./support.js";
 
 let pair: Pair;
@@ -41,7 +41,7 @@ function listener(trap = false): { pid: Pid; seen: unknown[] } {
 }
 
 describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, by %s", (encoding) => {
-  const joinedNodes = (limits: Partial<RoadLimits> = {}): Pair => joined(limits, {}, encoding);
+  const joinedNodes = (limits: Partial<ConnectionLimits> = {}): Pair => joined(limits, {}, encoding);
 
   test("R-451 R-008 messages of one sender arrive in order, whatever their size", async () => {
     pair = joinedNodes();
@@ -320,7 +320,7 @@ describe("batches", () => {
   });
 });
 
-describe("a congested road", () => {
+describe("a congested connection", () => {
   test("R-463 trySend sends nothing and says so, and sends again once the far side has caught up", async () => {
     pair = joined({ highWaterSignals: 10 });
     const far = listener();
@@ -332,7 +332,7 @@ describe("a congested road", () => {
       expect(sent).toBe(11);
       expect(trySend({ name: "anybody", node: 1 }, "x")).toBe(false);
       expect(trySend(self(), "near")).toBe(true);
-      await eventually(() => !toFar.congested, "the road is clear");
+      await eventually(() => !toFar.congested, "the connection is clear");
       expect(trySend(to, "more")).toBe(true);
       await eventually(() => far.seen.length === 12, "all have arrived");
     });

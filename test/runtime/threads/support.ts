@@ -1,19 +1,19 @@
-/** Two nodes of one thread joined by a real port: everything a road does, without a worker. */
+/** Two nodes of one thread joined by a real port: everything a connection does, without a worker. */
 import { MessageChannel } from "node:worker_threads";
 import { createNode, type Encoding, type NodeOptions, type Report, type RuntimeNode } from "simurgh/runtime";
-import { type RoadLimits, ThreadRoad } from "../../../src/runtime/threads/connection.js";
+import { type ConnectionLimits, ThreadConnection } from "../../../src/runtime/threads/connection.js";
 
 export interface Pair {
   readonly near: RuntimeNode;
   readonly far: RuntimeNode;
-  readonly toFar: ThreadRoad;
-  readonly toNear: ThreadRoad;
+  readonly toFar: ThreadConnection;
+  readonly toNear: ThreadConnection;
   readonly reports: Report[];
   stop(): Promise<void>;
 }
 
 export function joinedNodes(
-  limits: Partial<RoadLimits> = {},
+  limits: Partial<ConnectionLimits> = {},
   options: NodeOptions = {},
   encoding: Encoding = "msgpack",
 ): Pair {
@@ -22,8 +22,8 @@ export function joinedNodes(
   const near = createNode({ index: 0, onReport, ...options });
   const far = createNode({ index: 1, onReport, ...options });
   const { port1, port2 } = new MessageChannel();
-  const toFar = new ThreadRoad(near, far, port1, { limits, encoding, onControl() {} });
-  const toNear = new ThreadRoad(far, near, port2, { limits, encoding, onControl() {} });
+  const toFar = new ThreadConnection(near, far, port1, { limits, encoding, onControl() {} });
+  const toNear = new ThreadConnection(far, near, port2, { limits, encoding, onControl() {} });
   return {
     near,
     far,

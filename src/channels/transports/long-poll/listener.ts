@@ -18,7 +18,7 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { onExit } from "simurgh/runtime";
 import { type Limit, logRequest } from "../../channel/instrumentation.js";
-import { endpointFacts } from "../../protocol/endpoint-config.js";
+import { endpointConfig } from "../../protocol/endpoint-config.js";
 import type { RequestAddress } from "../../socket/connect-info.js";
 import type { LongPollOptions } from "../../socket/mount-options.js";
 import { resolveTransport } from "../../socket/mount-options.js";
@@ -115,7 +115,7 @@ export class LongPollListener {
         },
       ];
     });
-    const { cluster } = endpointFacts(host.options.endpoint);
+    const { cluster } = endpointConfig(host.options.endpoint);
     this.sessions = new Sessions(host, this.#sockets.length === 0 ? undefined : cluster?.nodeName);
   }
 
