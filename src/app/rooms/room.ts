@@ -119,6 +119,8 @@ const GAP_MS = 300;
 const LOOK_MS = 15_000;
 /** After a crash clients bring back what it has lost, of each other too: so long nobody's id is protected. */
 const YOUNG_MS = 60_000;
+/** Steps of work for each struct of the document that a whole text takes: its text and its history go through all of them. */
+const TEXT_STEPS_PER_STRUCT = 0.6;
 /** A document as near to its limits is compacted when no edit has come for a while; nearer, in any case. */
 const WORN = 0.6;
 const WORN_OUT = 0.9;
@@ -596,7 +598,7 @@ class Room {
       else this.#tellText(live, result);
     });
     member.seen.wrote(written, document);
-    this.#work.charge(userId, written.steps, now());
+    this.#work.charge(userId, written.steps + TEXT_STEPS_PER_STRUCT * document.structs, now());
     this.#growth.charge(userId, Math.max(0, document.structs - before), now());
     result = { text: document.text, version: document.version() };
   }

@@ -1189,6 +1189,20 @@ describe("a document that is full of traces of deleted text", () => {
   );
 
   test(
+    "counts as more work for each whole text",
+    world(async (here) => {
+      const people = await enterAll(here);
+      await wearOut(here, people);
+      const eve = await here.enter("Eve", { document: false, userId: 9 });
+      const [, text] = (await here.ask(["text"])) as [string, string];
+      const answers: unknown[] = [];
+      for (let n = 0; n < 40; n += 1)
+        answers.push(await here.ask(["whole text", eve, text + "x".repeat(n + 1)]));
+      expect([answers[0], answers.at(-1)]).toEqual(["ok", "refused"]);
+    }),
+  );
+
+  test(
     "waits for edits that are not stored, and stays when the log has more",
     world(async (here) => {
       const people = await enterAll(here);
