@@ -23,7 +23,6 @@ import {
   type Instance,
   instanceOf,
   instances,
-  notice,
   type PubSubOptions,
   type Subscribing,
   topicOf,
@@ -68,8 +67,6 @@ const server: GenServerModule<
     adapter = await (options.adapter ?? localAdapter())(deliver, tell, inbox);
     if (ended) void adapter.stop?.();
     const running = instanceOf(options, adapter, inbox);
-    if (options.poolSize !== undefined || options.broadcastPoolSize !== undefined)
-      notice("info", `${options.name}: pool sizes are ignored, topics are spread over the shard threads`, {});
     let named = instances.get(node);
     if (named === undefined) {
       named = new Map();

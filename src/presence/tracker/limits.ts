@@ -32,11 +32,6 @@ export type TooLarge = readonly [
   readonly ["too_large", what: "key" | "meta" | "topic", size: number, limit: number],
 ];
 
-export type TooMany = readonly [
-  "error",
-  readonly ["too_many", what: "process" | "key" | "topic" | "tracker", limit: number],
-];
-
 /** The error for a topic, key or meta over its limit, if there is one. */
 export function tooLarge(
   topic: string,

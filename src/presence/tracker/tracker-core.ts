@@ -9,7 +9,7 @@
  * Own changes are told `flushAfter` ms after the first of them; who has nothing to tell sends a heartbeat each
  * `idleInterval`. Call `wake` at `deadline`.
  */
-import { behind, dominates, type RefText, type ReplicaRef, refText, sameRef } from "./clock.js";
+import { behind, type RefText, type ReplicaRef, refText, sameRef } from "./clock.js";
 import { type Delta, type Meta, type Row, splitDelta } from "./delta.js";
 import { DeltaLog } from "./delta-log.js";
 import { LocalReplica } from "./local-replica.js";
@@ -644,11 +644,6 @@ export class TrackerCore {
       lagMs: oldest === undefined ? 0 : now - oldest,
       muted: this.#muted,
     };
-  }
-
-  /** Whether it has seen all that `other` has told (for tests). */
-  hasAllOf(other: TrackerCore): boolean {
-    return dominates(this.clock, new Map([[refText(other.ref), other.own.told]]));
   }
 }
 

@@ -15,9 +15,6 @@ export interface PubSubOptions {
   readonly owners?: readonly number[] | SlotOwners;
   /** Joins this node to others. Only the thread that owns a slot publishes for it. Default: no other nodes. */
   readonly adapter?: AdapterFactory;
-  /** Phoenix's pools do not exist here, where a slot belongs to one thread for ever: ignored with a notice. */
-  readonly poolSize?: number;
-  readonly broadcastPoolSize?: number;
 }
 
 /** The owners as a thread knows them. Outlives its PubSub, which keeps it up to date. */

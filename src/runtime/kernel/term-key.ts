@@ -30,8 +30,6 @@ export function termKey(term: unknown): unknown {
   return term;
 }
 
-export const sameTerm = (a: unknown, b: unknown): boolean => Object.is(termKey(a), termKey(b)) || a === b;
-
 function encode(term: unknown): string {
   switch (typeof term) {
     case "string":
