@@ -10,7 +10,7 @@ const ROOT = new URL("..", import.meta.url).pathname;
 
 /** Files, or folders, that may read it, and what for. */
 const ALLOWED: Readonly<Record<string, string>> = {
-  "src/runtime/gen-server/sys.ts": "statistics say when they began",
+  "src/runtime/gen-server/sys-handlers.ts": "statistics say when they began",
   "src/channels/channel/instrumentation.ts": "telemetry says when an endpoint started",
   "src/channels/socket/socket-server.ts": "a connection ends when its token does",
   "src/channels/protocol/token.ts": "when a token was signed, which another node compares",
