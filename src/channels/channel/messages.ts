@@ -9,7 +9,17 @@
 import { type Pid, registerMessageClass } from "simurgh/runtime";
 import type { RawPayload } from "../protocol/frame-scanner.js";
 import type { WireRef } from "../protocol/message.js";
+import type { ChannelStart } from "./channel-server.js";
 import type { Taken } from "./credit-window.js";
+
+/** The name that the shard of an endpoint has in each thread. */
+export const shardName = (endpoint: string): string => `${endpoint}.shard`;
+
+/**
+ * From the connection's process to the shard of a topic, which starts the channel. The channel itself reports; the shard reports
+ * only what it did not start.
+ */
+export type StartChannel = readonly ["start channel", mount: string, channel: number, start: ChannelStart];
 
 /** From the transport to the connection's process: a frame of the client. Stays in its thread. */
 export class ClientFrame {

@@ -18,8 +18,7 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import { startChannel } from "../channel/channel-server.js";
-import { SocketNews } from "../channel/messages.js";
-import { type StartChannel, shardName } from "../channel/start-channel.js";
+import { SocketNews, type StartChannel, shardName } from "../channel/messages.js";
 import { type EndpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import { loadSocket, type SocketDefinition } from "../socket/define-socket.js";
 

@@ -36,9 +36,10 @@ import {
   ClientFrame,
   type ConnectionNews,
   SocketNews,
+  type StartChannel,
+  shardName,
 } from "../channel/messages.js";
 import type { ConnectSocket } from "../channel/socket.js";
-import { type StartChannel, shardName } from "../channel/start-channel.js";
 import type { Writer } from "../fanout/connection-writer.js";
 import { decodePayload, type ScannedFrame } from "../protocol/frame-scanner.js";
 import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
