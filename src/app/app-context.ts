@@ -11,13 +11,13 @@ export interface AppContext {
   readonly shards: number;
 }
 
-let facts: AppContext | undefined;
+let context: AppContext | undefined;
 
 export function setAppContext(given: AppContext): void {
-  facts = given;
+  context = given;
 }
 
 export function appContext(): AppContext {
-  if (facts === undefined) throw new Error("the application has not been started in this thread");
-  return facts;
+  if (context === undefined) throw new Error("the application has not been started in this thread");
+  return context;
 }

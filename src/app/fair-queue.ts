@@ -5,6 +5,7 @@
  * Bounded, in all and for each key. When it is full, a key with few jobs takes the place of the newest job of the key with
  * the most, so that no key fills the queue for the others. Keeps no order between jobs of different keys.
  */
+
 /** Too much of something is being done at once; the client should try again in a moment. */
 export class Overloaded extends Error {
   override readonly name = "Overloaded";

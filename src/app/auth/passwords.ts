@@ -2,7 +2,8 @@
  * Password hashes: scrypt with OWASP's parameters, run in libuv's thread pool, off every event loop.
  *
  * Each run needs 32 MiB, so only a few run at once and the queue for them is bounded: a flood of log-ins is refused rather
- * than let to eat the memory. Sites (IPv4 addresses, or /48 of IPv6) take turns in it, so that a flood from one delays the others by one run each.
+ * than let to eat the memory. Sites (IPv4 addresses, or /48 of IPv6) take turns in it, so that a flood from one delays the
+ * others by one run each.
  */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto";
 import { FairQueue } from "../fair-queue.js";

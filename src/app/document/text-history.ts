@@ -32,7 +32,7 @@ export class TextHistory {
   constructor(doc: Y.Doc, text: Y.Text) {
     this.#doc = doc;
     this.#text = text;
-    this.#state = Y.decodeStateVector(Y.encodeStateVector(doc));
+    this.#state = clocksOf(doc);
     doc.on("update", (_update: Uint8Array, _origin: unknown, _doc: Y.Doc, { deleteSet }: Y.Transaction) => {
       this.#isChanged = true;
       if (deleteSet.clients.size > 0) this.#deleted.push(deleteSet);
@@ -45,7 +45,7 @@ export class TextHistory {
     const sections = this.#sections();
     this.#isChanged = false;
     this.#deleted = [];
-    this.#state = Y.decodeStateVector(Y.encodeStateVector(this.#doc));
+    this.#state = clocksOf(this.#doc);
     this.#version += 1;
     this.#changes.push(ChangeDesc.fromJSON(sections));
     this.#numbers.push(sections.length);
@@ -102,6 +102,8 @@ export class TextHistory {
     return sections;
   }
 }
+
+const clocksOf = (doc: Y.Doc): ReadonlyMap<number, number> => Y.decodeStateVector(Y.encodeStateVector(doc));
 
 /** How much of [from, to) lies in ranges that are sorted and do not overlap. */
 function overlap(

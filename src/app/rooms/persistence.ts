@@ -14,7 +14,7 @@ import { backoff, cancelTimer, type Ref, self, send, sendAfter, sleep, thisNode 
 import type { SharedDocument } from "../document/shared-document.js";
 import type { Outcome, Repository } from "../storage/repository-client.js";
 import type { Appended, LogTail, Snapshot } from "../storage/room-log.js";
-import { Unsaved, type UnsavedEdit } from "./write-queue.js";
+import { type UnsavedEdit, WriteQueue } from "./write-queue.js";
 
 export type Persistence = "ok" | "degraded" | "read_only";
 
@@ -82,13 +82,13 @@ export const savingFigures = () => ({
   failures: failuresOfAll,
 });
 
-export class Saving {
+export class RoomPersistence {
   readonly #id: number;
   readonly #epoch: string;
   readonly #repository: Repository;
   readonly #document: SharedDocument;
   readonly #events: SavingEvents;
-  readonly #unsaved: Unsaved<Waiting>;
+  readonly #unsaved: WriteQueue<Waiting>;
   #persistence: Persistence = "ok";
   #failures = 0;
   /** A store is under way. */
@@ -130,7 +130,7 @@ export class Saving {
     this.#repository = repository;
     this.#document = document;
     this.#events = events;
-    this.#unsaved = new Unsaved();
+    this.#unsaved = new WriteQueue();
     this.#seen = room.seq;
     this.#snapshotSeq = room.snapshotSeq;
     this.#rows = room.seq - room.snapshotSeq;

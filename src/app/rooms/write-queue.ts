@@ -12,7 +12,7 @@ export interface UnsavedEdit<Told> extends LogEntry {
 const BATCH_ROWS = 256;
 const BATCH_BYTES = 512 * 1024;
 
-export class Unsaved<Told> {
+export class WriteQueue<Told> {
   #edits: UnsavedEdit<Told>[] = [];
   #underWay = 0;
   #bytes = 0;
