@@ -39,7 +39,7 @@ import type { ChallengeView, Failure, Outcome, Repository } from "../storage/rep
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
 import { type CursorState, FarCursors, HERE_EVERY_MS } from "./far-cursors.js";
 import { type Cursor, type Entrant, type Member, Members, type Participant } from "./members.js";
-import { isForSaving, now, type Persistence, Saving } from "./persistence.js";
+import { isForSaving, now, type Persistence, RoomPersistence } from "./persistence.js";
 import { Rate } from "./rate.js";
 import { GROWTH, UserPace, WORK } from "./user-pace.js";
 
@@ -145,20 +145,31 @@ interface Loaded {
 
 class Live {
   readonly document: SharedDocument;
-  readonly saving: Saving;
+  readonly saving: RoomPersistence;
   readonly epoch: string;
   readonly since = now();
   challenge: ChallengeView;
   /** Edits of whole texts that are not stored, so nobody was told of them. */
   withheld: Uint8Array[] = [];
 
-  constructor(opened: OpenedRoom, document: SharedDocument, saving: Saving) {
+  constructor(opened: OpenedRoom, document: SharedDocument, saving: RoomPersistence) {
     this.document = document;
     this.saving = saving;
     this.epoch = opened.epoch;
     this.challenge = opened.challenge;
   }
 }
+
+/** A text that clients are told, with its version in the document's history. */
+interface TextVersion {
+  readonly text: string;
+  readonly version: number;
+}
+
+const versionOf = (document: SharedDocument): TextVersion => ({
+  text: document.text,
+  version: document.version(),
+});
 
 class Room {
   readonly options: RoomOptions;
@@ -200,7 +211,7 @@ class Room {
     return this.#members.size;
   }
 
-  get saving(): Saving | undefined {
+  get saving(): RoomPersistence | undefined {
     return this.#live?.saving;
   }
 
@@ -239,7 +250,7 @@ class Room {
     const me = self();
     const { id } = this.options;
     const logBytes = opened.stored[0]?.updates.reduce((sum, { length }) => sum + length, 0) ?? 0;
-    const saving = new Saving(
+    const saving = new RoomPersistence(
       { id, epoch: opened.epoch, seq: opened.seq, snapshotSeq: opened.snapshotSeq, logBytes },
       this.options.repository,
       document,
@@ -460,8 +471,7 @@ class Room {
     const mayExtend = (client: number): boolean => young || this.#members.mayExtend(member.userId, client);
     const before = live.document.structs;
     const applied = live.document.apply(bytes, mayExtend);
-    this.#work.charge(member.userId, applied.steps, now());
-    this.#growth.charge(member.userId, Math.max(0, live.document.structs - before), now());
+    this.#charge(member.userId, applied.steps, live.document.structs - before);
     const waiting = { stored: (seq: number): void => replyTo(ref, "ok", { seq }) };
     switch (applied.type) {
       case "refused": {
@@ -481,6 +491,17 @@ class Room {
     }
   }
 
+  /** Milliseconds until edits of a user are looked at again. */
+  #waitFor(userId: number): number {
+    return this.#work.wait(userId, now()) || this.#growth.wait(userId, now());
+  }
+
+  /** What an edit took of what its user may use. One that makes the document smaller gives nothing back. */
+  #charge(userId: number, steps: number, grown: number): void {
+    this.#work.charge(userId, steps, now());
+    this.#growth.charge(userId, Math.max(0, grown), now());
+  }
+
   /** Why an update is not even looked at. */
   #refusal(live: Live, member: Member, bytes: Uint8Array): object | undefined {
     if (!member.canWrite) return { reason: "read_only", why: "role" };
@@ -488,10 +509,7 @@ class Room {
     if (bytes.length > MAX_UPDATE) return { reason: "too_large", limit: MAX_UPDATE };
     const time = now();
     const wait =
-      this.#work.wait(member.userId, time) ||
-      this.#growth.wait(member.userId, time) ||
-      member.updates.take(1, time) ||
-      member.bytes.take(bytes.length, time);
+      this.#waitFor(member.userId) || member.updates.take(1, time) || member.bytes.take(bytes.length, time);
     if (wait > 0) return { reason: "rate", retry_after_ms: wait };
     return live.saving.hasRoom ? undefined : { reason: "read_only", why: "persistence" };
   }
@@ -578,14 +596,14 @@ class Room {
     }
     const { document } = live;
     const { userId } = member;
-    if (this.#work.wait(userId, now()) > 0 || this.#growth.wait(userId, now()) > 0) {
+    if (this.#waitFor(userId) > 0) {
       answer("refused");
       return;
     }
     const normal = normalText(text);
     const before = document.structs;
     const written = member.seen.write(normal, document, now());
-    let result = { text: document.text, version: document.version() };
+    let result = versionOf(document);
     this.#edit(live, userId, written.hunks, (seq) => {
       answer(seq === undefined ? "refused" : "ok");
       if (seq === undefined) {
@@ -598,9 +616,9 @@ class Room {
       else this.#tellText(live, result);
     });
     member.seen.wrote(written, document);
-    this.#work.charge(userId, written.steps + TEXT_STEPS_PER_STRUCT * document.structs, now());
-    this.#growth.charge(userId, Math.max(0, document.structs - before), now());
-    result = { text: document.text, version: document.version() };
+    const after = document.structs;
+    this.#charge(userId, written.steps + TEXT_STEPS_PER_STRUCT * after, after - before);
+    result = versionOf(document);
   }
 
   #tellTextSoon(): void {
@@ -609,7 +627,7 @@ class Room {
     this.#arm("text", TELL_TEXT_MS);
   }
 
-  #tellText(live: Live, { text, version }: { readonly text: string; readonly version: number }): void {
+  #tellText(live: Live, { text, version }: TextVersion): void {
     for (const { document, seen } of this.#members.all()) if (!document) seen.tell(text, version, now());
     this.#tellHere("response:updated", { challenge: this.#view(live, text) });
   }
@@ -725,7 +743,7 @@ class Room {
       if (live.saving.hasRevocable) this.#arm("text", TELL_TEXT_MS);
       else {
         this.#textDue = false;
-        this.#tellText(live, { text: live.document.text, version: live.document.version() });
+        this.#tellText(live, versionOf(live.document));
       }
     } else if (name === "idle" && this.#members.size === 0) {
       if (live.saving.snapshot()) return "normal";
