@@ -87,7 +87,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     const status = async (node: ClusterNode): Promise<string> =>
       (await cluster.readiness(node)).cluster.status;
 
-    test("P-021 P-071 what is typed on one node is read on all, once, and everybody sees everybody", async () => {
+    test("what is typed on one node is read on all, once, and everybody sees everybody (P-021, P-071)", async () => {
       await ann?.type("from the first");
       await reads(everybody, "from the first");
       await cid?.type("from the third");
@@ -98,7 +98,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await seen([ann, abe, cid], "Abe,Ann,Cid");
     });
 
-    test("P-635 P-650 the engine is killed and started again: each node goes on by itself, then all hear all", async () => {
+    test("the engine is killed and started again: each node goes on by itself, then all hear all (P-635, P-650)", async () => {
       await cluster.engine.end("SIGKILL");
       for (const node of cluster.nodes)
         await waitFor(`${node.name} knows`, async () => (await status(node)) === "down", PATIENCE);
@@ -124,7 +124,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     // What follows is the same whatever the engine.
     if (kind !== "NATS") return;
 
-    test("P-607 one node is cut off for longer than the down period: both sides let go of each other, and find each other again", async () => {
+    test("one node is cut off for longer than the down period: both sides let go of each other, and find each other again (P-607)", async () => {
       const third = cluster.node(2);
       third.link.refuse(true);
       third.link.cut();
@@ -140,7 +140,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       expect(everybody.map(({ joins }) => joins)).toEqual([1, 1, 1, 1]);
     });
 
-    test("P-611 a node is killed without a goodbye: who was there is gone, comes back through it when it is started again, and is there once", async () => {
+    test("a node is killed without a goodbye: who was there is gone, comes back through it when it is started again, and is there once (P-611)", async () => {
       const second = cluster.node(1);
       await second.server.end("SIGKILL");
       await seen([ann, abe, cid], "Abe,Ann,Cid");
@@ -154,7 +154,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
         expect([...person.people.values()].map((metas) => metas.length)).toEqual([1, 1, 1, 1]);
     });
 
-    test("P-620 a node is frozen for longer than the down period: the others are not held up, and it comes back by itself", async () => {
+    test("a node is frozen for longer than the down period: the others are not held up, and it comes back by itself (P-620)", async () => {
       const second = cluster.node(1);
       second.server.signal("SIGSTOP");
       const from = performance.now();

@@ -136,7 +136,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       expect(a.texts().filter((text) => text.startsWith("node b "))).toHaveLength(2);
     });
 
-    test("P-034 of two nodes by one name the younger says that its name is taken", async () => {
+    test("of two nodes by one name the younger says that its name is taken (P-034)", async () => {
       const first = await startNode("same");
       await waitFor("it is up", async () => (await first.status()) === "up");
       const second = await startNode("same");
@@ -199,7 +199,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       expect((await b.health()).duplicates).toBe(0);
     });
 
-    test("P-649 a node is frozen under load: no other waits for long, nothing piles up, and when it wakes it sees one gap and nothing twice", async () => {
+    test("a node is frozen under load: no other waits for long, nothing piles up, and when it wakes it sees one gap and nothing twice (P-649)", async () => {
       const frozen = await ListeningNode.start(scheme, server.url, "t");
       const [a, c] = [await startNode("a"), await startNode("c")];
       const heard = (await c.listen("t")) as [number, ...unknown[]][];
@@ -247,7 +247,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       expect(lost.length).toBe((lost.at(-1) as number) - (lost[0] as number) + 1);
     });
 
-    test("P-026 a slot is listened to while it has subscribers, and for a while after", async () => {
+    test("a slot is listened to while it has subscribers, and for a while after (P-026)", async () => {
       const [a, b] = [await startNode("a"), await startNode("b", { lingerMs: 300 })];
       const said = async (): Promise<number> => {
         const before = (await b.health()).received;
@@ -294,7 +294,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await own.stop();
     });
 
-    test("P-025 what others put on its channels ends nothing and is counted", async () => {
+    test("what others put on its channels ends nothing and is counted (P-025)", async () => {
       const a = await startNode("a");
       const b = await startNode("b");
       const got = await a.listen("t");
@@ -386,7 +386,7 @@ const deafening: Readonly<Record<"NATS" | "Redis", () => Promise<Deafening>>> = 
 
 describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
   describeWith(kind, "deafness", () => {
-    test("P-733 P-036 a node that is connected but deaf notices, says so, listens anew and hears again", async () => {
+    test("a node that is connected but deaf notices, says so, listens anew and hears again (P-733, P-036)", async () => {
       const { urls, deafen, restore, stop } = await deafening[kind]();
       onTestFinished(stop);
       const reports: string[] = [];

@@ -109,7 +109,7 @@ test("presence is that of both: who comes, and who goes", async () => {
   await waitFor("one sees two go", () => present(one).join() === one.name, 60_000);
 });
 
-test("C-138 disconnect by id finds the connection in whichever process it is", async () => {
+test("disconnect by id finds the connection in whichever process it is (C-138)", async () => {
   const [one, two] = await enterBoth("room:disconnect");
   one.client.send("1", "2", "room:disconnect", "send_away", { user: two.name });
   expect((await two.client.untilClosed(60_000)).code).toBe(1001);

@@ -57,7 +57,7 @@ const silent = async (): Promise<boolean> =>
   (await receive((message) => ({ message }), { after: 20 })) === undefined;
 
 describe("Presence", () => {
-  test("P-044 P-046 P-057 track answers with a ref of its own making; whoever is answered finds it in list", () =>
+  test("track answers with a ref of its own making; whoever is answered finds it in list (P-044, P-046, P-057)", () =>
     withPresence(async (diff) => {
       const result = await presence.track(self(), "room", "ann", { typing: false, phx_ref: "mine" });
       expect(result).toEqual(["ok", expect.stringMatching(/^[\w-]{16}$/)]);
@@ -66,7 +66,7 @@ describe("Presence", () => {
       expect(await diff()).toEqual({ joins: { ann: { metas } }, leaves: {} });
     }));
 
-  test("P-045 the same process, topic and key twice is refused and told to nobody; anything else different is fine", () =>
+  test("the same process, topic and key twice is refused and told to nobody; anything else different is fine (P-045)", () =>
     withPresence(async (diff) => {
       await presence.track(self(), "room", "ann", {});
       await diff();
@@ -86,7 +86,7 @@ describe("Presence", () => {
       ).toEqual({ ann: 2, bob: 1 });
     }));
 
-  test("P-047 update replaces the meta: one diff with the old one leaving and the new one joining", () =>
+  test("update replaces the meta: one diff with the old one leaving and the new one joining (P-047)", () =>
     withPresence(async (diff) => {
       const [, first] = await presence.track(self(), "room", "ann", { typing: false, extra: 1 });
       await diff();
@@ -102,7 +102,7 @@ describe("Presence", () => {
       });
     }));
 
-  test("P-048 a throw in update's function is its caller's alone; updates that race all count", () =>
+  test("a throw in update's function is its caller's alone; updates that race all count (P-048)", () =>
     withPresence(async () => {
       await presence.track(self(), "room", "ann", { count: 0 });
       const broken = presence.update(self(), "room", "ann", () => {
@@ -117,7 +117,7 @@ describe("Presence", () => {
       expect(((await presence.list("room")).ann as PresenceEntry).metas[0]?.count).toBe(3);
     }));
 
-  test("P-049 P-054 untrack ends one entry; ok also when there is none; getByKey compares strictly", () =>
+  test("untrack ends one entry; ok also when there is none; getByKey compares strictly (P-049, P-054)", () =>
     withPresence(async (diff) => {
       await presence.track(self(), "room", 1, { n: 1 });
       await diff();
@@ -147,7 +147,7 @@ describe("Presence", () => {
       }),
   );
 
-  test("P-051 tracking a dead process is a join and a leave, never a ghost", () =>
+  test("tracking a dead process is a join and a leave, never a ghost (P-051)", () =>
     withPresence(async (diff) => {
       const ann = process();
       exit(ann, "kill");
@@ -157,7 +157,7 @@ describe("Presence", () => {
       expect(await presence.list("room")).toEqual({});
     }));
 
-  test("P-052 when the tracker crashes, those it tracked end, so that they are tracked anew", () =>
+  test("when the tracker crashes, those it tracked end, so that they are tracked anew (P-052)", () =>
     withPresence(async () => {
       const ann = process();
       await presence.track(ann, "room", "ann", {});
@@ -169,7 +169,7 @@ describe("Presence", () => {
       expect(await presence.list("room")).toEqual({});
     }));
 
-  test("P-044 what cannot be shown is refused at the caller, with its place", () =>
+  test("what cannot be shown is refused at the caller, with its place (P-044)", () =>
     withPresence(async () => {
       const track = (key: unknown, meta: unknown): Promise<unknown> =>
         presence.track(self(), "room", key, meta as never);
@@ -186,7 +186,7 @@ describe("Presence", () => {
       expect(await presence.list("room")).toEqual({});
     }));
 
-  test("P-063 use before the start is a clear error", () =>
+  test("use before the start is a clear error (P-063)", () =>
     node.run(async () => {
       const absent = definePresence({ name: "AbsentPresence" });
       await expect(absent.track(self(), "room", "k", {})).rejects.toThrow(
@@ -217,7 +217,7 @@ describe("Presence", () => {
       expect(Object.keys((await diff()).joins)).toEqual(["__proto__"]);
     }));
 
-  test("C-186 the official client, given the state and then every diff, agrees with list after any history", () => {
+  test("the official client, given the state and then every diff, agrees with list after any history (C-186)", () => {
     const step = fc.record({
       who: fc.nat(4),
       what: fc.constantFrom("track", "update", "untrack", "exit"),

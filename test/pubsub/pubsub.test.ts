@@ -45,11 +45,11 @@ async function subscriber(topic: string, times = 1): Promise<{ pid: Pid; got: un
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 describe("PubSub", () => {
-  test("P-001 it needs a name", () => {
+  test("it needs a name (P-001)", () => {
     expect(() => PubSub.startLink({} as never)).toThrow("the name option is required");
   });
 
-  test("P-003 P-007 P-015 P-023 a subscriber gets the bare message, the broadcaster too when it subscribes", () =>
+  test("a subscriber gets the bare message, the broadcaster too when it subscribes (P-003, P-007, P-015, P-023)", () =>
     withPubSub(async () => {
       expect(PubSub.broadcast(NAME, "t", "to nobody")).toBe("ok");
       const other = await subscriber("t");
@@ -60,7 +60,7 @@ describe("PubSub", () => {
       expect(other.got).toEqual([{ any: "message" }]);
     }));
 
-  test("P-002 topics are compared exactly; one that is no string is refused at the caller", () =>
+  test("topics are compared exactly; one that is no string is refused at the caller (P-002)", () =>
     withPubSub(async () => {
       await PubSub.subscribe(NAME, "room:*");
       await PubSub.subscribe(NAME, "");
@@ -71,7 +71,7 @@ describe("PubSub", () => {
       expect(() => PubSub.subscribe(NAME, null as never)).toThrow("a topic must be a string");
     }));
 
-  test("P-004 P-005 subscribed twice is delivered twice; one unsubscribe removes both and nobody else's", () =>
+  test("subscribed twice is delivered twice; one unsubscribe removes both and nobody else's (P-004, P-005)", () =>
     withPubSub(async () => {
       const other = await subscriber("t", 2);
       await PubSub.subscribe(NAME, "t");
@@ -85,7 +85,7 @@ describe("PubSub", () => {
       expect(other.got).toEqual([1, 1, 2, 2]);
     }));
 
-  test("P-006 subscriptions end with their process and leave nothing behind", () =>
+  test("subscriptions end with their process and leave nothing behind (P-006)", () =>
     withPubSub(async () => {
       for (let n = 0; n < 500; n += 1) {
         const { pid } = await subscriber(`t${n % 7}`);
@@ -96,7 +96,7 @@ describe("PubSub", () => {
     }));
 
   test(
-    "P-006 nor do a hundred thousand that subscribe and end at once",
+    "nor do a hundred thousand that subscribe and end at once (P-006)",
     () =>
       withPubSub(async () => {
         let ended = 0;
@@ -114,7 +114,7 @@ describe("PubSub", () => {
     90_000,
   );
 
-  test("P-009 broadcastFrom leaves every subscription of one process out, and takes nothing but a pid", () =>
+  test("broadcastFrom leaves every subscription of one process out, and takes nothing but a pid (P-009)", () =>
     withPubSub(async () => {
       const other = await subscriber("t");
       await PubSub.subscribe(NAME, "t");
@@ -127,12 +127,12 @@ describe("PubSub", () => {
       );
     }));
 
-  test("P-014 a PubSub that does not run is an error at the caller", () =>
+  test("a PubSub that does not run is an error at the caller (P-014)", () =>
     node.run(() => {
       expect(() => PubSub.broadcast("absent", "t", "x")).toThrow("the PubSub absent is not running");
     }));
 
-  test("P-008 P-012 an adapter's error is returned, nothing is delivered, and the bang form throws it once", () =>
+  test("an adapter's error is returned, nothing is delivered, and the bang form throws it once (P-008, P-012)", () =>
     node.run(async () => {
       const adapter = () => ({
         nodeName: () => "n",
@@ -149,7 +149,7 @@ describe("PubSub", () => {
       expect(await next()).toBe("local");
     }));
 
-  test("P-011 P-013 directBroadcast reaches this node by its name, once, and an unknown one nowhere", () =>
+  test("directBroadcast reaches this node by its name, once, and an unknown one nowhere (P-011, P-013)", () =>
     withPubSub(async () => {
       await PubSub.subscribe(NAME, "t");
       expect(PubSub.directBroadcast(NAME, PubSub.nodeName(NAME), "t", "here")).toBe("ok");
@@ -157,7 +157,7 @@ describe("PubSub", () => {
       expect([await next(), await next()]).toEqual(["here", "nothing"]);
     }));
 
-  test("P-016 P-017 a dispatcher is called once per broadcast that has subscribers, with pids and metadata", () =>
+  test("a dispatcher is called once per broadcast that has subscribers, with pids and metadata (P-016, P-017)", () =>
     withPubSub(async () => {
       const calls: unknown[] = [];
       const dispatcher: Dispatcher<Subscription[]> = {
@@ -182,7 +182,7 @@ describe("PubSub", () => {
       ]);
     }));
 
-  test("P-019 a dispatcher that throws fails the broadcaster and nobody else", () =>
+  test("a dispatcher that throws fails the broadcaster and nobody else (P-019)", () =>
     withPubSub(async () => {
       await PubSub.subscribe(NAME, "t");
       const broken: Dispatcher = {
@@ -196,7 +196,7 @@ describe("PubSub", () => {
       expect(await next()).toBe("fine");
     }));
 
-  test("P-020 the broadcasts of one process arrive in order, across topics and forms", () =>
+  test("the broadcasts of one process arrive in order, across topics and forms (P-020)", () =>
     withPubSub(async () => {
       for (const topic of ["a", "b", "c"]) await PubSub.subscribe(NAME, topic);
       for (let n = 0; n < 300; n += 1) {

@@ -70,7 +70,7 @@ const userSocket = defineSocket({
 
 describe.concurrent("ChannelTest", () => {
   test(
-    "C-190 a socket with an id and assigns needs no connection; values are not turned into JSON",
+    "a socket with an id and assigns needs no connection; values are not turned into JSON (C-190)",
     channelTest(userSocket, async (t) => {
       const when = new Date();
       const { socket, reply: welcome } = await t.subscribeAndJoin(
@@ -88,7 +88,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-190 connect runs the real connect and id, and a disconnect of that id can be seen",
+    "connect runs the real connect and id, and a disconnect of that id can be seen (C-190)",
     channelTest(userSocket, async (t) => {
       expect(await t.connect({ refuse: "too young" })).toEqual({ type: "error", reason: "too young" });
       const result = await t.connect({ user: "7" }, { connectInfo: { userAgent: "a test" } });
@@ -102,7 +102,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-191 join by route or by channel: joined, refused, or nobody serves the topic",
+    "join by route or by channel: joined, refused, or nobody serves the topic (C-191)",
     channelTest(userSocket, async (t) => {
       expect(await t.join(t.socket(), "room:1")).toMatchObject({
         type: "joined",
@@ -126,7 +126,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-192 each push has its own ref; leaving and closing end the channel, and may be done twice",
+    "each push has its own ref; leaving and closing end the channel, and may be done twice (C-192)",
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:left");
       const refs = [
@@ -155,7 +155,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-192 close tells the channel that its client is gone, waits, and kills what does not end",
+    "close tells the channel that its client is gone, waits, and kills what does not end (C-192)",
     channelTest(userSocket, async (t) => {
       trapExit(true);
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:closed");
@@ -173,7 +173,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-193 patterns are partial and may be predicates; what did not come is told with what did",
+    "patterns are partial and may be predicates; what did not come is told with what did (C-193)",
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
       t.push(socket, "tell", { deep: { a: 1, b: 2 }, list: [1, { c: 3, d: 4 }] });
@@ -196,7 +196,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-193 refusing waits the whole time, and fails for what came",
+    "refusing waits the whole time, and fails for what came (C-193)",
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
       const from = performance.now();
@@ -215,7 +215,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-193 assertBroadcast needs a subscription; a push and a broadcast of one event are told apart",
+    "assertBroadcast needs a subscription; a push and a broadcast of one event are told apart (C-193)",
     channelTest(userSocket, async (t) => {
       const joined = await t.join(t.socket(), "room:quiet");
       if (joined.type !== "joined") throw new Error("refused");
@@ -230,7 +230,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-194 broadcastFrom reaches the channel's client and not the test itself",
+    "broadcastFrom reaches the channel's client and not the test itself (C-194)",
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
       expect(t.broadcastFrom(socket, "news", { a: 1 })).toBe("ok");
@@ -241,7 +241,7 @@ describe.concurrent("ChannelTest", () => {
     }),
   );
 
-  test("C-195 a channel that crashes fails its test", async () => {
+  test("a channel that crashes fails its test (C-195)", async () => {
     const crashing = channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
       t.push(socket, "boom");
@@ -253,7 +253,7 @@ describe.concurrent("ChannelTest", () => {
   });
 
   test(
-    "C-195 unless the test traps exits: then it sees how the channel ended",
+    "unless the test traps exits: then it sees how the channel ended (C-195)",
     channelTest(userSocket, async (t) => {
       trapExit(true);
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
@@ -270,7 +270,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "C-190 the application's own processes, such as a presence, can be there",
+    "the application's own processes, such as a presence, can be there (C-190)",
     channelTest(
       userSocket,
       async (t) => {

@@ -118,7 +118,7 @@ describe("faults between threads", () => {
     return { name: "counter", node: index };
   };
 
-  test("R-456 R-008 X-197 a thread is killed at any moment: calls are answered or fail with nodedown, in order, never silently", () =>
+  test("a thread is killed at any moment: calls are answered or fail with nodedown, in order, never silently (R-456, R-008, X-197)", () =>
     simulate({ runs: 200, threads: 1 }, async (sim) => {
       const counter = await serve(sim, 1);
       const outcomes: unknown[] = [];
@@ -143,7 +143,7 @@ describe("faults between threads", () => {
       expect(outcomes).toHaveLength(5);
     }));
 
-  test("R-456 X-196 every link and monitor into a killed thread is told noconnection exactly once", () =>
+  test("every link and monitor into a killed thread is told noconnection exactly once (R-456, X-196)", () =>
     simulate({ runs: 100, threads: 2 }, async (sim) => {
       trapExit(true);
       const pids = await Promise.all(
@@ -176,7 +176,7 @@ describe("faults between threads", () => {
       ]);
     }));
 
-  test("R-008 a pair of threads is cut off and healed: everything arrives, in order, and nothing before", () =>
+  test("a pair of threads is cut off and healed: everything arrives, in order, and nothing before (R-008)", () =>
     simulate({ runs: 100, threads: 1 }, async (sim) => {
       const seen: unknown[] = [];
       const far = sim.node(1).spawn(async () => {
@@ -206,7 +206,7 @@ describe("faults between threads", () => {
       expect(await GenServer.call(counter, 1)).toBe(2);
     }));
 
-  test("R-043 R-455 X-203 links made, broken and ended from both sides in any order: an exit only over a link that is on", () =>
+  test("links made, broken and ended from both sides in any order: an exit only over a link that is on (R-043, R-455, X-203)", () =>
     simulate({ runs: 300, threads: 1 }, async (sim) => {
       const me = self();
       trapExit(true);

@@ -44,7 +44,7 @@ async function joined(server: TestServer, topic: string, query = ""): Promise<Ra
 
 const event = (name: string) => (frame: readonly unknown[]) => frame[3] === name;
 
-test("P-007 C-126 a broadcast reaches the clients of other nodes as the same frame", async () => {
+test("a broadcast reaches the clients of other nodes as the same frame (P-007, C-126)", async () => {
   const topic = fresh();
   const [one, two] = [await joined(a, topic), await joined(b, topic)];
   const payload = { text: 'ünï "quoted" \u2028', nested: { list: [1, null, 2.5, true] }, none: null };
@@ -65,7 +65,7 @@ test("a client of protocol 1.0.0 on another node gets its own frame of it", asyn
   for (const client of [one, old]) client.close();
 });
 
-test("P-018 a channel that intercepts sees the payload decoded, on its own node and on others", async () => {
+test("a channel that intercepts sees the payload decoded, on its own node and on others (P-018)", async () => {
   const topic = fresh();
   const [one, two] = [await joined(a, topic), await joined(b, topic)];
   one.send("1", "2", topic, "icept", { n: 1 });
@@ -94,7 +94,7 @@ test("a process of another node gets the broadcast as it is, bytes included; wha
   expect([...(got[2] as { payload: { bytes: Uint8Array } }).payload.bytes]).toEqual([4]);
 });
 
-test("C-138 disconnect by id closes the sockets of every node", async () => {
+test("disconnect by id closes the sockets of every node (C-138)", async () => {
   const [one, two, other] = [
     await joined(a, fresh(), "&user_id=7"),
     await joined(b, fresh(), "&user_id=7"),
@@ -107,7 +107,7 @@ test("C-138 disconnect by id closes the sockets of every node", async () => {
   other.close();
 });
 
-test("P-733 health tells the nodes, what is wrong, and whether sending clients elsewhere would help", async () => {
+test("health tells the nodes, what is wrong, and whether sending clients elsewhere would help (P-733)", async () => {
   const health = (server: TestServer) => server.run(() => Endpoint.health("endpoint"));
   await expect.poll(async () => (await health(a)).nodes.map(({ name }) => name)).toEqual(["b"]);
   expect(await health(a)).toMatchObject({ node: "a", status: "up", ready: true, reason: undefined });
@@ -127,7 +127,7 @@ test("P-733 health tells the nodes, what is wrong, and whether sending clients e
   await alone.stop();
 });
 
-test("C-167 a long-poll session is reached through any node", async () => {
+test("a long-poll session is reached through any node (C-167)", async () => {
   const topic = fresh();
   const ask = async (server: TestServer, method: string, token = "", body?: unknown) => {
     const url = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0&token=${token}`;

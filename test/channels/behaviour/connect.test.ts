@@ -78,13 +78,13 @@ function plain(
 }
 
 describe("paths", () => {
-  test("C-047 a mount has its WebSocket at /websocket, and no long-poll unless asked", async () => {
+  test("a mount has its WebSocket at /websocket, and no long-poll unless asked (C-047)", async () => {
     await one();
     expect((await answer(V2)).status).toBe(101);
     expect((await plain("GET", "/socket/longpoll?vsn=2.0.0")).status).toBe(404);
   });
 
-  test("C-048 paths may be nested and have named segments, whose values are connect params; _names are not told", async () => {
+  test("paths may be nested and have named segments, whose values are connect params; _names are not told (C-048)", async () => {
     await start({
       "/custom/:socket_var/": { module, websocket: { path: "//:path_var/nested/:_hidden" } },
     });
@@ -95,7 +95,7 @@ describe("paths", () => {
     ).toBe(404);
   });
 
-  test("C-049 C-087 one socket may be mounted often, nested too, each mount with its own origins", async () => {
+  test("one socket may be mounted often, nested too, each mount with its own origins (C-049, C-087)", async () => {
     await start({
       "/ws": { module, checkOrigin: ["//one.example"] },
       "/ws/admin": { module, checkOrigin: ["//two.example"] },
@@ -108,7 +108,7 @@ describe("paths", () => {
     expect(await status("/ws/admin/websocket?vsn=2.0.0", "https://one.example")).toBe(403);
   });
 
-  test("C-053 anything but a GET that upgrades is 400, and says what it lacks only after the other checks", async () => {
+  test("anything but a GET that upgrades is 400, and says what it lacks only after the other checks (C-053)", async () => {
     await one({ checkOrigin: ["//ok.example"] });
     expect(await plain("POST", V2)).toEqual({ status: 400, body: "" });
     expect(await plain("GET", V2)).toEqual({
@@ -120,7 +120,7 @@ describe("paths", () => {
     expect(await plain("GET", "/socket/websocket?vsn=9.0.0")).toEqual({ status: 403, body: "" });
   });
 
-  test("C-053 an upgrade with a wrong key or version is 400 with a text", async () => {
+  test("an upgrade with a wrong key or version is 400 with a text (C-053)", async () => {
     await one();
     const raw = (lines: string[]): Promise<string> =>
       new Promise((resolve) => {
@@ -145,7 +145,7 @@ describe("paths", () => {
 });
 
 describe("options", () => {
-  test("C-050 keys nobody knows are refused at the start, by name, with those that are known", async () => {
+  test("keys nobody knows are refused at the start, by name, with those that are known (C-050)", async () => {
     const message = async (mount: object): Promise<string> => {
       try {
         await startServer({ sockets: { "/s": { module, ...mount } as Mount } });
@@ -166,7 +166,7 @@ describe("options", () => {
     expect(await message({ log: "loud" })).toMatch(/log must be \\*"debug/);
   });
 
-  test("C-051 what the mount says wins over the definition, what the transport says over both", async () => {
+  test("what the mount says wins over the definition, what the transport says over both (C-051)", async () => {
     await start({
       "/mount": { module: new URL("../fixtures/optional-socket.ts", import.meta.url), longpoll: true },
       "/over": {
@@ -180,7 +180,7 @@ describe("options", () => {
     expect((await connected("/over/websocket?vsn=2.0.0")).info).toEqual({ from: "transport" });
   });
 
-  test("C-052 the defaults: /websocket, 403 without a body, nothing compressed, the request not logged", async () => {
+  test("the defaults: /websocket, 403 without a body, nothing compressed, the request not logged (C-052)", async () => {
     await one();
     expect(await answer("/socket/websocket?vsn=7.0.0")).toEqual({ status: 403, body: "" });
     const client = await RawClient.connect(at(V2));
@@ -192,7 +192,7 @@ describe("options", () => {
     ).not.toContainEqual(expect.stringContaining("HTTP/1.1"));
   });
 
-  test("C-004 C-005 serializers are a list of names and versions, by mount and by transport; a socket may bring its own", async () => {
+  test("serializers are a list of names and versions, by mount and by transport; a socket may bring its own (C-004, C-005)", async () => {
     const own = new URL("../fixtures/optional-socket.ts", import.meta.url);
     await start({
       "/own": {
@@ -224,7 +224,7 @@ describe("options", () => {
     ).rejects.toThrow("there is no serializer named nobody");
   });
 
-  test("C-091 compression is negotiated only when asked for, and what comes in compressed is read", async () => {
+  test("compression is negotiated only when asked for, and what comes in compressed is read (C-091)", async () => {
     await one();
     const offered = new WebSocket(at(V2), { perMessageDeflate: true });
     await new Promise((resolve) => offered.once("open", resolve));
@@ -243,13 +243,13 @@ describe("options", () => {
 });
 
 describe("what connect is told", () => {
-  test("C-055 params are the query decoded, nested objects and lists included", async () => {
+  test("params are the query decoded, nested objects and lists included (C-055)", async () => {
     await one();
     const { params } = await connected(`${V2}&a[b][c]=1&list[]=x&list[]=y&text=%C3%BC+z`);
     expect(params).toEqual({ vsn: "2.0.0", a: { b: { c: "1" } }, list: ["x", "y"], text: "ü z" });
   });
 
-  test("C-063 only what is listed is told; what nobody knows is an error that lists the keys", async () => {
+  test("only what is listed is told; what nobody knows is an error that lists the keys (C-063)", async () => {
     await one();
     expect((await connected()).info).toEqual({});
     await server.stop();
@@ -260,7 +260,7 @@ describe("what connect is told", () => {
     );
   });
 
-  test("C-064 C-065 C-066 the peer, x-headers, user agent, URI, trace and sec-websocket headers", async () => {
+  test("the peer, x-headers, user agent, URI, trace and sec-websocket headers (C-064, C-065, C-066)", async () => {
     await one({
       connectInfo: ["peerData", "xHeaders", "userAgent", "uri", "traceContextHeaders", "secWebsocketHeaders"],
     });
@@ -298,12 +298,12 @@ describe("what connect is told", () => {
     expect(JSON.stringify(info)).not.toMatch(/secret|c=1/);
   });
 
-  test("C-067 no other header can be listed: neither cookies nor authorization", async () => {
+  test("no other header can be listed: neither cookies nor authorization (C-067)", async () => {
     for (const name of ["cookie", "authorization", "host"])
       await expect(one({ connectInfo: [name as never] })).rejects.toThrow("connectInfo knows no");
   });
 
-  test("C-068 a session is told to who shows its CSRF token, and to nobody else", async () => {
+  test("a session is told to who shows its CSRF token, and to nobody else (C-068)", async () => {
     const secret = "a secret of enough bytes";
     const session = { key: "_app", salt: "signing" };
     await one({ connectInfo: [{ session: () => session }] }, { secret });
@@ -321,12 +321,12 @@ describe("what connect is told", () => {
     expect(await told("", cookie)).toEqual(data);
   });
 
-  test("C-069 values of one's own are told as they are", async () => {
+  test("values of one's own are told as they are (C-069)", async () => {
     await one({ connectInfo: [{ signing_salt: "salt", list: [1, 2] }] });
     expect((await connected()).info).toEqual({ signing_salt: "salt", list: [1, 2] });
   });
 
-  test("C-071 a session without a check of origin or CSRF token is refused at the start", async () => {
+  test("a session without a check of origin or CSRF token is refused at the start (C-071)", async () => {
     const connectInfo = [{ session: { key: "_app" } }];
     const failure = /checkOrigin false and checkCsrf false/;
     await expect(one({ connectInfo, checkOrigin: false, checkCsrf: false })).rejects.toThrow(failure);
@@ -334,7 +334,7 @@ describe("what connect is told", () => {
     await one({ connectInfo, checkOrigin: false });
   });
 
-  test("C-056 assigns of the connection go to every channel, and a channel's own stay its own", async () => {
+  test("assigns of the connection go to every channel, and a channel's own stay its own (C-056)", async () => {
     await one();
     const client = await RawClient.connect(at(`${V2}&who=me`));
     for (const topic of ["room:1", "room:2"]) client.send("1", "1", topic, "phx_join", {});
@@ -357,7 +357,7 @@ describe("sub-protocols", () => {
   const protocolOf = async (protocols: string[]): Promise<string> =>
     (await RawClient.connect(at(V2), {}, protocols)).ws.protocol;
 
-  test("C-070 C-072 C-073 the token among them is told and never echoed; phoenix is the answer", async () => {
+  test("the token among them is told and never echoed; phoenix is the answer (C-070, C-072, C-073)", async () => {
     await one({ authToken: true });
     const client = await RawClient.connect(at(V2), {}, ["phoenix", token("my token")]);
     expect(client.ws.protocol).toBe("phoenix");
@@ -367,21 +367,21 @@ describe("sub-protocols", () => {
     expect((await connected(V2, {}, ["phoenix", urlSafe])).info.authToken).toBeTypeOf("string");
   });
 
-  test("C-073 what cannot be decoded is refused, not a crash", async () => {
+  test("what cannot be decoded is refused, not a crash (C-073)", async () => {
     await one({ authToken: true });
     expect((await answer(V2, { "sec-websocket-protocol": "phoenix, base64url.bearer.phx.***" })).status).toBe(
       403,
     );
   });
 
-  test("C-074 two tokens are none", async () => {
+  test("two tokens are none (C-074)", async () => {
     await one({ authToken: true });
     expect((await connected(V2, {}, ["phoenix", token("one"), token("two")])).info).toEqual({
       authToken: null,
     });
   });
 
-  test("C-075 with tokens on, phoenix and the configured ones are spoken; a client may also offer none", async () => {
+  test("with tokens on, phoenix and the configured ones are spoken; a client may also offer none (C-075)", async () => {
     await one({ authToken: true, websocket: { subprotocols: ["mine"] } });
     expect(await protocolOf([])).toBe("");
     expect(await protocolOf(["mine"])).toBe("mine");
@@ -389,7 +389,7 @@ describe("sub-protocols", () => {
     expect((await answer(V2, { "sec-websocket-protocol": "other" })).status).toBe(403);
   });
 
-  test("C-077 without configuration they are ignored; with one, the first configured that is offered is taken", async () => {
+  test("without configuration they are ignored; with one, the first configured that is offered is taken (C-077)", async () => {
     await one();
     // A client that offered some and is answered none fails by itself, as the protocol has it.
     await expect(RawClient.connect(at(V2), {}, ["sip"])).rejects.toThrow("Server sent no subprotocol");
@@ -405,7 +405,7 @@ describe("sub-protocols", () => {
     ).toBe(true);
   });
 
-  test("C-076 over long-poll the token is a header of the request that begins the session", async () => {
+  test("over long-poll the token is a header of the request that begins the session (C-076)", async () => {
     await one({ authToken: true, longpoll: true });
     const began = JSON.parse(
       (await plain("GET", "/socket/longpoll?vsn=2.0.0", { "x-phoenix-authtoken": "raw token" })).body,
@@ -436,7 +436,7 @@ describe("sub-protocols", () => {
 });
 
 describe("refusals", () => {
-  test("C-054 the first check that fails answers, and those after it do not run", async () => {
+  test("the first check that fails answers, and those after it do not run (C-054)", async () => {
     await start({
       "/socket": {
         module: new URL("../fixtures/optional-socket.ts", import.meta.url),
@@ -457,7 +457,7 @@ describe("refusals", () => {
     expect(connects()).toBe(1);
   });
 
-  test("C-060 C-061 an id that is no text is refused; of what is published for an id only disconnect acts", async () => {
+  test("an id that is no text is refused; of what is published for an id only disconnect acts (C-060, C-061)", async () => {
     await start({ "/socket": { module: new URL("../fixtures/optional-socket.ts", import.meta.url) } });
     expect((await answer(`${V2}&bad_id=1`)).status).toBe(403);
     const client = await RawClient.connect(at(`${V2}&id=users:1`));
@@ -467,7 +467,7 @@ describe("refusals", () => {
     expect((await client.untilClosed()).code).toBe(1001);
   });
 
-  test("C-062 with refuseByClose a browser is told why: 4403 and the reason, after it was let in", async () => {
+  test("with refuseByClose a browser is told why: 4403 and the reason, after it was let in (C-062)", async () => {
     const refusing = new URL("../fixtures/optional-socket.ts", import.meta.url);
     await start({
       "/told": { module: refusing, websocket: { refuseByClose: true } },
@@ -483,7 +483,7 @@ describe("origins", () => {
   const allowed = async (origin: string | undefined): Promise<boolean> =>
     (await answer(V2, origin === undefined ? {} : { origin })).status === 101;
 
-  test("C-078 by default the page must be of the endpoint's host; without the header nobody is asked", async () => {
+  test("by default the page must be of the endpoint's host; without the header nobody is asked (C-078)", async () => {
     await one({}, { host: "app.example" });
     expect(await allowed(undefined)).toBe(true);
     expect(await allowed("https://app.example")).toBe(true);
@@ -492,12 +492,12 @@ describe("origins", () => {
       expect(await allowed(other)).toBe(false);
   });
 
-  test("C-080 false lets everything pass", async () => {
+  test("false lets everything pass (C-080)", async () => {
     await one({ checkOrigin: false });
     for (const origin of ["null", "file://", "https://any.example"]) expect(await allowed(origin)).toBe(true);
   });
 
-  test("C-081 C-082 C-085 a list: schemes imply their ports, what is left out does not matter, *. is the domain and all below", async () => {
+  test("a list: schemes imply their ports, what is left out does not matter, *. is the domain and all below (C-081, C-082, C-085)", async () => {
     await one({
       checkOrigin: ["http://scheme.com", "//port.com:81", "//any.com", "//*.wild.com", "//extension-id"],
     });
@@ -526,7 +526,7 @@ describe("origins", () => {
     await expect(one({ checkOrigin: ["nohost"] })).rejects.toThrow("has no host");
   });
 
-  test("C-083 conn: the origin must be the request's own scheme, host and port", async () => {
+  test("conn: the origin must be the request's own scheme, host and port (C-083)", async () => {
     await one({ checkOrigin: "conn" });
     expect(await allowed(`http://127.0.0.1:${server.port}`)).toBe(true);
     for (const origin of [
@@ -538,7 +538,7 @@ describe("origins", () => {
       expect(await allowed(origin)).toBe(false);
   });
 
-  test("C-084 a function decides on the parsed origin, also when that has no host", async () => {
+  test("a function decides on the parsed origin, also when that has no host (C-084)", async () => {
     const seen: unknown[] = [];
     await one({
       checkOrigin: (origin) => {
@@ -554,7 +554,7 @@ describe("origins", () => {
   });
 });
 
-test("C-092 C-089 a client's close is answered with its code, an invalid code with 1002; pings are answered with their data", async () => {
+test("a client's close is answered with its code, an invalid code with 1002; pings are answered with their data (C-092, C-089)", async () => {
   await one();
   const client = await RawClient.connect(at(V2));
   const pong = new Promise((resolve) => client.ws.once("pong", (data: Buffer) => resolve(data.toString())));

@@ -86,7 +86,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           return [channel, socket];
         };
 
-        test("C-169 joins, and is answered ok, error and whatever status, with any JSON; nothing is a timeout", async () => {
+        test("joins, and is answered ok, error and whatever status, with any JSON; nothing is a timeout (C-169)", async () => {
           const [channel] = await joinedRoom(undefined, { reply: { welcome: [1] } });
           for (const payload of [{ a: 1 }, {}, { deep: [{ ü: null }] }])
             expect(await answered(channel.push("echo", payload))).toEqual(payload);
@@ -100,7 +100,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           await expect(answered(channel.push("noreply", {}, 40))).rejects.toThrow("timeout");
         });
 
-        test("C-101 C-176 a join is refused; pushes made before it is answered follow it in order", async () => {
+        test("a join is refused; pushes made before it is answered follow it in order (C-101, C-176)", async () => {
           const socket = await connect();
           await expect(answered(socket.channel(fresh("priv"), {}).join())).rejects.toMatchObject({
             response: { reason: "unauthorized" },
@@ -112,7 +112,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           expect(await Promise.all(pushes)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
         });
 
-        test("C-123 C-128 two clients hear each other: broadcast, broadcast from, intercepted, in order", async () => {
+        test("two clients hear each other: broadcast, broadcast from, intercepted, in order (C-123, C-128)", async () => {
           const topic = fresh();
           const [[one], [two]] = [await joinedRoom(topic), await joinedRoom(topic)];
           const heard: unknown[][] = [];
@@ -148,7 +148,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           ]);
         });
 
-        test("C-121 C-187 a push that is answered often is answered once to its client", async () => {
+        test("a push that is answered often is answered once to its client (C-121, C-187)", async () => {
           const [channel] = await joinedRoom();
           const answers: unknown[] = [];
           channel.push("later", { ms: 1, n: 3 }).receive("ok", (response: unknown) => answers.push(response));
@@ -157,7 +157,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           expect(answers).toEqual([{ n: 0 }]);
         });
 
-        test("C-179 C-135 after a crash it joins again by itself; after a planned end it does not", async () => {
+        test("after a crash it joins again by itself; after a planned end it does not (C-179, C-135)", async () => {
           const topic = fresh();
           const [channel, socket] = await joinedRoom(topic);
           let [errors, closes] = [0, 0];
@@ -178,7 +178,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           expect((socket as unknown as { channels: unknown[] }).channels).not.toContain(channel);
         });
 
-        test("C-119 C-178 C-174 it leaves, and a new channel of the topic joins at once", async () => {
+        test("it leaves, and a new channel of the topic joins at once (C-119, C-178, C-174)", async () => {
           const topic = fresh();
           const [channel, socket] = await joinedRoom(topic);
           await answered(channel.leave());
@@ -190,7 +190,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           expect(await answered(third.push("echo", { n: 3 }))).toEqual({ n: 3 });
         });
 
-        test("C-186 presence: who is there, who comes, who goes", async () => {
+        test("presence: who is there, who comes, who goes (C-186)", async () => {
           const { Presence } = await load();
           const topic = fresh("presence");
           const enter = async (user: string): Promise<{ users: () => string[]; socket: current.Socket }> => {
@@ -218,7 +218,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
 
         // Over long-poll, older clients take the end of a session for a new one and do not join again, with Phoenix too.
         if (transport === "WebSocket" || version.startsWith("1.8")) {
-          test("C-138 C-172 disconnected by its id, it connects and joins again by itself", async () => {
+          test("disconnected by its id, it connects and joins again by itself (C-138, C-172)", async () => {
             const user = `user-${version}-${transport}`;
             const socket = await connect({ user_id: user });
             const channel = socket.channel(fresh(), {});
@@ -237,7 +237,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
         }
 
         if (transport === "WebSocket" && version !== "1.6") {
-          test("C-180 bytes in an ArrayBuffer go as a binary frame, and bytes come back", async () => {
+          test("bytes in an ArrayBuffer go as a binary frame, and bytes come back (C-180)", async () => {
             const [channel] = await joinedRoom();
             const pushed = new Promise<ArrayBuffer>((resolve) => channel.on("bin", resolve));
             const response = (await answered(
@@ -249,7 +249,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
         }
 
         if (version.startsWith("1.8")) {
-          test("C-181 C-070 its token arrives", async () => {
+          test("its token arrives (C-181, C-070)", async () => {
             const socket = await connect({}, { authToken: "the token" });
             const channel = socket.channel(fresh(), {});
             await answered(channel.join());
@@ -262,7 +262,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     }
   }
 
-  test("C-170 C-171 refs are decimal texts of one counter, the join's ref is the join_ref of all that follows", async () => {
+  test("refs are decimal texts of one counter, the join's ref is the join_ref of all that follows (C-170, C-171)", async () => {
     const frames: unknown[] = [];
     const socket = new current.Socket(`ws://127.0.0.1:${server.port}/socket`, {
       transport: WebSocket as never,
@@ -290,7 +290,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     expect([join, push, leave].every((frame) => /^\d+$/.test(String(frame?.[1])))).toBe(true);
   });
 
-  test("C-173 C-175 a join that is not answered in time is left and tried again, and then works", async () => {
+  test("a join that is not answered in time is left and tried again, and then works (C-173, C-175)", async () => {
     const socket = new current.Socket(`ws://127.0.0.1:${server.port}/socket`, {
       transport: WebSocket as never,
       rejoinAfterMs: () => 20,
@@ -312,7 +312,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     socket.disconnect();
   });
 
-  test("C-177 the client's heartbeat is answered, and a connection that is not is given up and made anew", async () => {
+  test("the client's heartbeat is answered, and a connection that is not is given up and made anew (C-177)", async () => {
     let opens = 0;
     const socket = new current.Socket(`ws://127.0.0.1:${server.port}/socket`, {
       transport: WebSocket as never,
@@ -329,7 +329,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     socket.disconnect();
   });
 
-  test("C-182 a client with a fallback stays with the WebSocket that answers its ping, and goes to long-poll where there is none", async () => {
+  test("a client with a fallback stays with the WebSocket that answers its ping, and goes to long-poll where there is none (C-182)", async () => {
     const connect = (port: number, path: string): Promise<string> =>
       new Promise((resolve) => {
         const socket = new current.Socket(`ws://127.0.0.1:${port}${path}`, {
@@ -352,7 +352,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     await noWebSocket.stop();
   });
 
-  test("C-184 C-185 whatever code a client closes with, its channels end and it may come back", async () => {
+  test("whatever code a client closes with, its channels end and it may come back (C-184, C-185)", async () => {
     const socket = new current.Socket(`ws://127.0.0.1:${server.port}/socket`, {
       transport: WebSocket as never,
     } as never);
@@ -366,7 +366,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     socket.disconnect();
   });
 
-  test("C-188 every frame the runtime makes itself has an object for its payload, which the client's logger reads", async () => {
+  test("every frame the runtime makes itself has an object for its payload, which the client's logger reads (C-188)", async () => {
     const client = await RawClient.connect(`ws://127.0.0.1:${server.port}/socket/websocket?vsn=2.0.0`);
     client.send(null, "1", "phoenix", "heartbeat", {});
     client.send("2", "2", "room:frames", "phx_join", {});
@@ -390,7 +390,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
   });
 });
 
-describe("C-031 C-189 Supabase's realtime-js", () => {
+describe("Supabase's realtime-js (C-031, C-189)", () => {
   let server: TestServer;
   beforeAll(async () => {
     server = await startServer({

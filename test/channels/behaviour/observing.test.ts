@@ -47,7 +47,7 @@ function events(name: string): telemetry.TelemetryEvent[] {
 }
 
 describe("log lines", () => {
-  test("C-210 a connect, with its transport, serializer and params filtered; a refused one too", async () => {
+  test("a connect, with its transport, serializer and params filtered; a refused one too (C-210)", async () => {
     await start();
     await connect("&user=7&password=hunter2&nested[api_token]=x");
     await expect(connect("&refuse=1")).rejects.toThrow("403");
@@ -60,7 +60,7 @@ describe("log lines", () => {
     expect(JSON.stringify(server.reports)).not.toContain("hunter2");
   });
 
-  test("C-210 its level is an option of the socket and of the transport, and may be off", async () => {
+  test("its level is an option of the socket and of the transport, and may be off (C-210)", async () => {
     await start({ log: "warning" });
     await connect();
     expect(texts("warning")[0]).toContain("CONNECTED TO");
@@ -70,7 +70,7 @@ describe("log lines", () => {
     expect(texts()).toEqual([]);
   });
 
-  test("C-211 C-133 joins at info, handled events at debug; a channel may say otherwise; topics of phoenix never", async () => {
+  test("joins at info, handled events at debug; a channel may say otherwise; topics of phoenix never (C-211, C-133)", async () => {
     await start({ log: false }, {}, { logLevel: "debug" });
     const client = await connect();
     client.send("1", "1", "room:1", "phx_join", { token: "secret" });
@@ -92,7 +92,7 @@ describe("log lines", () => {
     expect(texts("warning").filter((text) => text.includes("loud:1"))).toHaveLength(1);
   });
 
-  test("C-213 what is filtered is an option: other words, or all but some keys", async () => {
+  test("what is filtered is an option: other words, or all but some keys (C-213)", async () => {
     await start({}, { filterParameters: { keep: ["user", "vsn"] } });
     await connect("&user=7&other=x&list[]=1");
     expect(texts("info")[0]).toContain(
@@ -100,7 +100,7 @@ describe("log lines", () => {
     );
   });
 
-  test("C-213 the filter: keys that contain a word, texts that contain word=, through objects and lists, classes untouched", () => {
+  test("the filter: keys that contain a word, texts that contain word=, through objects and lists, classes untouched (C-213)", () => {
     const when = new Date(0);
     const value = {
       password: 1,
@@ -131,7 +131,7 @@ describe("log lines", () => {
     );
   });
 
-  test("C-215 the raw request, for who asks for it, without its query, cookies and authorization", async () => {
+  test("the raw request, for who asks for it, without its query, cookies and authorization (C-215)", async () => {
     await start({ log: false, transportLog: "warning" });
     await RawClient.connect(`${server.url}&token=t`, { cookie: "c=1", authorization: "a", "x-mine": "1" });
     expect(texts("warning")).toEqual(["GET /socket/websocket HTTP/1.1"]);
@@ -140,7 +140,7 @@ describe("log lines", () => {
     expect(JSON.stringify(report)).not.toMatch(/c=1|"authorization"|token=t/);
   });
 
-  test("C-214 what is shown of a channel's process has its topic and ref, not what its client sent", async () => {
+  test("what is shown of a channel's process has its topic and ref, not what its client sent (C-214)", async () => {
     await start();
     const client = await connect();
     client.send("1", "1", "room:1", "phx_join", { password: "hunter2" });
@@ -157,7 +157,7 @@ describe("log lines", () => {
 });
 
 describe("telemetry", () => {
-  test("C-204 a connect that passed negotiation, let in or refused", async () => {
+  test("a connect that passed negotiation, let in or refused (C-204)", async () => {
     await start({ connectInfo: ["userAgent"] });
     const seen = events("phoenix.socket_connected");
     await RawClient.connect(`${server.url}&user=7`, { "user-agent": "me" });
@@ -179,7 +179,7 @@ describe("telemetry", () => {
     expect(seen[1]?.metadata.result).toBe("error");
   });
 
-  test("C-205 a join that was answered by its channel; C-206 a handled event; neither for what crashed or was the runtime's", async () => {
+  test("a join that was answered by its channel; C-206 a handled event; neither for what crashed or was the runtime's (C-205)", async () => {
     await start();
     const joins = events("phoenix.channel_joined");
     const handled = events("phoenix.channel_handled_in");
@@ -212,7 +212,7 @@ describe("telemetry", () => {
     expect(handled[0]?.measurements.duration).toBeGreaterThanOrEqual(0);
   });
 
-  test("C-207 C-208 C-212 the start of an endpoint, and each round of its draining", async () => {
+  test("the start of an endpoint, and each round of its draining (C-207, C-208, C-212)", async () => {
     const init = events("phoenix.endpoint_init");
     const drains = events("phoenix.socket_drain");
     await start({}, { drainer: { batchSize: 2, batchIntervalMs: 30, shutdownMs: 5000 } });
@@ -233,7 +233,7 @@ describe("telemetry", () => {
     await expect(connect()).rejects.toThrow("503");
   });
 
-  test("C-209 the end of a channel and of a connection, with the reason", async () => {
+  test("the end of a channel and of a connection, with the reason (C-209)", async () => {
     await start();
     const channels = events("phoenix.channel_ended");
     const transports = events("phoenix.transport_closed");
@@ -259,8 +259,8 @@ describe("telemetry", () => {
   });
 });
 
-describe.each([0, 1])("C-143 looking inside, with %i shards", (shards) => {
-  test("C-143 sockets, their channels, and a channel's socket are listed; who is gone is not alive", async () => {
+describe.each([0, 1])("looking inside, with %i shards (C-143)", (shards) => {
+  test("sockets, their channels, and a channel's socket are listed; who is gone is not alive (C-143)", async () => {
     await start({}, { shards });
     const client = await connect("&user=7");
     for (const topic of ["room:1", "room:2"]) client.send("1", "1", topic, "phx_join", {});

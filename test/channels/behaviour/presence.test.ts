@@ -52,7 +52,7 @@ describe.each([0, 1])("presence with %i shards", (shards) => {
     return client;
   };
 
-  test("P-202 P-050 a leave, a crash and a lost connection take the presence away, with no untrack", async () => {
+  test("a leave, a crash and a lost connection take the presence away, with no untrack (P-202, P-050)", async () => {
     const topic = fresh();
     const watcher = await enter(topic, "watcher");
     for (const end of ["phx_leave", "boom", "terminate"]) {
@@ -67,7 +67,7 @@ describe.each([0, 1])("presence with %i shards", (shards) => {
     watcher.close();
   });
 
-  test("P-212 P-213 the channel pushes the state after each join and re-join; whether the own diff comes before or after it, all ends well", async () => {
+  test("the channel pushes the state after each join and re-join; whether the own diff comes before or after it, all ends well (P-212, P-213)", async () => {
     const topic = fresh();
     const ann = await enter(topic, "ann");
     ann.send("1", "2", topic, "phx_leave", {});
@@ -92,7 +92,7 @@ describe.each([0, 1])("presence with %i shards", (shards) => {
     for (const client of [ann, bob, plain]) client.close();
   });
 
-  test("P-300 P-301 three hundred clients that join one room at once get few frames, and each ends complete", async () => {
+  test("three hundred clients that join one room at once get few frames, and each ends complete (P-300, P-301)", async () => {
     const topic = fresh();
     const clients = await Promise.all(Array.from({ length: 300 }, () => RawClient.connect(server.url)));
     for (const [n, client] of clients.entries())
@@ -110,7 +110,7 @@ describe.each([0, 1])("presence with %i shards", (shards) => {
   });
 });
 
-test("P-018 one broadcast for clients of two protocols, a channel that intercepts it, a process, and not for its sender: encoded once per protocol", async () => {
+test("one broadcast for clients of two protocols, a channel that intercepts it, a process, and not for its sender: encoded once per protocol (P-018)", async () => {
   const server = await startServer({
     checkOrigin: false,
     sockets: { "/socket": { module: fixture("socket") } },

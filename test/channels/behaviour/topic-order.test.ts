@@ -40,7 +40,7 @@ const started = (shards: number): Promise<TestServer> =>
     },
   });
 
-test("C-105 C-109 a further join ends a join or a channel that is stuck", async () => {
+test("a further join ends a join or a channel that is stuck (C-105, C-109)", async () => {
   const server = await started(1);
   const [joining, joined] = [fresh(), fresh()];
   const client = await RawClient.connect(server.url);
@@ -103,7 +103,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     ["long-poll", overLongPoll],
   ] as const)("over %s", (_name, exchange) => {
     test.each([0, 300])(
-      "C-109 a join overtaken by a second one after %i ms is answered, then closed",
+      "a join overtaken by a second one after %i ms is answered, then closed (C-109)",
       async (slow_ms) => {
         const topic = fresh();
         const frames = await exchange(
@@ -123,7 +123,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
       },
     );
 
-    test("C-104 what waits behind a slow join is handled before a second join", async () => {
+    test("what waits behind a slow join is handled before a second join (C-104)", async () => {
       const topic = fresh();
       const frames = await exchange(
         [
@@ -177,7 +177,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
       },
     );
 
-    test("C-041 a message of another join behind a slow join that succeeds is dropped", async () => {
+    test("a message of another join behind a slow join that succeeds is dropped (C-041)", async () => {
       const topic = fresh();
       const frames = await exchange(
         [
@@ -289,7 +289,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     observer.ws.terminate();
   });
 
-  test("C-104 3,000 events behind a slow join are all handled, in order", async () => {
+  test("3,000 events behind a slow join are all handled, in order (C-104)", async () => {
     const topic = fresh();
     const client = await RawClient.connect(server.url);
     client.send("1", "join", topic, "phx_join", { slow_ms: 800 });
@@ -318,7 +318,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     client.ws.terminate();
   });
 
-  test("C-110 whatever clients do, joins are answered once and channels end once", async () => {
+  test("whatever clients do, joins are answered once and channels end once (C-110)", async () => {
     const seeds = Array.from({ length: 12 }, (_, n) => n + 1);
     const storm = async (seed: number): Promise<void> => {
       const random = new Random(seed);
@@ -388,7 +388,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     );
   });
 
-  test("C-061 of what is published on its id only `disconnect` ends a connection", async () => {
+  test("of what is published on its id only `disconnect` ends a connection (C-061)", async () => {
     const client = await RawClient.connect(`${server.url}&user_id=9`);
     const topic = fresh();
     client.send("1", "1", topic, "phx_join", {});

@@ -52,7 +52,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     return client;
   };
 
-  test("C-020 a binary frame's lengths count UTF-8 bytes, its payload is the rest, and may be empty", async () => {
+  test("a binary frame's lengths count UTF-8 bytes, its payload is the rest, and may be empty (C-020)", async () => {
     const topic = `${fresh()}-größe`;
     const client = await joined(topic);
     client.sendRaw(binary("1", "2", topic, "bin", [9]));
@@ -70,7 +70,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-030 control events may be binary: a heartbeat is answered in text, a join has the bytes for its params, a leave leaves", async () => {
+  test("control events may be binary: a heartbeat is answered in text, a join has the bytes for its params, a leave leaves (C-030)", async () => {
     const topic = fresh();
     const client = await connect();
     client.sendRaw(binary("", "1", "phoenix", "heartbeat"));
@@ -93,7 +93,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-032 the runtime's own event names are not special where the runtime does not use them", async () => {
+  test("the runtime's own event names are not special where the runtime does not use them (C-032)", async () => {
     const topic = fresh();
     const client = await joined(topic);
     client.send("1", "2", topic, "heartbeat", {});
@@ -108,7 +108,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-034 any other event on the topic phoenix is routed like every other", async () => {
+  test("any other event on the topic phoenix is routed like every other (C-034)", async () => {
     const client = await connect();
     client.send(null, "1", "phoenix", "other", {});
     client.send("2", "2", "phoenix", "phx_join", {});
@@ -121,7 +121,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-035 C-094 the server says nothing on its own; silence is closed with 1002, any byte keeps a client", async () => {
+  test("the server says nothing on its own; silence is closed with 1002, any byte keeps a client (C-035, C-094)", async () => {
     const client = await connect();
     let pings = 0;
     client.ws.on("ping", () => {
@@ -136,7 +136,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     lively.close();
   });
 
-  test("C-094 the codes a client can see: 1001 for a disconnect, 1011 for a broken frame, 1000 when it asked itself", async () => {
+  test("the codes a client can see: 1001 for a disconnect, 1011 for a broken frame, 1000 when it asked itself (C-094)", async () => {
     const broken = await connect();
     broken.sendRaw("not a frame");
     expect((await broken.untilClosed()).code).toBe(1011);
@@ -148,7 +148,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     expect((await done.untilClosed()).code).toBe(1000);
   });
 
-  test("C-040 C-044 the join_ref may be any text, or none: then the channel uses the join's ref", async () => {
+  test("the join_ref may be any text, or none: then the channel uses the join's ref (C-040, C-044)", async () => {
     const [with_ref, without] = [fresh(), fresh()];
     const client = await connect();
     client.send("11", "1", with_ref, "phx_join", {});
@@ -196,7 +196,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     ).json() as Promise<Answer>;
   const frames = ({ messages = [] }: Answer): unknown[] => messages.map((message) => JSON.parse(message));
 
-  test("C-154 a POST is 200 also when what it says is answered with an error, which only a poll tells", async () => {
+  test("a POST is 200 also when what it says is answered with an error, which only a poll tells (C-154)", async () => {
     const { token } = await poll();
     expect(await publish(token, ["1", "1", "priv:1", "phx_join", {}])).toEqual({ status: 200 });
     expect(await publish(token, ["1", "2", "nobody:1", "x", {}])).toEqual({ status: 200 });
@@ -218,7 +218,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     ]);
   });
 
-  test("C-161 C-144 what has gathered is told together, and a poll that waits is woken at once", async () => {
+  test("what has gathered is told together, and a poll that waits is woken at once (C-161, C-144)", async () => {
     const topic = fresh();
     const { token } = await poll();
     await publish(token, ["1", "1", topic, "phx_join", {}]);
@@ -235,7 +235,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     expect(performance.now() - from).toBeLessThan(170);
   });
 
-  test("C-160 what a poll was handed whose client has vanished is lost; what comes after it is not", async () => {
+  test("what a poll was handed whose client has vanished is lost; what comes after it is not (C-160)", async () => {
     const topic = fresh();
     const { token } = await poll();
     await publish(token, ["1", "1", topic, "phx_join", {}]);
@@ -253,7 +253,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     expect(after).toEqual([[null, null, topic, "later", {}]]);
   });
 
-  test("C-167 a session of a server that is not joined to this one is not known here: a POST is 410, a GET begins anew", async () => {
+  test("a session of a server that is not joined to this one is not known here: a POST is 410, a GET begins anew (C-167)", async () => {
     const other = await startServer({
       checkOrigin: false,
       secret: "a secret for both servers",

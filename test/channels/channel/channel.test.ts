@@ -68,7 +68,7 @@ describe("routing", () => {
   };
 
   test(
-    "C-095 C-099 a pattern is a topic or a prefix, which the empty rest matches too; byte by byte, and : is nothing special",
+    "a pattern is a topic or a prefix, which the empty rest matches too; byte by byte, and : is nothing special (C-095, C-099)",
     channelTest(
       socketOf(named("room:*", "rooms"), named("exact", "exact"), named("größe:*", "größe")),
       async (t) => {
@@ -82,14 +82,14 @@ describe("routing", () => {
     ),
   );
 
-  test("C-095 a star elsewhere is refused where it is written, and a star alone serves everything", () => {
+  test("a star elsewhere is refused where it is written, and a star alone serves everything (C-095)", () => {
     for (const pattern of ["a*b", "a*b*", "*a", "**"])
       expect(() => channel.call(null) && named(pattern, "x")).toThrow("must end with *");
     expect(named("*", "all").pattern).toBe("*");
   });
 
   test(
-    "C-096 C-098 the first that matches wins, even if a later one says more; nobody serves the rest",
+    "the first that matches wins, even if a later one says more; nobody serves the rest (C-096, C-098)",
     channelTest(
       socketOf(named("food*", "food"), named("foo*", "foo"), named("foo:1", "never")),
       async (t) => {
@@ -103,7 +103,7 @@ describe("routing", () => {
   );
 
   test(
-    "C-097 a route's assigns are there in join, and win over the connection's",
+    "a route's assigns are there in join, and win over the connection's (C-097)",
     channelTest(socketOf(named("room:*", "rooms", { assigns: { both: "route", own: 1 } })), async (t) => {
       const outcome = await t.join(t.socket(null, { from: "connection", both: "connection" }), "room:1");
       expect(outcome.reply).toEqual({ name: "rooms", from: "connection", both: "route", own: 1 });
@@ -113,7 +113,7 @@ describe("routing", () => {
 
 describe("joining", () => {
   test(
-    "C-107 pushing, broadcasting and answering inside join fail, and say what to do instead",
+    "pushing, broadcasting and answering inside join fail, and say what to do instead (C-107)",
     channelTest(socketOf(channel()), async (t) => {
       const errors: string[] = [];
       const attempt = (fn: () => unknown): void => {
@@ -150,7 +150,7 @@ describe("joining", () => {
   );
 
   test(
-    "C-108 inside callbacks the socket tells what it is",
+    "inside callbacks the socket tells what it is (C-108)",
     inRoom(
       { handleIn: { show: (_payload, socket) => reply("ok", { ...socket, ref: socket.ref }, socket) } },
       async (t, socket) => {
@@ -174,7 +174,7 @@ describe("joining", () => {
   );
 
   test(
-    "C-132 a refused join runs terminate with shutdown; a join that crashes does not run it",
+    "a refused join runs terminate with shutdown; a join that crashes does not run it (C-132)",
     channelTest(socketOf(channel()), async (t) => {
       const ends: unknown[] = [];
       const refusing = channel({
@@ -199,7 +199,7 @@ describe("joining", () => {
 
 describe("events", () => {
   test(
-    "C-112 noreply sends nothing",
+    "noreply sends nothing (C-112)",
     inRoom({ handleIn: { quiet: (_payload, socket) => noreply(socket) } }, async (t, socket) => {
       await t.refuteReply(t.push(socket, "quiet"), "ok", {}, 30);
       expect(isAlive(socket.channelPid)).toBe(true);
@@ -207,7 +207,7 @@ describe("events", () => {
   );
 
   test(
-    "C-114 stop with a reply: the reply, then the close",
+    "stop with a reply: the reply, then the close (C-114)",
     inRoom(
       { handleIn: { end: (_payload, socket) => stop("normal", ["done", { a: 1 }], socket) } },
       async (t, socket) => {
@@ -228,7 +228,7 @@ describe("events", () => {
   );
 
   test(
-    "C-115 a timeout given with noreply comes as an info message unless another comes first; hibernate is taken",
+    "a timeout given with noreply comes as an info message unless another comes first; hibernate is taken (C-115)",
     inRoom(
       {
         handleIn: {
@@ -263,7 +263,7 @@ describe("events", () => {
   ];
   for (const [what, value] of WRONG_RETURNS) {
     test(
-      `C-116 a handler that returns ${what} crashes the channel, with the forms it may return`,
+      `a handler that returns ${what} crashes the channel, with the forms it may return (C-116)`,
       inRoom({ handleIn: { wrong: () => value as never } }, async (t, socket) => {
         t.push(socket, "wrong");
         expect(await exitReason()).toEqual(
@@ -276,7 +276,7 @@ describe("events", () => {
   }
 
   test(
-    "C-120 a copy of the socket made by spreading is as good as one of assign",
+    "a copy of the socket made by spreading is as good as one of assign (C-120)",
     channelTest(
       socketOf(
         channel({
@@ -296,7 +296,7 @@ describe("events", () => {
   );
 
   test(
-    "C-117 an event nobody handles crashes the channel and says which",
+    "an event nobody handles crashes the channel and says which (C-117)",
     inRoom({ handleIn: { known: (_payload, socket) => noreply(socket) } }, async (t, socket) => {
       t.push(socket, "constructor");
       expect(await exitReason()).toEqual(crash('has no handler for the event "constructor"'));
@@ -304,7 +304,7 @@ describe("events", () => {
   );
 
   test(
-    "C-118 a message without a ref is handled, and a reply to it has none",
+    "a message without a ref is handled, and a reply to it has none (C-118)",
     inRoom({ handleIn: { ask: (_payload, socket) => reply("ok", { a: 1 }, socket) } }, async (_t, socket) => {
       send(socket.channelPid, new ChannelPush("ask", null, {}, 0));
       expect(
@@ -314,7 +314,7 @@ describe("events", () => {
   );
 
   test(
-    "C-120 C-121 a push can be answered later, often, from elsewhere, and after the channel has gone; outside of one there is none",
+    "a push can be answered later, often, from elsewhere, and after the channel has gone; outside of one there is none (C-120, C-121)",
     inRoom(
       {
         handleIn: {
@@ -363,7 +363,7 @@ describe("events", () => {
 
 describe("broadcasts", () => {
   test(
-    "C-124 endpoints broadcast and subscribe with no joined socket, here and everywhere, all or all but one",
+    "endpoints broadcast and subscribe with no joined socket, here and everywhere, all or all but one (C-124)",
     inRoom({}, async (t, socket) => {
       const { endpoint } = t;
       expect(Endpoint.broadcast(endpoint, "room:1", "a", {})).toBe("ok");
@@ -388,7 +388,7 @@ describe("broadcasts", () => {
   );
 
   test(
-    "C-010 the payload of a push or broadcast is an object or bytes; anything else fails in the caller",
+    "the payload of a push or broadcast is an object or bytes; anything else fails in the caller (C-010)",
     inRoom(
       {
         handleIn: {
@@ -419,7 +419,7 @@ describe("broadcasts", () => {
   );
 
   test(
-    "C-125 C-130 a channel that subscribes to another topic gets its broadcasts as values in handleInfo, twice when it did so twice",
+    "a channel that subscribes to another topic gets its broadcasts as values in handleInfo, twice when it did so twice (C-125, C-130)",
     inRoom(
       {
         handleIn: {
@@ -445,7 +445,7 @@ describe("broadcasts", () => {
   );
 
   test(
-    "C-129 what one process broadcasts arrives in its order; what is sent before a join or after a leave is not for it",
+    "what one process broadcasts arrives in its order; what is sent before a join or after a leave is not for it (C-129)",
     inRoom({}, async (t, socket) => {
       for (let n = 0; n < 50; n += 1) Endpoint.broadcast(t.endpoint, "room:1", "n", { n });
       for (let n = 0; n < 50; n += 1) expect(await t.assertPush("n")).toEqual({ n });
@@ -459,7 +459,7 @@ describe("broadcasts", () => {
 
 describe("messages and calls", () => {
   test(
-    "C-130 without handleInfo an unexpected message is logged and the channel lives on",
+    "without handleInfo an unexpected message is logged and the channel lives on (C-130)",
     inRoom({ handleIn: { alive: (_payload, socket) => reply("ok", socket) } }, async (t, socket) => {
       send(socket.channelPid, "what is this");
       await t.assertReply(t.push(socket, "alive"), "ok");
@@ -467,7 +467,7 @@ describe("messages and calls", () => {
   );
 
   test(
-    "C-131 handleCall answers, waits or stops; handleCast goes on or stops",
+    "handleCall answers, waits or stops; handleCast goes on or stops (C-131)",
     inRoom(
       {
         handleCall(request, from, socket) {
@@ -541,7 +541,7 @@ describe("the end", () => {
   for (const [what, callbacks, end, reason, terminates] of ENDS) {
     const ends: unknown[] = [];
     test(
-      `C-132 C-134 ${what} ends it with ${JSON.stringify(reason)}, and terminate ${terminates ? "is told" : "does not run"}`,
+      `${what} ends it with ${JSON.stringify(reason)}, and terminate ${terminates ? "is told" : "does not run"} (C-132, C-134)`,
       inRoom({ ...callbacks, terminate: (why) => void ends.push(why) }, async (t, socket) => {
         const ref = monitor(socket.channelPid);
         await end(t, socket);
@@ -559,7 +559,7 @@ describe("the end", () => {
 
   const thrown: unknown[] = [];
   test(
-    "C-132 a handler that throws runs terminate with the error",
+    "a handler that throws runs terminate with the error (C-132)",
     inRoom(
       {
         handleIn: {

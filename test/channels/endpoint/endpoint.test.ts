@@ -27,7 +27,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     return client;
   }
 
-  test("C-033 C-008 a heartbeat is answered before any join, with the ref as it came", async () => {
+  test("a heartbeat is answered before any join, with the ref as it came (C-033, C-008)", async () => {
     const client = await connect();
     client.send(null, "7", "phoenix", "heartbeat", {});
     client.send("x", 8, "phoenix", "heartbeat", null);
@@ -38,7 +38,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-100 C-012 C-106 a join is answered first, then come the channel's pushes", async () => {
+  test("a join is answered first, then come the channel's pushes (C-100, C-012, C-106)", async () => {
     const topic = fresh();
     const client = await connect();
     client.send("3", "4", topic, "phx_join", { name: "ann", reply: { hello: 1 } });
@@ -49,7 +49,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-001 C-015 C-019 a client without vsn speaks 1.0.0: objects in and out, no join_ref needed", async () => {
+  test("a client without vsn speaks 1.0.0: objects in and out, no join_ref needed (C-001, C-015, C-019)", async () => {
     const topic = fresh();
     const client = await RawClient.connect(`ws://127.0.0.1:${server.port}/socket/websocket`);
     const other = await joinedClient(topic);
@@ -79,7 +79,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     other.close();
   });
 
-  test("C-101 C-102 a refused and a crashed join are told apart, and leave nothing behind", async () => {
+  test("a refused and a crashed join are told apart, and leave nothing behind (C-101, C-102)", async () => {
     const topic = fresh();
     const client = await connect();
     client.send("1", "1", topic, "phx_join", { refuse: true });
@@ -111,7 +111,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-037 C-038 C-039 topics nobody joined or serves: unmatched topic; a leave of one is ok", async () => {
+  test("topics nobody joined or serves: unmatched topic; a leave of one is ok (C-037, C-038, C-039)", async () => {
     const client = await connect();
     client.send("9", "1", "room:never", "echo", {});
     client.send("9", "2", "nobody:1", "phx_join", {});
@@ -124,7 +124,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-111 C-113 C-121 events are answered with their ref: at once, with any status, later and often", async () => {
+  test("events are answered with their ref: at once, with any status, later and often (C-111, C-113, C-121)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     client.send("1", "2", topic, "echo", ["any", { json: null }]);
@@ -139,7 +139,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-013 C-123 a broadcast reaches everybody on the topic, broadcastFrom everybody else", async () => {
+  test("a broadcast reaches everybody on the topic, broadcastFrom everybody else (C-013, C-123)", async () => {
     const topic = fresh();
     const ann = await joinedClient(topic);
     const bob = await joinedClient(topic);
@@ -154,7 +154,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     for (const client of [ann, bob, other]) client.close();
   });
 
-  test("C-122 R-008 a channel that pushes, broadcasts and pushes again is seen to do so in that order", async () => {
+  test("a channel that pushes, broadcasts and pushes again is seen to do so in that order (C-122, R-008)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     for (let n = 0; n < 50; n += 1) client.send("1", String(n), topic, "push_then_shout", { n });
@@ -171,7 +171,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-126 a channel that is busy in a handler still gets broadcasts, and heartbeats are answered", async () => {
+  test("a channel that is busy in a handler still gets broadcasts, and heartbeats are answered (C-126)", async () => {
     const topic = fresh();
     const busy = await joinedClient(topic);
     const other = await joinedClient(topic);
@@ -185,7 +185,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     other.close();
   });
 
-  test("C-128 an intercepted event goes through handleOut of each channel", async () => {
+  test("an intercepted event goes through handleOut of each channel (C-128)", async () => {
     const topic = fresh();
     const ann = await joinedClient(topic, { name: "ann" });
     const bob = await joinedClient(topic, { name: "bob" });
@@ -215,7 +215,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     for (const client of [ann, bob, eve]) client.close();
   });
 
-  test("C-119 C-136 leave: ok, phx_close, then what terminate pushes; later messages are unmatched", async () => {
+  test("leave: ok, phx_close, then what terminate pushes; later messages are unmatched (C-119, C-136)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     client.send("1", "2", topic, "phx_leave", {});
@@ -236,7 +236,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-109 a second join replaces the first: its reply, then the old close, then its pushes", async () => {
+  test("a second join replaces the first: its reply, then the old close, then its pushes (C-109)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     client.send("2", "2", topic, "phx_join", { name: "again" });
@@ -252,7 +252,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-110 C-174 leave and join back to back: one close for the old join, one live channel", async () => {
+  test("leave and join back to back: one close for the old join, one live channel (C-110, C-174)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     client.send("1", "2", topic, "phx_leave", {});
@@ -269,7 +269,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-041 C-042 a message of a former join is dropped silently, one without join_ref is taken", async () => {
+  test("a message of a former join is dropped silently, one without join_ref is taken (C-041, C-042)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     client.send("old", "2", topic, "echo", {});
@@ -286,7 +286,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-104 C-105 a slow join holds up nobody; messages sent meanwhile follow it in order; a leave ends it", async () => {
+  test("a slow join holds up nobody; messages sent meanwhile follow it in order; a leave ends it (C-104, C-105)", async () => {
     const [slow, quick] = [fresh(), fresh()];
     const client = await connect();
     client.send("1", "1", slow, "phx_join", { slow_ms: 200 });
@@ -325,7 +325,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-046 C-117 C-135 a handler that throws: phx_error on its topic, the other topics go on, a re-join works", async () => {
+  test("a handler that throws: phx_error on its topic, the other topics go on, a re-join works (C-046, C-117, C-135)", async () => {
     const [bad, good] = [fresh(), fresh()];
     const client = await joinedClient(bad);
     client.send("2", "2", good, "phx_join", {});
@@ -348,7 +348,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("R-091 a promise nobody awaits: its channel ends with phx_error and nothing else does", async () => {
+  test("a promise nobody awaits: its channel ends with phx_error and nothing else does (R-091)", async () => {
     const [bad, good] = [fresh(), fresh()];
     const client = await joinedClient(bad);
     client.send("2", "2", good, "phx_join", {});
@@ -366,7 +366,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-134 stop: close after a planned end, error after another, a reply first", async () => {
+  test("stop: close after a planned end, error after another, a reply first (C-134)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     client.send("1", "2", topic, "stop_reply", {});
@@ -386,7 +386,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-021 C-022 C-023 C-026 binary pushes are answered in binary, mixed with text", async () => {
+  test("binary pushes are answered in binary, mixed with text (C-021, C-022, C-023, C-026)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     const head = [0, 1, 1, topic.length, 3];
@@ -420,7 +420,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     other.close();
   });
 
-  test("C-103 a connection may join 100 topics; the next join is refused with its refs, a re-join is not", async () => {
+  test("a connection may join 100 topics; the next join is refused with its refs, a re-join is not (C-103)", async () => {
     const client = await connect();
     for (let n = 0; n < 101; n += 1) client.send(String(n), String(n), `room:many-${n}`, "phx_join", {});
     const refusal = await client.frame((frame: unknown[]) => frame[1] === "100");
@@ -436,7 +436,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("C-138 disconnect by id closes every connection of that id with 1001, and no other", async () => {
+  test("disconnect by id closes every connection of that id with 1001, and no other (C-138)", async () => {
     const [one, two, other] = await Promise.all([
       connect("&user_id=7"),
       connect("&user_id=7"),
@@ -449,7 +449,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     other.close();
   });
 
-  test("C-003 C-057 C-058 C-059 refusals come before the upgrade: version, connect, its reason, its crash", async () => {
+  test("refusals come before the upgrade: version, connect, its reason, its crash (C-003, C-057, C-058, C-059)", async () => {
     const refused = async (query: string): Promise<string> => {
       const url = `ws://127.0.0.1:${server.port}/socket/websocket?${query}`;
       return RawClient.connect(url).then(
@@ -464,7 +464,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     expect(await refused("vsn=2.0.0&crash=true")).toContain("500");
   });
 
-  test("C-079 C-086 a page of another origin is refused, one of this host is not", async () => {
+  test("a page of another origin is refused, one of this host is not (C-079, C-086)", async () => {
     const withOrigin = (origin: string): Promise<string> =>
       RawClient.connect(server.url, { origin }).then(
         (client) => {
@@ -478,7 +478,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     expect(await withOrigin("http://localhost:8080")).toBe("connected");
   });
 
-  test("C-136 C-137 nothing is left of a thousand joins, leaves and lost connections", async () => {
+  test("nothing is left of a thousand joins, leaves and lost connections (C-136, C-137)", async () => {
     const before = {
       processes: server.node.processCount,
       info: await server.run(() => Endpoint.info("endpoint")),
@@ -507,7 +507,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     }
   });
 
-  test("C-169 C-171 the official client joins, pushes, is pushed to and leaves", async () => {
+  test("the official client joins, pushes, is pushed to and leaves (C-169, C-171)", async () => {
     const topic = fresh();
     const socket = phoenixSocket(server, { user_id: "5" });
     const channel: PhoenixChannel = socket.channel(topic, { name: "official" });
@@ -574,7 +574,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
       },
     );
 
-    test("C-138 a client whose id is at home in a shard that is being restarted may connect, and is found by its id afterwards", async () => {
+    test("a client whose id is at home in a shard that is being restarted may connect, and is found by its id afterwards (C-138)", async () => {
       const ids = Array.from({ length: 20 }, (_, n) => `reborn${n}`);
       const at = await server.run(() =>
         ids.findIndex((id) => PubSub.ownerOf("endpoint.pubsub", `users:${id}`) === 1),
@@ -618,7 +618,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     });
   }
 
-  test("C-139 C-140 drain: every connection is closed with 1012, new ones are refused", async () => {
+  test("drain: every connection is closed with 1012, new ones are refused (C-139, C-140)", async () => {
     const own = await startServer({ shards });
     const idle = await RawClient.connect(own.url);
     const busy = await RawClient.connect(own.url);
@@ -632,7 +632,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
   });
 });
 
-test("C-088 a client that says nothing is closed with 1002 after the timeout; any byte counts", async () => {
+test("a client that says nothing is closed with 1002 after the timeout; any byte counts (C-088)", async () => {
   const server = await startServer({
     sockets: {
       "/socket": { module: new URL("../fixtures/socket.ts", import.meta.url), websocket: { timeout: 200 } },
@@ -648,7 +648,7 @@ test("C-088 a client that says nothing is closed with 1002 after the timeout; an
   await server.stop();
 });
 
-test("C-090 a message over the size limit closes with 1009, text that is not UTF-8 with 1007", async () => {
+test("a message over the size limit closes with 1009, text that is not UTF-8 with 1007 (C-090)", async () => {
   const server = await startServer({
     sockets: {
       "/socket": {
@@ -745,7 +745,7 @@ test("a client that sends or joins faster than its mount allows is told when to 
   await server.stop();
 });
 
-test("C-138 disconnect by id still finds a connection when the shard of its topic has died and is back", async () => {
+test("disconnect by id still finds a connection when the shard of its topic has died and is back (C-138)", async () => {
   const server = await startServer({ shards: 1 });
   const client = await RawClient.connect(`${server.url}&user_id=9`);
   await server.run(() => void exit(server.node.whereis(threadName(1)) as Pid, "kill"));

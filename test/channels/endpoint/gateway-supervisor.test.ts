@@ -91,7 +91,7 @@ test("each answers plain requests with a server of its own, made by the module",
   }, 10_000);
 });
 
-test("C-123 C-126 a broadcast reaches the clients of both, in one order; broadcastFrom only its sender not", async () => {
+test("a broadcast reaches the clients of both, in one order; broadcastFrom only its sender not (C-123, C-126)", async () => {
   await start();
   const placed = await clients(3);
   for (const one of placed) await join(one, "room:1");
@@ -111,7 +111,7 @@ test("C-123 C-126 a broadcast reaches the clients of both, in one order; broadca
   expect(await heard(sender)).toEqual(all.filter((n) => n % 2));
 });
 
-test("C-138 disconnect by id closes the connections of that id at both", async () => {
+test("disconnect by id closes the connections of that id at both (C-138)", async () => {
   await start();
   const placed = await clients(2);
   const same: RawClient[] = [];
@@ -185,7 +185,7 @@ async function hang(): Promise<void> {
   RawClient.connect(`${server.url}&spin=true`).catch(() => {});
 }
 
-test("C-137 C-212 a drain sends the clients of both away with 1012 at the same time, and nobody is let in meanwhile", async () => {
+test("a drain sends the clients of both away with 1012 at the same time, and nobody is let in meanwhile (C-137, C-212)", async () => {
   await start();
   const placed = await clients(2);
   const count = server.run(() => Endpoint.drain("endpoint", { shutdownMs: 5000 }));
@@ -216,7 +216,7 @@ test("does not start on a port that is in use, also not one whose users would sh
   );
 });
 
-test("C-167 a long-poll session is reached through either; when its gateway dies its client begins anew", async () => {
+test("a long-poll session is reached through either; when its gateway dies its client begins anew (C-167)", async () => {
   await start({ sockets: { "/socket": { module, longpoll: { windowMs: 300 } } } });
   const path = "/socket/longpoll?vsn=2.0.0";
   const { token } = JSON.parse(await get(path)) as { token: string };

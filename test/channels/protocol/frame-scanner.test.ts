@@ -11,7 +11,7 @@ import { checked, keepsItsDigits } from "../../../src/channels/protocol/strict-j
 const ref = fc.oneof(fc.string({ unit: "binary" }), fc.integer(), fc.constant(null), fc.boolean());
 const name = fc.string({ unit: "binary" });
 
-test("C-008 C-009 scanning and decoding a frame gives what JSON.parse gives, however it is spaced and escaped", () => {
+test("scanning and decoding a frame gives what JSON.parse gives, however it is spaced and escaped (C-008, C-009)", () => {
   fc.assert(
     fc.property(
       ref,
@@ -32,7 +32,7 @@ test("C-008 C-009 scanning and decoding a frame gives what JSON.parse gives, how
   );
 });
 
-test("C-021 the texts of a binary frame are what was sent, a byte order mark included", () => {
+test("the texts of a binary frame are what was sent, a byte order mark included (C-021)", () => {
   const fields = ["\ufeff1", "2", "\ufeffroom:1", "\ufeff"].map((text) => Buffer.from(text));
   const frame = Buffer.concat([Buffer.from([0, ...fields.map(({ length }) => length)]), ...fields]);
   expect(scanBinary(frame)).toMatchObject({
@@ -43,12 +43,12 @@ test("C-021 the texts of a binary frame are what was sent, a byte order mark inc
   });
 });
 
-test("C-007 elements after the fifth are ignored", () => {
+test("elements after the fifth are ignored (C-007)", () => {
   const scanned = scanText('["1","2","t","e",{"a":1},{"more":[2]},3]');
   expect(decodePayload(scanned?.payload as string)).toEqual({ a: 1 });
 });
 
-test("C-007 C-036 a text is a frame when it is an array of five or more that can be passed on", () => {
+test("a text is a frame when it is an array of five or more that can be passed on (C-007, C-036)", () => {
   const asClientsWrite = fc.tuple(
     fc.constantFrom("1", null),
     fc.constantFrom("22", null),

@@ -12,7 +12,7 @@ describe.each([
   ["signed", Token.sign, Token.verify],
   ["encrypted", Token.encrypt, Token.decrypt],
 ] as const)("a token that is %s", (kind, make, check) => {
-  test("C-197 C-200 gives its data back, whatever JSON that is", () => {
+  test("gives its data back, whatever JSON that is (C-197, C-200)", () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.string(), (data, salt) => {
         const token = make(SECRET, salt, data);
@@ -22,7 +22,7 @@ describe.each([
     );
   });
 
-  test("C-200 is missing, invalid or expired, and tells which", () => {
+  test("is missing, invalid or expired, and tells which (C-200)", () => {
     const token = make(SECRET, "salt", 7);
     expect(check(SECRET, "salt", null)).toEqual(["error", "missing"]);
     expect(check(SECRET, "salt", undefined)).toEqual(["error", "missing"]);
@@ -48,7 +48,7 @@ describe.each([
     expect(check(SECRET, "salt", tomorrow)).toEqual(["error", "invalid"]);
   });
 
-  test("C-200 one changed character makes it invalid", () => {
+  test("one changed character makes it invalid (C-200)", () => {
     const token = make(SECRET, "salt", { id: 7 });
     fc.assert(
       fc.property(fc.nat(token.length - 2), (at) => {
@@ -59,7 +59,7 @@ describe.each([
     );
   });
 
-  test("C-199 its age counts from when it was signed: a day by default, as signed, or as asked at the check", () => {
+  test("its age counts from when it was signed: a day by default, as signed, or as asked at the check (C-199)", () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const [day, minute, ever] = [
       make(SECRET, "s", 1),
@@ -84,7 +84,7 @@ describe.each([
     expect(() => make(SECRET, "s", 1, { maxAge: Number.NaN })).toThrow("maxAge must be a number of seconds");
   });
 
-  test("C-198 other rounds, digests and salts give other keys; the defaults said aloud give the same", () => {
+  test("other rounds, digests and salts give other keys; the defaults said aloud give the same (C-198)", () => {
     const same = { keyIterations: 1000, keyLength: 32, keyDigest: "sha256" } as const;
     const token = make(SECRET, "s", 1, same);
     expect(check(SECRET, "s", token)).toEqual(["ok", 1]);
@@ -103,7 +103,7 @@ describe.each([
     }
   });
 
-  test("C-197 a secret that is too short, a salt that is none and an unknown endpoint are refused", () => {
+  test("a secret that is too short, a salt that is none and an unknown endpoint are refused (C-197)", () => {
     expect(() => make("short", "s", 1)).toThrow("a secret of at least 20 bytes; this one has 5");
     expect(() => check("short", "s", "x")).toThrow("at least 20 bytes");
     expect(() => make(SECRET, 7 as never, 1)).toThrow("the salt of a token must be a text");
@@ -113,7 +113,7 @@ describe.each([
 });
 
 describe("its form", () => {
-  test("C-201 signed: three parts of URL-safe Base64, HS256 over the first two", () => {
+  test("signed: three parts of URL-safe Base64, HS256 over the first two (C-201)", () => {
     const token = Token.sign(SECRET, "salt", { a: "ü" }, { signedAt: 1_800_000_000, maxAge: 10 });
     const [header, body, mac] = token.split(".") as [string, string, string];
     expect(token).toMatch(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/);
@@ -127,7 +127,7 @@ describe("its form", () => {
     expect(mac).toBe(createHmac("sha256", key).update(`${header}.${body}`).digest("base64url"));
   });
 
-  test("C-201 tokens signed with HS384 and HS512 verify, other headers do not", () => {
+  test("tokens signed with HS384 and HS512 verify, other headers do not (C-201)", () => {
     const key = pbkdf2Sync(SECRET, "salt", 1000, 32, "sha256");
     const body = Buffer.from(JSON.stringify([1, Date.now(), null])).toString("base64url");
     const signed = (name: string, hash: string): string => {
@@ -144,7 +144,7 @@ describe("its form", () => {
       expect(Token.verify(SECRET, "salt", signed(name, hash))).toEqual(["error", "invalid"]);
   });
 
-  test("C-202 encrypted: XCP, a nonce of 24 bytes, a tag of 16, and not a word of the data; never twice the same", () => {
+  test("encrypted: XCP, a nonce of 24 bytes, a tag of 16, and not a word of the data; never twice the same (C-202)", () => {
     const token = Token.encrypt(SECRET, "salt", "the data");
     expect(token).toMatch(/^XCP\.[A-Za-z0-9_-]+$/);
     const bytes = Buffer.from(token.slice(4), "base64url");
@@ -155,7 +155,7 @@ describe("its form", () => {
     expect(() => Token.encrypt(SECRET, "s", 1, { keyLength: 16 })).toThrow("needs a key of 32 bytes");
   });
 
-  test("C-202 what a token holds is data and nothing else: no prototype is touched", () => {
+  test("what a token holds is data and nothing else: no prototype is touched (C-202)", () => {
     const data = JSON.parse('{"__proto__":{"polluted":true},"constructor":1}');
     const result = Token.decrypt<Record<string, unknown>>(SECRET, "s", Token.encrypt(SECRET, "s", data));
     expect(Object.keys(result[1] as object)).toEqual(["__proto__", "constructor"]);
@@ -164,7 +164,7 @@ describe("its form", () => {
 });
 
 test.each([0, 1])(
-  "C-197 with %i shards, sockets and endpoints are contexts in every thread, and sign alike",
+  "with %i shards, sockets and endpoints are contexts in every thread, and sign alike (C-197)",
   async (shards) => {
     const server: TestServer = await startServer({ shards, secret: "the endpoint's own secret" });
     try {

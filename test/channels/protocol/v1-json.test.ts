@@ -5,7 +5,7 @@ import { v1Json } from "../../../src/channels/protocol/v1-json.js";
 const bytes = new Uint8Array([1]);
 
 describe("protocol 1.0.0", () => {
-  test("C-015 what goes out has topic, event, payload and ref, and never a join_ref", () => {
+  test("what goes out has topic, event, payload and ref, and never a join_ref (C-015)", () => {
     const frames = [
       v1Json.encodePush("1", "room:1", "new", { a: 1 }),
       v1Json.encodeReply("1", "2", "room:1", "ok", undefined),
@@ -18,7 +18,7 @@ describe("protocol 1.0.0", () => {
     ]);
   });
 
-  test("C-045 a close carries the join_ref as its ref", () => {
+  test("a close carries the join_ref as its ref (C-045)", () => {
     expect(JSON.parse(v1Json.encodeControl("5", "t", "phx_close", {}) as string)).toEqual({
       topic: "t",
       event: "phx_close",
@@ -27,7 +27,7 @@ describe("protocol 1.0.0", () => {
     });
   });
 
-  test("C-016 a frame needs topic, event, payload and ref, null or not; join_ref may be there, other keys do not matter", () => {
+  test("a frame needs topic, event, payload and ref, null or not; join_ref may be there, other keys do not matter (C-016)", () => {
     const good = { topic: "t", event: "e", payload: null, ref: null };
     const scanned = v1Json.scan(JSON.stringify({ ...good, extra: 1 }));
     expect(scanned).toMatchObject({ joinRef: null, ref: null, topic: "t", event: "e" });
@@ -40,11 +40,11 @@ describe("protocol 1.0.0", () => {
       expect(v1Json.scan(wrong)).toBeUndefined();
   });
 
-  test("C-017 payloads of any JSON type may go out", () => {
+  test("payloads of any JSON type may go out (C-017)", () => {
     expect(JSON.parse(v1Json.encodePush(null, "t", "e", "text") as string).payload).toBe("text");
   });
 
-  test("C-018 binary frames are read as text, and a binary payload is an error in the sender", () => {
+  test("binary frames are read as text, and a binary payload is an error in the sender (C-018)", () => {
     const frame = new TextEncoder().encode(JSON.stringify({ topic: "t", event: "e", payload: {}, ref: "1" }));
     expect(v1Json.scan(frame)?.topic).toBe("t");
     expect(v1Json.scan(new Uint8Array([0xff]))).toBeUndefined();

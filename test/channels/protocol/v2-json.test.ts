@@ -12,7 +12,7 @@ const frame = (...parts: (number | string)[]): Uint8Array =>
   );
 
 describe("protocol 2.0.0", () => {
-  test("C-006 C-011 C-012 C-013 text frames are arrays of join_ref, ref, topic, event, payload", () => {
+  test("text frames are arrays of join_ref, ref, topic, event, payload (C-006, C-011, C-012, C-013)", () => {
     expect(v2Json.encodePush("3", "t", "e", { a: 1 })).toBe('["3",null,"t","e",{"a":1}]');
     expect(v2Json.encodeReply("3", "4", "t", "ok", undefined)).toBe(
       '["3","4","t","phx_reply",{"status":"ok","response":{}}]',
@@ -23,7 +23,7 @@ describe("protocol 2.0.0", () => {
     expect(v2Json.encodeBroadcast({ topic: "t", event: "e", payload: {} })).toBe('[null,null,"t","e",{}]');
   });
 
-  test("C-008 C-012 a reply is the same JSON whatever its fields are made of", () => {
+  test("a reply is the same JSON whatever its fields are made of (C-008, C-012)", () => {
     const ref = fc.oneof(fc.string({ unit: "binary" }), fc.integer(), fc.constant(null), fc.boolean());
     const text = fc.oneof(
       fc.string({ unit: "binary" }),
@@ -53,14 +53,14 @@ describe("protocol 2.0.0", () => {
     },
   );
 
-  test("C-014 what JSON cannot say is an error in the sender", () => {
+  test("what JSON cannot say is an error in the sender (C-014)", () => {
     expect(() => v2Json.encodePush("1", "t", "e", { big: 1n })).toThrow(TypeError);
     const loop: Record<string, unknown> = {};
     loop.loop = loop;
     expect(() => v2Json.encodePush("1", "t", "e", loop)).toThrow(TypeError);
   });
 
-  test("C-021 C-029 the binary push of a client is read by its lengths; an empty payload is empty bytes", () => {
+  test("the binary push of a client is read by its lengths; an empty payload is empty bytes (C-021, C-029)", () => {
     const scanned = v2Json.scan(frame(0, 2, 3, 5, 5, "12", "123", "topic", "event", "efg"));
     expect(scanned).toEqual({
       joinRef: "12",
@@ -78,7 +78,7 @@ describe("protocol 2.0.0", () => {
     });
   });
 
-  test("C-022 C-023 C-024 binary pushes, replies and broadcasts, byte by byte", () => {
+  test("binary pushes, replies and broadcasts, byte by byte (C-022, C-023, C-024)", () => {
     expect(v2Json.encodePush("12", "topic", "event", payload)).toEqual(
       frame(0, 2, 5, 5, "12", "topic", "event", "efg"),
     );
@@ -96,7 +96,7 @@ describe("protocol 2.0.0", () => {
     );
   });
 
-  test("C-025 a header text over 255 bytes is an error that names the field and its size; text frames know no limit", () => {
+  test("a header text over 255 bytes is an error that names the field and its size; text frames know no limit (C-025)", () => {
     const long = "ü".repeat(128);
     expect(() => v2Json.encodePush("1", long, "e", payload)).toThrow(
       "unable to convert topic to binary: it must be less than or equal to 255 bytes, but is 256 bytes",
@@ -109,7 +109,7 @@ describe("protocol 2.0.0", () => {
     expect(() => v2Json.encodePush("1", long, long, {})).not.toThrow();
   });
 
-  test("C-028 a binary frame of another kind, cut short, or with a header that is no UTF-8 is invalid", () => {
+  test("a binary frame of another kind, cut short, or with a header that is no UTF-8 is invalid (C-028)", () => {
     for (const wrong of [
       frame(),
       frame(0, 0),
@@ -123,7 +123,7 @@ describe("protocol 2.0.0", () => {
   });
 });
 
-test("C-001 C-002 C-003 which version a client gets", () => {
+test("which version a client gets (C-001, C-002, C-003)", () => {
   const versions = [
     "1.0.0",
     "1.0.9",

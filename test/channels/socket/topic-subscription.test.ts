@@ -455,7 +455,7 @@ const count = (seen: readonly Seen[], ref: string, ...kinds: Seen[0][]): number 
   seen.filter(([kind, of]) => of === ref && kinds.includes(kind)).length;
 
 describe("a topic of a connection", () => {
-  test("C-104 C-109 C-119 frames are answered as if handled one after the other", () => {
+  test("frames are answered as if handled one after the other (C-104, C-109, C-119)", () => {
     fc.assert(
       fc.property(fc.array(peaceful, { maxLength: 40 }), (actions) => {
         const world = new World();
@@ -478,7 +478,7 @@ describe("a topic of a connection", () => {
     );
   });
 
-  test("C-105 C-110 whatever happens, joins are answered once and channels end once", () => {
+  test("whatever happens, joins are answered once and channels end once (C-105, C-110)", () => {
     fc.assert(
       fc.property(fc.array(anything, { maxLength: 80 }), (actions) => {
         const world = new World();

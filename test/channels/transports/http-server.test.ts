@@ -64,7 +64,7 @@ describe("an endpoint that listens itself", () => {
     await RawClient.connect(server.url);
   });
 
-  test("C-137 gives the port back when it stops, after its clients have been sent away", async () => {
+  test("gives the port back when it stops, after its clients have been sent away (C-137)", async () => {
     server = await startServer({ gateways: 1, listen });
     const client = await RawClient.connect(server.url);
     await server.stop();

@@ -46,7 +46,7 @@ describe("clocks", () => {
     .array(fc.tuple(fc.constantFrom("a", "b", "c", "d"), fc.nat(3)))
     .map((entries) => new Map(entries));
 
-  test("P-107 P-704 domination is reflexive and transitive, equal clocks dominate each other, and zeros say nothing", () => {
+  test("domination is reflexive and transitive, equal clocks dominate each other, and zeros say nothing (P-107, P-704)", () => {
     const dominated = fc.tuple(clock, clock, clock);
     fc.assert(
       fc.property(dominated, ([a, b, c]) => {
@@ -61,7 +61,7 @@ describe("clocks", () => {
     expect(dominates(new Map([["a", 1]]), new Map([["a", 2]]))).toBe(false);
   });
 
-  test("P-106 P-513 nobody is asked exactly when the own clock dominates, and nobody who is not ahead", () => {
+  test("nobody is asked exactly when the own clock dominates, and nobody who is not ahead (P-106, P-513)", () => {
     fc.assert(
       fc.property(clock, clock, (own, announced) => {
         const asked = behind(own, announced);
@@ -73,7 +73,7 @@ describe("clocks", () => {
 });
 
 describe("the set of one replica's entries", () => {
-  test("P-500 P-602 hearing the same twice changes nothing and gives no diff", () => {
+  test("hearing the same twice changes nothing and gives no diff (P-500, P-602)", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
         const origin = new RemoteReplica();
@@ -88,7 +88,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-501 P-083 P-623 any order of deltas and states of any age shows the same once the newest state was heard", () => {
+  test("any order of deltas and states of any age shows the same once the newest state was heard (P-501, P-083, P-623)", () => {
     fc.assert(
       fc.property(heardOf, fc.infiniteStream(fc.nat()), ({ history, heard }, random) => {
         const newest = history.snapshots.at(-1);
@@ -104,7 +104,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-501 any order of the same deltas, gaps included, shows the same", () => {
+  test("any order of the same deltas, gaps included, shows the same (P-501)", () => {
     fc.assert(
       fc.property(acts(), fc.array(fc.tuple(fc.nat(), fc.nat()), { maxLength: 20 }), (steps, picks) => {
         const { deltas } = play(steps);
@@ -121,7 +121,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-502 P-080 deltas merge in any grouping, only without a gap between them, and as good as one by one", () => {
+  test("deltas merge in any grouping, only without a gap between them, and as good as one by one (P-502, P-080)", () => {
     fc.assert(
       fc.property(acts(), fc.nat(), fc.nat(), (steps, n, m) => {
         const { deltas } = play(steps);
@@ -141,7 +141,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-503 what is known never shrinks", () => {
+  test("what is known never shrinks (P-503)", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
         const origin = new RemoteReplica();
@@ -159,7 +159,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-504 P-080 all deltas in any order, repeated, are as good as the full state", () => {
+  test("all deltas in any order, repeated, are as good as the full state (P-504, P-080)", () => {
     fc.assert(
       fc.property(acts(), fc.infiniteStream(fc.nat()), (steps, random) => {
         const history = play(steps);
@@ -177,7 +177,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-505 P-070 what was seen to be removed never shows again, whatever older message comes", () => {
+  test("what was seen to be removed never shows again, whatever older message comes (P-505, P-070)", () => {
     fc.assert(
       fc.property(heardOf, ({ history, heard }) => {
         const origin = new RemoteReplica();
@@ -196,7 +196,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-508 P-140 P-141 the diffs applied from nothing are what is listed, at every step, and name nothing twice", () => {
+  test("the diffs applied from nothing are what is listed, at every step, and name nothing twice (P-508, P-140, P-141)", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
         const origin = new RemoteReplica();
@@ -219,7 +219,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-510 P-084 an entry has one state, and a newer one is never replaced by an older one", () => {
+  test("an entry has one state, and a newer one is never replaced by an older one (P-510, P-084)", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
         const origin = new RemoteReplica();
@@ -240,7 +240,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-512 P-075 dropping what a closed gap makes superfluous changes no later outcome", () => {
+  test("dropping what a closed gap makes superfluous changes no later outcome (P-512, P-075)", () => {
     fc.assert(
       fc.property(heardOf, ({ history, heard }) => {
         // One hears everything in order and so never keeps anything; the other hears it with gaps.
@@ -253,7 +253,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-084 P-086 too much beyond a gap is dropped; then only what closes the gap is taken, and nothing old returns", () => {
+  test("too much beyond a gap is dropped; then only what closes the gap is taken, and nothing old returns (P-084, P-086)", () => {
     fc.assert(
       fc.property(heardOf, ({ history, heard }) => {
         const origin = new RemoteReplica({ beyond: 3 });
@@ -271,7 +271,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("P-079 P-629 P-630 between two tellings, changes condense: what came and went is never told", () => {
+  test("between two tellings, changes condense: what came and went is never told (P-079, P-629, P-630)", () => {
     const own = new LocalReplica();
     const changesOf = (delta: Delta | undefined) =>
       (delta?.changes ?? []).map((change) => ("meta" in change ? change.meta.phx_ref : "gone"));
@@ -288,7 +288,7 @@ describe("the set of one replica's entries", () => {
     expect(own.size + own.processes).toBe(0);
   });
 
-  test("P-632 tracked, untracked and tracked again around losses, the last state stays", () => {
+  test("tracked, untracked and tracked again around losses, the last state stays (P-632)", () => {
     const { deltas, own } = play([
       ["join", 0, 0],
       ["tell", 0, 0],
@@ -315,7 +315,7 @@ describe("the set of one replica's entries", () => {
     expect(refsOf(lossy.rows())).toEqual(refsOf(own.rows()));
   });
 
-  test("P-603 reordered: an entry joined in one delta and left in the next never shows when they come the other way round", () => {
+  test("reordered: an entry joined in one delta and left in the next never shows when they come the other way round (P-603)", () => {
     const { deltas } = play([
       ["join", 0, 0],
       ["join", 1, 1],
@@ -332,7 +332,7 @@ describe("the set of one replica's entries", () => {
     expect([origin.version, origin.residue]).toEqual([4, 0]);
   });
 
-  test("P-074 P-601 a delta after a lost one shows at once; the gap stays known until it is filled", () => {
+  test("a delta after a lost one shows at once; the gap stays known until it is filled (P-074, P-601)", () => {
     const { deltas } = play([
       ["join", 0, 0],
       ["tell", 0, 0],
@@ -346,7 +346,7 @@ describe("the set of one replica's entries", () => {
     expect([origin.version, origin.latest, origin.gapped]).toEqual([2, 2, false]);
   });
 
-  test("P-110 P-502 a large delta goes out in parts that follow one another and are worth as much", () => {
+  test("a large delta goes out in parts that follow one another and are worth as much (P-110, P-502)", () => {
     fc.assert(
       fc.property(acts(80), fc.integer({ min: 1, max: 5 }), (steps, limit) => {
         const history = play(steps);
@@ -367,7 +367,7 @@ describe("the set of one replica's entries", () => {
 });
 
 describe("the journal of own deltas", () => {
-  test("P-082 P-514 P-737 who asks within it gets exactly what is missing, who asks beyond it is told so", () => {
+  test("who asks within it gets exactly what is missing, who asks beyond it is told so (P-082, P-514, P-737)", () => {
     fc.assert(
       fc.property(acts(120), fc.integer({ min: 1, max: 30 }), fc.nat(), (steps, maxChanges, ask) => {
         const history = play(steps);
@@ -391,7 +391,7 @@ describe("the journal of own deltas", () => {
     );
   });
 
-  test("P-081 P-716 it is cut from the old end by number and by bytes, and starts anew behind a hole", () => {
+  test("it is cut from the old end by number and by bytes, and starts anew behind a hole (P-081, P-716)", () => {
     const { deltas } = play(
       [0, 1, 2, 3].flatMap((who) =>
         [0, 1, 2].flatMap((key) => [["join", who, key] as const, ["tell", 0, 0] as const]),
@@ -414,7 +414,7 @@ describe("the journal of own deltas", () => {
 });
 
 describe("memory", () => {
-  test("P-075 P-511 P-716 a million joins and leaves leave no trace at either end", () => {
+  test("a million joins and leaves leave no trace at either end (P-075, P-511, P-716)", () => {
     const own = new LocalReplica();
     const log = new DeltaLog({ maxChanges: 10_000, maxBytes: 8 << 20 });
     const origin = new RemoteReplica();
@@ -448,7 +448,7 @@ describe("memory", () => {
     expect([[...origin.topics()], [...own.topics()], origin.digest.entries()]).toEqual([[], [], []]);
   }, 90_000);
 
-  test("P-705 merging ten changes into a hundred thousand rows costs no more than into a hundred", () => {
+  test("merging ten changes into a hundred thousand rows costs no more than into a hundred (P-705)", () => {
     const timeOf = (rows: number): number => {
       const own = new LocalReplica();
       const origin = new RemoteReplica();

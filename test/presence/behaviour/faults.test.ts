@@ -27,7 +27,7 @@ const isKind =
 const SAMPLE = 3000;
 
 describe("messages that are lost, doubled and overtaken", () => {
-  test("P-600 P-120 two replicas with entries from before they met list all of them within two samples", () => {
+  test("two replicas with entries from before they met list all of them within two samples (P-600, P-120)", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     for (const name of names("a", 60)) cluster.join("A", "room", name);
     cluster.run(20_000);
@@ -38,7 +38,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-601 P-108 a lost delta comes by a transfer within two samples; the next one does not wait for it", () => {
+  test("a lost delta comes by a transfer within two samples; the next one does not wait for it (P-601, P-108)", () => {
     const cluster = met();
     const at = cluster.now;
     cluster.drop = ({ kind }) => kind === "heartbeat";
@@ -54,7 +54,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-113 P-104 a gap is asked about within 100 ms, and a change is seen elsewhere within 100 ms", () => {
+  test("a gap is asked about within 100 ms, and a change is seen elsewhere within 100 ms (P-113, P-104)", () => {
     const cluster = met();
     cluster.join("A", "room", "first");
     cluster.run(40);
@@ -71,7 +71,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     expect(cluster.keys("B")).toEqual(["first", "lost", "next"]);
   });
 
-  test("P-602 P-637 whatever comes twice, or comes back to its sender, is told once", () => {
+  test("whatever comes twice, or comes back to its sender, is told once (P-602, P-637)", () => {
     const cluster = met();
     cluster.twice = 1;
     cluster.join("A", "room", "ann");
@@ -87,7 +87,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-603 reordered deltas: each entry is joined once, and one that left in between never shows", () => {
+  test("reordered deltas: each entry is joined once, and one that left in between never shows (P-603)", () => {
     const cluster = met();
     let first = true;
     cluster.delay = (message) => {
@@ -108,7 +108,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-604 P-110 5,000 changes while one hears nothing for 10 s: one transfer, one diff per topic", () => {
+  test("5,000 changes while one hears nothing for 10 s: one transfer, one diff per topic (P-604, P-110)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     cluster.drop = (_message, _from, to) => to === "C";
     for (let n = 0; n < 5000; n += 1) {
@@ -127,7 +127,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-605 P-716 a gap larger than what is kept: everything is sent; who left leaves, who is there is not announced again", () => {
+  test("a gap larger than what is kept: everything is sent; who left leaves, who is there is not announced again (P-605, P-716)", () => {
     const cluster = met({ maxDeltaSizes: [10] });
     for (const name of names("old", 20)) cluster.join("A", "room", name);
     cluster.run(200);
@@ -151,7 +151,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-737 P-082 gaps of any length get exactly the missing joins; who is not behind gets nothing", () => {
+  test("gaps of any length get exactly the missing joins; who is not behind gets nothing (P-737, P-082)", () => {
     for (const gap of [1, 40, 60, 400, 4000, 6000]) {
       const cluster = met();
       cluster.join("A", "room", "before");
@@ -175,7 +175,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     }
   });
 
-  test("P-623 P-083 a stale full state after a newer delta changes nothing, whether the entry is there or has left", () => {
+  test("a stale full state after a newer delta changes nothing, whether the entry is there or has left (P-623, P-083)", () => {
     for (const leaves of [false, true]) {
       const cluster = met();
       const first = cluster.join("A", "room", "alice");
@@ -204,7 +204,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     }
   });
 
-  test("P-629 P-630 P-079 who dies before the others were told was never there for them; who dies after an update leaves as they knew it", () => {
+  test("who dies before the others were told was never there for them; who dies after an update leaves as they knew it (P-629, P-630, P-079)", () => {
     const cluster = met();
     cluster.join("A", "room", "short");
     cluster.die("A", "short");
@@ -226,7 +226,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-632 tracked, untracked and tracked again around losses: the last state is everywhere", () => {
+  test("tracked, untracked and tracked again around losses: the last state is everywhere (P-632)", () => {
     for (const lost of [0, 1, 2]) {
       const cluster = met();
       let last = "";
@@ -242,7 +242,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     }
   });
 
-  test("P-739 ten thousand updates of one entry in a second make one delta per flush, and the last one wins", () => {
+  test("ten thousand updates of one entry in a second make one delta per flush, and the last one wins (P-739)", () => {
     const cluster = met();
     cluster.join("A", "room", "busy");
     cluster.run(100);
@@ -261,7 +261,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-638 P-110 a large state goes in parts; one that is lost is asked for again, and nothing is half applied", () => {
+  test("a large state goes in parts; one that is lost is asked for again, and nothing is half applied (P-638, P-110)", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     const text = "x".repeat(3000);
     const core = cluster.core("A");
@@ -292,7 +292,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     expect(sent).toBeGreaterThan(2 * 1024 * 1024);
   });
 
-  test("P-622 P-732 a replica that hears everything 25 s late stays up and has one request open at a time", () => {
+  test("a replica that hears everything 25 s late stays up and has one request open at a time (P-622, P-732)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     cluster.delay = (_message, _from, to) => (to === "C" ? 25_000 : 0);
     const at = cluster.now;
@@ -315,7 +315,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("P-732 a dead link one way for ten minutes: few requests, nothing piles up, one transfer after it heals", () => {
+  test("a dead link one way for ten minutes: few requests, nothing piles up, one transfer after it heals (P-732)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(1000);
@@ -342,7 +342,7 @@ describe("partitions", () => {
     return cluster;
   };
 
-  test("P-606 one shorter than the down period: nobody leaves, and the changes of both sides appear afterwards", () => {
+  test("one shorter than the down period: nobody leaves, and the changes of both sides appear afterwards (P-606)", () => {
     const cluster = filled();
     const at = cluster.now;
     cluster.partition(["A"], ["B", "C"]);
@@ -356,7 +356,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("P-607 P-123 P-124 P-128 a minute: each side leaves the other once within 31.5 s, and joins it again once with the same refs", () => {
+  test("a minute: each side leaves the other once within 31.5 s, and joins it again once with the same refs (P-607, P-123, P-124, P-128)", () => {
     const cluster = filled();
     const before = cluster.list("B").find((entry) => entry.startsWith("a "));
     const at = cluster.now;
@@ -378,7 +378,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("P-608 P-125 longer than the permanent-down period: forgotten without a diff, learnt anew, nothing double", () => {
+  test("longer than the permanent-down period: forgotten without a diff, learnt anew, nothing double (P-608, P-125)", () => {
     const cluster = filled();
     cluster.partition(["A"], ["B", "C"]);
     cluster.run(60_000);
@@ -393,7 +393,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("P-609 one way: who is not heard leaves for those who do not hear it, and sees no change itself", () => {
+  test("one way: who is not heard leaves for those who do not hear it, and sees no change itself (P-609)", () => {
     const cluster = filled();
     const at = cluster.now;
     cluster.cut("A", "B", true);
@@ -407,7 +407,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("P-610 P-140 two cut from each other, a third sees both: hidden entries change unseen, and join once afterwards", () => {
+  test("two cut from each other, a third sees both: hidden entries change unseen, and join once afterwards (P-610, P-140)", () => {
     const cluster = filled();
     cluster.cut("A", "C");
     cluster.run(40_000);
@@ -424,7 +424,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("P-140 P-123 what comes for a replica that is down changes its entries unseen; at its return each joins once", () => {
+  test("what comes for a replica that is down changes its entries unseen; at its return each joins once (P-140, P-123)", () => {
     const cluster = filled();
     cluster.delay = ({ kind }) => (kind === "answer" ? 45_000 : 0);
     cluster.core("C").gap(({ name }) => name === "A", cluster.now);
@@ -443,7 +443,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("P-626 P-627 P-735 P-073 what others know of one that is not heard counts for nothing; when it is heard it is there whole", () => {
+  test("what others know of one that is not heard counts for nothing; when it is heard it is there whole (P-626, P-627, P-735, P-073)", () => {
     const cluster = filled();
     cluster.cut("A", "B");
     cluster.run(25 * 60_000);
@@ -458,7 +458,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("P-635 P-109 five minutes without an engine: everybody keeps his own, the others leave once and join once, one transfer per pair at most", () => {
+  test("five minutes without an engine: everybody keeps his own, the others leave once and join once, one transfer per pair at most (P-635, P-109)", () => {
     const cluster = filled();
     const at = cluster.now;
     cluster.partition(["A"], ["B", "C"]);
@@ -478,7 +478,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("P-636 P-036 an engine that comes and goes every 3 s for two minutes: nobody goes down, each reconnect is a heartbeat", () => {
+  test("an engine that comes and goes every 3 s for two minutes: nobody goes down, each reconnect is a heartbeat (P-636, P-036)", () => {
     const cluster = filled();
     const at = cluster.now;
     for (let n = 0; n < 20; n += 1) {
@@ -502,7 +502,7 @@ describe("partitions", () => {
 });
 
 describe("lives", () => {
-  test("P-611 P-121 P-129 killed without a goodbye: its entries leave once, after the down period and at most a tick; later nothing more is told", () => {
+  test("killed without a goodbye: its entries leave once, after the down period and at most a tick; later nothing more is told (P-611, P-121, P-129)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -518,7 +518,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-612 P-703 P-128 P-060 P-718 a goodbye is the last word: entries leave at once, and a delta that comes after it brings nobody back", () => {
+  test("a goodbye is the last word: entries leave at once, and a delta that comes after it brings nobody back (P-612, P-703, P-128, P-060, P-718)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(100);
@@ -535,7 +535,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-613 P-731 P-702 a goodbye that is lost is a crash; one that comes after the down only erases", () => {
+  test("a goodbye that is lost is a crash; one that comes after the down only erases (P-613, P-731, P-702)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -554,7 +554,7 @@ describe("lives", () => {
     expect(cluster.stats("B").replicasDown).toBe(0);
   });
 
-  test("P-614 a goodbye of the old incarnation that comes after the restart is ignored", () => {
+  test("a goodbye of the old incarnation that comes after the restart is ignored (P-614)", () => {
     const cluster = met();
     cluster.delay = (message) => (message.kind === "goodbye" ? 5000 : 0);
     cluster.goodbye("A");
@@ -587,12 +587,12 @@ describe("lives", () => {
     cluster.checkAgreement();
   };
 
-  test("P-615 a restart under the same name within a second replaces the old entries by the new", () =>
+  test("a restart under the same name within a second replaces the old entries by the new (P-615)", () =>
     replaced(500, 0));
-  test("P-618 so does one with the wall clock an hour back", () => replaced(500, -3_600_000));
-  test("P-616 one after it was marked down forgets the old ones without a word", () => replaced(40_000, 0));
+  test("so does one with the wall clock an hour back (P-618)", () => replaced(500, -3_600_000));
+  test("one after it was marked down forgets the old ones without a word (P-616)", () => replaced(40_000, 0));
 
-  test("P-617 P-127 a late heartbeat of the old incarnation changes nothing", () => {
+  test("a late heartbeat of the old incarnation changes nothing (P-617, P-127)", () => {
     const cluster = met();
     cluster.join("A", "room", "old");
     cluster.run(100);
@@ -612,7 +612,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-127 two quick restarts whose heartbeats overtake each other: the one that lives is found out", () => {
+  test("two quick restarts whose heartbeats overtake each other: the one that lives is found out (P-127)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(1000);
@@ -625,7 +625,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-619 a wall clock that jumps by an hour has no effect, and lists keep their order", () => {
+  test("a wall clock that jumps by an hour has no effect, and lists keep their order (P-619)", () => {
     const cluster = met();
     cluster.join("A", "room", "first");
     cluster.life("A").wallOffset = -3_600_000;
@@ -638,7 +638,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-620 P-122 frozen for 40 s: the others leave it and join it once; on waking it takes nobody for dead", () => {
+  test("frozen for 40 s: the others leave it and join it once; on waking it takes nobody for dead (P-620, P-122)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     for (const name of ["A", "B", "C"]) cluster.join(name, "room", name.toLowerCase());
     cluster.run(SAMPLE);
@@ -659,7 +659,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-621 P-713 an event loop blocked for 10 s changes nothing anywhere, even just before somebody would be judged", () => {
+  test("an event loop blocked for 10 s changes nothing anywhere, even just before somebody would be judged (P-621, P-713)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -674,7 +674,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-624 P-109 P-106 a replaced node asks one other, once, whatever it heard of the dead one", () => {
+  test("a replaced node asks one other, once, whatever it heard of the dead one (P-624, P-109, P-106)", () => {
     const cluster = met();
     for (const name of names("a", 30)) cluster.join("A", "room", name);
     for (const name of names("b", 30)) cluster.join("B", "room", name);
@@ -687,7 +687,7 @@ describe("lives", () => {
     expect(cluster.keys("C")).toHaveLength(30);
   });
 
-  test("P-625 a rolling deploy of five nodes: each user ends with one meta, each new node asks each other one once", () => {
+  test("a rolling deploy of five nodes: each user ends with one meta, each new node asks each other one once (P-625)", () => {
     const fleet = ["A", "B", "C", "D", "E"];
     const cluster = met({ replicas: fleet });
     const homes = new Map<string, string>();
@@ -717,7 +717,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-628 P-087 ten thousand restarts of one peer leave memory and the time of a list where they were", () => {
+  test("ten thousand restarts of one peer leave memory and the time of a list where they were (P-628, P-087)", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     cluster.forgetSent();
     cluster.run(2000);
@@ -768,7 +768,7 @@ describe("lives", () => {
     expect(core.stats(cluster.now).over).toBeLessThanOrEqual(1024);
   });
 
-  test("P-631 one key from three tabs on three nodes: the end of one takes one meta", () => {
+  test("one key from three tabs on three nodes: the end of one takes one meta (P-631)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     for (const name of ["A", "B", "C"]) cluster.join(name, "room", `tab-${name}`, "ann");
     cluster.run(SAMPLE);
@@ -781,7 +781,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-640 P-307 P-642 down and up of a replica with 10,000 entries: one diff each, and browsers agree, also one that re-joins meanwhile", () => {
+  test("down and up of a replica with 10,000 entries: one diff each, and browsers agree, also one that re-joins meanwhile (P-640, P-307, P-642)", () => {
     const cluster = met();
     cluster.browse("B", "room");
     for (const name of names("p", 10_000)) cluster.join("A", "room", name);
@@ -803,7 +803,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-645 P-034 two nodes by one name: the younger is told, keeps silent and says so; the others never notice", () => {
+  test("two nodes by one name: the younger is told, keeps silent and says so; the others never notice (P-645, P-034)", () => {
     const cluster = met({ replicas: ["A", "B"] });
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -820,7 +820,7 @@ describe("lives", () => {
     expect(cluster.twin?.core.view.rows("room").map(({ key }) => key)).toContain("own");
   });
 
-  test("P-647 all restart at once: nobody at first, then only who is really there", () => {
+  test("all restart at once: nobody at first, then only who is really there (P-647)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     for (const name of ["A", "B", "C"]) cluster.join(name, "room", `old-${name}`);
     cluster.run(SAMPLE);
@@ -833,7 +833,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-648 near 2^53 changes a new incarnation begins, with all its entries", () => {
+  test("near 2^53 changes a new incarnation begins, with all its entries (P-648)", () => {
     const cluster = new Cluster({ replicas: ["B"] });
     cluster.start("A", { version: Number.MAX_SAFE_INTEGER - 1_000_003 });
     cluster.run(3000);
@@ -849,7 +849,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-651 P-103 P-700 one, two, three idle heartbeats lost in a row: nobody goes down", () => {
+  test("one, two, three idle heartbeats lost in a row: nobody goes down (P-651, P-103, P-700)", () => {
     for (const lost of [1, 2, 3]) {
       const cluster = met();
       cluster.join("A", "room", "ann");
@@ -864,7 +864,7 @@ describe("lives", () => {
     }
   });
 
-  test("P-102 P-111 an idle replica speaks once per idle interval, and at its first tick", () => {
+  test("an idle replica speaks once per idle interval, and at its first tick (P-102, P-111)", () => {
     const cluster = new Cluster();
     cluster.run(1500);
     expect(cluster.messages("heartbeat").some(({ from }) => from === "A")).toBe(true);
@@ -876,7 +876,7 @@ describe("lives", () => {
     expect(cluster.sent.filter((sent) => sent.at >= at && sent.message.kind !== "heartbeat")).toEqual([]);
   });
 
-  test("P-088 a change is told once, by the replica it happened on, whatever the number of the others", () => {
+  test("a change is told once, by the replica it happened on, whatever the number of the others (P-088)", () => {
     const cluster = met({ replicas: ["A", "B", "C", "D"] });
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -889,7 +889,7 @@ describe("lives", () => {
     expect(deltas.map(({ from }) => from)).toEqual(["A", "A", "A"]);
   });
 
-  test("P-105 a heartbeat is a sign of life first, then a change, then it is told", () => {
+  test("a heartbeat is a sign of life first, then a change, then it is told (P-105)", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     cluster.run(SAMPLE);
     const stranger = { name: "S", incarnation: "s1" };
@@ -920,7 +920,7 @@ describe("lives", () => {
     expect(cluster.core("A").clock.get(refText(stranger))).toBe(1);
   });
 
-  test("P-076 P-085 P-736 what one replica says touches its own entries only: the same process, topic and key of two are two", () => {
+  test("what one replica says touches its own entries only: the same process, topic and key of two are two (P-076, P-085, P-736)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     cluster.join("A", "room", "same");
     cluster.join("B", "room", "same");
@@ -945,7 +945,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("P-717 entries that differ although the clocks agree are noticed and sent again", () => {
+  test("entries that differ although the clocks agree are noticed and sent again (P-717)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);

@@ -78,7 +78,7 @@ function failing(seed: number, cluster: Cluster | undefined, error: unknown): Er
   });
 }
 
-test("P-506 P-507 P-508 P-509 P-511 P-141 whatever happened, when the network is quiet everybody lists what is there, browsers too, and nothing is left over", {
+test("whatever happened, when the network is quiet everybody lists what is there, browsers too, and nothing is left over (P-506, P-507, P-508, P-509, P-511, P-141)", {
   timeout: 60_000,
 }, () => {
   for (const seed of SEEDS) {
@@ -105,7 +105,7 @@ test("P-506 P-507 P-508 P-509 P-511 P-141 whatever happened, when the network is
   }
 });
 
-test("P-516 the same seed takes the same steps", () => {
+test("the same seed takes the same steps (P-516)", () => {
   for (const seed of [3, 77, 512]) {
     const traces = [history(seed), history(seed)].map(({ trace }) => trace);
     expect(traces[0]?.length).toBeGreaterThan(20);
@@ -114,7 +114,7 @@ test("P-516 the same seed takes the same steps", () => {
   expect(history(3).trace).not.toEqual(history(4).trace);
 });
 
-test("P-738 with a third of all messages lost for ten minutes nobody is taken for dead, and all agree soon after", () => {
+test("with a third of all messages lost for ten minutes nobody is taken for dead, and all agree soon after (P-738)", () => {
   const cluster = new Cluster({ seed: 738, replicas: ["A", "B", "C"] });
   cluster.run(10_000);
   cluster.loss = 0.3;

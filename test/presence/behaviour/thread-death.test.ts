@@ -45,7 +45,7 @@ const reasonOf = (ref: Ref): Promise<unknown> =>
     Array.isArray(message) && ref.equals(message[1]) ? { reason: message[4] as unknown } : undefined,
   ).then(({ reason }) => reason);
 
-describe("P-130 P-634 a worker thread dies", () => {
+describe("a worker thread dies (P-130, P-634)", () => {
   test.each([
     ["that carries nothing for others", 2],
     ["that carries what trackers say", 1],

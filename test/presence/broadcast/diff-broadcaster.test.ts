@@ -28,7 +28,7 @@ const shown = (state: Presences): string[] =>
     .sort();
 
 describe("a burst", () => {
-  test("P-300 P-301 P-303 P-304 P-517 five hundred joins of one room cost each client few frames, and everybody is complete", async () => {
+  test("five hundred joins of one room cost each client few frames, and everybody is complete (P-300, P-301, P-303, P-304, P-517)", async () => {
     const a = await start();
     const frames = await a.listen("room");
     const people = Array.from({ length: 500 }, () => a.process());
@@ -42,7 +42,7 @@ describe("a burst", () => {
     expect(joinsOf(frames.slice(0, 50))).toHaveLength(50);
   });
 
-  test("P-300 P-301 P-303 five hundred that join one room within ten seconds are sent fewer than 10,000 frames in all, and each is complete soon", () =>
+  test("five hundred that join one room within ten seconds are sent fewer than 10,000 frames in all, and each is complete soon (P-300, P-301, P-303)", () =>
     simulate({ runs: 2, maxSteps: 1_000_000 }, async () => {
       const presence = definePresence({ name: "P" });
       await Supervisor.startLink(
@@ -71,7 +71,7 @@ describe("a burst", () => {
       expect(frames + 2 * 500).toBeLessThan(10_000);
     }));
 
-  test("P-301 while people stream into a room, an update of one who is there already is told after the base window", () =>
+  test("while people stream into a room, an update of one who is there already is told after the base window (P-301)", () =>
     simulate({ runs: 2, maxSteps: 1_000_000 }, async (sim) => {
       const presence = definePresence({ name: "P" });
       await Supervisor.startLink(
@@ -103,7 +103,7 @@ describe("a burst", () => {
       expect(told.length).toBeLessThan(50 + 5 + 15);
     }));
 
-  test("P-304 P-054 who asks for the list within one window gets the same object, with his own entry in it, and its JSON is made once", async () => {
+  test("who asks for the list within one window gets the same object, with his own entry in it, and its JSON is made once (P-304, P-054)", async () => {
     const a = await start();
     const people = Array.from({ length: 300 }, () => a.process());
     const lists = await Promise.all(
@@ -122,7 +122,7 @@ describe("a burst", () => {
     expect(sharedJson({})).toBeUndefined();
   });
 
-  test("P-302 P-641 P-509 who joined in the middle of a window, by list or by state, ends as everybody", async () => {
+  test("who joined in the middle of a window, by list or by state, ends as everybody (P-302, P-641, P-509)", async () => {
     const a = await start({ coalesce: { smallRoom: 0, windowMs: 40 } });
     const frames = await a.listen("room");
     await a.track(a.process(), "room", "first");
@@ -149,7 +149,7 @@ describe("a burst", () => {
     expect(shown(rest.reduce(sync, state))).toEqual(end);
   });
 
-  test("P-261 P-301 coalesce: false tells every change at once, for all topics or for those a function names", async () => {
+  test("coalesce: false tells every change at once, for all topics or for those a function names (P-261, P-301)", async () => {
     const options = { smallRoom: 0, windowMs: 1000 };
     const a = await start({ coalesce: (topic) => (topic === "raw" ? false : options) });
     const [raw, merged] = [await a.listen("raw"), await a.listen("merged")];
@@ -163,7 +163,7 @@ describe("a burst", () => {
     expect(merged.length).toBeLessThanOrEqual(2);
   });
 
-  test("P-739 P-302 thousands of updates of one entry reach subscribers as few frames, the last one last", async () => {
+  test("thousands of updates of one entry reach subscribers as few frames, the last one last (P-739, P-302)", async () => {
     const a = await start({ coalesce: { smallRoom: 0, windowMs: 30 } });
     const frames = await a.listen("room");
     const pid = a.process();
@@ -176,7 +176,7 @@ describe("a burst", () => {
     expect(shown(frames.reduce(sync, {}))).toEqual(shown(await a.list("room")));
   });
 
-  test("P-723 P-301 a window is told early when five hundred keys have changed", async () => {
+  test("a window is told early when five hundred keys have changed (P-723, P-301)", async () => {
     const a = await start({ coalesce: { smallRoom: 0, windowMs: 60_000 } });
     const frames = await a.listen("room");
     await Promise.all(Array.from({ length: 501 }, (_, n) => a.track(a.process(), "room", `u${n}`)));
@@ -184,7 +184,7 @@ describe("a burst", () => {
     expect(frames).toHaveLength(2);
   });
 
-  test("P-305 P-307 P-720 P-722 ten thousand members: a list costs little, a state comes in parts, leaving together takes ten frames", async () => {
+  test("ten thousand members: a list costs little, a state comes in parts, leaving together takes ten frames (P-305, P-307, P-720, P-722)", async () => {
     const a = await start();
     const room = a.process();
     const limits = { entriesPerProcess: 20_000 };
@@ -236,7 +236,7 @@ describe("a burst", () => {
     expect(await big.list("room")).toEqual({});
   });
 
-  test("P-722 P-258 P-214 pushState sends exactly one state, of an empty topic too, and no diff of before it afterwards", async () => {
+  test("pushState sends exactly one state, of an empty topic too, and no diff of before it afterwards (P-722, P-258, P-214)", async () => {
     const a = await start();
     const got: unknown[] = [];
     await a.run(() => a.presence.pushState("room", (event, payload) => void got.push([event, payload])));
@@ -257,7 +257,7 @@ describe("a burst", () => {
     expect(order).toEqual(["before", "state of before", "after"]);
   });
 
-  test("P-306 P-308 without subscribers, or with diffs: false, nothing is dispatched, and lists are right", async () => {
+  test("without subscribers, or with diffs: false, nothing is dispatched, and lists are right (P-306, P-308)", async () => {
     const a = await start({ diffs: false });
     const frames = await a.listen("room");
     await a.track(a.process(), "room", "ann");
@@ -266,7 +266,7 @@ describe("a burst", () => {
     await expect.poll(() => frames).toEqual([{ event: "end" }]);
   });
 
-  test("P-306 a change costs the same in a room of ten thousand as in a small one", async () => {
+  test("a change costs the same in a room of ten thousand as in a small one (P-306)", async () => {
     const a = await start({ limits: { entriesPerProcess: 30_000 } });
     const host = a.process();
     await a.run(async () => {
@@ -290,7 +290,7 @@ describe("a burst", () => {
 });
 
 describe("who leaves and comes back", () => {
-  test("P-223 within the grace period there is one update, and he never was off the list", async () => {
+  test("within the grace period there is one update, and he never was off the list (P-223)", async () => {
     const a = await start({ leaveGraceMs: 60 });
     const frames = await a.listen("room");
     const first = a.process();
@@ -310,7 +310,7 @@ describe("who leaves and comes back", () => {
 });
 
 describe("fetch", () => {
-  test("P-205 P-210 it is called once per list, also of nobody, and per diff for joins and for leaves, also when nobody is in one", async () => {
+  test("it is called once per list, also of nobody, and per diff for joins and for leaves, also when nobody is in one (P-205, P-210)", async () => {
     const calls: string[][] = [];
     const a = await start({
       fetch: (_topic, presences) => {
@@ -336,7 +336,7 @@ describe("fetch", () => {
     expect(calls.slice(3)).toEqual([["ann"], ["ann"]]);
   });
 
-  test("P-206 P-706 P-740 dropped keys and changed refs are put back and reported; leaves always match", async () => {
+  test("dropped keys and changed refs are put back and reported; leaves always match (P-206, P-706, P-740)", async () => {
     let n = 0;
     const a = await start({
       fetch: (_topic, presences) => {
@@ -360,7 +360,7 @@ describe("fetch", () => {
     expect(a.complaints().some((text) => text.includes("must return an object"))).toBe(true);
   });
 
-  test("P-207 P-208 P-643 slow, failing and never answering: the order of a topic stays, others do not wait, every diff comes", async () => {
+  test("slow, failing and never answering: the order of a topic stays, others do not wait, every diff comes (P-207, P-208, P-643)", async () => {
     const a = await start({
       coalesce: false,
       fetchTimeout: 150,
@@ -392,7 +392,7 @@ describe("fetch", () => {
     expect((await a.run(() => a.presence.stats())).fetchFailures).toBe(5);
   });
 
-  test("P-207 no more than sixteen run at once", async () => {
+  test("no more than sixteen run at once (P-207)", async () => {
     let running = 0;
     let most = 0;
     const a = await start({
@@ -414,7 +414,7 @@ describe("fetch", () => {
     expect(most).toBeGreaterThan(8);
   });
 
-  test("P-222 P-201 fetchersPids are the processes that run it now; one that is killed is as good as one that failed", async () => {
+  test("fetchersPids are the processes that run it now; one that is killed is as good as one that failed (P-222, P-201)", async () => {
     const a = await start({ fetch: () => new Promise(() => {}) });
     const frames = await a.listen("room");
     await a.track(a.process(), "room", "ann");
@@ -424,7 +424,7 @@ describe("fetch", () => {
     expect(await a.run(() => a.presence.fetchersPids())).toEqual([]);
   });
 
-  test("P-208 a stray message to the tracker ends nothing", async () => {
+  test("a stray message to the tracker ends nothing (P-208)", async () => {
     const a = await start();
     const tracked = a.process();
     await a.track(tracked, "room", "ann");
@@ -453,7 +453,7 @@ describe("fetch", () => {
 describe("handleMetas", () => {
   type Call = readonly [topic: string, joins: string[], leaves: string[], presences: Record<string, number>];
 
-  test("P-216 P-217 it is told of each diff after its broadcast, joins applied before leaves, with everybody who is there then", async () => {
+  test("it is told of each diff after its broadcast, joins applied before leaves, with everybody who is there then (P-216, P-217)", async () => {
     const calls: Call[] = [];
     const a = await start({
       coalesce: false,
@@ -485,7 +485,7 @@ describe("handleMetas", () => {
     expect((await a.run(() => a.presence.stats())).busyTopics).toBe(0);
   });
 
-  test("P-216 without init it is refused with an example; wrong returns are errors", async () => {
+  test("without init it is refused with an example; wrong returns are errors (P-216)", async () => {
     const handleMetas = () => ["ok", 1] as const;
     expect(() => new PresenceNode({ handleMetas })).toThrow('init: () => ["ok", {}]');
     await expect(new PresenceNode({ handleMetas, init: () => 5 as never }).start()).rejects.toThrow(
@@ -493,7 +493,7 @@ describe("handleMetas", () => {
     );
   });
 
-  test("P-217 P-742 a throw in it is reported, its state stays, nobody tracked ends, and clients get everything", async () => {
+  test("a throw in it is reported, its state stays, nobody tracked ends, and clients get everything (P-217, P-742)", async () => {
     let calls = 0;
     const a = await start({
       coalesce: false,
@@ -514,7 +514,7 @@ describe("handleMetas", () => {
     for (const pid of people) expect(a.node.process(pid)).toBeDefined();
   });
 
-  test("P-218 P-215 it can tell others on another topic; plain subscribers get the broadcast as an object", async () => {
+  test("it can tell others on another topic; plain subscribers get the broadcast as an object (P-218, P-215)", async () => {
     const a = await start({
       init: () => ["ok", undefined],
       handleMetas(topic, diff, _presences, state) {
@@ -527,7 +527,7 @@ describe("handleMetas", () => {
     await expect.poll(() => proxy).toEqual([{ joined: ["ann"] }]);
   });
 
-  test("P-219 P-016 P-742 a dispatcher of one's own delivers diffs; one that throws harms nothing else", async () => {
+  test("a dispatcher of one's own delivers diffs; one that throws harms nothing else (P-219, P-016, P-742)", async () => {
     let calls = 0;
     registerDispatcher({
       name: "picky",

@@ -35,7 +35,7 @@ const history = fc.array(
 );
 
 describe("coalescing", () => {
-  test("P-302 what joins and leaves in one window vanishes, chains of updates become one, other refs stay", () => {
+  test("what joins and leaves in one window vanishes, chains of updates become one, other refs stay (P-302)", () => {
     const window = new DiffCoalescer();
     window.add(diff([named("a", "1")]));
     window.add(diff([], [named("a", "1")]));
@@ -52,7 +52,7 @@ describe("coalescing", () => {
     expect(window.merged).toBe(6);
   });
 
-  test("P-302 P-641 what a state contained in between must leave, and what it lacked must join", () => {
+  test("what a state contained in between must leave, and what it lacked must join (P-302, P-641)", () => {
     const window = new DiffCoalescer();
     window.add(diff([named("a", "1")]));
     window.served();
@@ -67,7 +67,7 @@ describe("coalescing", () => {
     expect(window.take()).toBeUndefined();
   });
 
-  test("P-517 P-641 P-509 however frames are merged, early and late clients end as those who saw every change", () => {
+  test("however frames are merged, early and late clients end as those who saw every change (P-517, P-641, P-509)", () => {
     fc.assert(
       fc.property(history, (steps) => {
         const window = new DiffCoalescer();
@@ -120,7 +120,7 @@ describe("coalescing", () => {
     );
   });
 
-  test("P-301 an update is known by the ref it replaces, unless clients have not seen that one", () => {
+  test("an update is known by the ref it replaces, unless clients have not seen that one (P-301)", () => {
     const window = new DiffCoalescer();
     const update = (key: string, ref: string, former: string): TopicDiff =>
       diff([[key, { phx_ref: ref, phx_ref_prev: former }]], [named(key, former)]);
@@ -136,7 +136,7 @@ describe("coalescing", () => {
 });
 
 describe("the grace period", () => {
-  test("P-223 who comes back in time was only changed; who does not leaves when it is over, and is listed until then", () => {
+  test("who comes back in time was only changed; who does not leaves when it is over, and is listed until then (P-223)", () => {
     const grace = new LeaveGrace(100);
     expect(refs(grace.take("t", diff([], [named("a", "1"), named("b", "2")]), 0))).toEqual([[], []]);
     expect(grace.held("t").map(([key]) => key)).toEqual(["a", "b"]);
@@ -148,7 +148,7 @@ describe("the grace period", () => {
     expect(refs(grace.take("t", diff([named("b", "4")]), 101))).toEqual([["4"], []]);
   });
 
-  test("P-223 P-142 an update is not held back, a replica that returns brings its own, and each tab is one", () => {
+  test("an update is not held back, a replica that returns brings its own, and each tab is one (P-223, P-142)", () => {
     const grace = new LeaveGrace(100);
     expect(refs(grace.take("t", diff([named("a", "2")], [named("a", "1")]), 0))).toEqual([["2"], ["1"]]);
     grace.take("t", diff([], [named("a", "2")]), 0);
@@ -163,7 +163,7 @@ describe("large frames", () => {
   const many = (prefix: string, count: number, size = 10): Named[] =>
     Array.from({ length: count }, (_, n) => [`k${n}`, { phx_ref: `${prefix}${n}`, text: "x".repeat(size) }]);
 
-  test("P-720 P-260 a state is cut into pieces of at most 1,000 entries and 256 KiB, each key with its metas", () => {
+  test("a state is cut into pieces of at most 1,000 entries and 256 KiB, each key with its metas (P-720, P-260)", () => {
     for (const entries of [[], many("r", 50), many("r", 2500), many("r", 600, 2000)]) {
       const chunks = stateChunks(groupByKey(entries));
       expect(chunks.length).toBeGreaterThan(0);
@@ -175,7 +175,7 @@ describe("large frames", () => {
     }
   });
 
-  test("P-307 P-640 P-726 a large diff is cut without tearing the two sides of an update apart", () => {
+  test("a large diff is cut without tearing the two sides of an update apart (P-307, P-640, P-726)", () => {
     const joins = many("new", 2500);
     const leaves = [
       ...many("old", 2500),
@@ -190,7 +190,7 @@ describe("large frames", () => {
     expect(shown(after)).toEqual(shown(groupByKey(joins)));
   });
 
-  test("P-250 keys such as __proto__ are ordinary keys of a payload", () => {
+  test("keys such as __proto__ are ordinary keys of a payload (P-250)", () => {
     const presences = groupByKey([named("__proto__", "1"), named("constructor", "2")]);
     const read = JSON.parse(JSON.stringify(presences)) as object;
     expect(Object.getOwnPropertyDescriptor(read, "__proto__")?.value).toEqual({ metas: [{ phx_ref: "1" }] });

@@ -75,7 +75,7 @@ const UNPRINTABLE = [
 ];
 
 describe("messages between replicas", () => {
-  test("P-515 what is read is what was written; fields of later versions are ignored", () => {
+  test("what is read is what was written; fields of later versions are ignored (P-515)", () => {
     fc.assert(
       fc.property(message, fc.jsonValue(), (said, extra) => {
         const wire = encode("presence", said);
@@ -86,7 +86,7 @@ describe("messages between replicas", () => {
     );
   });
 
-  test("P-515 P-639 what is cut short, changed or invented gives a MessageError and nothing else", () => {
+  test("what is cut short, changed or invented gives a MessageError and nothing else (P-515, P-639)", () => {
     const damage = fc.tuple(message, fc.array(fc.nat(12), { minLength: 1, maxLength: 4 }), fc.jsonValue());
     fc.assert(
       fc.property(damage, ([said, path, junk]) => {
@@ -132,12 +132,12 @@ describe("messages between replicas", () => {
     );
   });
 
-  test("P-112 P-646 another protocol version is told apart, so that it can be ignored and counted", () => {
+  test("another protocol version is told apart, so that it can be ignored and counted (P-112, P-646)", () => {
     const wire = encode("presence", { kind: "hello", ref: { name: "A", incarnation: "1" } });
     expect(codeOf(() => decode("presence", [2, ...wire.slice(1)]))).toBe("protocol");
   });
 
-  test("P-711 P-734 every message names protocol, slots, hash and tracker; other slots or another hash do not merge", () => {
+  test("every message names protocol, slots, hash and tracker; other slots or another hash do not merge (P-711, P-734)", () => {
     const wire = encode("presence", { kind: "hello", ref: { name: "A", incarnation: "1" } });
     expect(wire.slice(0, 4)).toEqual([1, 256, "fnv1a32", "presence"]);
     expect(codeOf(() => decode("presence", [1, 128, ...wire.slice(2)]))).toBe("slots");
@@ -145,7 +145,7 @@ describe("messages between replicas", () => {
     expect(codeOf(() => decode("other", wire))).toBe("tracker");
   });
 
-  test("P-071 P-639 changes outside the span they claim are refused", () => {
+  test("changes outside the span they claim are refused (P-071, P-639)", () => {
     const ref = { name: "A", incarnation: "1" };
     const changes = [{ topic: "t", pid: "p", key: "k", version: 9 }];
     const beat = { kind: "heartbeat", ref, clock: 5, seen: [], digest: undefined } as const;

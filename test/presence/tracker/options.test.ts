@@ -7,7 +7,7 @@ const refused = (options: Parameters<typeof settingsOf>[0]): unknown => {
   return (result as readonly ["error", string])[1];
 };
 
-test("P-041 P-103 P-104 the defaults are Phoenix's, and a change is told after 20 ms", () => {
+test("the defaults are Phoenix's, and a change is told after 20 ms (P-041, P-103, P-104)", () => {
   expect(settingsOf()).toEqual({
     broadcastPeriod: 1500,
     downPeriod: 30_000,
@@ -22,7 +22,7 @@ test("P-041 P-103 P-104 the defaults are Phoenix's, and a change is told after 2
   expect((settingsOf({ broadcastPeriod: 100, maxSilentPeriods: 4 }) as Settings).downPeriod).toBe(800);
 });
 
-test("P-042 a down period shorter than two broadcasts is refused first, then a permanent one no longer than it", () => {
+test("a down period shorter than two broadcasts is refused first, then a permanent one no longer than it (P-042)", () => {
   const down = "down_period must be at least twice as large as the broadcast_period";
   expect(refused({ broadcastPeriod: 100, downPeriod: 199 })).toBe(down);
   expect(refused({ broadcastPeriod: 100, downPeriod: 199, permdownPeriod: 1 })).toBe(down);
@@ -34,7 +34,7 @@ test("P-042 a down period shorter than two broadcasts is refused first, then a p
   });
 });
 
-test("P-707 what could never work is refused: no samples, no period, negative, fractional and unsorted numbers", () => {
+test("what could never work is refused: no samples, no period, negative, fractional and unsorted numbers (P-707)", () => {
   expect(refused({ clockSamplePeriods: 0 })).toContain("clock_sample_periods");
   expect(refused({ broadcastPeriod: 0 })).toContain("broadcast_period");
   expect(refused({ broadcastPeriod: 1.5 })).toContain("broadcast_period");
@@ -45,7 +45,7 @@ test("P-707 what could never work is refused: no samples, no period, negative, f
   expect(refused({ flushAfter: -1 })).toContain("flush_after");
 });
 
-test("P-700 P-103 no configuration has an idle interval above a third of the down period", () => {
+test("no configuration has an idle interval above a third of the down period (P-700, P-103)", () => {
   for (const broadcastPeriod of [1, 50, 1500])
     for (const maxSilentPeriods of [0, 1, 10, 1000]) {
       const settings = settingsOf({ broadcastPeriod, maxSilentPeriods, permdownPeriod: 1e9 }) as Settings;

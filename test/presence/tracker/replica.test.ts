@@ -18,7 +18,7 @@ const what = ([, changes]: Outcome): string[] => changes.map(([change, ref]) => 
 const up = (now = 0): Replicas => heard(noReplicas, A1, now, PERIODS)[0];
 
 describe("the life of replicas", () => {
-  test("P-120 a heartbeat of an unknown one is its coming up; a further one changes nothing but the time", () => {
+  test("a heartbeat of an unknown one is its coming up; a further one changes nothing but the time (P-120)", () => {
     const [replicas, changes] = heard(noReplicas, A1, 7, PERIODS);
     expect(changes).toEqual([["up", A1]]);
     expect(replicas.byName.get("A")).toEqual({ ref: A1, status: "up", heardAt: 7 });
@@ -26,7 +26,7 @@ describe("the life of replicas", () => {
     expect([later.byName.get("A")?.heardAt, none]).toEqual([9, []]);
   });
 
-  test("P-121 P-125 silence longer than the down period is down, longer than the permanent one is forgotten; both at once in that order", () => {
+  test("silence longer than the down period is down, longer than the permanent one is forgotten; both at once in that order (P-121, P-125)", () => {
     expect(what(judge(up(), 5, PERIODS))).toEqual([]);
     const down = judge(up(), 6, PERIODS);
     expect(what(down)).toEqual(["down A 1"]);
@@ -36,12 +36,12 @@ describe("the life of replicas", () => {
     expect(what(judge(up(), 11, PERIODS))).toEqual(["down A 1", "permdown A 1"]);
   });
 
-  test("P-124 heard again after being down, it is up; after being forgotten as well, in the same incarnation", () => {
+  test("heard again after being down, it is up; after being forgotten as well, in the same incarnation (P-124)", () => {
     expect(what(heard(judge(up(), 6, PERIODS)[0], A1, 7, PERIODS))).toEqual(["up A 1"]);
     expect(what(heard(judge(up(), 11, PERIODS)[0], A1, 12, PERIODS))).toEqual(["up A 1"]);
   });
 
-  test("P-126 P-127 a new incarnation ends the old one, which is then ignored, whichever has the higher number", () => {
+  test("a new incarnation ends the old one, which is then ignored, whichever has the higher number (P-126, P-127)", () => {
     for (const [first, second] of [
       [A1, A2],
       [A2, A1],
@@ -60,14 +60,14 @@ describe("the life of replicas", () => {
     }
   });
 
-  test("P-127 when the one that followed falls silent, the one that goes on speaking is up again; that is remembered only for so long", () => {
+  test("when the one that followed falls silent, the one that goes on speaking is up again; that is remembered only for so long (P-127)", () => {
     const overtaken = heard(up(), A2, 1, PERIODS)[0];
     const silent = judge(heard(overtaken, A1, 5, PERIODS)[0], 7, PERIODS)[0];
     expect(what(heard(silent, A1, 8, PERIODS))).toEqual(["permdown A 2", "up A 1"]);
     expect(judge(overtaken, 11, PERIODS)[0].over.size).toBe(0);
   });
 
-  test("P-128 P-702 a goodbye is down and forgotten at once; of one that is down already only forgotten; of a stranger nothing", () => {
+  test("a goodbye is down and forgotten at once; of one that is down already only forgotten; of a stranger nothing (P-128, P-702)", () => {
     expect(what(saidGoodbye(up(), A1, 1, PERIODS))).toEqual(["down A 1", "permdown A 1"]);
     const down = judge(up(), 6, PERIODS)[0];
     expect(what(saidGoodbye(down, A1, 7, PERIODS))).toEqual(["permdown A 1"]);
@@ -78,7 +78,7 @@ describe("the life of replicas", () => {
     expect(what(heard(restored(after, A1), A1, 3, PERIODS))).toEqual(["up A 1"]);
   });
 
-  test("P-122 P-713 the time in which this one did nothing is nobody's silence; after long sleep everybody is listened to first", () => {
+  test("the time in which this one did nothing is nobody's silence; after long sleep everybody is listened to first (P-122, P-713)", () => {
     const little = excuse(up(), 9, 4, 2, PERIODS);
     expect(what(judge(little, 9, PERIODS))).toEqual([]);
     expect(what(judge(little, 10, PERIODS))).toEqual(["down A 1"]);
@@ -87,7 +87,7 @@ describe("the life of replicas", () => {
     expect(what(judge(long, 1013, PERIODS))).toEqual(["down A 1"]);
   });
 
-  test("P-087 P-716 what is over is forgotten after its time, and of one name no more than 1,024 are remembered", () => {
+  test("what is over is forgotten after its time, and of one name no more than 1,024 are remembered (P-087, P-716)", () => {
     let replicas = noReplicas;
     for (let n = 0; n < 3000; n += 1)
       replicas = heard(replicas, { name: "A", incarnation: `${n}` }, n / 1e6, PERIODS)[0];

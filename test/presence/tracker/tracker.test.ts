@@ -93,7 +93,7 @@ const flat = (diffs: readonly Diff[]): string[] =>
   );
 
 describe("a tracker's module", () => {
-  test("P-040 P-056 P-058 is told of every change, by topic, with both lists, in order, and never of nothing", async () => {
+  test("is told of every change, by topic, with both lists, in order, and never of nothing (P-040, P-056, P-058)", async () => {
     const t = await recorded();
     const [ann, bob] = [t.process(), t.process()];
     await t.run(async () => {
@@ -120,7 +120,7 @@ describe("a tracker's module", () => {
     });
   });
 
-  test("P-050 P-049 the end of a process is one diff with all its topics, and so is untracking all of it", async () => {
+  test("the end of a process is one diff with all its topics, and so is untracking all of it (P-050, P-049)", async () => {
     const t = await recorded();
     for (const end of ["kill", "untrack"]) {
       const pid = t.process();
@@ -135,7 +135,7 @@ describe("a tracker's module", () => {
     }
   });
 
-  test("P-059 gets what the tracker itself does not use; without handleInfo that is dropped", async () => {
+  test("gets what the tracker itself does not use; without handleInfo that is dropped (P-059)", async () => {
     const t = await recorded();
     await t.run(() => send("T", ["for", "the module"]));
     await expect.poll(() => t.other).toEqual([["for", "the module"]]);
@@ -165,12 +165,12 @@ describe("a tracker's module", () => {
     },
   );
 
-  test("P-040 an init that refuses is the reason why the start fails", async () => {
+  test("an init that refuses is the reason why the start fails (P-040)", async () => {
     await expect(recorded({}, { init: () => ["error", "not today"] })).rejects.toThrow("not today");
     await expect(recorded({}, { init: () => "ok" as never })).rejects.toThrow("Notes: init must return");
   });
 
-  test("P-043 a tracker that ends normally, as after a graceful permdown, is not started again; one that crashes is", async () => {
+  test("a tracker that ends normally, as after a graceful permdown, is not started again; one that crashes is (P-043)", async () => {
     const t = await recorded();
     const first = t.node.whereis("T");
     await t.run(() => exit(first as Pid, "crash"));
@@ -183,7 +183,7 @@ describe("a tracker's module", () => {
 });
 
 describe("what a tracker takes", () => {
-  test("P-053 only a process of this node, told at the caller", async () => {
+  test("only a process of this node, told at the caller (P-053)", async () => {
     const t = await recorded();
     for (const pid of ["<0.1.0>", undefined, { id: 1 }])
       await expect(t.run(() => Tracker.track("T", pid as never, "room", "k", {}))).rejects.toThrow(
@@ -191,7 +191,7 @@ describe("what a tracker takes", () => {
       );
   });
 
-  test("P-715 P-044 not more than its limits: of a process, of a key, of a topic, in all; nothing is cut short", async () => {
+  test("not more than its limits: of a process, of a key, of a topic, in all; nothing is cut short (P-715, P-044)", async () => {
     const t = await recorded({
       limits: {
         entriesPerProcess: 3,
@@ -225,7 +225,7 @@ describe("what a tracker takes", () => {
     expect(await track(d, "room", "1")).toEqual(["error", ["too_many", "key", 2]]);
   });
 
-  test("P-221 not more calls of one client than its rate; who is over it is told when to come back", async () => {
+  test("not more calls of one client than its rate; who is over it is told when to come back (P-221)", async () => {
     const t = await recorded({ rateLimit: { calls: 3, perMs: 60_000 } });
     const [ann, bob] = [t.process(), t.process()];
     await t.run(async () => {
@@ -247,7 +247,7 @@ describe("what a tracker takes", () => {
     expect(flat(t.diffs)).toHaveLength(5);
   });
 
-  test("P-714 a track whose caller gave up does not succeed unseen", async () => {
+  test("a track whose caller gave up does not succeed unseen (P-714)", async () => {
     const clock = new VirtualClock();
     const a = new PresenceNode({}, { clock });
     running.push(a.node);
@@ -269,7 +269,7 @@ describe("what a tracker takes", () => {
 });
 
 describe("reading", () => {
-  test("P-055 does not wait for a tracker that is busy, in its thread", async () => {
+  test("does not wait for a tracker that is busy, in its thread (P-055)", async () => {
     const a = await new PresenceNode().start();
     running.push(a.node);
     await a.track(a.process(), "room", "ann");
@@ -281,7 +281,7 @@ describe("reading", () => {
     await a.run(() => sys.resume(tracker));
   });
 
-  test('P-203 P-204 P-224 keys are texts, 1 and "1" the same; several metas of one in the order of joining, which an update keeps', async () => {
+  test('keys are texts, 1 and "1" the same; several metas of one in the order of joining, which an update keeps (P-203, P-204, P-224)', async () => {
     const a = await new PresenceNode().start();
     running.push(a.node);
     expect(await a.list("room")).toEqual({});
@@ -300,7 +300,7 @@ describe("reading", () => {
     expect(await a.run(() => a.presence.count("nowhere"))).toEqual({ keys: 0, metas: 0 });
   });
 
-  test("P-725 keys that break old clients are refused where that is asked for, else they are keys as any", async () => {
+  test("keys that break old clients are refused where that is asked for, else they are keys as any (P-725)", async () => {
     const strict = await new PresenceNode({ refuseUnsafeKeys: true }).start();
     const usual = await new PresenceNode().start();
     running.push(strict.node, usual.node);
@@ -312,12 +312,12 @@ describe("reading", () => {
     expect(await usual.track(usual.process(), "room", "__proto__")).toEqual(["ok", expect.any(String)]);
   });
 
-  test("P-200 a presence needs a name, and its child the name of a PubSub", async () => {
+  test("a presence needs a name, and its child the name of a PubSub (P-200)", async () => {
     expect(() => new PresenceNode({ name: "" })).toThrow("a presence needs a name");
     expect(() => new PresenceNode().presence.childSpec({} as never)).toThrow("needs the name of its pubsub");
   });
 
-  test("P-309 stats and telemetry say what there is, what was told, and what was saved", async () => {
+  test("stats and telemetry say what there is, what was told, and what was saved (P-309)", async () => {
     const network = new MemoryNetwork();
     const seen: unknown[] = [];
     const a = await new PresenceNode().start(network.adapter("a"));
@@ -358,7 +358,7 @@ describe("trackers of several nodes", () => {
     return [a, b, network];
   };
 
-  test("P-711 P-734 a node with another number of slots is kept apart: no diff, one line in the log a minute, and all counted", async () => {
+  test("a node with another number of slots is kept apart: no diff, one line in the log a minute, and all counted (P-711, P-734)", async () => {
     const network = new MemoryNetwork();
     const a = await new PresenceNode(quick).start(network.adapter("a"));
     const stranger = await new PresenceNode({ ...quick, name: "Q" }).start(network.adapter("stranger"));
@@ -397,7 +397,7 @@ describe("trackers of several nodes", () => {
     await expect.poll(() => a.keys("room"), { timeout: 5000 }).toEqual(["abe", "ann", "bob"]);
   });
 
-  test("P-143 P-220 each tells its own clients, once, and all of them all metas", async () => {
+  test("each tells its own clients, once, and all of them all metas (P-143, P-220)", async () => {
     const [a, b] = await pair();
     const frames = [await a.listen("room"), await a.listen("room"), await b.listen("room")];
     await a.track(a.process(), "room", "ann", { secret: 1 });
@@ -409,7 +409,7 @@ describe("trackers of several nodes", () => {
     expect(frames.map((got) => got.length)).toEqual([1, 1, 1]);
   });
 
-  test("P-633 a tracker that crashes: the others drop its entries when its successor speaks, those it tracked end, and all agree", async () => {
+  test("a tracker that crashes: the others drop its entries when its successor speaks, those it tracked end, and all agree (P-633)", async () => {
     const [a, b] = await pair();
     const [lost, stays] = [a.process(), b.process()];
     await a.track(lost, "room", "lost");
@@ -427,7 +427,7 @@ describe("trackers of several nodes", () => {
     expect(b.node.process(stays)).toBeDefined();
   });
 
-  test("P-061 P-718 stopped with permdownOnShutdown, it says goodbye and goes, without waiting for anybody", async () => {
+  test("stopped with permdownOnShutdown, it says goodbye and goes, without waiting for anybody (P-061, P-718)", async () => {
     const network = new MemoryNetwork();
     const clock = new VirtualClock();
     const options = { ...quick, downPeriod: 60_000, permdownOnShutdown: true };
@@ -482,7 +482,7 @@ describe("trackers of several nodes", () => {
 });
 
 describe("a tracker that starts again", () => {
-  test("P-719 P-724 P-052 clients that stayed are told the difference and nothing else; handleMetas begins anew, after a reset", async () => {
+  test("clients that stayed are told the difference and nothing else; handleMetas begins anew, after a reset (P-719, P-724, P-052)", async () => {
     const metas: string[][] = [];
     const resets: unknown[] = [];
     const detach = telemetry.attach("presence.reset", (event) => void resets.push(event));

@@ -99,12 +99,12 @@ export function adapterContract(
   };
 
   describe(`the adapter contract: ${title}`, () => {
-    test("P-035 P-013 P-030 it has the name of its node", async () => {
+    test("it has the name of its node (P-035, P-013, P-030)", async () => {
       const a = await start("a@contract");
       expect(await a.run(() => PubSub.nodeName(NAME))).toBe("a@contract");
     });
 
-    test("P-035 P-010 P-030 a local broadcast stays here, a broadcast reaches here once, whatever the engine does", async () => {
+    test("a local broadcast stays here, a broadcast reaches here once, whatever the engine does (P-035, P-010, P-030)", async () => {
       const a = await start("a@contract");
       const got = await listen(a, ["t"]);
       expect(await say(a, "t", "all")).toBe("ok");
@@ -113,7 +113,7 @@ export function adapterContract(
       expect(got).toEqual(["all", "local"]);
     });
 
-    test("P-035 P-011 directBroadcast to the own node is delivered once, to an unknown one nowhere", async () => {
+    test("directBroadcast to the own node is delivered once, to an unknown one nowhere (P-035, P-011)", async () => {
       const a = await start("a@contract");
       const got = await listen(a, ["t"]);
       expect(await sayTo(a, "a@contract", "t", "me")).toBe("ok");
@@ -123,7 +123,7 @@ export function adapterContract(
       expect(got).toEqual(["me", "end"]);
     });
 
-    it("P-035 P-007 P-022 P-030 a broadcast reaches every other node once, and none twice", async () => {
+    it("a broadcast reaches every other node once, and none twice (P-035, P-007, P-022, P-030)", async () => {
       const [a, b, c] = [await start("a@contract"), await start("b@contract"), await start("c@contract")];
       const here = await listen(a, ["t", "end"]);
       const there = [await listen(b, ["t", "end"]), await listen(c, ["t", "end"])];
@@ -135,7 +135,7 @@ export function adapterContract(
       }
     });
 
-    it("P-035 P-011 directBroadcast reaches that node alone", async () => {
+    it("directBroadcast reaches that node alone (P-035, P-011)", async () => {
       const [a, b, c] = [await start("a@contract"), await start("b@contract"), await start("c@contract")];
       const [atA, atB, atC] = [await listen(a, ["t"]), await listen(b, ["t"]), await listen(c, ["t"])];
       expect(await sayTo(a, "b@contract", "t", "for b")).toBe("ok");
@@ -145,7 +145,7 @@ export function adapterContract(
       expect([atA, [...atB].sort(), atC]).toEqual([["end"], ["end", "for b"], ["end"]]);
     });
 
-    it("P-035 P-002 topics are compared exactly there too, and may be any text", async () => {
+    it("topics are compared exactly there too, and may be any text (P-035, P-002)", async () => {
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const odd = ["", "room:*", "a b.c>d\n", "ünï→코드", "x".repeat(1000)];
       const got = await listen(b, odd);
@@ -154,7 +154,7 @@ export function adapterContract(
       expect([...got].sort()).toEqual([...odd].sort());
     });
 
-    it("P-035 P-004 P-009 P-015 subscriptions, their number and who is left out are each node's own affair", async () => {
+    it("subscriptions, their number and who is left out are each node's own affair (P-035, P-004, P-009, P-015)", async () => {
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const twice = await listen(b, ["t"], 2);
       expect(await a.run(() => PubSub.broadcastFrom(NAME, self(), "t", "from"))).toBe("ok");
@@ -162,7 +162,7 @@ export function adapterContract(
       expect(twice).toEqual(["from", "from"]);
     });
 
-    it("P-035 P-016 P-032 a registered dispatcher runs there, with no sender; an unknown one is dropped and counted", async () => {
+    it("a registered dispatcher runs there, with no sender; an unknown one is dropped and counted (P-035, P-016, P-032)", async () => {
       registerDispatcher(noted);
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const got: unknown[] = [];
@@ -181,7 +181,7 @@ export function adapterContract(
       expect(await b.run(() => PubSub.dropped(NAME).dispatcher)).toBe(1);
     });
 
-    it("P-035 P-019 a dispatcher that throws there is counted, and later messages arrive", async () => {
+    it("a dispatcher that throws there is counted, and later messages arrive (P-035, P-019)", async () => {
       registerDispatcher(thrower);
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const got = await listen(b, ["t"]);
@@ -192,7 +192,7 @@ export function adapterContract(
       expect(await b.run(() => PubSub.dropped(NAME).failed)).toBe(1);
     });
 
-    it("P-035 payloads of any size up to the limit arrive byte for byte; larger ones are refused, locally too", async () => {
+    it("payloads of any size up to the limit arrive byte for byte; larger ones are refused, locally too (P-035)", async () => {
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const got = await listen(b, ["t"]);
       const here = await listen(a, ["t"]);
@@ -219,7 +219,7 @@ export function adapterContract(
       await count(here, 5);
     });
 
-    it("P-035 P-008 what cannot be encoded is an error, and nothing is delivered", async () => {
+    it("what cannot be encoded is an error, and nothing is delivered (P-035, P-008)", async () => {
       const a = await start("a@contract");
       const got = await listen(a, ["t"]);
       const circular: Record<string, unknown> = {};
@@ -242,7 +242,7 @@ export function adapterContract(
       expect(got).toEqual(["end"]);
     });
 
-    it("P-035 P-020 P-021 P-023 a hundred thousand messages of one process arrive in order, on several topics", async () => {
+    it("a hundred thousand messages of one process arrive in order, on several topics (P-035, P-020, P-021, P-023)", async () => {
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const topics = ["x", "y", "z"];
       const got = await listen(b, topics);
@@ -259,7 +259,7 @@ export function adapterContract(
       }
     });
 
-    it("P-035 P-037 P-008 without the engine a broadcast is ok, delivered here and lost elsewhere; afterwards all is well", async () => {
+    it("without the engine a broadcast is ok, delivered here and lost elsewhere; afterwards all is well (P-035, P-037, P-008)", async () => {
       const [a, b] = [await start("a@contract"), await start("b@contract")];
       const { stop, start: restart } = engine as Engine;
       if (stop === undefined || restart === undefined) return;

@@ -89,7 +89,7 @@ async function listen(node: RuntimeNode, topic: string): Promise<unknown[]> {
 }
 
 describe("the connection between nodes", () => {
-  test("P-026 a message is encoded once whatever the number of nodes, and not sent where nobody subscribes in its slot", async () => {
+  test("a message is encoded once whatever the number of nodes, and not sent where nobody subscribes in its slot (P-026)", async () => {
     const network = new MemoryNetwork();
     const names = ["a", "b", "c", "d", "e"];
     const [a, ...others] = await Promise.all(names.map((name) => start(network, name)));
@@ -99,7 +99,7 @@ describe("the connection between nodes", () => {
     expect([network.encoded, network.carried]).toEqual([1, 2]);
   });
 
-  test("P-026 who has unsubscribed is sent nothing any more, and misses nothing that would be a gap", async () => {
+  test("who has unsubscribed is sent nothing any more, and misses nothing that would be a gap (P-026)", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [await start(network, "a"), await start(network, "b")];
     const events = await listen(b, PubSub.EVENTS);
@@ -121,7 +121,7 @@ describe("the connection between nodes", () => {
     expect(network.carried).toBe(2);
   });
 
-  test("P-022 P-113 what is lost on the way is told as a gap to whoever wants to know", async () => {
+  test("what is lost on the way is told as a gap to whoever wants to know (P-022, P-113)", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [await start(network, "a"), await start(network, "b")];
     const [got, events] = [await listen(b, "t"), await listen(b, PubSub.EVENTS)];
@@ -135,7 +135,7 @@ describe("the connection between nodes", () => {
     await expect.poll(() => events).toEqual([["adapter", ["gap", "a", 2, 3]]]);
   });
 
-  test("P-022 P-037 what waits to be delivered is bounded: what comes beyond is lost as on the way, told as a gap, and seen", async () => {
+  test("what waits to be delivered is bounded: what comes beyond is lost as on the way, told as a gap, and seen (P-022, P-037)", async () => {
     const network = new MemoryNetwork();
     const node = createNode({ onReport() {} });
     nodes.push(node);
@@ -167,7 +167,7 @@ describe("the connection between nodes", () => {
     expect(await health()).toMatchObject({ droppedBehind: 41, lost: 41, received: 14, status: "up" });
   });
 
-  test("P-036 P-062 the state of the engine is told when it changes", async () => {
+  test("the state of the engine is told when it changes (P-036, P-062)", async () => {
     const network = new MemoryNetwork();
     const a = await start(network, "a");
     const events = await listen(a, PubSub.EVENTS);
@@ -181,7 +181,7 @@ describe("the connection between nodes", () => {
     ]);
   });
 
-  test("P-034 P-645 P-710 two nodes by one name hear each other well enough to notice, and say so", async () => {
+  test("two nodes by one name hear each other well enough to notice, and say so (P-034, P-645, P-710)", async () => {
     const network = new MemoryNetwork();
     const [a, namesake, b] = [
       await start(network, "a"),
@@ -199,7 +199,7 @@ describe("the connection between nodes", () => {
     await expect.poll(() => atB).toEqual([["adapter", ["twin", "a"]]]);
   });
 
-  test("P-025 P-639 a hundred thousand random frames on the subject end nothing; what is no envelope is dropped", async () => {
+  test("a hundred thousand random frames on the subject end nothing; what is no envelope is dropped (P-025, P-639)", async () => {
     const network = new MemoryNetwork();
     const a = await start(network, "a");
     const got = await listen(a, "t");
@@ -218,7 +218,7 @@ describe("the connection between nodes", () => {
     await expect.poll(() => got, { timeout: 60_000 }).toEqual(["real"]);
   }, 90_000);
 
-  test("P-025 P-112 an envelope is opened as it was sealed; another version, or less than one, is counted", () => {
+  test("an envelope is opened as it was sealed; another version, or less than one, is counted (P-025, P-112)", () => {
     const sender = new Sender("a");
     const receiver = new Receiver(new Sender("b"), () => {});
     fc.assert(
@@ -237,7 +237,7 @@ describe("the connection between nodes", () => {
     expect(receiver.unreadable).toBe(3);
   });
 
-  test("P-022 P-637 P-650 what comes twice, late or back is not delivered again", () => {
+  test("what comes twice, late or back is not delivered again (P-022, P-637, P-650)", () => {
     const [own, other] = [new Sender("me"), new Sender("other")];
     const events: unknown[] = [];
     const receiver = new Receiver(own, (event) => void events.push(event));
@@ -251,7 +251,7 @@ describe("the connection between nodes", () => {
     );
   });
 
-  describe("P-022 P-637 a copy is not delivered, however late", () => {
+  describe("a copy is not delivered, however late (P-022, P-637)", () => {
     const RECALL_MS = 60_000;
     let now = 0;
     const receiverOf = (events: unknown[]) =>

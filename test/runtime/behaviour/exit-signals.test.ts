@@ -36,7 +36,7 @@ async function overLink(reason: ExitReason, trapping: boolean): Promise<unknown>
 }
 
 describe("explicit exit signals", () => {
-  test("R-050 X-002 a normal signal from another is dropped when not trapping", () =>
+  test("a normal signal from another is dropped when not trapping (R-050, X-002)", () =>
     inLab(async () => {
       const pid = idle();
       expect(exit(pid, "normal")).toBe(true);
@@ -44,7 +44,7 @@ describe("explicit exit signals", () => {
       expect(isAlive(pid)).toBe(true);
     }));
 
-  test("R-050 X-003 a normal signal from another is a message when trapping", () =>
+  test("a normal signal from another is a message when trapping (R-050, X-003)", () =>
     inLab(async () => {
       const me = self();
       const pid = trapper(me, send);
@@ -54,7 +54,7 @@ describe("explicit exit signals", () => {
       expect(isAlive(pid)).toBe(true);
     }));
 
-  test("R-051 X-004 R-059 a normal signal to oneself ends a process that does not trap, and its linked trapper hears it", () =>
+  test("a normal signal to oneself ends a process that does not trap, and its linked trapper hears it (R-051, X-004, R-059)", () =>
     inLab(async () => {
       trapExit(true);
       const me = self();
@@ -66,14 +66,14 @@ describe("explicit exit signals", () => {
       expect(await nothing()).toBeUndefined();
     }));
 
-  test("R-051 X-005 a normal signal to oneself is a message when trapping", () =>
+  test("a normal signal to oneself is a message when trapping (R-051, X-005)", () =>
     inLab(async () => {
       trapExit(true);
       exit(self(), "normal");
       expect(await next()).toEqual(["EXIT", self(), "normal"]);
     }));
 
-  test("R-052 X-006 kill ends a trapping process as killed, and its links see killed", () =>
+  test("kill ends a trapping process as killed, and its links see killed (R-052, X-006)", () =>
     inLab(async () => {
       trapExit(true);
       const pid = spawnLink(async () => {
@@ -87,7 +87,7 @@ describe("explicit exit signals", () => {
       expect(await next()).toEqual(["DOWN", ref, "process", pid, "killed"]);
     }));
 
-  test("R-052 R-059 X-010 kill to oneself while trapping ends as killed and the code after it does not run", () =>
+  test("kill to oneself while trapping ends as killed and the code after it does not run (R-052, R-059, X-010)", () =>
     inLab(async () => {
       const me = self();
       const [, ref] = spawnMonitor(() => {
@@ -101,7 +101,7 @@ describe("explicit exit signals", () => {
 
   const OTHER_REASONS = [["shutdown"], ["killed"], ["boom"], [["shutdown", 1]]] as const;
   test.each(OTHER_REASONS)(
-    "R-053 X-009 an explicit signal %j ends a process that does not trap and is a mere message to one that does",
+    "an explicit signal %j ends a process that does not trap and is a mere message to one that does (R-053, X-009)",
     (reason) =>
       inLab(async () => {
         const me = self();
@@ -116,7 +116,7 @@ describe("explicit exit signals", () => {
       }),
   );
 
-  test("R-053 an untrapped signal is the reason the process ends with", () =>
+  test("an untrapped signal is the reason the process ends with (R-053)", () =>
     inLab(async () => {
       const pid = idle();
       const ref = monitor(pid);
@@ -124,14 +124,14 @@ describe("explicit exit signals", () => {
       expect(await next()).toEqual(["DOWN", ref, "process", pid, ["shutdown", "now"]]);
     }));
 
-  test("X-011 an exit signal to a dead process is true and does nothing", () =>
+  test("an exit signal to a dead process is true and does nothing (X-011)", () =>
     inLab(async () => {
       const pid = spawn(() => {});
       await reasonOf(pid);
       expect(exit(pid, "boom")).toBe(true);
     }));
 
-  test("R-058 R-059 an untrapped exit to oneself runs no further code", () =>
+  test("an untrapped exit to oneself runs no further code (R-058, R-059)", () =>
     inLab(async () => {
       const ran: string[] = [];
       const pid = spawn(() => {
@@ -144,18 +144,18 @@ describe("explicit exit signals", () => {
 });
 
 describe("exit signals over links", () => {
-  test("R-054 X-012 a normal end is dropped when not trapping", () =>
+  test("a normal end is dropped when not trapping (R-054, X-012)", () =>
     inLab(async () => {
       expect(await overLink("normal", false)).toMatchObject({ seen: ["saw", undefined], alive: true });
     }));
 
-  test("R-054 a normal end is a message when trapping", () =>
+  test("a normal end is a message when trapping (R-054)", () =>
     inLab(async () => {
       const { seen, peer } = (await overLink("normal", true)) as { seen: unknown; peer: Pid };
       expect(seen).toEqual(["saw", ["EXIT", peer, "normal"]]);
     }));
 
-  test("R-055 R-041 X-007 kill over a link is trappable and stays kill", () =>
+  test("kill over a link is trappable and stays kill (R-055, R-041, X-007)", () =>
     inLab(async () => {
       const { seen, peer, alive } = (await overLink("kill", true)) as {
         seen: unknown;
@@ -166,14 +166,14 @@ describe("exit signals over links", () => {
       expect(alive).toBe(true);
     }));
 
-  test("R-055 R-041 X-008 kill over a link ends a process that does not trap as kill, not killed", () =>
+  test("kill over a link ends a process that does not trap as kill, not killed (R-055, R-041, X-008)", () =>
     inLab(async () => {
       expect(await overLink("kill", false)).toMatchObject({ seen: ["DOWN", "kill"], alive: false });
     }));
 
   const OTHER_LINK_REASONS = [["shutdown"], ["killed"], ["noproc"], ["noconnection"], ["boom"]] as const;
   test.each(OTHER_LINK_REASONS)(
-    "R-056 X-013 %s over a link ends a process that does not trap, and is a message to one that does",
+    "%s over a link ends a process that does not trap, and is a message to one that does (R-056, X-013)",
     (reason) =>
       inLab(async () => {
         expect(await overLink(reason, false)).toMatchObject({ seen: ["DOWN", reason] });
@@ -182,7 +182,7 @@ describe("exit signals over links", () => {
       }),
   );
 
-  test("R-057 R-043 X-018 no exit takes effect once the link is gone", () =>
+  test("no exit takes effect once the link is gone (R-057, R-043, X-018)", () =>
     inLab(async () => {
       for (const trapping of [false, true]) {
         trapExit(trapping);
@@ -195,7 +195,7 @@ describe("exit signals over links", () => {
       }
     }));
 
-  test("X-016 a chain of links carries the reason to its end", () =>
+  test("a chain of links carries the reason to its end (X-016)", () =>
     inLab(async () => {
       const me = self();
       const [, ref] = spawnMonitor(async () => {
@@ -215,7 +215,7 @@ describe("exit signals over links", () => {
       expect(isAlive(me)).toBe(true);
     }));
 
-  test("R-044 X-020 X-021 trapExit gives the previous value and counts when the signal arrives", () =>
+  test("trapExit gives the previous value and counts when the signal arrives (R-044, X-020, X-021)", () =>
     inLab(async () => {
       expect(trapExit(true)).toBe(false);
       expect(trapExit(false)).toBe(true);
@@ -232,7 +232,7 @@ describe("exit signals over links", () => {
       expect(isAlive(pid)).toBe(false);
     }));
 
-  test("R-040 X-014 X-015 a pair has one link, and either side removes it", () =>
+  test("a pair has one link, and either side removes it (R-040, X-014, X-015)", () =>
     inLab(async () => {
       const me = self();
       expect(link(self())).toBe(true);
@@ -250,7 +250,7 @@ describe("exit signals over links", () => {
       expect(await reasonOf(pid)).toBe("boom");
     }));
 
-  test("R-042 X-017 linking to a dead process gives an EXIT with noproc when trapping", () =>
+  test("linking to a dead process gives an EXIT with noproc when trapping (R-042, X-017)", () =>
     inLab(async () => {
       const pid = spawn(() => {});
       await reasonOf(pid);
@@ -259,7 +259,7 @@ describe("exit signals over links", () => {
       expect(await next()).toEqual(["EXIT", pid, "noproc"]);
     }));
 
-  test("R-042 linking to a dead process ends a caller that does not trap with noproc", () =>
+  test("linking to a dead process ends a caller that does not trap with noproc (R-042)", () =>
     inLab(async () => {
       const pid = spawn(() => {});
       await reasonOf(pid);
@@ -269,7 +269,7 @@ describe("exit signals over links", () => {
       expect(await reasonOf(caller)).toBe("noproc");
     }));
 
-  test("R-043 X-019 an EXIT that is in the mailbox stays there after unlink", () =>
+  test("an EXIT that is in the mailbox stays there after unlink (R-043, X-019)", () =>
     inLab(async () => {
       trapExit(true);
       const pid = spawnLink(() => exit("boom"));

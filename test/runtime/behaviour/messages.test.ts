@@ -38,13 +38,13 @@ test("a message of a registered class arrives as the instance that was sent", ()
   }));
 
 describe("a process and its end", () => {
-  test("R-003 a process whose function returns, or whose promise is fulfilled, exits with normal", () =>
+  test("a process whose function returns, or whose promise is fulfilled, exits with normal (R-003)", () =>
     inLab(async () => {
       expect(await reasonOf(spawn(() => 7))).toBe("normal");
       expect(await reasonOf(spawn(async () => await Promise.resolve("x")))).toBe("normal");
     }));
 
-  test("R-010 an exit signal acts inside a long await, a message waits for a receive", () =>
+  test("an exit signal acts inside a long await, a message waits for a receive (R-010)", () =>
     inLab(async ({ node }) => {
       const me = self();
       const busy = spawn(async () => {
@@ -60,7 +60,7 @@ describe("a process and its end", () => {
       expect(await next(0)).toBeUndefined();
     }));
 
-  test("R-032 the system's own reasons: killed, noproc, timeout with its call, calling_self, bad_return_value", () =>
+  test("the system's own reasons: killed, noproc, timeout with its call, calling_self, bad_return_value (R-032)", () =>
     inLab(async () => {
       trapExit(true);
       const victim = idle();
@@ -93,7 +93,7 @@ describe("a process and its end", () => {
 });
 
 describe("the order of messages", () => {
-  test("R-009 whatever makes a message, it goes to the tail: the mailbox is in the order of arrival", () =>
+  test("whatever makes a message, it goes to the tail: the mailbox is in the order of arrival (R-009)", () =>
     inLab(async () => {
       trapExit(true);
       const me = self();
@@ -114,7 +114,7 @@ describe("the order of messages", () => {
       ]);
     }));
 
-  test("R-089 self() is its own pid after every kind of await, in processes that take turns", () =>
+  test("self() is its own pid after every kind of await, in processes that take turns (R-089)", () =>
     inLab(async () => {
       const me = self();
       const one = (): Pid =>
@@ -141,7 +141,7 @@ describe("the order of messages", () => {
 });
 
 describe("receive since a ref", () => {
-  test("R-081 X-054 an answer that names a fresh ref is found without a look at 100,000 messages before it", () =>
+  test("an answer that names a fresh ref is found without a look at 100,000 messages before it (R-081, X-054)", () =>
     inLab(async () => {
       const me = self();
       for (let n = 0; n < 100_000; n += 1) send(me, n);
@@ -159,7 +159,7 @@ describe("receive since a ref", () => {
       expect(await next()).toBe(0);
     }));
 
-  test("R-081 a waiting receive looks at each message once, however many come that it does not want", () =>
+  test("a waiting receive looks at each message once, however many come that it does not want (R-081)", () =>
     inLab(async () => {
       const me = self();
       let looks = 0;
@@ -178,7 +178,7 @@ describe("receive since a ref", () => {
       expect(looks).toBe(1001);
     }));
 
-  test("R-081 the monitor's own message is found, also when others were taken out meanwhile", () =>
+  test("the monitor's own message is found, also when others were taken out meanwhile (R-081)", () =>
     inLab(async () => {
       const me = self();
       for (const message of ["a", "b", "c"]) send(me, message);
@@ -193,14 +193,14 @@ describe("receive since a ref", () => {
       expect([down, await next(), await next()]).toEqual(["down", "a", "c"]);
     }));
 
-  test("R-081 since takes a ref of this thread only", () =>
+  test("since takes a ref of this thread only (R-081)", () =>
     inLab(async () => {
       await expect(receive(() => true, { since: "ref" as never })).rejects.toThrow(BadArg);
     }));
 });
 
 describe("a bounded mailbox", () => {
-  test("R-093 kill: the process that lets its mailbox grow ends with killed, and a report says how long it was", () =>
+  test("kill: the process that lets its mailbox grow ends with killed, and a report says how long it was (R-093)", () =>
     inLab(async ({ of }) => {
       const slow = spawn(async () => {
         maxQueue({ size: 3, action: "kill" });
@@ -213,7 +213,7 @@ describe("a bounded mailbox", () => {
       expect(of("long_queue")).toMatchObject([{ pid: slow, length: 4, size: 3, action: "kill" }]);
     }));
 
-  test("R-093 report: told once each time the bound is passed, and nothing is lost", () =>
+  test("report: told once each time the bound is passed, and nothing is lost (R-093)", () =>
     inLab(async ({ of }) => {
       const seen: unknown[] = [];
       const started = await GenServer.start(
@@ -241,7 +241,7 @@ describe("a bounded mailbox", () => {
       expect(seen).toHaveLength(20);
     }));
 
-  test("R-093 a wrong bound is refused in the caller, unbounded is the default", () =>
+  test("a wrong bound is refused in the caller, unbounded is the default (R-093)", () =>
     inLab(() => {
       expect(() => maxQueue({ size: 0, action: "kill" })).toThrow(BadArg);
       expect(() => maxQueue({ size: 1, action: "drop" as never })).toThrow('action: "kill" or "report"');
@@ -252,7 +252,7 @@ describe("a bounded mailbox", () => {
 });
 
 describe("fairness among processes that receive", () => {
-  test("R-086 R-085 one that always finds a message does not keep timers, sockets and others from their turn", () =>
+  test("one that always finds a message does not keep timers, sockets and others from their turn (R-086, R-085)", () =>
     inLab(async () => {
       const flooder = spawn(async () => {
         send(self(), 0);
@@ -273,7 +273,7 @@ describe("fairness among processes that receive", () => {
       exit(flooder, "kill");
     }));
 
-  test("R-080 a poll finds what is there, however long others have been running", () =>
+  test("a poll finds what is there, however long others have been running (R-080)", () =>
     inLab(async () => {
       send(self(), "there");
       const end = performance.now() + 30;

@@ -182,7 +182,7 @@ async function ended(pid: Pid, act: () => unknown): Promise<void> {
 }
 
 describe("supervisor", () => {
-  test("R-220 R-221 R-230 R-231 R-232 R-233 any tree under any crashes and requests is what the model says", async () => {
+  test("any tree under any crashes and requests is what the model says (R-220, R-221, R-230, R-231, R-232, R-233)", async () => {
     await fc.assert(
       fc.asyncProperty(
         plan,
@@ -243,7 +243,7 @@ describe("supervisor", () => {
     );
   });
 
-  test("R-222 a supervisor gives up exactly at the crash that is one too many within the period", async () => {
+  test("a supervisor gives up exactly at the crash that is one too many within the period (R-222)", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 0, max: 4 }),
@@ -285,7 +285,7 @@ type RegistryStep = {
 };
 
 describe("registry", () => {
-  test("R-302 R-303 R-307 X-166 X-167 any registering, unregistering and dying leaves what the model says", async () => {
+  test("any registering, unregistering and dying leaves what the model says (R-302, R-303, R-307, X-166, X-167)", async () => {
     const step = fc.record({
       kind: fc.constantFrom("register", "register", "unregister", "die"),
       who: fc.nat(3),
@@ -357,7 +357,7 @@ describe("registry", () => {
 // ------------------------------------------------------------------ timers
 
 describe("timers", () => {
-  test("R-070 R-072 R-073 R-075 any setting, cancelling and waiting fires what is due, once, in the order of deadlines", async () => {
+  test("any setting, cancelling and waiting fires what is due, once, in the order of deadlines (R-070, R-072, R-073, R-075)", async () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("set" as const), ms: fc.nat(50) }),
       fc.record({ kind: fc.constant("cancel" as const), at: fc.nat() }),

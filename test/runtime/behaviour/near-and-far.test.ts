@@ -33,7 +33,7 @@ import { joinedNodes } from "../threads/support.js";
 
 const WORLDS = ["one thread", "two threads by msgpack", "two threads by clone"] as const;
 
-describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
+describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
   let near: RuntimeNode;
   let far: RuntimeNode;
   let stop: () => Promise<void>;
@@ -65,7 +65,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
   const obedient = async (): Promise<void> => void exit(await untilTold());
   const same = (pid: Pid) => expect.objectContaining({ node: pid.node, id: pid.id });
 
-  test("R-114 a call is answered by whom the server passes it on to, by its From or by the bare tag, once", () =>
+  test("a call is answered by whom the server passes it on to, by its From or by the bare tag, once (R-114)", () =>
     here(async () => {
       const answering = () =>
         there(async () => {
@@ -110,7 +110,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
     }));
 
   const ENDS = ["normal", "shutdown", "boom", ["tuple", 1], "killed"] as const;
-  test("a linked peer ends: R-041 a message for who traps, whatever the reason", () =>
+  test("a linked peer ends: a message for who traps, whatever the reason (R-041)", () =>
     here(async () => {
       trapExit(true);
       for (const reason of ENDS) {
@@ -121,7 +121,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
       }
     }));
 
-  test("a linked peer ends: R-054 R-056 who does not trap goes with it, unless it was normal", () =>
+  test("a linked peer ends: who does not trap goes with it, unless it was normal (R-054, R-056)", () =>
     here(async () => {
       trapExit(true);
       for (const reason of ENDS) {
@@ -140,7 +140,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
       }
     }));
 
-  test("exit signals: R-050 R-052 R-053 normal is dropped, kill kills, the rest ends or is trapped", () =>
+  test("exit signals: normal is dropped, kill kills, the rest ends or is trapped (R-050, R-052, R-053)", () =>
     here(async () => {
       const report = (peer: Pid): Ref => monitor(peer);
       const plain = there(untilTold);
@@ -165,7 +165,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
       expect(await next()).toEqual(["EXIT", same(self()), ["why", 1]]);
     }));
 
-  test("R-043 after unlink no exit comes; R-042 a link to the dead is noproc", () =>
+  test("after unlink no exit comes; R-042 a link to the dead is noproc (R-043)", () =>
     here(async () => {
       trapExit(true);
       const peer = there(obedient);
@@ -179,7 +179,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
       expect(await next()).toEqual(["EXIT", peer, "noproc"]);
     }));
 
-  test("R-060 R-061 R-062 monitors are told once each, noproc for the dead, nothing after demonitor", () =>
+  test("monitors are told once each, noproc for the dead, nothing after demonitor (R-060, R-061, R-062)", () =>
     here(async () => {
       const peer = there(obedient);
       const [one, two, three] = [monitor(peer), monitor(peer), monitor(peer)];
@@ -192,7 +192,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
       expect(await next(20)).toBeUndefined();
     }));
 
-  test("R-020 names: {name, node} is sent to, monitored and called; silent when nobody has it", () =>
+  test("names: {name, node} is sent to, monitored and called; silent when nobody has it (R-020)", () =>
     here(async () => {
       const name = { name: "famous", node: far.index };
       send(name, "lost");
@@ -217,7 +217,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
       expect(peer).toBeDefined();
     }));
 
-  test("R-065 R-066 aliases: answered once or until switched off", () =>
+  test("aliases: answered once or until switched off (R-065, R-066)", () =>
     here(async () => {
       const peer = there(async () => {
         for (;;) {
@@ -258,7 +258,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
     return pidFromParts(near, started[1] as Pid);
   };
 
-  test("R-110 calls: answered, late, failed, ended, absent", () =>
+  test("calls: answered, late, failed, ended, absent (R-110)", () =>
     here(async () => {
       const pid = await serve();
       GenServer.cast(pid, 2);
@@ -278,7 +278,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
       expect(await failure(GenServer.stop(third))).toBe("noproc");
     }));
 
-  test("R-460 a function in a message ends nobody: it is refused in the sender between threads", () =>
+  test("a function in a message ends nobody: it is refused in the sender between threads (R-460)", () =>
     here(async () => {
       const peer = there(untilTold);
       const attempt = (): unknown => send(peer, { call: () => 1 });
@@ -287,7 +287,7 @@ describe.each(WORLDS)("X-195 X-205 R-465 near and far: %s", (world) => {
       else expect(attempt).toThrow("message.call is a function");
     }));
 
-  test("R-464 timers, dictionaries and labels stay on their own side", () =>
+  test("timers, dictionaries and labels stay on their own side (R-464)", () =>
     here(async () => {
       put("key", "near");
       const peer = there(async (me) => {

@@ -39,7 +39,7 @@ describe("floors, at a tenth of the goals or less", () => {
   };
   const start = async (): Promise<Pid> => (await GenServer.start(counter))[1] as Pid;
 
-  test("R-501 casts and calls in one thread", () =>
+  test("casts and calls in one thread (R-501)", () =>
     node.run(async () => {
       const pid = await start();
       const casts = await rate(300_000, async () => {
@@ -53,7 +53,7 @@ describe("floors, at a tenth of the goals or less", () => {
       expect(calls).toBeGreaterThan(50_000);
     }));
 
-  test("R-502 processes that come and go", () =>
+  test("processes that come and go (R-502)", () =>
     node.run(async () => {
       const spawns = await rate(50_000, async () => {
         for (let n = 0; n < 50_000; n += 1) spawn(() => {});
@@ -64,7 +64,7 @@ describe("floors, at a tenth of the goals or less", () => {
       expect(spawns).toBeGreaterThan(50_000);
     }));
 
-  test("R-503 casts to another thread go in batches", () =>
+  test("casts to another thread go in batches (R-503)", () =>
     node.run(async () => {
       const module = new URL("../../../bench/fixtures/thread-counter.ts", import.meta.url);
       const thread = await startThread({ index: 1, module });
@@ -81,7 +81,7 @@ describe("floors, at a tenth of the goals or less", () => {
       await GenServer.stop(thread[1] as Pid);
     }));
 
-  test("R-504 one message to 100,000 processes", () =>
+  test("one message to 100,000 processes (R-504)", () =>
     node.run(async () => {
       let handled = 0;
       const server: GenServerModule<null> = {
@@ -101,7 +101,7 @@ describe("floors, at a tenth of the goals or less", () => {
     }));
 });
 
-test("R-095 a process that waits for a message costs 1 KiB at most, and arms no timer", () => {
+test("a process that waits for a message costs 1 KiB at most, and arms no timer (R-095)", () => {
   const code = `
     import { createNode } from "simurgh/runtime";
     const node = createNode({ isolation: "none", onReport() {} });

@@ -46,7 +46,7 @@ async function started(module: GenServerModule = obedient, arg: unknown = 0, opt
 }
 
 describe("start", () => {
-  test("R-101 X-069 it resolves once init is done, and the server is there", () =>
+  test("it resolves once init is done, and the server is there (R-101, X-069)", () =>
     lab().node.run(async () => {
       let done = false;
       const init = async () => {
@@ -58,7 +58,7 @@ describe("start", () => {
       expect(done).toBe(true);
     }));
 
-  test("R-106 X-070 init beyond its timeout: error timeout, and the process is dead", () => {
+  test("init beyond its timeout: error timeout, and the process is dead (R-106, X-070)", () => {
     const { node } = lab();
     return node.run(async () => {
       let pid: Pid | undefined;
@@ -71,7 +71,7 @@ describe("start", () => {
     });
   });
 
-  test("R-104 R-102 X-071 ignore, stop and error: what start returns, with the name free at once", () => {
+  test("ignore, stop and error: what start returns, with the name free at once (R-104, R-102, X-071)", () => {
     const { node } = lab();
     return node.run(async () => {
       for (const [result, expected] of [
@@ -91,7 +91,7 @@ describe("start", () => {
     });
   });
 
-  test("R-105 X-072 init that throws, exits or returns nonsense fails the start; terminate is not called", () =>
+  test("init that throws, exits or returns nonsense fails the start; terminate is not called (R-105, X-072)", () =>
     lab().node.run(async () => {
       let terminated = 0;
       const terminate = () => {
@@ -113,7 +113,7 @@ describe("start", () => {
       expect(terminated).toBe(0);
     }));
 
-  test("R-103 X-073 a taken name: error already_started with the holder; init does not run", () =>
+  test("a taken name: error already_started with the holder; init does not run (R-103, X-073)", () =>
     lab().node.run(async () => {
       const first = await started(obedient, 0, { name: "n" });
       let ran = false;
@@ -125,7 +125,7 @@ describe("start", () => {
       expect(ran).toBe(false);
     }));
 
-  test("R-023 X-074 X-075 a wrong name option is an argument error that names the forms; null starts it unnamed", () =>
+  test("a wrong name option is an argument error that names the forms; null starts it unnamed (R-023, X-074, X-075)", () =>
     lab().node.run(async () => {
       for (const name of [5, {}, { via: {} }, []]) {
         expect(() => GenServer.start(obedient, 0, { name: name as never })).toThrow(
@@ -135,7 +135,7 @@ describe("start", () => {
       expect((await GenServer.start(obedient, 0, { name: null }))[0]).toBe("ok");
     }));
 
-  test("R-107 X-076 startLink links; a failed one leaves no EXIT with a trapping starter and ends one that does not trap", () => {
+  test("startLink links; a failed one leaves no EXIT with a trapping starter and ends one that does not trap (R-107, X-076)", () => {
     const { node } = lab();
     return node.run(async () => {
       trapExit(true);
@@ -154,7 +154,7 @@ describe("start", () => {
 });
 
 describe("call and cast", () => {
-  test("R-115 R-008 X-037 calls, casts and messages of one caller are handled in order", () =>
+  test("calls, casts and messages of one caller are handled in order (R-115, R-008, X-037)", () =>
     lab().node.run(async () => {
       const seen: number[] = [];
       const module: GenServerModule = {
@@ -180,7 +180,7 @@ describe("call and cast", () => {
       expect(seen).toEqual(Array.from({ length: 3000 }, (_, n) => n));
     }));
 
-  test("R-110 X-078 without an answer the caller exits with timeout and the call", () =>
+  test("without an answer the caller exits with timeout and the call (R-110, X-078)", () =>
     lab().node.run(async () => {
       const pid = await started();
       const ignored = (): unknown => ["noreply", 0];
@@ -188,7 +188,7 @@ describe("call and cast", () => {
       expect(error).toEqual(["timeout", ["GenServer", "call", [pid, ignored, 5]]]);
     }));
 
-  test("R-110 X-077 X-079 nobody there: noproc; oneself: calling_self", () =>
+  test("nobody there: noproc; oneself: calling_self (R-110, X-077, X-079)", () =>
     lab().node.run(async () => {
       const pid = await started();
       await GenServer.stop(pid);
@@ -199,7 +199,7 @@ describe("call and cast", () => {
       expect(() => GenServer.call(pid, 1, 1.5)).toThrow("non-negative integer");
     }));
 
-  test("R-112 R-067 X-080 a late answer is dropped before the mailbox, and the request was handled all the same", () =>
+  test("a late answer is dropped before the mailbox, and the request was handled all the same (R-112, R-067, X-080)", () =>
     lab().node.run(async () => {
       const pid = await started();
       let handled = false;
@@ -214,7 +214,7 @@ describe("call and cast", () => {
       expect(await nextMessage(10)).toBeUndefined();
     }));
 
-  test("R-110 X-081 a server that ends in a call fails it with its own reason", () =>
+  test("a server that ends in a call fails it with its own reason (R-110, X-081)", () =>
     lab().node.run(async () => {
       expect(await reasonOf(GenServer.call(await started(), () => exit("its own reason")))).toBe(
         "its own reason",
@@ -222,13 +222,13 @@ describe("call and cast", () => {
       expect(await reasonOf(GenServer.call(await started(), () => ["stop", "stopped", 0]))).toBe("stopped");
     }));
 
-  test("R-113 X-082 a cast is ok whoever is there", () =>
+  test("a cast is ok whoever is there (R-113, X-082)", () =>
     lab().node.run(() => {
       for (const absent of ["nobody", null, undefined, { name: "n", node: 7 }])
         expect(GenServer.cast(absent, 1)).toBe("ok");
     }));
 
-  test("R-114 X-083 X-084 an answer may come later and from anybody; the second is dropped", () =>
+  test("an answer may come later and from anybody; the second is dropped (R-114, X-083, X-084)", () =>
     lab().node.run(async () => {
       const pid = await started();
       const later = (state: unknown, from: From) => {
@@ -243,7 +243,7 @@ describe("call and cast", () => {
       expect(await nextMessage(10)).toBeUndefined();
     }));
 
-  test("X-105 a full mailbox of the caller does not slow its calls down", () =>
+  test("a full mailbox of the caller does not slow its calls down (X-105)", () =>
     lab().node.run(async () => {
       const pid = await started();
       for (let n = 0; n < 100_000; n += 1) send(self(), n);
@@ -254,7 +254,7 @@ describe("call and cast", () => {
 });
 
 describe("callback returns", () => {
-  test("R-120 R-129 every form of return sets the state; a throw leaves the former one", () =>
+  test("every form of return sets the state; a throw leaves the former one (R-120, R-129)", () =>
     lab().node.run(async () => {
       const states: unknown[] = [];
       const pid = await started({ ...obedient, terminate: (_reason, state) => void states.push(state) });
@@ -280,7 +280,7 @@ describe("callback returns", () => {
       expect(states).toEqual([112]);
     }));
 
-  test("R-123 X-088 X-089 continue comes before messages that wait already, and chains", () =>
+  test("continue comes before messages that wait already, and chains (R-123, X-088, X-089)", () =>
     lab().node.run(async () => {
       const seen: string[] = [];
       const note = (what: string, next?: unknown) => (state: unknown) => {
@@ -296,7 +296,7 @@ describe("callback returns", () => {
       expect(seen).toEqual(["first", "second", "message"]);
     }));
 
-  test("R-124 R-125 X-085 X-086 X-087 a timeout comes once, after silence only", () =>
+  test("a timeout comes once, after silence only (R-124, R-125, X-085, X-086, X-087)", () =>
     lab().node.run(async () => {
       const timeouts: number[] = [];
       const module = {
@@ -321,7 +321,7 @@ describe("callback returns", () => {
       expect(timeouts).toHaveLength(1);
     }));
 
-  test("R-126 X-090 anything else ends the server with bad_return_value, which its caller and terminate are told", () =>
+  test("anything else ends the server with bad_return_value, which its caller and terminate are told (R-126, X-090)", () =>
     lab().node.run(async () => {
       for (const nonsense of [
         undefined,
@@ -341,7 +341,7 @@ describe("callback returns", () => {
       expect(await reasonOf(GenServer.call(pid, 1))).toEqual(["bad_return_value", ["reply", 1, 2]]);
     }));
 
-  test("R-127 X-104 without handleInfo an unexpected message is reported; without handleCall or handleCast the server ends", () => {
+  test("without handleInfo an unexpected message is reported; without handleCall or handleCast the server ends (R-127, X-104)", () => {
     const { node, of } = lab();
     return node.run(async () => {
       const pid = await started({ name: "bare", init: () => ["ok", 0] });
@@ -359,7 +359,7 @@ describe("callback returns", () => {
 });
 
 describe("calls to a server that ends", () => {
-  test("R-122 X-092 stop without an answer: the caller exits with the reason", () =>
+  test("stop without an answer: the caller exits with the reason (R-122, X-092)", () =>
     lab().node.run(async () => {
       const pid = await started();
       await expect(GenServer.call(pid, () => ["stop", "enough", 0])).rejects.toMatchObject({
@@ -367,7 +367,7 @@ describe("calls to a server that ends", () => {
       });
     }));
 
-  test("R-111 a name is looked up once: a server restarted under it meanwhile does not get the call", () =>
+  test("a name is looked up once: a server restarted under it meanwhile does not get the call (R-111)", () =>
     lab().node.run(async () => {
       const first = await started(obedient, "first", { name: "same" });
       const call = reasonOf(GenServer.call("same", (state: unknown) => ["noreply", state]));
@@ -381,7 +381,7 @@ describe("calls to a server that ends", () => {
 });
 
 describe("enterLoop", () => {
-  test("R-144 a plain process becomes a server: with its mailbox, links and state, timeouts, stop and reports", () =>
+  test("a plain process becomes a server: with its mailbox, links and state, timeouts, stop and reports (R-144)", () =>
     lab().node.run(async () => {
       trapExit(true);
       const me = self();
@@ -401,7 +401,7 @@ describe("enterLoop", () => {
       expect(await nextMessage()).toEqual(["EXIT", pid, "shutdown"]);
     }));
 
-  test("R-144 a continue given to it comes before the messages that wait", () =>
+  test("a continue given to it comes before the messages that wait (R-144)", () =>
     lab().node.run(async () => {
       const me = self();
       const pid = spawn(() =>
@@ -429,7 +429,7 @@ describe("terminate", () => {
     terminate: (reason) => void reasons.push(reason),
   });
 
-  test("R-130 X-095 it runs for a stop, a throw and stop()", () =>
+  test("it runs for a stop, a throw and stop() (R-130, X-095)", () =>
     lab().node.run(async () => {
       const reasons: unknown[] = [];
       const stopped = await started(recording(reasons));
@@ -441,7 +441,7 @@ describe("terminate", () => {
       expect(reasons).toEqual(["shutdown", "by exit", "shutdown"]);
     }));
 
-  test("R-131 X-095 it does not run for kill, nor for an exit signal that is not trapped", () =>
+  test("it does not run for kill, nor for an exit signal that is not trapped (R-131, X-095)", () =>
     lab().node.run(async () => {
       const reasons: unknown[] = [];
       for (const reason of ["kill", "shutdown", "crash"]) {
@@ -459,7 +459,7 @@ describe("terminate", () => {
       expect(reasons).toEqual([]);
     }));
 
-  test("R-132 R-108 X-096 trapping: the parent's exit terminates, anybody else's is a message", () =>
+  test("trapping: the parent's exit terminates, anybody else's is a message (R-132, R-108, X-096)", () =>
     lab().node.run(async () => {
       const reasons: unknown[] = [];
       const infos: unknown[] = [];
@@ -490,7 +490,7 @@ describe("terminate", () => {
       expect([reasons, infos.length]).toEqual([["the parent's reason"], 1]);
     }));
 
-  test("R-133 X-097 its own failure becomes the reason", () =>
+  test("its own failure becomes the reason (R-133, X-097)", () =>
     lab().node.run(async () => {
       const module = {
         ...obedient,
@@ -510,7 +510,7 @@ describe("terminate", () => {
       ]);
     }));
 
-  test("R-134 terminate is told [error, stack] for an error, and the bare reason for an exit", () =>
+  test("terminate is told [error, stack] for an error, and the bare reason for an exit (R-134)", () =>
     lab().node.run(async () => {
       const reasons: unknown[] = [];
       const thrown = await started(recording(reasons));
@@ -530,7 +530,7 @@ describe("terminate", () => {
       ]);
     }));
 
-  test("R-136 an async terminate is awaited, for as long as the supervisor's shutdown time allows", () =>
+  test("an async terminate is awaited, for as long as the supervisor's shutdown time allows (R-136)", () =>
     lab().node.run(async () => {
       const log: string[] = [];
       const slow = (ms: number): GenServerModule => ({
@@ -553,7 +553,7 @@ describe("terminate", () => {
       expect(log).toEqual(["saved after 20"]);
     }));
 
-  test("R-121 X-091 stop with an answer: terminate first, then the answer", () =>
+  test("stop with an answer: terminate first, then the answer (R-121, X-091)", () =>
     lab().node.run(async () => {
       const order: string[] = [];
       const module = {
@@ -568,7 +568,7 @@ describe("terminate", () => {
       expect([answer, order]).toEqual(["bye", ["terminate", "answer"]]);
     }));
 
-  test("R-135 X-093 X-094 one report for a crash, with the state; none for the normal class", () => {
+  test("one report for a crash, with the state; none for the normal class (R-135, X-093, X-094)", () => {
     const { node, of } = lab();
     return node.run(async () => {
       for (const reason of ["normal", "shutdown", ["shutdown", 1]])
@@ -581,7 +581,7 @@ describe("terminate", () => {
     });
   });
 
-  test("R-140 X-098 X-099 X-100 stop: ok for that very reason, else an exit with the actual one; absent noproc; oneself calling_self", () =>
+  test("stop: ok for that very reason, else an exit with the actual one; absent noproc; oneself calling_self (R-140, X-098, X-099, X-100)", () =>
     lab().node.run(async () => {
       const pid = await started();
       expect(await GenServer.stop(pid, ["shutdown", { any: 1 }])).toBe("ok");

@@ -21,7 +21,7 @@ const forwarder = (ref: Ref): Pid =>
   });
 
 describe("aliases", () => {
-  test("R-065 X-029 X-032 what is sent to an alias arrives while it is on; what is queued stays, later messages are dropped", () =>
+  test("what is sent to an alias arrives while it is on; what is queued stays, later messages are dropped (R-065, X-029, X-032)", () =>
     inLab(async () => {
       const ref = alias();
       const peer = forwarder(ref);
@@ -33,7 +33,7 @@ describe("aliases", () => {
       expect([await next(), await next(20)]).toEqual(["one", undefined]);
     }));
 
-  test("R-065 an alias is its maker's alone, and ends with it", () =>
+  test("an alias is its maker's alone, and ends with it (R-065)", () =>
     inLab(async ({ node }) => {
       const me = self();
       const owner = spawn(async () => {
@@ -47,7 +47,7 @@ describe("aliases", () => {
       expect(node.aliasEntry(ref)).toBeUndefined();
     }));
 
-  test("R-066 X-030 mode reply: exactly the first message arrives", () =>
+  test("mode reply: exactly the first message arrives (R-066, X-030)", () =>
     inLab(async () => {
       const ref = alias({ reply: true });
       send(ref, "first");
@@ -55,7 +55,7 @@ describe("aliases", () => {
       expect([await next(), await next(10)]).toEqual(["first", undefined]);
     }));
 
-  test("R-066 X-031 a monitor's ref as an alias, explicit_unalias: the reply, the DOWN, and replies after it arrive", () =>
+  test("a monitor's ref as an alias, explicit_unalias: the reply, the DOWN, and replies after it arrive (R-066, X-031)", () =>
     inLab(async () => {
       const pid = idle();
       const ref = monitor(pid, { alias: "explicit_unalias" });
@@ -70,7 +70,7 @@ describe("aliases", () => {
       expect(unalias(ref)).toBe(true);
     }));
 
-  test("R-066 demonitor: the alias goes with the monitor, by its DOWN or by demonitor", () =>
+  test("demonitor: the alias goes with the monitor, by its DOWN or by demonitor (R-066)", () =>
     inLab(async () => {
       const [one, two] = [idle(), idle()];
       const fired = monitor(one, { alias: "demonitor" });
@@ -83,7 +83,7 @@ describe("aliases", () => {
       expect(await next(10)).toBeUndefined();
     }));
 
-  test("R-066 reply_demonitor: the first reply takes alias and monitor along", () =>
+  test("reply_demonitor: the first reply takes alias and monitor along (R-066)", () =>
     inLab(async ({ node }) => {
       const pid = idle();
       const ref = monitor(pid, { alias: "reply_demonitor" });
@@ -94,7 +94,7 @@ describe("aliases", () => {
       expect([await next(), await next(10)]).toEqual(["reply", undefined]);
     }));
 
-  test("R-064 a tag takes the place of DOWN", () =>
+  test("a tag takes the place of DOWN (R-064)", () =>
     inLab(async () => {
       const pid = idle();
       const ref = monitor(pid, { tag: ["worker", 7] });

@@ -22,7 +22,7 @@ const counter = {
 };
 
 describe("global names in one thread", () => {
-  test("R-024 R-022 a server started under a global name is called, sent to, monitored and found by it", () =>
+  test("a server started under a global name is called, sent to, monitored and found by it (R-024, R-022)", () =>
     inLab(async () => {
       const name = { global: ["room", 7] };
       const started = await GenServer.start(counter, 1, { name });
@@ -38,7 +38,7 @@ describe("global names in one thread", () => {
       expect(whereis(name)).toBeUndefined();
     }));
 
-  test("R-024 R-007 sending to a global name nobody has fails, casting does not; calling exits with noproc", () =>
+  test("sending to a global name nobody has fails, casting does not; calling exits with noproc (R-024, R-007)", () =>
     inLab(async () => {
       const name = { global: "nobody" };
       expect(() => send(name, "x")).toThrow("no process has the global name nobody");
@@ -48,7 +48,7 @@ describe("global names in one thread", () => {
       });
     }));
 
-  test("R-024 R-014 the name of a dead process is free as soon as its DOWN is seen", () =>
+  test("the name of a dead process is free as soon as its DOWN is seen (R-024, R-014)", () =>
     inLab(async () => {
       const first = idle();
       expect(await Global.registerName("n", first)).toBe("yes");
@@ -71,7 +71,7 @@ describe("global names of two threads", () => {
   afterEach(() => pair.stop());
   const on = <T>(node: RuntimeNode, fn: () => T | Promise<T>): Promise<T> => node.run(fn);
 
-  test("R-024 X-195 a name given on one thread is known on the other by the time it is given", async () => {
+  test("a name given on one thread is known on the other by the time it is given (R-024, X-195)", async () => {
     pair = joinedNodes();
     await on(pair.near, () => Global.registeredNames());
     const pid = await on(pair.far, async () => {
@@ -87,7 +87,7 @@ describe("global names of two threads", () => {
     ]);
   });
 
-  test("R-024 X-195 two threads ask for one name at once: exactly one gets it", async () => {
+  test("two threads ask for one name at once: exactly one gets it (R-024, X-195)", async () => {
     pair = joinedNodes();
     for (let round = 0; round < 20; round += 1) {
       const answers = await Promise.all(
@@ -106,7 +106,7 @@ describe("global names of two threads", () => {
     }
   });
 
-  test("R-456 R-024 the names of a lost thread are free again", async () => {
+  test("the names of a lost thread are free again (R-456, R-024)", async () => {
     pair = joinedNodes();
     await on(pair.near, () => Global.registeredNames());
     await on(pair.far, () =>
@@ -123,7 +123,7 @@ describe("global names of two threads", () => {
     });
   });
 
-  test("R-024 a thread that comes later learns the names there are", async () => {
+  test("a thread that comes later learns the names there are (R-024)", async () => {
     pair = joinedNodes();
     await on(pair.near, () =>
       Global.registerName(
@@ -139,7 +139,7 @@ describe("global names of two threads", () => {
     });
   });
 
-  test("R-024 without the main thread a name cannot be given, and the caller is told", async () => {
+  test("without the main thread a name cannot be given, and the caller is told (R-024)", async () => {
     const alone = createNode({ index: 3, onReport() {} });
     pair = joinedNodes();
     await alone.run(async () => {

@@ -41,7 +41,7 @@ import { describe, expect, test } from "vitest";
 import { idle, inLab, lab, next, reasonOf, settle } from "../support.js";
 
 describe("identity, spawn and send", () => {
-  test("R-001 X-001 spawn returns a pid before any of it runs, whatever it does; a function that returns ends normally", () =>
+  test("spawn returns a pid before any of it runs, whatever it does; a function that returns ends normally (R-001, X-001)", () =>
     inLab(async () => {
       let ran = false;
       const pid = spawn(() => {
@@ -64,14 +64,14 @@ describe("identity, spawn and send", () => {
       ]);
     }));
 
-  test("R-002 spawnLink and spawnMonitor leave no moment in which an end goes unnoticed", () =>
+  test("spawnLink and spawnMonitor leave no moment in which an end goes unnoticed (R-002)", () =>
     inLab(async () => {
       trapExit(true);
       const linked = spawnLink(() => exit("at once"));
       expect(await next()).toEqual(["EXIT", linked, "at once"]);
     }));
 
-  test("R-005 R-004 a pid prints as <node.id.creation> and is found again from its print", () =>
+  test("a pid prints as <node.id.creation> and is found again from its print (R-005, R-004)", () =>
     inLab(async () => {
       const pid = idle();
       expect([String(pid), JSON.stringify({ pid })]).toEqual([
@@ -83,7 +83,7 @@ describe("identity, spawn and send", () => {
       expect(() => parsePid("<0.1>")).toThrow("is not a printed pid");
     }));
 
-  test("R-006 R-007 X-033 X-034 send returns the message; the dead are silent, a free local name is not", () =>
+  test("send returns the message; the dead are silent, a free local name is not (R-006, R-007, X-033, X-034)", () =>
     inLab(async () => {
       const dead = spawn(() => {});
       await settle();
@@ -93,7 +93,7 @@ describe("identity, spawn and send", () => {
       expect(send({ name: "nobody", node: 5 }, "x")).toBe("x");
     }));
 
-  test("R-013 X-067 self is right after every await, in processes that take turns; outside there is none", async () => {
+  test("self is right after every await, in processes that take turns; outside there is none (R-013, X-067)", async () => {
     expect(() => self()).toThrow(NotAProcess);
     await inLab(async () => {
       const seen: boolean[] = [];
@@ -111,7 +111,7 @@ describe("identity, spawn and send", () => {
     });
   });
 
-  test("R-014 X-036 whoever sees the DOWN can register the name at once", () =>
+  test("whoever sees the DOWN can register the name at once (R-014, X-036)", () =>
     inLab(async () => {
       for (let n = 0; n < 2000; n += 1) {
         const holder = idle();
@@ -127,7 +127,7 @@ describe("identity, spawn and send", () => {
       expect(registered()).toEqual([]);
     }));
 
-  test("R-015 X-053 the dictionary gives back what was there before", () =>
+  test("the dictionary gives back what was there before (R-015, X-053)", () =>
     inLab(() => {
       expect([put("k", 1), put("k", 2), get("k"), erase("k"), get("k")]).toEqual([
         undefined,
@@ -140,7 +140,7 @@ describe("identity, spawn and send", () => {
       expect([erase(), get("a")]).toEqual([[["a", 1]], undefined]);
     }));
 
-  test("R-016 X-052 a label can be read by others while its process lives", () =>
+  test("a label can be read by others while its process lives (R-016, X-052)", () =>
     inLab(async () => {
       const pid = spawn(async () => {
         setLabel("worker 7");
@@ -152,7 +152,7 @@ describe("identity, spawn and send", () => {
       expect(getLabel(pid)).toBeUndefined();
     }));
 
-  test("R-020 X-035 one name per process and one process per name; nothing for the dead", () =>
+  test("one name per process and one process per name; nothing for the dead (R-020, X-035)", () =>
     inLab(async ({ node }) => {
       const [one, two] = [idle(), idle()];
       expect(register("n", one)).toBe(true);
@@ -172,7 +172,7 @@ describe("identity, spawn and send", () => {
     }));
 
   const ISOLATIONS = [["freeze"], ["clone"], ["none"]] as const;
-  test.each(ISOLATIONS)("R-011 X-066 isolation %s: what a receiver does to a message", (isolation) =>
+  test.each(ISOLATIONS)("isolation %s: what a receiver does to a message (R-011, X-066)", (isolation) =>
     inLab(
       async ({ of }) => {
         const message = { list: [1] };
@@ -198,7 +198,7 @@ describe("identity, spawn and send", () => {
 });
 
 describe("monitors", () => {
-  test("R-060 R-061 X-022 X-023 X-024 each monitor tells once, with its own ref; nobody there is noproc", () =>
+  test("each monitor tells once, with its own ref; nobody there is noproc (R-060, R-061, X-022, X-023, X-024)", () =>
     inLab(async () => {
       const pid = idle();
       register("n", pid);
@@ -214,7 +214,7 @@ describe("monitors", () => {
       expect(await next(10)).toBeUndefined();
     }));
 
-  test("R-062 X-025 X-026 X-027 demonitor: nothing comes afterwards; flush takes out what came; info tells which", () =>
+  test("demonitor: nothing comes afterwards; flush takes out what came; info tells which (R-062, X-025, X-026, X-027)", () =>
     inLab(async () => {
       const pid = idle();
       const [one, two, three] = [monitor(pid), monitor(pid), monitor(pid)];
@@ -227,7 +227,7 @@ describe("monitors", () => {
       expect(await next(10)).toBeUndefined();
     }));
 
-  test("R-063 X-028 the monitors of a dead process are gone from its targets", () =>
+  test("the monitors of a dead process are gone from its targets (R-063, X-028)", () =>
     inLab(async ({ node }) => {
       const target = idle();
       const watcher = spawn(async () => {
@@ -240,7 +240,7 @@ describe("monitors", () => {
       expect(node.process(target)?.watchers?.size).toBe(0);
     }));
 
-  test("R-008 X-038 X-039 what was sent before an exit, or before the sender's end, comes before it", () =>
+  test("what was sent before an exit, or before the sender's end, comes before it (R-008, X-038, X-039)", () =>
     inLab(async () => {
       trapExit(true);
       const me = self();
@@ -266,7 +266,7 @@ describe("monitors", () => {
 });
 
 describe("timers", () => {
-  test("R-070 R-073 X-040 X-042 a timer comes, never early; then it can be neither read nor cancelled", () =>
+  test("a timer comes, never early; then it can be neither read nor cancelled (R-070, R-073, X-040, X-042)", () =>
     inLab(async () => {
       const begun = performance.now();
       const ref = sendAfter(self(), "ding", 10);
@@ -277,7 +277,7 @@ describe("timers", () => {
       expect([readTimer(ref), cancelTimer(ref), cancelTimer(started)]).toEqual([false, false, false]);
     }));
 
-  test("R-072 X-041 X-043 a cancelled timer tells what was left and never comes", () =>
+  test("a cancelled timer tells what was left and never comes (R-072, X-041, X-043)", () =>
     inLab(async () => {
       const ref = sendAfter(self(), "never", 100_000);
       expect(readTimer(ref)).toBeGreaterThan(99_000);
@@ -288,7 +288,7 @@ describe("timers", () => {
       expect(await next(40)).toBeUndefined();
     }));
 
-  test("R-070 R-071 X-046 a name is looked up at expiry; a timer to a dead pid is gone with it", () =>
+  test("a name is looked up at expiry; a timer to a dead pid is gone with it (R-070, R-071, X-046)", () =>
     inLab(async ({ node }) => {
       sendAfter("later", "hello", 15);
       const pid = idle();
@@ -300,7 +300,7 @@ describe("timers", () => {
       expect(node.messageTimers.size).toBe(0);
     }));
 
-  test("R-074 X-044 X-045 abs, Infinity and more than 2^31 ms are taken; fractions and negatives are not", () =>
+  test("abs, Infinity and more than 2^31 ms are taken; fractions and negatives are not (R-074, X-044, X-045)", () =>
     inLab(async ({ node }) => {
       sendAfter(self(), "abs", node.clock.now() + 10, { abs: true });
       expect(await next()).toBe("abs");
@@ -315,7 +315,7 @@ describe("timers", () => {
         expect(() => sendAfter(self(), "x", wrong as number)).toThrow(BadArg);
     }));
 
-  test("R-075 expiries come in the order of their deadlines, then of their making", () =>
+  test("expiries come in the order of their deadlines, then of their making (R-075)", () =>
     inLab(async () => {
       for (const [name, ms] of [
         ["c", 12],
@@ -329,7 +329,7 @@ describe("timers", () => {
 });
 
 describe("receive", () => {
-  test("R-080 X-047 X-048 X-049 the oldest that matches is taken, the others stay in order, silence ends it in time", () =>
+  test("the oldest that matches is taken, the others stay in order, silence ends it in time (R-080, X-047, X-048, X-049)", () =>
     inLab(async () => {
       for (const n of [1, 2, 3, 4]) send(self(), n);
       const even = (message: unknown) => ((message as number) % 2 === 0 ? message : undefined);
@@ -357,7 +357,7 @@ describe("receive", () => {
 });
 
 describe("code that outlives its process", () => {
-  test("R-087 R-083 X-055 X-056 X-057 X-058 killed during an await: told at once; the rest can do nothing, and harms nobody", () =>
+  test("killed during an await: told at once; the rest can do nothing, and harms nobody (R-087, R-083, X-055, X-056, X-057, X-058)", () =>
     inLab(async ({ of }) => {
       const me = self();
       const attempts: string[] = [];
@@ -412,7 +412,7 @@ describe("code that outlives its process", () => {
       ]);
     }));
 
-  test("R-082 X-055 a second message waits until the handler of the first is done, awaits and all", () =>
+  test("a second message waits until the handler of the first is done, awaits and all (R-082, X-055)", () =>
     inLab(async () => {
       const log: string[] = [];
       const handleCall = async (name: string, _from: unknown, state: number) => {
@@ -426,7 +426,7 @@ describe("code that outlives its process", () => {
       expect(log).toEqual(["a begins", "a ends", "b begins", "b ends"]);
     }));
 
-  test("R-090 R-091 X-059 X-060 floating rejections and throws in timers end the process they belong to, and only it", () =>
+  test("floating rejections and throws in timers end the process they belong to, and only it (R-090, R-091, X-059, X-060)", () =>
     inLab(async () => {
       const bystander = idle();
       const [floating, one] = spawnMonitor(async () => {
@@ -481,7 +481,7 @@ describe("fairness", () => {
     },
   };
 
-  test("R-085 R-086 X-062 X-063 with two ping-ponging for ever and one flooding itself, timers, sockets and others get their turn", () =>
+  test("with two ping-ponging for ever and one flooding itself, timers, sockets and others get their turn (R-085, R-086, X-062, X-063)", () =>
     inLab(async () => {
       pingPong();
       await GenServer.start(flooder);
@@ -528,7 +528,7 @@ describe("fairness", () => {
       expect(median(calls)).toBeLessThan(30);
     }));
 
-  test("R-088 X-064 a turn that takes too long is reported with pid, label and callback", () => {
+  test("a turn that takes too long is reported with pid, label and callback (R-088, X-064)", () => {
     const { node, of } = lab({ longTurnMs: 20 });
     return node.run(async () => {
       const handleCast = (ms: number, state: number) => {
@@ -559,7 +559,7 @@ describe("fairness", () => {
     return promises;
   };
 
-  test("R-084 a call makes one promise, to which its await adds another, and waking the server adds none", async () => {
+  test("a call makes one promise, to which its await adds another, and waking the server adds none (R-084)", async () => {
     const node = createNode({ isolation: "none" });
     await node.run(async () => {
       const [, pid] = (await GenServer.start({
@@ -576,7 +576,7 @@ describe("fairness", () => {
     await node.stop();
   });
 
-  test("R-084 X-065 a synchronous handler makes no promise", async () => {
+  test("a synchronous handler makes no promise (R-084, X-065)", async () => {
     const node = createNode({ isolation: "none" });
     await node.run(async () => {
       let handled = 0;

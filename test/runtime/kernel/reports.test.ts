@@ -45,7 +45,7 @@ function program(code: string): { status: number | null; out: string; err: strin
 }
 
 describe("reports", () => {
-  test("R-401 R-017 a crash report has the initial call, pid, name, label, reason with stack, ancestors and queue length", () =>
+  test("a crash report has the initial call, pid, name, label, reason with stack, ancestors and queue length (R-401, R-017)", () =>
     inLab(async ({ of }) => {
       const me = self();
       function worker(): never {
@@ -68,7 +68,7 @@ describe("reports", () => {
       expect(report?.reason).toEqual([new TypeError("broken"), expect.stringContaining("worker")]);
     }));
 
-  test("R-401 R-030 neither the normal class nor a kill from outside is reported", () =>
+  test("neither the normal class nor a kill from outside is reported (R-401, R-030)", () =>
     inLab(async ({ of }) => {
       for (const reason of ["normal", "shutdown", ["shutdown", "x"]])
         await reasonOf(spawn(() => exit(reason)));
@@ -79,7 +79,7 @@ describe("reports", () => {
       expect(of("crash")).toEqual([]);
     }));
 
-  test("R-403 reports of one kind come so often per second; the rest are counted and told", async () => {
+  test("reports of one kind come so often per second; the rest are counted and told (R-403)", async () => {
     const { node, reports } = lab({ reportsPerSecond: 5 });
     await node.run(async () => {
       for (let n = 0; n < 30; n += 1) await reasonOf(spawn(() => exit(["failed", n])));
@@ -94,7 +94,7 @@ describe("reports", () => {
     });
   });
 
-  test("R-403 a sink that throws does not touch a process", async () => {
+  test("a sink that throws does not touch a process (R-403)", async () => {
     const node = createNode({
       onReport() {
         throw new Error("the disk is full");
@@ -109,7 +109,7 @@ describe("reports", () => {
     }
   });
 
-  test("R-403 what is reported is cut to a size one can log, and state passes formatStatus", () =>
+  test("what is reported is cut to a size one can log, and state passes formatStatus (R-403)", () =>
     inLab(async ({ of }) => {
       const huge = {
         list: Array.from({ length: 1000 }, (_, n) => n),
@@ -141,7 +141,7 @@ describe("reports", () => {
 });
 
 describe("errors nobody owns", () => {
-  test("X-061 a rejection outside of all processes is logged by default and the program goes on", () => {
+  test("a rejection outside of all processes is logged by default and the program goes on (X-061)", () => {
     const { status, out, err } = program(`
       import { createNode } from "simurgh/runtime";
       createNode();
@@ -153,7 +153,7 @@ describe("errors nobody owns", () => {
     expect(err).toContain("nobody's");
   });
 
-  test("X-061 with the policy crash the program ends with it", () => {
+  test("with the policy crash the program ends with it (X-061)", () => {
     const { status, out, err } = program(`
       import { createNode } from "simurgh/runtime";
       createNode({ onOrphanError: "crash" });
@@ -165,7 +165,7 @@ describe("errors nobody owns", () => {
     expect(err).toContain("nobody's");
   });
 
-  test("R-092 an error in the runtime's own code is no process's: it ends the thread with runtime_bug", () => {
+  test("an error in the runtime's own code is no process's: it ends the thread with runtime_bug (R-092)", () => {
     const { status, err } = program(`
       import { createNode, spawn } from "simurgh/runtime";
       import { Mailbox } from "./src/runtime/kernel/mailbox.ts";
@@ -192,7 +192,7 @@ describe("looking inside", () => {
     start: [GenServer.startLink, [worker, 0, { label: `the ${id}` }]] as const,
   });
 
-  test("R-406 tree() nests supervisors and children with strategy, labels and restart counts, as JSON", () =>
+  test("tree() nests supervisors and children with strategy, labels and restart counts, as JSON (R-406)", () =>
     inLab(async () => {
       const started = await Supervisor.startLink(
         [
@@ -234,7 +234,7 @@ describe("looking inside", () => {
       expect((await tree(root))[0]?.children).toHaveLength(2);
     }));
 
-  test("R-405 processInfo counts turns, messages, running and awaiting time", () =>
+  test("processInfo counts turns, messages, running and awaiting time (R-405)", () =>
     inLab(async () => {
       const started = await GenServer.start({
         init: () => ["ok", 0],
@@ -260,7 +260,7 @@ describe("looking inside", () => {
       expect(top(3, "time").length).toBeGreaterThan(0);
     }));
 
-  test("R-407 systemMonitor tells of long turns, long mailboxes, lag and orphan errors; statistics count dropped sends", () =>
+  test("systemMonitor tells of long turns, long mailboxes, lag and orphan errors; statistics count dropped sends (R-407)", () =>
     inLab(async ({ node }) => {
       const stop = systemMonitor({
         longTurn: 60,
@@ -292,7 +292,7 @@ describe("looking inside", () => {
       expect(() => systemMonitor({ lag: -1 })).toThrow("lag must be a positive number");
     }));
 
-  test("R-407 a monitor ends with the process that asked for it", () =>
+  test("a monitor ends with the process that asked for it (R-407)", () =>
     inLab(async ({ node }) => {
       const timers = node.timers.size;
       const watcher = spawnLink(async () => {

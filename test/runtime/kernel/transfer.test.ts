@@ -49,7 +49,7 @@ describe("memory that is handed over", () => {
     },
   );
 
-  test("R-462 X-201 within a thread it is the same", () =>
+  test("within a thread it is the same (R-462, X-201)", () =>
     inLab(async () => {
       const payload = new Float64Array(new ArrayBuffer(16));
       payload.set([1.5, 2.5]);
@@ -60,7 +60,7 @@ describe("memory that is handed over", () => {
       expect(map.get("m")).toBe(view.buffer);
     }));
 
-  test("R-462 the buffer leaves the sender also when nobody is there to take it", () =>
+  test("the buffer leaves the sender also when nobody is there to take it (R-462)", () =>
     inLab(async () => {
       const dead = spawn(() => {});
       await reasonOf(dead);
@@ -69,7 +69,7 @@ describe("memory that is handed over", () => {
       expect(payload.length).toBe(0);
     }));
 
-  test("R-462 pooled and shared memory, views and unknown names are refused, and stay with the sender", () =>
+  test("pooled and shared memory, views and unknown names are refused, and stay with the sender (R-462)", () =>
     inLab(async () => {
       const pooled = Buffer.from("small");
       expect(() => send(self(), pooled, { transfer: [pooled.buffer as ArrayBuffer] })).toThrow(
@@ -86,7 +86,7 @@ describe("memory that is handed over", () => {
       expect(await next(0)).toBeUndefined();
     }));
 
-  test("R-462 R-460 what cannot be sent is refused before anything is taken from the sender", async () => {
+  test("what cannot be sent is refused before anything is taken from the sender (R-462, R-460)", async () => {
     pair = joinedNodes();
     const { near, far } = pair;
     const remote = far.spawn(() => new Promise(() => {}));

@@ -4,7 +4,7 @@ import { idle, inLab, next } from "../support.js";
 import { eventually, joinedNodes, type Pair } from "../threads/support.js";
 
 describe("groups", () => {
-  test("R-320 X-179 join twice, leave once: still a member; a death takes it out before it is told", () =>
+  test("join twice, leave once: still a member; a death takes it out before it is told (R-320, X-179)", () =>
     inLab(async () => {
       await Groups.startLink();
       const [one, two] = [idle(), idle()];
@@ -23,7 +23,7 @@ describe("groups", () => {
       expect([Groups.getMembers("g"), Groups.whichGroups()]).toEqual([[], []]);
     }));
 
-  test("R-320 X-179 who monitors a group, or all, is told of joins and leaves", () =>
+  test("who monitors a group, or all, is told of joins and leaves (R-320, X-179)", () =>
     inLab(async () => {
       await Groups.startLink();
       const [one, two] = [idle(), idle()];
@@ -42,7 +42,7 @@ describe("groups", () => {
       expect([await next(), await next(10)]).toEqual([[ref, "leave", "g", [one]], undefined]);
     }));
 
-  test("R-320 scopes share nothing; an unknown one and foreign pids are argument errors", () =>
+  test("scopes share nothing; an unknown one and foreign pids are argument errors (R-320)", () =>
     inLab(async () => {
       await Groups.startLink();
       await Groups.startLink("other");
@@ -53,7 +53,7 @@ describe("groups", () => {
     }));
 });
 
-test("R-116 X-106 multiCall gives the answers and the threads without one; abcast passes over what is not there", async () => {
+test("multiCall gives the answers and the threads without one; abcast passes over what is not there (R-116, X-106)", async () => {
   const pair = joinedNodes();
   const got: unknown[] = [];
   const server = (reply: string) => ({
@@ -94,7 +94,7 @@ describe("groups of two threads", () => {
   afterEach(() => pair.stop());
   const forever = (node: RuntimeNode): Pid => node.spawn(() => new Promise(() => {}));
 
-  test("R-320 X-195 every thread knows all members; a thread that comes later learns them", async () => {
+  test("every thread knows all members; a thread that comes later learns them (R-320, X-195)", async () => {
     pair = joinedNodes();
     const { near, far } = pair;
     const [a, b] = [forever(near), forever(far)];
@@ -120,7 +120,7 @@ describe("groups of two threads", () => {
     });
   });
 
-  test("R-320 R-456 the members of a lost thread are gone, and monitors are told", async () => {
+  test("the members of a lost thread are gone, and monitors are told (R-320, R-456)", async () => {
     pair = joinedNodes();
     const { near, far } = pair;
     await near.run(async () => {

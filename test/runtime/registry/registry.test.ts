@@ -38,7 +38,7 @@ async function other<T>(fn: () => T): Promise<[Pid, T]> {
 }
 
 describe("registering", () => {
-  test("R-302 X-165 a unique key belongs to one process", () =>
+  test("a unique key belongs to one process (R-302, X-165)", () =>
     inLab(async () => {
       const reg = await registry();
       const [pid, first] = await other(() => Registry.register(reg, "k", "v"));
@@ -49,7 +49,7 @@ describe("registering", () => {
       expect(Registry.lookup(reg, "own")).toEqual([[self(), 1]]);
     }));
 
-  test("R-014 R-303 R-307 X-166 when the DOWN of the owner is seen its entries are gone", () =>
+  test("when the DOWN of the owner is seen its entries are gone (R-014, R-303, R-307, X-166)", () =>
     inLab(async () => {
       const reg = await registry();
       for (let round = 0; round < 200; round += 1) {
@@ -63,7 +63,7 @@ describe("registering", () => {
       }
     }));
 
-  test("R-302 X-167 a process may stand several times under a duplicate key, and unregister removes all", () =>
+  test("a process may stand several times under a duplicate key, and unregister removes all (R-302, X-167)", () =>
     inLab(async () => {
       const reg = await registry("duplicate");
       for (const value of [1, 2, 3]) Registry.register(reg, "k", value);
@@ -80,12 +80,12 @@ describe("registering", () => {
       expect(Registry.count(reg)).toBe(1);
     }));
 
-  test("R-303 X-168 unregister of nothing is ok", () =>
+  test("unregister of nothing is ok (R-303, X-168)", () =>
     inLab(async () => {
       expect(Registry.unregister(await registry(), "nothing")).toBe("ok");
     }));
 
-  test("R-303 X-169 updateValue changes the caller's own unique value only", () =>
+  test("updateValue changes the caller's own unique value only (R-303, X-169)", () =>
     inLab(async () => {
       const reg = await registry();
       Registry.register(reg, "k", 1);
@@ -98,7 +98,7 @@ describe("registering", () => {
       expect(() => Registry.updateValue("dup", "k", () => 0)).toThrow(/unique/);
     }));
 
-  test("R-303 keys, values and count", () =>
+  test("keys, values and count (R-303)", () =>
     inLab(async () => {
       const reg = await registry("duplicate");
       Registry.register(reg, "a", 1);
@@ -109,7 +109,7 @@ describe("registering", () => {
       expect(Registry.count(reg)).toBe(3);
     }));
 
-  test("R-304 X-175 keys are equal by structure, and number, bigint and string differ", () =>
+  test("keys are equal by structure, and number, bigint and string differ (R-304, X-175)", () =>
     inLab(async () => {
       const reg = await registry();
       const keys = [1, 1n, "1", ["1"], { a: [1, { b: 2 }] }, null, undefined, Symbol("s"), true, ""];
@@ -121,7 +121,7 @@ describe("registering", () => {
       expect(Registry.count(reg)).toBe(keys.length);
     }));
 
-  test("X-177 refused attempts leave nothing behind", () =>
+  test("refused attempts leave nothing behind (X-177)", () =>
     inLab(async () => {
       const reg = await registry();
       const [pid] = await other(() => Registry.register(reg, "k", 1));
@@ -133,7 +133,7 @@ describe("registering", () => {
       expect(Registry.count(reg)).toBe(0);
     }));
 
-  test("R-301 X-176 an unknown registry and wrong options are argument errors", () =>
+  test("an unknown registry and wrong options are argument errors (R-301, X-176)", () =>
     inLab(async () => {
       expect(() => Registry.lookup("nowhere", 1)).toThrow("unknown registry: nowhere");
       expect(() => Registry.register("nowhere", 1)).toThrow("unknown registry: nowhere");
@@ -145,7 +145,7 @@ describe("registering", () => {
       expect(bad({ keys: "unique", name: "r", meta: [1] })).toThrow(/meta must be/);
     }));
 
-  test("R-310 meta values", () =>
+  test("meta values (R-310)", () =>
     inLab(async () => {
       const reg = await registry("unique", { meta: [["a", 1]] });
       expect(Registry.meta(reg, "a")).toEqual(["ok", 1]);
@@ -154,7 +154,7 @@ describe("registering", () => {
       expect(Registry.meta(reg, "b")).toEqual(["ok", 2]);
     }));
 
-  test("R-308 X-172 listeners hear of register and unregister, but not of a death", () =>
+  test("listeners hear of register and unregister, but not of a death (R-308, X-172)", () =>
     inLab(async () => {
       register("listener", self());
       const reg = await registry("unique", { listeners: ["listener", "absent"] });
@@ -171,7 +171,7 @@ describe("registering", () => {
       expect(await nothing()).toBeUndefined();
     }));
 
-  test("R-306 the registry is in no links and outlives its clients", () =>
+  test("the registry is in no links and outlives its clients (R-306)", () =>
     inLab(async () => {
       const reg = await registry();
       const [pid] = await other(() => Registry.register(reg, "k", 1));
@@ -181,7 +181,7 @@ describe("registering", () => {
 });
 
 describe("dispatch", () => {
-  test("R-305 X-170 runs in the caller once for each partition with entries, and not at all for none", () =>
+  test("runs in the caller once for each partition with entries, and not at all for none (R-305, X-170)", () =>
     inLab(async () => {
       const reg = await registry("duplicate", { partitions: 3 });
       const calls: unknown[] = [];
@@ -204,7 +204,7 @@ describe("dispatch", () => {
 });
 
 describe("names", () => {
-  test("R-309 R-022 X-173 an entry serves as a name: start, whereis, call, send", () =>
+  test("an entry serves as a name: start, whereis, call, send (R-309, R-022, X-173)", () =>
     inLab(async () => {
       const reg = await registry();
       const name = { via: Registry, term: [reg, "server", "value"] };
@@ -222,13 +222,13 @@ describe("names", () => {
       expect(await next()).toBe("hello");
     }));
 
-  test("R-309 X-173 names need a unique registry", () =>
+  test("names need a unique registry (R-309, X-173)", () =>
     inLab(async () => {
       const reg = await registry("duplicate");
       expect(() => Registry.whereisName([reg, "k"])).toThrow(/unique/);
     }));
 
-  test("R-021 R-309 a dead owner leaves no name and no report", () =>
+  test("a dead owner leaves no name and no report (R-021, R-309)", () =>
     inLab(async ({ reports }) => {
       const reg = await registry();
       const result = await GenServer.start(echo, 7, { name: { via: Registry, term: [reg, "s"] } });
@@ -240,7 +240,7 @@ describe("names", () => {
 });
 
 describe("searching, dispatching in parallel, locking", () => {
-  test("R-303 X-174 keys, values, count, match, countMatch and select; keys that look like patterns are plain keys", () =>
+  test("keys, values, count, match, countMatch and select; keys that look like patterns are plain keys (R-303, X-174)", () =>
     inLab(async () => {
       const reg = await registry("duplicate");
       const me = self();
@@ -274,7 +274,7 @@ describe("searching, dispatching in parallel, locking", () => {
       expect(Registry.values(reg, "k", me)).toEqual([40]);
     }));
 
-  test("R-305 X-171 parallel dispatch runs in other processes, one per partition with entries, and is awaited", () =>
+  test("parallel dispatch runs in other processes, one per partition with entries, and is awaited (R-305, X-171)", () =>
     inLab(async () => {
       const reg = await registry("duplicate", { partitions: 4 });
       const runners: Pid[] = [];
@@ -298,7 +298,7 @@ describe("searching, dispatching in parallel, locking", () => {
       await Registry.dispatch(reg, "nobody", () => expect.unreachable(), { parallel: true });
     }));
 
-  test("R-305 X-171 what fails in a parallel dispatch reaches the caller", () =>
+  test("what fails in a parallel dispatch reaches the caller (R-305, X-171)", () =>
     inLab(async () => {
       const reg = await registry("duplicate");
       const dispatcher = spawn(async () => {
@@ -308,7 +308,7 @@ describe("searching, dispatching in parallel, locking", () => {
       expect(await reasonOf(dispatcher)).toBe("no");
     }));
 
-  test("R-310 X-178 a lock excludes others of the same key, in order, and no one of another key", () =>
+  test("a lock excludes others of the same key, in order, and no one of another key (R-310, X-178)", () =>
     inLab(async () => {
       const reg = await registry();
       const me = self();
@@ -337,7 +337,7 @@ describe("searching, dispatching in parallel, locking", () => {
       expect(await Registry.lock(reg, "k", () => "value")).toBe("value");
     }));
 
-  test("R-310 X-178 a holder that throws or dies gives the lock back; one that died waiting is passed over", () =>
+  test("a holder that throws or dies gives the lock back; one that died waiting is passed over (R-310, X-178)", () =>
     inLab(async () => {
       const reg = await registry();
       await expect(
@@ -363,7 +363,7 @@ describe("searching, dispatching in parallel, locking", () => {
       expect(await Registry.lock(reg, "k", () => 7)).toBe(7);
     }));
 
-  test("R-311 a registered process does not depend on the registry: it lives on, and a fresh registry starts empty", () =>
+  test("a registered process does not depend on the registry: it lives on, and a fresh registry starts empty (R-311)", () =>
     inLab(async () => {
       const started = await Registry.start({ keys: "unique", name: "reg" });
       const [pid] = await other(() => Registry.register("reg", "k", 1));

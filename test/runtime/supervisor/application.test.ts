@@ -56,7 +56,7 @@ function recorded(
 }
 
 describe("applications", () => {
-  test("R-266 dependencies start first; stopping goes in reverse: prepStop, the tree with shutdown, stop", () =>
+  test("dependencies start first; stopping goes in reverse: prepStop, the tree with shutdown, stop (R-266)", () =>
     inLab(async () => {
       const log: string[] = [];
       const db = recorded("db", log);
@@ -100,7 +100,7 @@ describe("applications", () => {
       }),
   );
 
-  test("R-266 a transient application whose root ends normally leaves the others alone", () =>
+  test("a transient application whose root ends normally leaves the others alone (R-266)", () =>
     inLab(async () => {
       const log: string[] = [];
       await Application.start(recorded("other", log));
@@ -110,7 +110,7 @@ describe("applications", () => {
       expect(await Application.whichApplications()).toEqual(["other"]);
     }));
 
-  test("R-266 a start that fails, throws or gives anything else is an error; wrong specs and circles are refused", () =>
+  test("a start that fails, throws or gives anything else is an error; wrong specs and circles are refused (R-266)", () =>
     inLab(async () => {
       const failing = (start: () => unknown): ApplicationSpec => ({ name: "x", start: start as never });
       expect(await Application.start(failing(() => ["error", "no disk"]))).toEqual(["error", "no disk"]);
@@ -147,7 +147,7 @@ describe("a program of applications", () => {
     }
   };
 
-  test("R-267 SIGTERM stops the applications in reverse order, then the program ends with 0", async () => {
+  test("SIGTERM stops the applications in reverse order, then the program ends with 0 (R-267)", async () => {
     node = createNode({ onReport() {} });
     const log: string[] = [];
     const exits: number[] = [];
@@ -167,7 +167,7 @@ describe("a program of applications", () => {
     prepStop: () => new Promise(() => {}),
   };
 
-  test("R-267 a second signal ends it with 1 at once", async () => {
+  test("a second signal ends it with 1 at once (R-267)", async () => {
     node = createNode({ onReport() {} });
     const exits: number[] = [];
     await runApplications(node, [stuck], { exitProgram: (code) => void exits.push(code) });
@@ -177,7 +177,7 @@ describe("a program of applications", () => {
     expect(exits).toEqual([1]);
   });
 
-  test("R-267 one that does not stop within the deadline ends the program with 1", async () => {
+  test("one that does not stop within the deadline ends the program with 1 (R-267)", async () => {
     node = createNode({ onReport() {} });
     const exits: number[] = [];
     const error = vi.spyOn(console, "error").mockImplementation(() => {});
@@ -188,7 +188,7 @@ describe("a program of applications", () => {
     error.mockRestore();
   });
 
-  test("R-267 the end of a permanent application ends the program with 1; one that does not start is an error", async () => {
+  test("the end of a permanent application ends the program with 1; one that does not start is an error (R-267)", async () => {
     node = createNode({ onReport() {} });
     const exits: number[] = [];
     const log: string[] = [];

@@ -64,7 +64,7 @@ async function crash(sup: Pid, pid: Pid, reason: unknown = "boom"): Promise<void
 }
 
 describe("starting children", () => {
-  test("R-262 X-149 what a start function gives is passed on, and ignore keeps nothing", () =>
+  test("what a start function gives is passed on, and ignore keeps nothing (R-262, X-149)", () =>
     inLab(async () => {
       const sup = await supervisor();
       expect(await DynamicSupervisor.startChild(sup, child())).toEqual(["ok", expect.anything()]);
@@ -86,7 +86,7 @@ describe("starting children", () => {
       expect(await counts(sup)).toEqual([2, 2, 0, 2]);
     }));
 
-  test("R-262 X-150 a start function that throws, fails or exits gives the three error shapes", () =>
+  test("a start function that throws, fails or exits gives the three error shapes (R-262, X-150)", () =>
     inLab(async () => {
       const sup = await supervisor();
       const throwing = (thrown: unknown) => () => {
@@ -107,7 +107,7 @@ describe("starting children", () => {
       ]);
     }));
 
-  test("R-260 R-262 X-151 maxChildren is a limit, and a restarting child counts", () =>
+  test("maxChildren is a limit, and a restarting child counts (R-260, R-262, X-151)", () =>
     inLab(async () => {
       const none = await supervisor({ maxChildren: 0 });
       expect(await DynamicSupervisor.startChild(none, child())).toEqual(["error", "max_children"]);
@@ -119,7 +119,7 @@ describe("starting children", () => {
       expect(await DynamicSupervisor.startChild(one, child())).toEqual(["error", "max_children"]);
     }));
 
-  test("R-260 X-154 extra arguments come before the child's, at a restart too", () =>
+  test("extra arguments come before the child's, at a restart too (R-260, X-154)", () =>
     inLab(async () => {
       const seen: unknown[] = [];
       const begin = (...args: unknown[]) => {
@@ -142,7 +142,7 @@ describe("starting children", () => {
     [{ id: 1 }, "missing_start"],
   ] as const;
   test.each(REFUSED_SPECS)(
-    "R-261 X-160 the spec %j is refused in the caller, without a supervisor",
+    "the spec %j is refused in the caller, without a supervisor (R-261, X-160)",
     (spec, fault) =>
       inLab(async () => {
         const dead = spawnLink(() => {});
@@ -154,7 +154,7 @@ describe("starting children", () => {
       }),
   );
 
-  test("R-261 ids need not be unique", () =>
+  test("ids need not be unique (R-261)", () =>
     inLab(async () => {
       const sup = await supervisor();
       await DynamicSupervisor.startChild(sup, child({ id: "same" }));
@@ -182,7 +182,7 @@ describe("starting children", () => {
     }),
   );
 
-  test("X-161 a taken name gives already_started, and the caller is not linked to the holder", () =>
+  test("a taken name gives already_started, and the caller is not linked to the holder (X-161)", () =>
     inLab(async () => {
       const sup = await supervisor({ name: "dyn" });
       expect(await DynamicSupervisor.startLink({ name: "dyn" })).toEqual(["error", ["already_started", sup]]);
@@ -203,7 +203,7 @@ describe("the end of children", () => {
     ["temporary", "boom", 0],
   ] as const;
   test.each(RESTART_MATRIX)(
-    "R-220 R-264 X-152 a %s child that ends with %j leaves %i",
+    "a %s child that ends with %j leaves %i (R-220, R-264, X-152)",
     (restart, reason, left) =>
       inLab(async () => {
         const sup = await supervisor();
@@ -216,7 +216,7 @@ describe("the end of children", () => {
       }),
   );
 
-  test("R-226 X-153 a restart may give a pid, ignore, an error or nonsense: kept, removed, restarting, restarting", () =>
+  test("a restart may give a pid, ignore, an error or nonsense: kept, removed, restarting, restarting (R-226, X-153)", () =>
     inLab(async () => {
       const sup = await supervisor({ maxRestarts: 1_000_000 });
       const endings = [() => start({}), "ignore", ["error", "e"], "unknown"];
@@ -233,7 +233,7 @@ describe("the end of children", () => {
       expect(states).toContainEqual(living);
     }));
 
-  test("R-222 X-155 a restart that fails twice and then succeeds keeps the supervisor alive", () =>
+  test("a restart that fails twice and then succeeds keeps the supervisor alive (R-222, X-155)", () =>
     inLab(async () => {
       const sup = await supervisor({ maxRestarts: 3 });
       const failing = scripted(
@@ -248,7 +248,7 @@ describe("the end of children", () => {
       expect(isAlive(sup)).toBe(true);
     }));
 
-  test("R-223 X-156 a restart that fails for ever ends the supervisor with shutdown", () =>
+  test("a restart that fails for ever ends the supervisor with shutdown (R-223, X-156)", () =>
     inLab(async ({ of }) => {
       const sup = await supervisor({ maxRestarts: 10 });
       const pid = okPid(
@@ -261,7 +261,7 @@ describe("the end of children", () => {
 });
 
 describe("stopping", () => {
-  test("R-213 R-264 X-157 all children are stopped at once, each by its own rule", () =>
+  test("all children are stopped at once, each by its own rule (R-213, R-264, X-157)", () =>
     inLab(async () => {
       const sup = await supervisor();
       const add = async (options: Partial<ChildSpec>, arg: object = {}) =>
@@ -287,7 +287,7 @@ describe("stopping", () => {
       ]);
     }));
 
-  test("R-215 X-158 a permanent child that ends normally when told to stop is reported", () =>
+  test("a permanent child that ends normally when told to stop is reported (R-215, X-158)", () =>
     inLab(async ({ of }) => {
       const sup = await supervisor();
       const obedient = (): StartResult => [
@@ -305,7 +305,7 @@ describe("stopping", () => {
       expect(of("supervisor")).toMatchObject([{ errorContext: "shutdown_error", reason: "normal" }]);
     }));
 
-  test("R-263 X-159 terminateChild stops by pid, once, and a restarting child goes by its old pid", () =>
+  test("terminateChild stops by pid, once, and a restarting child goes by its old pid (R-263, X-159)", () =>
     inLab(async () => {
       const sup = await supervisor({ maxRestarts: 1_000_000 });
       for (const [shutdown, reason] of [

@@ -88,7 +88,7 @@ const counts = async (sup: Pid) => {
 };
 
 describe("starting", () => {
-  test("R-210 children start from left to right, each awaited, and all are up when startLink returns", () =>
+  test("children start from left to right, each awaited, and all are up when startLink returns (R-210)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const slow = async (id: string) => {
@@ -100,7 +100,7 @@ describe("starting", () => {
       expect(await counts(sup)).toEqual([2, 2, 0, 2]);
     }));
 
-  test("R-211 X-115 when a child fails at start those before it are stopped and those after it never start", () =>
+  test("when a child fails at start those before it are stopped and those after it never start (R-211, X-115)", () =>
     inLab(async ({ of }: Lab) => {
       trapExit(true);
       const log: unknown[] = [];
@@ -118,7 +118,7 @@ describe("starting", () => {
       expect(await nothing(), "no EXIT is left behind").toBeUndefined();
     }));
 
-  test("R-212 X-109 a child that ignores keeps its spec", () =>
+  test("a child that ignores keeps its spec (R-212, X-109)", () =>
     inLab(async () => {
       const sup = await supervisor([{ id: "a", start: scripted("ignore") }, child("b")]);
       expect(await counts(sup)).toEqual([2, 1, 0, 2]);
@@ -130,7 +130,7 @@ describe("starting", () => {
       expect(await counts(sup)).toEqual([3, 1, 0, 3]);
     }));
 
-  test("R-212 X-110 a temporary child that ignores is not kept", () =>
+  test("a temporary child that ignores is not kept (R-212, X-110)", () =>
     inLab(async () => {
       const spec: ChildSpec = { id: "a", restart: "temporary", start: scripted("ignore") };
       const sup = await supervisor([spec]);
@@ -139,7 +139,7 @@ describe("starting", () => {
       expect(await counts(sup)).toEqual([0, 0, 0, 0]);
     }));
 
-  test("R-205 start functions run as the supervisor: their links are its links", () =>
+  test("start functions run as the supervisor: their links are its links (R-205)", () =>
     inLab(async () => {
       let starter: Pid | undefined;
       const sup = await supervisor([
@@ -181,7 +181,7 @@ describe("starting", () => {
 });
 
 describe("specs and flags", () => {
-  test("R-201 X-111 getChildspec shows every default", () =>
+  test("getChildspec shows every default (R-201, X-111)", () =>
     inLab(async () => {
       const sup = await supervisor([child("w"), child("s", { type: "supervisor" })]);
       expect(await Supervisor.getChildspec(sup, "w")).toMatchObject([
@@ -225,7 +225,7 @@ describe("specs and flags", () => {
     }),
   );
 
-  test("R-202 X-112 two children with one id are refused, also when the id is a structure", () =>
+  test("two children with one id are refused, also when the id is a structure (R-202, X-112)", () =>
     inLab(async () => {
       trapExit(true);
       const result = await Supervisor.startLink([child(["room", 1]), child(["room", 1])], {
@@ -234,7 +234,7 @@ describe("specs and flags", () => {
       expect(result).toEqual(["error", ["start_spec", ["duplicate_child_name", ["room", 1]]]]);
     }));
 
-  test("R-202 X-146 significant needs an auto shutdown and a child that is not permanent", () =>
+  test("significant needs an auto shutdown and a child that is not permanent (R-202, X-146)", () =>
     inLab(async () => {
       const never = await supervisor([]);
       expect(
@@ -260,7 +260,7 @@ describe("specs and flags", () => {
     }),
   );
 
-  test("R-203 X-113 a missing strategy is an argument error, and the defaults are 3 restarts in 5 s", () =>
+  test("a missing strategy is an argument error, and the defaults are 3 restarts in 5 s (R-203, X-113)", () =>
     inLab(async () => {
       trapExit(true);
       expect(() => Supervisor.startLink([], {} as SupervisorOptions)).toThrow(/needs the option strategy/);
@@ -274,7 +274,7 @@ describe("specs and flags", () => {
       ).toBe("shutdown");
     }));
 
-  test("R-204 X-108 a module's init may ignore, fail, or return nonsense", () =>
+  test("a module's init may ignore, fail, or return nonsense (R-204, X-108)", () =>
     inLab(async () => {
       trapExit(true);
       expect(await Supervisor.startLink({ init: () => "ignore" })).toBe("ignore");
@@ -301,7 +301,7 @@ describe("specs and flags", () => {
 });
 
 describe("stopping", () => {
-  test("R-213 X-119 children stop one after another in reverse order of their start", () =>
+  test("children stop one after another in reverse order of their start (R-213, X-119)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const sup = await supervisor([
@@ -313,7 +313,7 @@ describe("stopping", () => {
       expect(log.slice(3)).toEqual(["-c", "-b", "-a"]);
     }));
 
-  test("R-214 X-116 with shutdown infinity a slow child is waited for", () =>
+  test("with shutdown infinity a slow child is waited for (R-214, X-116)", () =>
     inLab(async ({ of }) => {
       const log: unknown[] = [];
       const sup = await supervisor([child("a", { shutdown: "infinity" }, { log, trap: true, slow: 60 })]);
@@ -324,7 +324,7 @@ describe("stopping", () => {
       expect(of("supervisor")).toEqual([]);
     }));
 
-  test("R-214 R-215 X-117 a child that overruns its time is killed and reported", () =>
+  test("a child that overruns its time is killed and reported (R-214, R-215, X-117)", () =>
     inLab(async ({ of }) => {
       const sup = await supervisor([child("a", { shutdown: 20 }, { trap: true, slow: 60_000 })]);
       const ref = monitor(await pidOf(sup, "a"));
@@ -335,7 +335,7 @@ describe("stopping", () => {
       ]);
     }));
 
-  test("R-214 R-215 X-118 brutal_kill ends a child without terminate and is no fault", () =>
+  test("brutal_kill ends a child without terminate and is no fault (R-214, R-215, X-118)", () =>
     inLab(async ({ of }) => {
       const log: unknown[] = [];
       const sup = await supervisor([child("a", { shutdown: "brutal_kill" }, { log, trap: true })]);
@@ -346,7 +346,7 @@ describe("stopping", () => {
       expect(of("supervisor")).toEqual([]);
     }));
 
-  test("R-215 a permanent child that ends normally when told to stop is a shutdown error; a transient one is not", () =>
+  test("a permanent child that ends normally when told to stop is a shutdown error; a transient one is not (R-215)", () =>
     inLab(async ({ of }) => {
       const obedient = (): StartResult => [
         "ok",
@@ -364,7 +364,7 @@ describe("stopping", () => {
       expect(of("supervisor").map((r) => [r.offender.id, r.reason])).toEqual([["p", "normal"]]);
     }));
 
-  test("R-214 X-137 a child that unlinked itself does not hang terminateChild or stop", () =>
+  test("a child that unlinked itself does not hang terminateChild or stop (R-214, X-137)", () =>
     inLab(async () => {
       const sup = await supervisor(
         ["a", "b"].map((id) => ({
@@ -386,7 +386,7 @@ describe("stopping", () => {
       expect(await Supervisor.stop(sup)).toBe("ok");
     }));
 
-  test("R-206 the parent's exit ends a supervisor with its reason, children first", () =>
+  test("the parent's exit ends a supervisor with its reason, children first (R-206)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const sup = await supervisor([child("a", {}, { log, trap: true })]);
@@ -395,7 +395,7 @@ describe("stopping", () => {
       expect(log).toEqual(["+a", "-a"]);
     }));
 
-  test("R-206 X-148 an EXIT of a stranger and an unknown message leave a supervisor alone", () =>
+  test("an EXIT of a stranger and an unknown message leave a supervisor alone (R-206, X-148)", () =>
     inLab(async ({ of }) => {
       const sup = await supervisor([child("a")]);
       const stranger = spawnLink(() => sleep(Number.POSITIVE_INFINITY));
@@ -405,7 +405,7 @@ describe("stopping", () => {
       expect(of("notice")).toMatchObject([{ metadata: { message: "hello" }, level: "error" }]);
     }));
 
-  test("R-217 stop gives ok for the reason asked for", () =>
+  test("stop gives ok for the reason asked for (R-217)", () =>
     inLab(async () => {
       const sup = await supervisor([child("a")]);
       expect(await Supervisor.stop(sup, "shutdown")).toBe("ok");
@@ -413,7 +413,7 @@ describe("stopping", () => {
       await expect(Supervisor.stop(sup)).rejects.toMatchObject({ reason: ["noproc", expect.anything()] });
     }));
 
-  test("X-147 10,000 children start and stop in time that grows with their number only", () =>
+  test("10,000 children start and stop in time that grows with their number only (X-147)", () =>
     inLab(async () => {
       const run = async (n: number): Promise<number> => {
         const from = performance.now();
@@ -430,7 +430,7 @@ describe("stopping", () => {
 });
 
 describe("requests", () => {
-  test("R-230 X-121 startChild of a present id tells whether it runs", () =>
+  test("startChild of a present id tells whether it runs (R-230, X-121)", () =>
     inLab(async () => {
       const sup = await supervisor([child("a")]);
       const pid = await pidOf(sup, "a");
@@ -439,7 +439,7 @@ describe("requests", () => {
       expect(await Supervisor.startChild(sup, child("a"))).toEqual(["error", "already_present"]);
     }));
 
-  test("R-230 X-114 a child that fails to start is not kept, and the error names reason and child", () =>
+  test("a child that fails to start is not kept, and the error names reason and child (R-230, X-114)", () =>
     inLab(async () => {
       const sup = await supervisor([]);
       expect(
@@ -448,7 +448,7 @@ describe("requests", () => {
       expect(await Supervisor.whichChildren(sup)).toEqual([]);
     }));
 
-  test("R-230 an already_started from the start function is passed bare", () =>
+  test("an already_started from the start function is passed bare (R-230)", () =>
     inLab(async () => {
       const sup = await supervisor([]);
       const start = scripted(["error", ["already_started", self()]]);
@@ -458,7 +458,7 @@ describe("requests", () => {
       ]);
     }));
 
-  test("R-230 R-232 X-143 extra information of a start function comes through", () =>
+  test("extra information of a start function comes through (R-230, R-232, X-143)", () =>
     inLab(async () => {
       const sup = await supervisor([]);
       const begin = (): unknown => ["ok", spawnLink(() => sleep(Number.POSITIVE_INFINITY)), "extra"];
@@ -468,7 +468,7 @@ describe("requests", () => {
       expect(await Supervisor.restartChild(sup, "a")).toEqual(["ok", expect.anything(), "extra"]);
     }));
 
-  test("R-231 R-232 R-233 X-120 X-122 the life of a child: terminate, restart, delete", () =>
+  test("the life of a child: terminate, restart, delete (R-231, R-232, R-233, X-120, X-122)", () =>
     inLab(async () => {
       const sup = await supervisor([child("a")]);
       expect(await Supervisor.deleteChild(sup, "a")).toEqual(["error", "running"]);
@@ -487,7 +487,7 @@ describe("requests", () => {
         expect(await ask(sup, "a")).toEqual(["error", "not_found"]);
     }));
 
-  test("R-232 restartChild gives the start failure and keeps the spec, and ok undefined for ignore", () =>
+  test("restartChild gives the start failure and keeps the spec, and ok undefined for ignore (R-232)", () =>
     inLab(async () => {
       const begin = scripted(() => start({}), ["error", "broken"], "ignore");
       const sup = await supervisor([{ id: "a", start: begin }]);
@@ -497,12 +497,12 @@ describe("requests", () => {
       expect(await Supervisor.restartChild(sup, "a")).toEqual(["ok", undefined]);
     }));
 
-  test("R-234 getChildspec of an unknown child is not_found", () =>
+  test("getChildspec of an unknown child is not_found (R-234)", () =>
     inLab(async () => {
       expect(await Supervisor.getChildspec(await supervisor([]), "x")).toEqual(["error", "not_found"]);
     }));
 
-  test("R-235 X-142 whichChildren lists the newest first, also after restarts", () =>
+  test("whichChildren lists the newest first, also after restarts (R-235, X-142)", () =>
     inLab(async () => {
       const sup = await supervisor([child("a"), child("b")], { strategy: "one_for_all" });
       await Supervisor.startChild(sup, child("c"));
@@ -518,7 +518,7 @@ describe("requests", () => {
       });
     }));
 
-  test("R-236 X-140 countChildren tells supervisors from workers and living from dead", () =>
+  test("countChildren tells supervisors from workers and living from dead (R-236, X-140)", () =>
     inLab(async () => {
       const nested: ChildSpec = { ...Supervisor.childSpec([], { strategy: "one_for_one" }), id: "s" };
       const sup = await supervisor([nested, child("a"), child("b")]);
@@ -526,7 +526,7 @@ describe("requests", () => {
       expect(await counts(sup)).toEqual([3, 2, 1, 2]);
     }));
 
-  test("R-237 terminateChild neither restarts nor counts", () =>
+  test("terminateChild neither restarts nor counts (R-237)", () =>
     inLab(async () => {
       const sup = await supervisor([child("a")], { intensity: 0 });
       for (let i = 0; i < 3; i += 1) {
@@ -538,7 +538,7 @@ describe("requests", () => {
       expect(await counts(sup)).toEqual([1, 0, 0, 1]);
     }));
 
-  test("R-227 X-141 start arguments of temporary children are not kept", () =>
+  test("start arguments of temporary children are not kept (R-227, X-141)", () =>
     inLab(async () => {
       const sup = await supervisor([]);
       const spec: ChildSpec = { id: "t", restart: "temporary", start: [start, [{ id: "big" }]] };
@@ -546,7 +546,7 @@ describe("requests", () => {
       expect(await Supervisor.getChildspec(sup, "t")).toMatchObject(["ok", { start: [start, []] }]);
     }));
 
-  test("R-207 requests wait while a child is started", () =>
+  test("requests wait while a child is started (R-207)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const sup = await supervisor([]);
@@ -565,7 +565,7 @@ describe("requests", () => {
 describe("restarting", () => {
   const PERMANENT_ENDS = ["normal", "shutdown", ["shutdown", 1], "boom"] as const;
   test.each(PERMANENT_ENDS)(
-    "R-220 X-123 a permanent child that ends with %j is restarted and reported",
+    "a permanent child that ends with %j is restarted and reported (R-220, X-123)",
     (reason) =>
       inLab(async ({ of }) => {
         const sup = await supervisor([child("a")]);
@@ -591,7 +591,7 @@ describe("restarting", () => {
       }),
   );
 
-  test("R-220 X-124 a transient child that crashes is restarted", () =>
+  test("a transient child that crashes is restarted (R-220, X-124)", () =>
     inLab(async () => {
       const sup = await supervisor([child("a", { restart: "transient" })]);
       await crash(sup, "a");
@@ -599,7 +599,7 @@ describe("restarting", () => {
     }));
 
   const TEMPORARY_ENDS = ["normal", "shutdown", "boom"] as const;
-  test.each(TEMPORARY_ENDS)("R-220 X-125 a temporary child that ends with %j is forgotten", (reason) =>
+  test.each(TEMPORARY_ENDS)("a temporary child that ends with %j is forgotten (R-220, X-125)", (reason) =>
     inLab(async () => {
       const sup = await supervisor([child("a", { restart: "temporary" })]);
       const pid = await pidOf(sup, "a");
@@ -609,7 +609,7 @@ describe("restarting", () => {
     }),
   );
 
-  test("R-221 one_for_one restarts the failed child alone", () =>
+  test("one_for_one restarts the failed child alone (R-221)", () =>
     inLab(async () => {
       const sup = await supervisor([child("a"), child("b"), child("c")]);
       const before = await pids(sup);
@@ -619,7 +619,7 @@ describe("restarting", () => {
       expect((after.b as Pid).equals(before.b)).toBe(false);
     }));
 
-  test("R-221 X-131 one_for_all stops the others in reverse order and starts all in order, as one restart", () =>
+  test("one_for_all stops the others in reverse order and starts all in order, as one restart (R-221, X-131)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const sup = await supervisor(
@@ -632,7 +632,7 @@ describe("restarting", () => {
       expect(isAlive(sup)).toBe(true);
     }));
 
-  test("R-221 X-133 rest_for_one restarts the failed child and those started after it", () =>
+  test("rest_for_one restarts the failed child and those started after it (R-221, X-133)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const sup = await supervisor(
@@ -648,7 +648,7 @@ describe("restarting", () => {
 
   const GROUP_STRATEGIES = ["one_for_all", "rest_for_one"] as const;
   test.each(GROUP_STRATEGIES)(
-    "R-221 X-126 a temporary bystander under %s is stopped and not restarted",
+    "a temporary bystander under %s is stopped and not restarted (R-221, X-126)",
     (strategy) =>
       inLab(async () => {
         const sup = await supervisor([child("a"), child("t", { restart: "temporary" })], { strategy });
@@ -659,7 +659,7 @@ describe("restarting", () => {
       }),
   );
 
-  test("R-222 X-128 X-129 one restart too many ends the supervisor with shutdown and all its children", () =>
+  test("one restart too many ends the supervisor with shutdown and all its children (R-222, X-128, X-129)", () =>
     inLab(async ({ of }) => {
       for (const intensity of [0, 2]) {
         const sup = await supervisor([child("a"), child("b")], { intensity, period: 3600 });
@@ -676,7 +676,7 @@ describe("restarting", () => {
       }
     }));
 
-  test("R-222 X-127 restarts further apart than the period never add up", () =>
+  test("restarts further apart than the period never add up (R-222, X-127)", () =>
     inLab(async () => {
       const sup = await supervisor([child("a")], { intensity: 1, period: 0.02 });
       for (let i = 0; i < 4; i += 1) {
@@ -686,7 +686,7 @@ describe("restarting", () => {
       expect(isAlive(sup)).toBe(true);
     }));
 
-  test("R-223 X-130 a restart that never succeeds uses up the intensity and takes the siblings down", () =>
+  test("a restart that never succeeds uses up the intensity and takes the siblings down (R-223, X-130)", () =>
     inLab(async ({ of }) => {
       const begin = scripted(() => start({}), ["error", "broken"]);
       const sup = await supervisor([child("b"), { id: "a", start: begin }], { intensity: 4, period: 3600 });
@@ -703,7 +703,7 @@ describe("restarting", () => {
 
   const STRATEGIES_WITH_ATTEMPTS = ["one_for_one", "one_for_all", "rest_for_one"] as const;
   test.each(STRATEGIES_WITH_ATTEMPTS)(
-    "R-223 R-224 R-231 X-135 X-136 under %s requests are served between the attempts of a failing restart",
+    "under %s requests are served between the attempts of a failing restart (R-223, R-224, R-231, X-135, X-136)",
     (strategy) =>
       inLab(async () => {
         const begin = scripted(() => start({}), ["error", "broken"]);
@@ -721,7 +721,7 @@ describe("restarting", () => {
       }),
   );
 
-  test("R-223 X-135 a supervisor in a hanging restart loop stops when told to", () =>
+  test("a supervisor in a hanging restart loop stops when told to (R-223, X-135)", () =>
     inLab(async () => {
       const begin = scripted(() => start({}), ["error", "broken"]);
       const sup = await supervisor([{ id: "a", start: begin }], { intensity: 1_000_000 });
@@ -730,7 +730,7 @@ describe("restarting", () => {
       expect(await next()).toEqual(["EXIT", sup, "shutdown"]);
     }));
 
-  test("R-225 X-132 one_for_all: when another child fails to restart, all that was restarted is stopped and started again", () =>
+  test("one_for_all: when another child fails to restart, all that was restarted is stopped and started again (R-225, X-132)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const second = scripted(
@@ -747,7 +747,7 @@ describe("restarting", () => {
       expect(await counts(sup)).toEqual([2, 2, 0, 2]);
     }));
 
-  test("R-225 X-134 rest_for_one: the retry is anchored at the child that failed, and those before it stay up", () =>
+  test("rest_for_one: the retry is anchored at the child that failed, and those before it stay up (R-225, X-134)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const third = scripted(
@@ -764,14 +764,14 @@ describe("restarting", () => {
       expect(await counts(sup)).toEqual([3, 3, 0, 3]);
     }));
 
-  test("R-226 a restart that yields ignore leaves the child down with its spec", () =>
+  test("a restart that yields ignore leaves the child down with its spec (R-226)", () =>
     inLab(async () => {
       const sup = await supervisor([{ id: "a", start: scripted(() => start({}), "ignore") }]);
       await crash(sup, "a");
       expect(await pids(sup)).toEqual({ a: undefined });
     }));
 
-  test("R-227 a restart uses the original arguments", () =>
+  test("a restart uses the original arguments (R-227)", () =>
     inLab(async () => {
       const seen: unknown[] = [];
       const begin = (...args: unknown[]) => {
@@ -786,7 +786,7 @@ describe("restarting", () => {
       ]);
     }));
 
-  test("R-228 X-138 a permanent supervisor that gives up is restarted by its own, with fresh children", () =>
+  test("a permanent supervisor that gives up is restarted by its own, with fresh children (R-228, X-138)", () =>
     inLab(async () => {
       const inner = Supervisor.childSpec([child("a")], {
         strategy: "one_for_one",
@@ -803,7 +803,7 @@ describe("restarting", () => {
       expect((await pidOf(after, "a")).equals(leaf)).toBe(false);
     }));
 
-  test("R-228 X-139 a transient supervisor that gives up is not restarted", () =>
+  test("a transient supervisor that gives up is not restarted (R-228, X-139)", () =>
     inLab(async () => {
       const inner = Supervisor.childSpec([child("a")], {
         strategy: "one_for_one",
@@ -822,7 +822,7 @@ describe("restarting", () => {
 describe("automatic shutdown", () => {
   const significant = (id: string): ChildSpec => child(id, { significant: true, restart: "transient" });
 
-  test("R-229 X-144 any_significant: a significant child that ends by itself stops the supervisor, a crash restarts it", () =>
+  test("any_significant: a significant child that ends by itself stops the supervisor, a crash restarts it (R-229, X-144)", () =>
     inLab(async () => {
       const sup = await supervisor([significant("a"), significant("b")], { autoShutdown: "any_significant" });
       await crash(sup, "a");
@@ -831,7 +831,7 @@ describe("automatic shutdown", () => {
       expect(await next()).toEqual(["EXIT", sup, "shutdown"]);
     }));
 
-  test("R-229 X-145 all_significant: the last one that ends by itself does, terminateChild does not", () =>
+  test("all_significant: the last one that ends by itself does, terminateChild does not (R-229, X-145)", () =>
     inLab(async () => {
       const sup = await supervisor([significant("a"), significant("b"), significant("c"), child("w")], {
         autoShutdown: "all_significant",
@@ -844,7 +844,7 @@ describe("automatic shutdown", () => {
       expect(await next()).toEqual(["EXIT", sup, "shutdown"]);
     }));
 
-  test("R-229 X-145 terminating the only significant child does not stop the supervisor", () =>
+  test("terminating the only significant child does not stop the supervisor (R-229, X-145)", () =>
     inLab(async () => {
       const sup = await supervisor([significant("a")], { autoShutdown: "any_significant" });
       await Supervisor.terminateChild(sup, "a");
@@ -853,7 +853,7 @@ describe("automatic shutdown", () => {
 });
 
 describe("reports", () => {
-  test("R-402 reports name the supervisor, the context, the reason and the child; each start gives a progress report", () =>
+  test("reports name the supervisor, the context, the reason and the child; each start gives a progress report (R-402)", () =>
     inLab(async ({ of }) => {
       const sup = await supervisor([child("a", { restart: "transient", shutdown: 100 })], { name: "boss" });
       const pid = await pidOf(sup, "a");
@@ -881,7 +881,7 @@ describe("reports", () => {
 });
 
 describe("supervisors as children", () => {
-  test("R-216 a supervisor killed for overrunning its time takes its own children along, through their links", () =>
+  test("a supervisor killed for overrunning its time takes its own children along, through their links (R-216)", () =>
     inLab(async () => {
       const inner = Supervisor.childSpec(
         [child("grandchild", { shutdown: 60_000 }, { trap: false, slow: 60_000 })],
@@ -906,7 +906,7 @@ describe("supervisors as children", () => {
       exit(stubborn, "kill");
     }));
 
-  test("R-216 a supervisor as a child is given all the time it needs by default", () =>
+  test("a supervisor as a child is given all the time it needs by default (R-216)", () =>
     inLab(async () => {
       const sup = await supervisor([
         Supervisor.childSpec([child("c", { shutdown: 60_000 }, { trap: true, slow: 50 })], {

@@ -35,7 +35,7 @@ const collect = async <T>(stream: AsyncIterable<T>): Promise<T[]> => {
 };
 
 describe("a task and its owner", () => {
-  test("R-351 R-352 X-180 the value comes; the task is linked, monitored, and knows its callers", () =>
+  test("the value comes; the task is linked, monitored, and knows its callers (R-351, R-352, X-180)", () =>
     inLab(async () => {
       const task = Task.async(async () => {
         await sleep(5);
@@ -48,7 +48,7 @@ describe("a task and its owner", () => {
       expect(await next(5)).toBeUndefined();
     }));
 
-  test("R-352 X-181 a timeout is the caller's exit; the late value is dropped and nothing watches any more", () =>
+  test("a timeout is the caller's exit; the late value is dropped and nothing watches any more (R-352, X-181)", () =>
     inLab(async () => {
       const task = Task.async(() => sleep(15));
       expect(await reason(Task.await(task, 0))).toEqual(["timeout", ["Task", "await", [task, 0]]]);
@@ -56,7 +56,7 @@ describe("a task and its owner", () => {
       expect(await next(40)).toBeUndefined();
     }));
 
-  test("R-352 X-182 R-030 how a task fails is how await fails", () =>
+  test("how a task fails is how await fails (R-352, X-182, R-030)", () =>
     inLab(async () => {
       trapExit(true);
       const failing = async (fn: () => unknown): Promise<unknown> => {
@@ -75,7 +75,7 @@ describe("a task and its owner", () => {
       expect(await failing(() => exit("normal"))).toBe("normal");
     }));
 
-  test("R-351 a failing task takes an owner along that does not trap", () =>
+  test("a failing task takes an owner along that does not trap (R-351)", () =>
     inLab(async () => {
       const owner = spawn(async () => {
         Task.async(() => exit("task failed"));
@@ -84,7 +84,7 @@ describe("a task and its owner", () => {
       expect(await reasonOf(owner)).toBe("task failed");
     }));
 
-  test("R-352 X-184 a task whose thread is lost: await, yield and shutdown exit with nodedown and the thread", () =>
+  test("a task whose thread is lost: await, yield and shutdown exit with nodedown and the thread (R-352, X-184)", () =>
     inLab(async ({ node }) => {
       trapExit(true);
       const lost = (): Task => {
@@ -98,7 +98,7 @@ describe("a task and its owner", () => {
       expect(((await reason(Task.shutdown(lost()))) as unknown[])[0]).toEqual(nodedown);
     }));
 
-  test("X-183 R-352 only the owner may wait", () =>
+  test("only the owner may wait (X-183, R-352)", () =>
     inLab(async () => {
       const task = Task.async(() => sleep(50));
       const me = self();
@@ -121,7 +121,7 @@ describe("a task and its owner", () => {
       for (let n = 0; n < 4; n += 1) expect(await next()).toEqual([BadArg.name, true]);
     }));
 
-  test("R-353 X-185 awaitMany: input order, nothing for nothing, the first failure at once, one timeout for all", () =>
+  test("awaitMany: input order, nothing for nothing, the first failure at once, one timeout for all (R-353, X-185)", () =>
     inLab(async () => {
       trapExit(true);
       const later = (ms: number, value: unknown) => Task.async(() => sleep(ms).then(() => value));
@@ -138,7 +138,7 @@ describe("a task and its owner", () => {
       );
     }));
 
-  test("R-354 X-186 yield: a value, null as often as asked, or how it ended; yieldMany with a limit, kills and forgets", () =>
+  test("yield: a value, null as often as asked, or how it ended; yieldMany with a limit, kills and forgets (R-354, X-186)", () =>
     inLab(async () => {
       trapExit(true);
       const task = Task.async(() => sleep(15).then(() => 7));
@@ -175,7 +175,7 @@ describe("a task and its owner", () => {
       expect(processInfo(left)).not.toBeNull();
     }));
 
-  test("R-355 X-187 shutdown: null when it ended by that, the value when that came first, else how it ended", () =>
+  test("shutdown: null when it ended by that, the value when that came first, else how it ended (R-355, X-187)", () =>
     inLab(async () => {
       trapExit(true);
       const endless = () => Task.async(() => sleep(10_000));
@@ -196,7 +196,7 @@ describe("a task and its owner", () => {
       expect(await Task.shutdown(stubborn, 5)).toEqual(["exit", "killed"]);
     }));
 
-  test("R-356 X-188 ignore: what was there is given, what comes later is not, and the task goes on", () =>
+  test("ignore: what was there is given, what comes later is not, and the task goes on (R-356, X-188)", () =>
     inLab(async () => {
       const me = self();
       const done = Task.async(() => "there");
@@ -217,7 +217,7 @@ describe("a task and its owner", () => {
       expect(await Task.await(Task.completed(5))).toBe(5);
     }));
 
-  test("R-359 a failure is logged as a task's, with function and starter; a planned end is not", () =>
+  test("a failure is logged as a task's, with function and starter; a planned end is not (R-359)", () =>
     inLab(async ({ of }) => {
       trapExit(true);
       await Task.yield(Task.async(() => exit("shutdown")));
@@ -234,7 +234,7 @@ describe("a task and its owner", () => {
 });
 
 describe("asyncStream", () => {
-  test("R-357 X-189 ordered gives results in input order, unordered as they are done", () =>
+  test("ordered gives results in input order, unordered as they are done (R-357, X-189)", () =>
     inLab(async () => {
       const slowest = [30, 15, 1];
       const wait = (ms: number) => sleep(ms).then(() => ms);
@@ -250,7 +250,7 @@ describe("asyncStream", () => {
       ]);
     }));
 
-  test("R-357 X-190 no more tasks at a time than said, and the inputs are taken as needed", () =>
+  test("no more tasks at a time than said, and the inputs are taken as needed (R-357, X-190)", () =>
     inLab(async () => {
       let running = 0;
       let most = 0;
@@ -279,7 +279,7 @@ describe("asyncStream", () => {
       );
     }));
 
-  test("R-357 X-191 a task beyond its time: killed and told in place, with its input if wanted, or the consumer's exit", () =>
+  test("a task beyond its time: killed and told in place, with its input if wanted, or the consumer's exit (R-357, X-191)", () =>
     inLab(async () => {
       const wait = (ms: number) => sleep(ms).then(() => ms);
       const options = { maxConcurrency: 3, timeout: 20 };
@@ -299,7 +299,7 @@ describe("asyncStream", () => {
       ]);
     }));
 
-  test("R-357 X-192 stopping early ends the running tasks and leaves no message and no process", () =>
+  test("stopping early ends the running tasks and leaves no message and no process (R-357, X-192)", () =>
     inLab(async () => {
       const before = processes().length;
       for await (const result of asyncStream([1, 5000, 5000, 5000], (ms) => sleep(ms), {
@@ -317,7 +317,7 @@ describe("Task.Supervisor", () => {
   const supervisor = async (options = {}): Promise<Pid> =>
     ((await TaskSupervisor.startLink(options)) as readonly ["ok", Pid])[1];
 
-  test("R-358 X-193 tasks run under it; full, async throws and startChild says so; without a link its failure stays its own", () =>
+  test("tasks run under it; full, async throws and startChild says so; without a link its failure stays its own (R-358, X-193)", () =>
     inLab(async () => {
       const sup = await supervisor({ maxChildren: 1 });
       const task = await TaskSupervisor.async(sup, () => sleep(20).then(() => "done"));
@@ -331,7 +331,7 @@ describe("Task.Supervisor", () => {
       expect((await TaskSupervisor.startChild(sup, () => 1))[0]).toBe("ok");
     }));
 
-  test("R-358 X-194 an owner that is gone before it has said go is not worked for", () =>
+  test("an owner that is gone before it has said go is not worked for (R-358, X-194)", () =>
     inLab(async () => {
       const sup = await supervisor();
       let ran = false;
@@ -350,7 +350,7 @@ describe("Task.Supervisor", () => {
       expect(ran).toBe(false);
     }));
 
-  test("R-358 terminateChild ends a task; streams run under the supervisor too", () =>
+  test("terminateChild ends a task; streams run under the supervisor too (R-358)", () =>
     inLab(async () => {
       const sup = await supervisor();
       const started = (await TaskSupervisor.startChild(sup, () => sleep(10_000))) as readonly ["ok", Pid];

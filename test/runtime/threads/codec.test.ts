@@ -34,7 +34,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     return out[0];
   }
 
-  test("R-461 undefined, NaN, -0, bigint, Date, Map, Set, RegExp and typed arrays arrive as what they were", () => {
+  test("undefined, NaN, -0, bigint, Date, Map, Set, RegExp and typed arrays arrive as what they were (R-461)", () => {
     const value = {
       nothing: undefined,
       nan: Number.NaN,
@@ -51,7 +51,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect(Object.is((roundTrip({ z: -0 }) as { z: number }).z, -0)).toBe(true);
   });
 
-  test("R-461 lone surrogates and keys such as __proto__ survive", () => {
+  test("lone surrogates and keys such as __proto__ survive (R-461)", () => {
     const value = JSON.parse('{"__proto__":{"x":1},"constructor":2,"s":"\\ud800!"}');
     const back = roundTrip(value) as Record<string, unknown>;
     expect(Object.keys(back)).toEqual(["__proto__", "constructor", "s"]);
@@ -59,7 +59,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect(back.s).toBe("\ud800!");
   });
 
-  test("R-460 errors keep name, message, stack, cause and code", () => {
+  test("errors keep name, message, stack, cause and code (R-460)", () => {
     const error = Object.assign(new TypeError("outer", { cause: new RangeError("inner") }), { code: "E_X" });
     const back = roundTrip(error) as TypeError & { code: string };
     expect(back).toBeInstanceOf(TypeError);
@@ -165,7 +165,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect(() => toWire(value)).toThrow(text);
   });
 
-  test("R-461 a value that contains itself is refused", () => {
+  test("a value that contains itself is refused (R-461)", () => {
     const loop: Record<string, unknown> = {};
     loop.self = loop;
     expect(() => toWire(loop)).toThrow("contains itself");
@@ -188,7 +188,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect(() => registerMessageClass(class Other {}, 0x20, () => [])).toThrow("from 0x30 to 0x3f");
   });
 
-  test("R-460 instances of classes lose their prototype", () => {
+  test("instances of classes lose their prototype (R-460)", () => {
     class Point {
       x = 1;
       method(): number {
@@ -200,7 +200,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect(Object.getPrototypeOf(back)).toBe(Object.prototype);
   });
 
-  test("X-199 R-004 pids and refs come back equal and printable, inside maps and arrays too", () => {
+  test("pids and refs come back equal and printable, inside maps and arrays too (X-199, R-004)", () => {
     const pid = node.spawn(() => new Promise(() => {}));
     const ref = node.newRef();
     const back = roundTrip({ list: [pid], map: new Map([[ref, pid]]) }) as {
@@ -216,7 +216,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect(pid.equals(value)).toBe(true);
   });
 
-  test("R-461 any JSON-like or cloneable data round-trips unchanged", () => {
+  test("any JSON-like or cloneable data round-trips unchanged (R-461)", () => {
     const anything = fc.anything({
       withBigInt: true,
       withDate: true,

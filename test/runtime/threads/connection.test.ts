@@ -43,7 +43,7 @@ function listener(trap = false): { pid: Pid; seen: unknown[] } {
 describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, by %s", (encoding) => {
   const joinedNodes = (limits: Partial<ConnectionLimits> = {}): Pair => joined(limits, {}, encoding);
 
-  test("R-451 R-008 messages of one sender arrive in order, whatever their size", async () => {
+  test("messages of one sender arrive in order, whatever their size (R-451, R-008)", async () => {
     pair = joinedNodes();
     const far = listener();
     await pair.near.run(() => {
@@ -56,7 +56,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     );
   });
 
-  test("R-451 a call is answered across the port, and a later answer from another process too", async () => {
+  test("a call is answered across the port, and a later answer from another process too (R-451)", async () => {
     pair = joinedNodes();
     const started = await pair.far.run(() =>
       GenServer.start({
@@ -78,7 +78,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(second).toBe("answered later");
   });
 
-  test("R-110 a call to a name nobody holds over there fails with noproc, to an unknown node with nodedown", async () => {
+  test("a call to a name nobody holds over there fails with noproc, to an unknown node with nodedown (R-110)", async () => {
     pair = joinedNodes();
     await pair.near.run(async () => {
       await expect(GenServer.call({ name: "nobody", node: 1 }, "x")).rejects.toMatchObject({
@@ -90,7 +90,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     });
   });
 
-  test("R-451 R-055 a link carries the exit reason; kill over a link stays kill", async () => {
+  test("a link carries the exit reason; kill over a link stays kill (R-451, R-055)", async () => {
     pair = joinedNodes();
     const far = pair.far.spawn(async () => {
       await receive((message) => message === "die" || undefined);
@@ -105,7 +105,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect([seen[0], (seen[1] as Pid).equals(far), seen[2]]).toEqual(["EXIT", true, "kill"]);
   });
 
-  test("R-042 R-455 a link or monitor to a dead process over there gives noproc", async () => {
+  test("a link or monitor to a dead process over there gives noproc (R-042, R-455)", async () => {
     pair = joinedNodes();
     const far = pair.far.spawn(() => {});
     await eventually(() => pair.far.process(far) === undefined, "the far process has ended");
@@ -125,7 +125,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     });
   });
 
-  test("R-456 X-196 X-197 the end of the far node is told once to each link, monitor and call, after all it sent", async () => {
+  test("the end of the far node is told once to each link, monitor and call, after all it sent (R-456, X-196, X-197)", async () => {
     pair = joinedNodes();
     const far = pair.far.spawn(async () => {
       const to = (await receive((message) => message)) as Pid;
@@ -164,7 +164,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     ]);
   });
 
-  test("R-455 X-203 an exit that crosses an unlink has no effect, and a new link is a new link", async () => {
+  test("an exit that crosses an unlink has no effect, and a new link is a new link (R-455, X-203)", async () => {
     pair = joinedNodes();
     const outcome = await pair.near.run(async () => {
       trapExit(true);
@@ -191,7 +191,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(outcome.leftover).toBeUndefined();
   });
 
-  test("R-062 R-455 demonitor across the port: nothing is delivered and nothing is kept over there", async () => {
+  test("demonitor across the port: nothing is delivered and nothing is kept over there (R-062, R-455)", async () => {
     pair = joinedNodes();
     const far = listener();
     const leftover = await pair.near.run(async () => {
@@ -206,7 +206,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(leftover).toBeUndefined();
   });
 
-  test("X-198 R-456 a pid of a former creation is dead for ever: sends are silent, a monitor gives noproc", async () => {
+  test("a pid of a former creation is dead for ever: sends are silent, a monitor gives noproc (X-198, R-456)", async () => {
     pair = joinedNodes();
     const far = listener();
     const former = pidFromParts(pair.near, { node: 1, creation: 7, id: far.pid.id });
@@ -224,7 +224,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(far.seen).toEqual([]);
   });
 
-  test("X-200 R-460 a function in a message fails the sender at the send and nobody else", async () => {
+  test("a function in a message fails the sender at the send and nobody else (X-200, R-460)", async () => {
     pair = joinedNodes();
     const far = listener();
     await pair.near.run(() => {
@@ -237,7 +237,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(far.seen).toEqual(["before", "after"]);
   });
 
-  test("X-202 R-463 a sender that outruns the far side is held back; exit signals still pass", async () => {
+  test("a sender that outruns the far side is held back; exit signals still pass (X-202, R-463)", async () => {
     pair = joinedNodes({ highWaterSignals: 100, highWaterBytes: 1_000_000 });
     const far = listener(true);
     let sent = 0;
@@ -264,7 +264,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(worst).toBeLessThan(100 * 40);
   });
 
-  test("R-463 a synchronous flood far over the mark ends its sender with system_limit", async () => {
+  test("a synchronous flood far over the mark ends its sender with system_limit (R-463)", async () => {
     pair = joinedNodes({ highWaterSignals: 10 });
     const far = listener();
     const run = pair.near.run(() => {
@@ -273,7 +273,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     await expect(run).rejects.toMatchObject({ reason: "system_limit" });
   });
 
-  test("R-052 kill across the port cannot be trapped", async () => {
+  test("kill across the port cannot be trapped (R-052)", async () => {
     pair = joinedNodes();
     const far = listener(true);
     await pair.near.run(async () => {
@@ -292,7 +292,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
 });
 
 describe("batches", () => {
-  test("R-453 what is sent in one loop run is posted once, at its end; a full batch goes at once", async () => {
+  test("what is sent in one loop run is posted once, at its end; a full batch goes at once (R-453)", async () => {
     pair = joined({ batchSignals: 256, batchBytes: 64 * 1024 });
     const { toFar } = pair;
     let posts = 0;
@@ -321,7 +321,7 @@ describe("batches", () => {
 });
 
 describe("a congested connection", () => {
-  test("R-463 trySend sends nothing and says so, and sends again once the far side has caught up", async () => {
+  test("trySend sends nothing and says so, and sends again once the far side has caught up (R-463)", async () => {
     pair = joined({ highWaterSignals: 10 });
     const far = listener();
     const { near, toFar } = pair;

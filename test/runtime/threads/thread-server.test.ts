@@ -68,7 +68,7 @@ async function whereAgain(index: number): Promise<{ node: number; creation: numb
 }
 
 describe("a worker thread as a node", () => {
-  test("R-451 R-458 a thread starts under a supervisor, answers by name and by pid, and stops with it", async () => {
+  test("a thread starts under a supervisor, answers by name and by pid, and stops with it (R-451, R-458)", async () => {
     const seen = await withThreads(2, async () => {
       const one = await where(1);
       const two = await where(2);
@@ -80,7 +80,7 @@ describe("a worker thread as a node", () => {
     expect(String(seen.two.pid)).toBe(`<2.${seen.two.pid.id}.0>`);
   });
 
-  test("R-454 spawnOn starts an exported function over there; its end is seen here", async () => {
+  test("spawnOn starts an exported function over there; its end is seen here (R-454)", async () => {
     await withThreads(1, async () => {
       const pid = await spawnOn(1, module, "pong", [self(), "hello"]);
       expect(await receive((message) => message as unknown[])).toEqual(["hello", pid]);
@@ -90,7 +90,7 @@ describe("a worker thread as a node", () => {
     });
   });
 
-  test("R-454 spawnOn a thread that is not there fails with nodedown", async () => {
+  test("spawnOn a thread that is not there fails with nodedown (R-454)", async () => {
     await node.run(async () => {
       await expect(spawnOn(5, module, "pong", [])).rejects.toMatchObject({ reason: ["nodedown", 5] });
     });
@@ -107,7 +107,7 @@ describe("a worker thread as a node", () => {
     ...("getHeapStatistics" in Worker.prototype ? ["eat the heap in large bites"] : []),
   ];
   test.each(DEATHS)(
-    "R-456 R-459 X-196 %s: noconnection here, a fresh thread with a new creation there",
+    "%s: noconnection here, a fresh thread with a new creation there (R-456, R-459, X-196)",
     async (how) => {
       await withThreads(
         2,
@@ -140,7 +140,7 @@ describe("a worker thread as a node", () => {
     120_000,
   );
 
-  test("R-088 X-204 an endless loop: the watchdog ends the thread, the main thread is not held up, a new one comes", async () => {
+  test("an endless loop: the watchdog ends the thread, the main thread is not held up, a new one comes (R-088, X-204)", async () => {
     await withThreads(
       1,
       async () => {
@@ -167,7 +167,7 @@ describe("a worker thread as a node", () => {
     ).toBe(true);
   });
 
-  test("R-457 killing the process that stands for a thread ends the thread", async () => {
+  test("killing the process that stands for a thread ends the thread (R-457)", async () => {
     await withThreads(1, async () => {
       const before = await where(1);
       const ref = monitor(before.pid);
@@ -178,7 +178,7 @@ describe("a worker thread as a node", () => {
     });
   });
 
-  test("R-211 a tree that cannot start is the start error of its supervisor, with the reason in words", async () => {
+  test("a tree that cannot start is the start error of its supervisor, with the reason in words (R-211)", async () => {
     await node.run(async () => {
       trapExit(true);
       const started = await Supervisor.startLink([threadSpec({ index: 1, module, args: { fail: true } })], {
@@ -194,7 +194,7 @@ describe("a worker thread as a node", () => {
     });
   });
 
-  test("R-452 two threads reach each other without the main thread in between", async () => {
+  test("two threads reach each other without the main thread in between (R-452)", async () => {
     await withThreads(2, async () => {
       const two = await where(2);
       const pid = await spawnOn(1, new URL("./fixture-relay.ts", import.meta.url), "relay", [
@@ -205,7 +205,7 @@ describe("a worker thread as a node", () => {
     });
   });
 
-  test("X-068 R-096 a stopped runtime leaves no thread and no handle behind", async () => {
+  test("a stopped runtime leaves no thread and no handle behind (X-068, R-096)", async () => {
     await withThreads(1, () => where(1));
     await node.stop();
     await eventually(

@@ -85,7 +85,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     }
   }
 
-  test("C-145 C-146 C-148 C-149 a session: begin, join, poll, publish, poll", async () => {
+  test("a session: begin, join, poll, publish, poll (C-145, C-146, C-148, C-149)", async () => {
     const topic = fresh();
     const client = await Poller.open();
     expect(await client.send("1", "1", topic, "phx_join", { name: "poll" })).toEqual({ status: 200 });
@@ -97,7 +97,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect((await client.until(3))[2]).toEqual([null, null, topic, "shout", { n: 1 }]);
   });
 
-  test("C-149 a poll with nothing to tell ends with 204 at its window, one that waits is woken by the first frame", async () => {
+  test("a poll with nothing to tell ends with 204 at its window, one that waits is woken by the first frame (C-149)", async () => {
     const client = await Poller.open();
     const begun = performance.now();
     expect(await client.poll()).toEqual({ status: 204, token: client.token, messages: [] });
@@ -111,7 +111,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     });
   });
 
-  test("C-146 C-003 C-057 C-165 whatever refuses a connection is status 403 without a token", async () => {
+  test("whatever refuses a connection is status 403 without a token (C-146, C-003, C-057, C-165)", async () => {
     for (const query of ["vsn=3.0.0", "vsn[]=2.0.0", "vsn=2.0.0&reject=true", "vsn=2.0.0&ratelimit=true"])
       expect(await ask("GET", query)).toEqual({ status: 403 });
     expect(await ask("GET", "vsn=2.0.0", undefined, { origin: "http://evil.example" })).toEqual({
@@ -121,7 +121,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect(crash.status).toBe(500);
   });
 
-  test("C-147 C-150 C-156 C-168 tokens: the header wins over the query; a false one begins anew on GET and is 410 on POST", async () => {
+  test("tokens: the header wins over the query; a false one begins anew on GET and is 410 on POST (C-147, C-150, C-156, C-168)", async () => {
     const client = await Poller.open();
     const tampered = `${client.token.slice(0, -2)}xx`;
     for (const token of ["", "null", "nonsense", tampered, "a.b.c"]) {
@@ -137,7 +137,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect(byHeader).toMatchObject({ status: 200, token: client.token });
   });
 
-  test("C-151 C-152 C-153 C-163 ndjson: frames and Base64 lines in order, the first hundred of them", async () => {
+  test("ndjson: frames and Base64 lines in order, the first hundred of them (C-151, C-152, C-153, C-163)", async () => {
     const topic = fresh();
     const client = await Poller.open();
     await client.send("1", "1", topic, "phx_join", {});
@@ -163,21 +163,21 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect((await client.poll()).status).toBe(204);
   });
 
-  test("C-036 C-155 a broken frame ends the session: its POST is not acknowledged, the next is 410", async () => {
+  test("a broken frame ends the session: its POST is not acknowledged, the next is 410 (C-036, C-155)", async () => {
     const client = await Poller.open();
     expect(await ask("POST", client.query, "no json")).toEqual({ status: 408 });
     expect(await ask("POST", client.query, "[]")).toEqual({ status: 410 });
     expect((await ask("GET", client.query)).token).not.toBe(client.token);
   });
 
-  test("C-157 a session that is not polled ends; POSTs do not keep it", async () => {
+  test("a session that is not polled ends; POSTs do not keep it (C-157)", async () => {
     const client = await Poller.open();
     await expect
       .poll(() => client.send(null, "1", "phoenix", "heartbeat", {}), { timeout: 10_000, interval: 100 })
       .toEqual({ status: 410 });
   });
 
-  test("C-138 C-158 disconnect by id tells the poll that waits, at once", async () => {
+  test("disconnect by id tells the poll that waits, at once (C-138, C-158)", async () => {
     const client = await Poller.open("vsn=2.0.0&user_id=lp9&");
     const waiting = client.poll();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -187,7 +187,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect(performance.now() - begun).toBeLessThan(250);
   });
 
-  test("C-159 only the newest poll is told; the older one ends with 204", async () => {
+  test("only the newest poll is told; the older one ends with 204 (C-159)", async () => {
     const client = await Poller.open();
     const [older, newer] = [
       client.poll(),
@@ -199,7 +199,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect((await newer).messages).toHaveLength(1);
   });
 
-  test("C-162 a binary frame to a long-poll client is dropped and told in the log; the session goes on", async () => {
+  test("a binary frame to a long-poll client is dropped and told in the log; the session goes on (C-162)", async () => {
     const topic = fresh();
     const client = await Poller.open();
     await client.send("1", "1", topic, "phx_join", {});
@@ -224,7 +224,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     );
   });
 
-  test("C-164 C-145 OPTIONS, other methods and oversize bodies have real statuses", async () => {
+  test("OPTIONS, other methods and oversize bodies have real statuses (C-164, C-145)", async () => {
     const options = await fetch(base, {
       method: "OPTIONS",
       headers: { "access-control-request-headers": "x-a, x-b" },
@@ -243,7 +243,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     if (large !== undefined) expect(large.status).toBe(400);
   });
 
-  test("C-166 C-109 both transports share a room, and a channel is the same on either", async () => {
+  test("both transports share a room, and a channel is the same on either (C-166, C-109)", async () => {
     const topic = fresh();
     const poller = await Poller.open();
     await poller.send("1", "1", topic, "phx_join", { name: "poll" });
@@ -264,7 +264,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     raw.close();
   });
 
-  test("C-183 C-181 the official client over long-poll joins, pushes, is pushed to, and comes back after a disconnect", async () => {
+  test("the official client over long-poll joins, pushes, is pushed to, and comes back after a disconnect (C-183, C-181)", async () => {
     const topic = fresh();
     const socket = new PhoenixSocket(`http://127.0.0.1:${server.port}/socket`, {
       transport: LongPoll as never,
