@@ -1,4 +1,5 @@
-// npm run bench:server -- --port 4100 --shards N: the server that load is put on, on the built code.
+// npm run bench:server -- --port 4100 --shards N: the server that load is put on, on the built
+// code.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";

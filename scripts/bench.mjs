@@ -1,5 +1,5 @@
-// npm run bench [-- name] [--url ws://…]: runs the questions in bench/<name>/, one file each, all or those named, one after the other, each
-// in a process of its own and on the built code.
+// npm run bench [-- name] [--url ws://…]: runs the questions in bench/<name>/, one file each, all
+// or those named, one after the other, each in a process of its own and on the built code.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Builds the server (tsc) and the web client (Vite) into dist/. Skips what is newer than all its sources; `--force` builds
-// anyway.
+// Builds the server (tsc) and the web client (Vite) into dist/. Skips what is newer than all its
+// sources; `--force` builds anyway.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join, sep } from "node:path";
@@ -41,7 +41,10 @@ function clean(folder, keep) {
 const COMPRESSIBLE = /\.(css|js|json|svg|txt|webmanifest)$/;
 const MIN_BYTES = 1024;
 
-/** Puts a Brotli and a gzip file beside each that is smaller so: once here, instead of for each request. */
+/**
+ * Puts a Brotli and a gzip file beside each that is smaller so: once here, instead of for each
+ * request.
+ */
 export function compress(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
     const file = join(entry.parentPath, entry.name);

@@ -1,5 +1,6 @@
-// npm run cluster: three PhoenixPair nodes on this machine, joined by a NATS or Redis of their own, for a try. They share one SQLite
-// file, which processes of one machine can (WAL); on several machines it takes DATABASE_URL. Ctrl-C ends all of it.
+// npm run cluster: three PhoenixPair nodes on this machine, joined by a NATS or Redis of their own,
+// for a try. They share one SQLite file, which processes of one machine can (WAL); on several
+// machines it takes DATABASE_URL. Ctrl-C ends all of it.
 //
 //   CLUSTER_URL   uses that engine instead of starting one
 //   DATABASE_URL  uses that database instead of ./data-cluster/phoenixpair.sqlite

@@ -1,4 +1,5 @@
-// npm run dev: PhoenixPair from source. The server restarts and the web client is rebuilt when their files change.
+// npm run dev: PhoenixPair from source. The server restarts and the web client is rebuilt when
+// their files change.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

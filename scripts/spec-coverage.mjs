@@ -1,7 +1,7 @@
 /**
- * Compares the requirements of docs/spec with the tests: each has to be named by the title of a test, or in docs/deviations.md with
- * the reason for a difference; a title names none that does not exist; and sources name none, since a comment says what holds, not
- * where it is written.
+ * Compares the requirements of docs/spec with the tests: each has to be named by the title of a
+ * test, or in docs/deviations.md with the reason for a difference; a title names none that does not
+ * exist; and sources name none, since a comment says what holds, not where it is written.
  *
  *     node scripts/spec-coverage.mjs
  */

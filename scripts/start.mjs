@@ -1,4 +1,5 @@
-// npm start: builds what is out of date, then becomes PhoenixPair. Same process, so that signals reach it.
+// npm start: builds what is out of date, then becomes PhoenixPair. Same process, so that signals
+// reach it.
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   console.error(`Node ${process.versions.node} is too old: PhoenixPair needs Node 20.19 or later`);

@@ -1,5 +1,5 @@
-// npm run verify: everything, with nothing skipped. Sees to what the full suite needs of the machine, then builds, checks types
-// and style, and runs all tests. Ends with "N passed, N failed".
+// npm run verify: everything, with nothing skipped. Sees to what the full suite needs of the
+// machine, then builds, checks types and style, and runs all tests. Ends with "N passed, N failed".
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -95,8 +95,9 @@ stage("requirements", () =>
 );
 
 /**
- * On a later Node, from the npm registry: the framework's own tests, those that need several gateway threads, and those of broken
- * rooms; then the app, with several gateways. With MariaDB, since the driver of SQLite is built for the Node that installed it.
+ * On a later Node, from the npm registry: the framework's own tests, those that need several
+ * gateway threads, and those of broken rooms; then the app, with several gateways. With MariaDB,
+ * since the driver of SQLite is built for the Node that installed it.
  */
 const LATER_NODE = 24;
 const binary = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}@${LATER_NODE}`;
@@ -105,8 +106,8 @@ const onLaterNode = (args, options) =>
 const testOnLaterNode = (what, ...args) =>
   need(
     onLaterNode([bin("vitest", "vitest.mjs"), "run", "--reporter=dot", ...args], {
-      // What is simulated takes the same steps on any Node: all seeds run on the first one, here some. The wire is tested with one
-      // gateway there, here with several.
+      // What is simulated takes the same steps on any Node: all seeds run on the first one, here
+      // some. The wire is tested with one gateway there, here with several.
       env: {
         SIMURGH_SEEDS: "200",
         SIMURGH_SEVERAL_GATEWAYS_ONLY: "1",

@@ -1,6 +1,7 @@
 /**
- * The wall clock may be set back or forth at any time. It is read only where a moment in the world is meant, which is stored, shown,
- * or compared with one of another node; how long something takes is measured by `performance.now()` or the node's clock.
+ * The wall clock may be set back or forth at any time. It is read only where a moment in the world
+ * is meant, which is stored, shown, or compared with one of another node; how long something takes
+ * is measured by `performance.now()` or the node's clock.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

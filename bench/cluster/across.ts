@@ -1,8 +1,10 @@
 /**
- * What does a message cost from a client of one node to those of another, and how long does it take? Two servers, joined by an engine
- * of their own; the sender is at the first, all listeners are at the second.
+ * What does a message cost from a client of one node to those of another, and how long does it
+ * take? Two servers, joined by an engine of their own; the sender is at the first, all listeners
+ * are at the second.
  *
- * Latencies are at a fixed rate that keeps nobody busy, CPU is flat out, with so many messages in flight.
+ * Latencies are at a fixed rate that keeps nobody busy, CPU is flat out, with so many messages in
+ * flight.
  */
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
 

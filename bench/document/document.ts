@@ -1,7 +1,8 @@
 /**
- * What an edit of a shared document costs the server: many headless writers on one room, each behind the others by what is under
- * way, as in real editing. Beside it, Yjs alone with the same updates: what looking at them first and encoding them anew adds.
- * Prints CPU time per edit, and fails when the replicas do not agree.
+ * What an edit of a shared document costs the server: many headless writers on one room, each
+ * behind the others by what is under way, as in real editing. Beside it, Yjs alone with the same
+ * updates: what looking at them first and encoding them anew adds. Prints CPU time per edit, and
+ * fails when the replicas do not agree.
  *
  *     node --import ./scripts/typescript-loader.mjs --conditions simurgh-source bench/document/document.ts [writers] [edits each]
  */

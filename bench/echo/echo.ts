@@ -1,4 +1,7 @@
-/** What does a request and its answer cost, with 100 clients that each ask again as soon as they are answered? */
+/**
+ * What does a request and its answer cost, with 100 clients that each ask again as soon as they are
+ * answered?
+ */
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
 
 await compareServers({

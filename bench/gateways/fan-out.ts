@@ -1,6 +1,7 @@
 /**
- * What does a second gateway give? A delivery is mostly one write to a socket, which the gateway of that socket makes: the thread that
- * has most to do per delivery is the ceiling of the node, however many cores there are.
+ * What does a second gateway give? A delivery is mostly one write to a socket, which the gateway of
+ * that socket makes: the thread that has most to do per delivery is the ceiling of the node,
+ * however many cores there are.
  */
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
 

@@ -1,4 +1,7 @@
-/** Does a burst grow with the room and not with its square? 1,000 and 5,000 join one presence room at once. */
+/**
+ * Does a burst grow with the room and not with its square? 1,000 and 5,000 join one presence room
+ * at once.
+ */
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
 
 for (const clients of [1000, 5000])

@@ -1,4 +1,6 @@
-/** How many frames does it take when 500 join one presence room at once? (Real Phoenix: 203,000.) */
+/**
+ * How many frames does it take when 500 join one presence room at once? (Real Phoenix: 203,000.)
+ */
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
 
 await compareServers({

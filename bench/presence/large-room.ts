@@ -1,6 +1,7 @@
 /**
- * What do a list and the states of 100 who join late cost in a room of 10,000, and how long is the event loop held up?
- * Beside the plain way: a state made and encoded for each of them, in one piece.
+ * What do a list and the states of 100 who join late cost in a room of 10,000, and how long is the
+ * event loop held up? Beside the plain way: a state made and encoded for each of them, in one
+ * piece.
  */
 import { definePresence } from "simurgh/presence";
 import { PubSub } from "simurgh/pubsub";

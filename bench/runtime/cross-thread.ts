@@ -1,4 +1,7 @@
-/** How many casts can go from one thread to another in a second, and how long does a single call take there and back? */
+/**
+ * How many casts can go from one thread to another in a second, and how long does a single call
+ * take there and back?
+ */
 import { type Encoding, GenServer, startThread, threadName } from "simurgh/runtime";
 import { benchNode, compare } from "./harness.js";
 

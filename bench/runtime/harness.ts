@@ -1,9 +1,10 @@
 /**
- * Measures alternatives side by side: rounds are interleaved, so that a busy moment of the machine hits all of them,
- * and the median is shown. Each file of this folder answers one question.
+ * Measures alternatives side by side: rounds are interleaved, so that a busy moment of the machine
+ * hits all of them, and the median is shown. Each file of this folder answers one question.
  *
- * Rates are per second of the process's CPU time, as the operating system counts it, the collector's and the compiler's threads
- * included: on a machine that does other things as well, seconds that pass say more of those.
+ * Rates are per second of the process's CPU time, as the operating system counts it, the
+ * collector's and the compiler's threads included: on a machine that does other things as well,
+ * seconds that pass say more of those.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

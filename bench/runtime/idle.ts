@@ -1,4 +1,6 @@
-/** How much memory does a process need that waits for a message? Run apart, with a heap of 4 GiB. */
+/**
+ * How much memory does a process need that waits for a message? Run apart, with a heap of 4 GiB.
+ */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 

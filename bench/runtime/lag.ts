@@ -1,4 +1,7 @@
-/** How late are timers and sockets while processes never rest: two ping-ponging for ever and one flooding itself? */
+/**
+ * How late are timers and sockets while processes never rest: two ping-ponging for ever and one
+ * flooding itself?
+ */
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type Pid, receive, self, send, spawn } from "simurgh/runtime";

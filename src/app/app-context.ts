@@ -1,4 +1,7 @@
-/** What the channels of a thread need to know of the application. Set once, when the thread's tree starts. */
+/**
+ * What the channels of a thread need to know of the application. Set once, when the thread's tree
+ * starts.
+ */
 import type { SigningKeys } from "./auth/tokens.js";
 
 export const ENDPOINT = "phoenixpair";

@@ -11,7 +11,8 @@
  *     │   └ ThreadMetrics    with METRICS_PORT
  *     └ MetricsServer        with METRICS_PORT
  *
- * The repository comes first, since a room asks it when somebody joins, and stops last, so that nothing is lost.
+ * The repository comes first, since a room asks it when somebody joins, and stops last, so that
+ * nothing is lost.
  */
 import { extname } from "node:path";
 import { Endpoint, type EndpointOptions, type ShardTree } from "simurgh/channels";
@@ -31,7 +32,10 @@ import { REPOSITORY } from "./storage/repository-client.js";
 /** A module beside this one, built or source, whichever this one is. */
 const beside = (path: string): URL => new URL(`${path}${extname(import.meta.url)}`, import.meta.url);
 
-/** Above any number of shards, so that more of them can be started, and below the gateways, which begin at 1001. */
+/**
+ * Above any number of shards, so that more of them can be started, and below the gateways, which
+ * begin at 1001.
+ */
 const STORAGE_NODE = 1000;
 
 /** The thread of the repository; the main thread when there are no shards. */
@@ -82,7 +86,8 @@ export function mainTree(config: Config): ChildSpec[] {
       server: { module: beside("./http/http-server"), args: http },
       listen: { host: config.host, port: config.port, keepAliveMs: config.keepAliveMs },
       gateways: config.gateways,
-      // Within what an orderly end may take in all: the rooms store before, the database closes after.
+      // Within what an orderly end may take in all: the rooms store before, the database closes
+      // after.
       drainer: { batchIntervalMs: 2000, shutdownMs: 3000 },
       sockets: {
         "/socket": {

@@ -1,5 +1,6 @@
 /**
- * The environment as a typed object, read once. Every fault is one line that names the variable and the remedy.
+ * The environment as a typed object, read once. Every fault is one line that names the variable and
+ * the remedy.
  */
 import { randomBytes } from "node:crypto";
 import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -43,11 +44,20 @@ export interface Config {
   readonly cluster: ClusterConfig | undefined;
   /** Where Prometheus may ask; undefined: nowhere. */
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
-  /** Milliseconds after which a node that is not heard any more counts as gone, with everybody on it. */
+  /**
+   * Milliseconds after which a node that is not heard any more counts as gone, with everybody on
+   * it.
+   */
   readonly presenceDownMs: number;
-  /** Milliseconds without a sign of life of the main thread after which the program is ended; 0 for never. */
+  /**
+   * Milliseconds without a sign of life of the main thread after which the program is ended; 0 for
+   * never.
+   */
   readonly watchdogMs: number;
-  /** The same of a thread that rooms or connections live in, after which it is replaced; 0 for never. */
+  /**
+   * The same of a thread that rooms or connections live in, after which it is replaced; 0 for
+   * never.
+   */
   readonly threadStallMs: number;
   /** Milliseconds after which what those in rooms may do is looked up again in any case. */
   readonly accessRecheckMs: number;
@@ -58,7 +68,10 @@ export interface ClusterConfig {
   readonly url: string;
   /** Undefined: made of the host's name. */
   readonly nodeName: string | undefined;
-  /** In place of the authorities that Node trusts, and what this node shows; PEM. Undefined: neither. */
+  /**
+   * In place of the authorities that Node trusts, and what this node shows; PEM. Undefined:
+   * neither.
+   */
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
 }
 
@@ -244,7 +257,8 @@ function readSecret(env: Environment, dataDir: string): string {
   }
   const file = join(dataDir, "jwt-secret");
   try {
-    // Fails when the file is there: of two servers that start at once, one makes it and both read it.
+    // Fails when the file is there: of two servers that start at once, one makes it and both read
+    // it.
     writeFileSync(file, randomBytes(32).toString("base64url"), { flag: "wx", mode: 0o600 });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -264,7 +278,10 @@ function readSecret(env: Environment, dataDir: string): string {
   return secret;
 }
 
-/** Throws for a secret that might be guessed: a single token is enough to try secrets on, at any speed. */
+/**
+ * Throws for a secret that might be guessed: a single token is enough to try secrets on, at any
+ * speed.
+ */
 function checkSecret(name: string, secret: string): void {
   const remedy = "such as the output of: openssl rand -base64 32";
   if (secret.length < MIN_SECRET_LENGTH)

@@ -1,9 +1,11 @@
 /**
- * FairQueue runs jobs, so many at a time, and takes turns between the keys they were handed in for (fair queuing, RFC 970):
- * however many jobs one key has waiting, a job of another key waits for one of each key at most.
+ * FairQueue runs jobs, so many at a time, and takes turns between the keys they were handed in for
+ * (fair queuing, RFC 970): however many jobs one key has waiting, a job of another key waits for
+ * one of each key at most.
  *
- * Bounded, in all and for each key. When it is full, a key with few jobs takes the place of the newest job of the key with
- * the most, so that no key fills the queue for the others. Keeps no order between jobs of different keys.
+ * Bounded, in all and for each key. When it is full, a key with few jobs takes the place of the
+ * newest job of the key with the most, so that no key fills the queue for the others. Keeps no
+ * order between jobs of different keys.
  */
 
 /** Too much of something is being done at once; the client should try again in a moment. */
@@ -38,7 +40,10 @@ export class FairQueue {
     this.#options = options;
   }
 
-  /** Rejects with `Overloaded` when there is no room, also later on when another key takes its place. */
+  /**
+   * Rejects with `Overloaded` when there is no room, also later on when another key takes its
+   * place.
+   */
   async run<T>(key: string | undefined, job: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#options.concurrency) await this.#turn(key);
     else this.#running += 1;

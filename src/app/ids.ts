@@ -1,6 +1,7 @@
 /**
- * Ids as they come in from outside, in paths, topics and tokens: the decimal digits of a number, in the one way that it is written.
- * Anything else is no id, even where JavaScript would take it for a number ("0x1", "1e0", " 1", "01", true, ["1"]).
+ * Ids as they come in from outside, in paths, topics and tokens: the decimal digits of a number, in
+ * the one way that it is written. Anything else is no id, even where JavaScript would take it for a
+ * number ("0x1", "1e0", " 1", "01", true, ["1"]).
  */
 
 /** The largest the database has. */

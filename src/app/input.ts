@@ -8,7 +8,10 @@ const INVISIBLE =
   /[\p{Cc}\p{Zl}\p{Zp}\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/u;
 /** Joiners, which Persian names and some emoji need, where they join nothing. */
 const STRAY_JOINER = /^[\u200c\u200d]|[\u200c\u200d](?=[\s\u200c\u200d]|$)|\s[\u200c\u200d]/u;
-/** A character that is seen. Fillers of Hangul and the empty Braille cell count as letters and signs, and are not. */
+/**
+ * A character that is seen. Fillers of Hangul and the empty Braille cell count as letters and
+ * signs, and are not.
+ */
 const VISIBLE = /[^\s\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]/u;
 const CONTROL = /[^\P{Cc}\t\n\r]/u;
 
@@ -49,7 +52,10 @@ function cut(name: string): string {
   return name.slice(0, end);
 }
 
-/** The first of a person's names that is seen, as the tutorial shows people: at most 40 characters as people count them. */
+/**
+ * The first of a person's names that is seen, as the tutorial shows people: at most 40 characters
+ * as people count them.
+ */
 export function firstName(name: string): string {
   const names = name.split(/\s+/u).map(cut);
   return names.find((one) => VISIBLE.test(one)) ?? (names[0] as string);

@@ -1,6 +1,7 @@
 /**
- * A log of troubles that repeat: each is written when it begins, then once a minute with how often it happened, and the end
- * of all of them once. Texts that differ in numbers only are the same trouble. Bounded, however many texts there are.
+ * A log of troubles that repeat: each is written when it begins, then once a minute with how often
+ * it happened, and the end of all of them once. Texts that differ in numbers only are the same
+ * trouble. Bounded, however many texts there are.
  */
 const AGAIN_MS = 60_000;
 const MOST_TEXTS = 50;

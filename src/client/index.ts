@@ -1,6 +1,7 @@
 /**
- * simurgh/client: the official `phoenix` client with the types of the server's channels. Nothing is generated and nothing is
- * added to the wire; at run time this is a thin layer of promises over the package.
+ * simurgh/client: the official `phoenix` client with the types of the server's channels. Nothing is
+ * generated and nothing is added to the wire; at run time this is a thin layer of promises over the
+ * package.
  *
  *     import type { roomChannel } from "../server/room-channel.js";
  *
@@ -53,7 +54,10 @@ export class TypedChannel<Types extends ChannelTypes> {
     this.phoenix = channel;
   }
 
-  /** Joins, once; the client joins again by itself after that. Rejects with `ReplyError` when refused the first time. */
+  /**
+   * Joins, once; the client joins again by itself after that. Rejects with `ReplyError` when
+   * refused the first time.
+   */
   join(timeoutMs?: number): Promise<Types["reply"]> {
     return settled(`the join of ${this.phoenix.topic}`, this.phoenix.join(timeoutMs));
   }
@@ -100,7 +104,10 @@ export class Client {
     this.phoenix = socket;
   }
 
-  /** A channel of the topic. `C` is the type of the server's definition: `client.channel<typeof roomChannel>("room:1")`. */
+  /**
+   * A channel of the topic. `C` is the type of the server's definition: `client.channel<typeof
+   * roomChannel>("room:1")`.
+   */
   channel<C>(
     topic: TypesOf<C>["topic"],
     ...params: unknown extends TypesOf<C>["params"]

@@ -1,4 +1,7 @@
-/** Counts telemetry events of its thread. None of them happens for each message, so counting costs nothing there. */
+/**
+ * Counts telemetry events of its thread. None of them happens for each message, so counting costs
+ * nothing there.
+ */
 import { telemetry } from "simurgh/runtime";
 import { counter, type Source } from "./sample.js";
 

@@ -1,6 +1,7 @@
 /**
- * Answers `GET /metrics` on a port of its own, which is nobody's business but Prometheus': what it tells is not for clients, and
- * a public listener that is overrun must not take it along. In the endpoint's own thread.
+ * Answers `GET /metrics` on a port of its own, which is nobody's business but Prometheus': what it
+ * tells is not for clients, and a public listener that is overrun must not take it along. In the
+ * endpoint's own thread.
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";

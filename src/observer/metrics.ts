@@ -1,6 +1,7 @@
 /**
- * The figures of a node in Prometheus' text format, over all its threads: what each of them gives at the moment of the scrape, with
- * its number as the label `thread`, and those of the Node process by `prom-client`.
+ * The figures of a node in Prometheus' text format, over all its threads: what each of them gives
+ * at the moment of the scrape, with its number as the label `thread`, and those of the Node process
+ * by `prom-client`.
  *
  *     main tree:   MetricsServer.childSpec({ endpoint: "shop", port: 9100 })
  *     shard tree:  ThreadMetrics.childSpec({ endpoint, pubsub, presences: ["shop.presence"] })
@@ -35,7 +36,10 @@ const endpointSource =
 
 type Labelled = readonly [thread: number | undefined, Sample];
 
-/** The figures of all threads. `own`: those of the calling thread, where no `ThreadMetrics` gives them. */
+/**
+ * The figures of all threads. `own`: those of the calling thread, where no `ThreadMetrics` gives
+ * them.
+ */
 export async function nodeSamples(
   { endpoint, pubsub = `${endpoint}.pubsub`, threads = [] }: NodeMetricsOptions,
   own: readonly Source[],

@@ -1,4 +1,7 @@
-/** What a thread has in hand: processes, mailboxes, what is on its way to other threads, and how late its event loop is. */
+/**
+ * What a thread has in hand: processes, mailboxes, what is on its way to other threads, and how
+ * late its event loop is.
+ */
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { type ConnectionStats, mailboxStatistics, nodeStatistics, onExit, self } from "simurgh/runtime";
 import { counter, gauge, type Source } from "./sample.js";
@@ -7,8 +10,8 @@ import { counter, gauge, type Source } from "./sample.js";
 const RESOLUTION_MS = 20;
 
 /**
- * The source of the thread it is made in; it looks at the event loop until the calling process ends. The event loop's figures are
- * of the time since the scrape before.
+ * The source of the thread it is made in; it looks at the event loop until the calling process
+ * ends. The event loop's figures are of the time since the scrape before.
  */
 export function runtimeSource(): Source {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });

@@ -9,7 +9,10 @@ export interface Sample {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** Where figures come from: asked at each scrape, in its own thread, inside a process. What it throws leaves its figures out. */
+/**
+ * Where figures come from: asked at each scrape, in its own thread, inside a process. What it
+ * throws leaves its figures out.
+ */
 export type Source = () => readonly Sample[] | Promise<readonly Sample[]>;
 
 export const gauge = (name: string, help: string, value: number, labels?: Sample["labels"]): Sample => ({

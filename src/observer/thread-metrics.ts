@@ -1,5 +1,6 @@
 /**
- * The process that knows the figures of its thread, one in each thread that is to be seen. It works only when it is asked.
+ * The process that knows the figures of its thread, one in each thread that is to be seen. It works
+ * only when it is asked.
  */
 import { Debug } from "simurgh/channels";
 import { Tracker } from "simurgh/presence";
@@ -52,10 +53,16 @@ const presenceSource =
     ];
   };
 
-/** Milliseconds one source has: less than its thread, so that a slow one does not take the others along. */
+/**
+ * Milliseconds one source has: less than its thread, so that a slow one does not take the others
+ * along.
+ */
 const SOURCE_MS = 1000;
 
-/** What all sources say. One that fails, or is late, is left out: a scrape must not fail when it is needed most. */
+/**
+ * What all sources say. One that fails, or is late, is left out: a scrape must not fail when it is
+ * needed most.
+ */
 export async function collect(sources: readonly Source[]): Promise<Sample[]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<readonly Sample[]>((resolve) => {

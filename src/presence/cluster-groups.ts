@@ -1,6 +1,6 @@
 /**
- * Groups of processes over all nodes of a cluster, made of a tracker and of PubSub (in the manner of OTP's `pg`; for the threads of one
- * node alone there is `Groups` of the runtime).
+ * Groups of processes over all nodes of a cluster, made of a tracker and of PubSub (in the manner
+ * of OTP's `pg`; for the threads of one node alone there is `Groups` of the runtime).
  *
  *     export const Workers = defineClusterGroups({ name: "Workers" });
  *     // in the shard's children:  Workers.childSpec({ pubsub })
@@ -8,11 +8,13 @@
  *     // anywhere:                 const [oldest] = await Workers.members("thumbnails");
  *     //                           Workers.send("thumbnails", oldest, ["make", path]);
  *
- * What it promises is what presence does: every node knows all members a moment later, in one order, the oldest first; who ends leaves
- * by itself; a node that is not heard takes its members along after `downPeriod`. Messages are at most once, and in order per sender.
+ * What it promises is what presence does: every node knows all members a moment later, in one
+ * order, the oldest first; who ends leaves by itself; a node that is not heard takes its members
+ * along after `downPeriod`. Messages are at most once, and in order per sender.
  *
- * It is no lock. While nodes cannot hear each other each side has its own oldest member, so what must exist once belongs under a
- * transaction of the database; see docs/adr/0008-names-across-nodes.md.
+ * It is no lock. While nodes cannot hear each other each side has its own oldest member, so what
+ * must exist once belongs under a transaction of the database; see
+ * docs/adr/0008-names-across-nodes.md.
  */
 
 import { type Dispatcher, type PublishResult, PubSub, registerDispatcher } from "simurgh/pubsub";
@@ -46,8 +48,8 @@ export interface ClusterGroups {
   /** To all members, on all nodes. */
   broadcast(group: string, message: unknown): PublishResult;
   /**
-   * The members now. From now on the calling process gets `["members", name, group, members]` whenever they have changed, until it
-   * ends; the first such message may say again what is known.
+   * The members now. From now on the calling process gets `["members", name, group, members]`
+   * whenever they have changed, until it ends; the first such message may say again what is known.
    */
   watch(group: string): Promise<readonly Member[]>;
 }

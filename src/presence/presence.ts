@@ -1,9 +1,10 @@
 /**
  * Presence: who is on a topic, told to everybody on it, on all nodes (Phoenix.Presence).
  *
- * A presence is started in every shard thread; its tracker keeps the topics of that thread and agrees with those of other
- * nodes. What is tracked leaves with its process, however that ends. Changes are broadcast on their topic as
- * `presence_diff`, merged when they come fast; a client that joins is pushed `presence_state`.
+ * A presence is started in every shard thread; its tracker keeps the topics of that thread and
+ * agrees with those of other nodes. What is tracked leaves with its process, however that ends.
+ * Changes are broadcast on their topic as `presence_diff`, merged when they come fast; a client
+ * that joins is pushed `presence_state`.
  *
  *     export const RoomPresence = definePresence({ name: "RoomPresence" });
  *     // in the shard's children:   RoomPresence.childSpec({ pubsub })
@@ -46,19 +47,24 @@ export interface Tracked {
 export interface PresenceOptions<State = unknown> extends ReplicationOptions {
   /** Registered name, the same in every thread and on every node. */
   readonly name: string;
-  /** Name of the dispatcher that delivers diffs. Default: channels' fastlane when it is there, else plain messages. */
+  /**
+   * Name of the dispatcher that delivers diffs. Default: channels' fastlane when it is there, else
+   * plain messages.
+   */
   readonly dispatcher?: string;
   /**
-   * Completes entries before they are shown: a place to load names for all keys in one query. Called once per list, and twice
-   * per diff, for those who join and for those who leave. Must return an entry for each key it was given, with its metas. A
-   * diff goes out with bare metas when it throws, or takes longer than `fetchTimeout`.
+   * Completes entries before they are shown: a place to load names for all keys in one query.
+   * Called once per list, and twice per diff, for those who join and for those who leave. Must
+   * return an entry for each key it was given, with its metas. A diff goes out with bare metas when
+   * it throws, or takes longer than `fetchTimeout`.
    */
   readonly fetch?: Fetch;
   /** Ms. Default 5,000. */
   readonly fetchTimeout?: number;
   /**
-   * How changes that come fast are merged. Default: rooms of 50 and more get at most a frame per 50 ms, and while people
-   * stream in or out one per up to 2 s. `false`: every change is a frame of its own, as in Phoenix; a function decides per topic.
+   * How changes that come fast are merged. Default: rooms of 50 and more get at most a frame per 50
+   * ms, and while people stream in or out one per up to 2 s. `false`: every change is a frame of
+   * its own, as in Phoenix; a function decides per topic.
    */
   readonly coalesce?: CoalesceOptions | boolean | ((topic: string) => CoalesceOptions | boolean);
   /** Who leaves and is back within so many ms, on any node, was only changed. Default 0. */
@@ -73,7 +79,9 @@ export interface PresenceOptions<State = unknown> extends ReplicationOptions {
   readonly rateLimit?: RateLimit;
   /** An update with an equal meta keeps its ref and is told to nobody. Default false. */
   readonly skipEqual?: boolean;
-  /** Keys such as `__proto__` break clients older than phoenix 1.7.15: refuse them? Default false. */
+  /**
+   * Keys such as `__proto__` break clients older than phoenix 1.7.15: refuse them? Default false.
+   */
   readonly refuseUnsafeKeys?: boolean;
 }
 
@@ -94,7 +102,10 @@ export interface Presence {
   readonly name: string;
   /** The tracker of one thread. Its options win over those of the definition. */
   childSpec(options: { readonly pubsub: string } & ReplicationOptions): ChildSpec;
-  /** Tracks a process on a topic under `key`. `["error", ["already_tracked", pid, topic, key]]` the second time. */
+  /**
+   * Tracks a process on a topic under `key`. `["error", ["already_tracked", pid, topic, key]]` the
+   * second time.
+   */
   track(socket: Tracked, key: unknown, meta: MetaInput, options?: TrackOptions): Promise<PresenceResult>;
   track(
     pid: Pid,
@@ -103,7 +114,10 @@ export interface Presence {
     meta: MetaInput,
     options?: TrackOptions,
   ): Promise<PresenceResult>;
-  /** Replaces the meta, or computes it from the present one. `["error", "nopresence"]` when it is not tracked. */
+  /**
+   * Replaces the meta, or computes it from the present one. `["error", "nopresence"]` when it is
+   * not tracked.
+   */
   update(socket: Tracked, key: unknown, meta: MetaChange): Promise<PresenceResult>;
   update(pid: Pid, topic: string, key: unknown, meta: MetaChange): Promise<PresenceResult>;
   /** Ends one entry of a process. Ok also when there is none. */
@@ -116,13 +130,15 @@ export interface Presence {
   /** How many keys and metas there are, without listing them. */
   count(target: Tracked | string): Promise<{ readonly keys: number; readonly metas: number }>;
   /**
-   * Pushes the state of the topic in its place among the diffs, so that it never undoes one; large ones in parts. For the
-   * thread of the topic, where its channels are:
+   * Pushes the state of the topic in its place among the diffs, so that it never undoes one; large
+   * ones in parts. For the thread of the topic, where its channels are:
    *
    *     RoomPresence.pushState(socket, (event, payload) => push(socket, event, payload));
    */
   pushState(target: Tracked | string, push: PushState): void;
-  /** The processes that run `fetch` for diffs in this thread: a test waits until they have ended. */
+  /**
+   * The processes that run `fetch` for diffs in this thread: a test waits until they have ended.
+   */
   fetchersPids(): readonly Pid[];
   stats(): Promise<PresenceStats>;
 }

@@ -47,10 +47,11 @@ const server: GenServerModule<
   async init({ options, supervised }) {
     const node = thisNode();
     const me = self();
-    // To wait for what is still to be sent it must hear of its end before it ends. Who starts it by hand may end before it.
+    // To wait for what is still to be sent it must hear of its end before it ends. Who starts it by
+    // hand may end before it.
     if (supervised) trapExit(true);
-    // Adapters call from anywhere, even from what a process that has ended left behind; dispatchers run in this process, one
-    // message after the other.
+    // Adapters call from anywhere, even from what a process that has ended left behind; dispatchers
+    // run in this process, one message after the other.
     const inbox = { messages: 0, bytes: 0 };
     const deliver = (topic: unknown, message: unknown, dispatcher: unknown, bytes = 0): void => {
       inbox.messages += 1;
@@ -117,7 +118,8 @@ const server: GenServerModule<
 
   handleCast(request, state) {
     if (request[0] === "mark") state.marks.add(request);
-    // Threads hear of the end of a move one after the other: what one sends on by then, another keeps for a moment yet.
+    // Threads hear of the end of a move one after the other: what one sends on by then, another
+    // keeps for a moment yet.
     else if (keeps(state, topicOf(request))) state.holding.kept.push({ request, isForeign: true });
     else fromThread(state, request);
     return ["noreply", state];

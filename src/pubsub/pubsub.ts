@@ -1,12 +1,14 @@
 /**
- * PubSub: processes subscribe to topics, and a message broadcast on a topic reaches every subscriber (Phoenix.PubSub).
+ * PubSub: processes subscribe to topics, and a message broadcast on a topic reaches every
+ * subscriber (Phoenix.PubSub).
  *
- * Delivery is at most once and ordered per sender: two broadcasts by one process reach any one subscriber in order.
- * A subscription ends with its process.
+ * Delivery is at most once and ordered per sender: two broadcasts by one process reach any one
+ * subscriber in order. A subscription ends with its process.
  *
- * Every thread runs a PubSub process of the same name. A topic lives in one thread, the one that owns its slot:
- * subscribers elsewhere are registered there, and broadcasts from elsewhere are forwarded there. In that thread a
- * broadcast is dispatched in the caller's own turn, without a hop.
+ * Every thread runs a PubSub process of the same name. A topic lives in one thread, the one that
+ * owns its slot: subscribers elsewhere are registered there, and broadcasts from elsewhere are
+ * forwarded there. In that thread a broadcast is dispatched in the caller's own turn, without a
+ * hop.
  */
 import {
   BadArg,
@@ -71,8 +73,9 @@ export const PubSub = {
   },
 
   /**
-   * Subscribes the calling process. When it has returned (for a topic of another thread, or the first in its slot on a node with
-   * others: resolved), every later broadcast reaches the caller. Subscribing twice delivers twice.
+   * Subscribes the calling process. When it has returned (for a topic of another thread, or the
+   * first in its slot on a node with others: resolved), every later broadcast reaches the caller.
+   * Subscribing twice delivers twice.
    */
   subscribe(
     name: string,
@@ -108,8 +111,8 @@ export const PubSub = {
   },
 
   /**
-   * For who must not be told anything between its subscription and something else it says: sees to it that a subscription made
-   * now takes effect at once. Undefined when it does already.
+   * For who must not be told anything between its subscription and something else it says: sees to
+   * it that a subscription made now takes effect at once. Undefined when it does already.
    */
   prepare(name: string, topic: string): Promise<void> | undefined {
     const running = instance(name);
@@ -136,7 +139,9 @@ export const PubSub = {
     return "ok";
   },
 
-  /** Sends `message` to every subscriber of the topic, on all nodes. Ok also when there are none. */
+  /**
+   * Sends `message` to every subscriber of the topic, on all nodes. Ok also when there are none.
+   */
   broadcast: (
     name: string,
     topic: string,
@@ -197,8 +202,9 @@ export const PubSub = {
   },
 
   /**
-   * To all other nodes by this thread's own link, whichever thread the topic lives in, and to nobody here: for what must get out
-   * while that thread is gone. Its order beside what else is broadcast on the topic is not kept.
+   * To all other nodes by this thread's own link, whichever thread the topic lives in, and to
+   * nobody here: for what must get out while that thread is gone. Its order beside what else is
+   * broadcast on the topic is not kept.
    */
   broadcastAside(
     name: string,
@@ -241,9 +247,9 @@ export const PubSub = {
   owners: (name: string): readonly number[] | undefined => instance(name).owners.current,
 
   /**
-   * Gives slots to other threads, at run time; see handover.ts. `threads`: all in which this PubSub runs. Only subscriptions move:
-   * what else lives in the thread of its topic must watch for it (`watchOwners`). `onCommit`: threads that start from then on must
-   * begin with the new owners.
+   * Gives slots to other threads, at run time; see handover.ts. `threads`: all in which this PubSub
+   * runs. Only subscriptions move: what else lives in the thread of its topic must watch for it
+   * (`watchOwners`). `onCommit`: threads that start from then on must begin with the new owners.
    */
   reassign(
     name: string,
@@ -255,7 +261,10 @@ export const PubSub = {
     return reassign({ name, conductor: self(), threads, from, to, onCommit });
   },
 
-  /** The calling process gets `PubSub.OWNERS_CHANGED` each time after topics have moved to or from any thread. */
+  /**
+   * The calling process gets `PubSub.OWNERS_CHANGED` each time after topics have moved to or from
+   * any thread.
+   */
   watchOwners(name: string): void {
     const { ownersWatchers } = instance(name);
     const pid = self();

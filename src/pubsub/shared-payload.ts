@@ -1,6 +1,6 @@
 /**
- * A payload that goes to many clients one by one, such as the state of a room to each who joins: whoever marks it as shared
- * promises that it never changes again, and its JSON is then made once.
+ * A payload that goes to many clients one by one, such as the state of a room to each who joins:
+ * whoever marks it as shared promises that it never changes again, and its JSON is then made once.
  */
 const shared = new WeakMap<object, string | undefined>();
 

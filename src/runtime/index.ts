@@ -1,5 +1,6 @@
 /**
- * simurgh/runtime: processes, mailboxes, links, monitors, GenServers and supervisors, as in Erlang/OTP.
+ * simurgh/runtime: processes, mailboxes, links, monitors, GenServers and supervisors, as in
+ * Erlang/OTP.
  */
 
 export {

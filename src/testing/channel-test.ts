@@ -1,6 +1,7 @@
 /**
- * Tests of channels, in process and without a network (Phoenix.ChannelTest). The test is the client: what a channel pushes
- * and answers comes to the test's own mailbox, where the assertions look for it.
+ * Tests of channels, in process and without a network (Phoenix.ChannelTest). The test is the
+ * client: what a channel pushes and answers comes to the test's own mailbox, where the assertions
+ * look for it.
  *
  *     test("echo answers with what it was sent", channelTest(userSocket, async (t) => {
  *       const { socket } = await t.subscribeAndJoin(t.socket("users:1", { user: 1 }), "room:7");
@@ -8,9 +9,10 @@
  *       await t.assertReply(ref, "ok", { a: 1 });
  *     }));
  *
- * Each test has a runtime of its own, so tests may run side by side. Works with Vitest, node:test and anything else that takes
- * an async function. A channel that crashes takes the test with it, as it is linked to it; a test that expects that calls
- * `trapExit(true)` and looks for the `["EXIT", pid, reason]`.
+ * Each test has a runtime of its own, so tests may run side by side. Works with Vitest, node:test
+ * and anything else that takes an async function. A channel that crashes takes the test with it, as
+ * it is linked to it; a test that expects that calls `trapExit(true)` and looks for the `["EXIT",
+ * pid, reason]`.
  */
 import { AssertionError } from "node:assert";
 import {
@@ -33,7 +35,10 @@ import { type ChildSpec, createNode, exit, link, monitor, receive, self } from "
 import { matches, type Pattern } from "./match.js";
 
 export interface ChannelTestOptions {
-  /** Processes the channels need, such as a Presence: `({ pubsub }) => [MyPresence.childSpec({ pubsub })]`. */
+  /**
+   * Processes the channels need, such as a Presence: `({ pubsub }) => [MyPresence.childSpec({
+   * pubsub })]`.
+   */
   readonly children?: (context: {
     readonly pubsub: string;
     readonly endpoint: string;
@@ -73,8 +78,8 @@ export class ChannelTest {
   }
 
   /**
-   * Runs the definition's `connect` and `id`. The test is subscribed to the id, so a `disconnect` can be asserted with
-   * `assertBroadcast`.
+   * Runs the definition's `connect` and `id`. The test is subscribed to the id, so a `disconnect`
+   * can be asserted with `assertBroadcast`.
    */
   async connect(
     params: Record<string, unknown> = {},
@@ -91,7 +96,10 @@ export class ChannelTest {
     return { type: "ok", socket: { ...result.socket, id } };
   }
 
-  /** Joins. Without a channel, the definition's routes tell which; throws when none serves the topic. */
+  /**
+   * Joins. Without a channel, the definition's routes tell which; throws when none serves the
+   * topic.
+   */
   join(socket: ConnectSocket, topic: string, payload?: unknown): Promise<JoinOutcome>;
   join(socket: ConnectSocket, channel: Channel, topic: string, payload?: unknown): Promise<JoinOutcome>;
   async join(socket: ConnectSocket, ...rest: readonly unknown[]): Promise<JoinOutcome> {
@@ -106,7 +114,10 @@ export class ChannelTest {
     return outcome;
   }
 
-  /** As `join`, and subscribes the test to the topic before: for `assertBroadcast`. Throws when the join is refused. */
+  /**
+   * As `join`, and subscribes the test to the topic before: for `assertBroadcast`. Throws when the
+   * join is refused.
+   */
   subscribeAndJoin(
     socket: ConnectSocket,
     topic: string,
@@ -156,8 +167,8 @@ export class ChannelTest {
   }
 
   /**
-   * Ends the connection, and waits until the channel has ended, with `["shutdown", "closed"]`; after `timeout` ms it is
-   * killed. Harmless for a channel that has ended.
+   * Ends the connection, and waits until the channel has ended, with `["shutdown", "closed"]`;
+   * after `timeout` ms it is killed. Harmless for a channel that has ended.
    */
   async close(socket: ChannelSocket, timeout = 5000): Promise<void> {
     const ref = monitor(socket.channelPid);
@@ -213,7 +224,10 @@ export class ChannelTest {
     return (found ?? (await this.#missing(`the reply ${status} to ${ref}`, payload, timeout))).payload;
   }
 
-  /** Such an event was broadcast on a topic the test is subscribed to, or will be. Gives its payload. */
+  /**
+   * Such an event was broadcast on a topic the test is subscribed to, or will be. Gives its
+   * payload.
+   */
   async assertBroadcast(event: string, payload: Pattern = {}, timeout = this.#timeout): Promise<unknown> {
     const found = await this.#take(
       (message) => isPublished(message) && message.event === event && matches(payload, message.payload),
@@ -316,8 +330,8 @@ function show(value: unknown): string {
 let tests = 0;
 
 /**
- * Makes a test function of `fn`, with a runtime of its own for the time of the test. Rejects with what `fn` throws, or when
- * a channel of the test crashes.
+ * Makes a test function of `fn`, with a runtime of its own for the time of the test. Rejects with
+ * what `fn` throws, or when a channel of the test crashes.
  */
 export function channelTest(
   definition: SocketDefinition,

@@ -1,7 +1,10 @@
 /** Partial matching: what a pattern says must be so; what it does not say may be anything. */
 import { isDeepStrictEqual } from "node:util";
 
-/** A value, an object of which every key must match, a predicate, or an asymmetric matcher such as `expect.anything()`. */
+/**
+ * A value, an object of which every key must match, a predicate, or an asymmetric matcher such as
+ * `expect.anything()`.
+ */
 export type Pattern = unknown;
 
 const isPlain = (value: unknown): value is Record<string, unknown> => {

@@ -1,4 +1,7 @@
-/** The wall clock of the machine is set back by an hour: what was let through before is let through as soon after. */
+/**
+ * The wall clock of the machine is set back by an hour: what was let through before is let through
+ * as soon after.
+ */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Attempts } from "../../src/app/http/attempts.js";
 import { SessionMemory } from "../../src/app/storage/session-memory.js";

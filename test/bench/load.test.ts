@@ -1,6 +1,7 @@
 /**
- * The load of the benchmarks against a server that is right, and against servers that are wrong in one thing: every frame is counted, and
- * one that is missing, doubled or out of order fails the run.
+ * The load of the benchmarks against a server that is right, and against servers that are wrong in
+ * one thing: every frame is counted, and one that is missing, doubled or out of order fails the
+ * run.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,7 +20,9 @@ type Frame = readonly [
   payload: object,
 ];
 
-/** What becomes of the `n`th frame of an event to one client: the frames that are sent in its place. */
+/**
+ * What becomes of the `n`th frame of an event to one client: the frames that are sent in its place.
+ */
 type Fault = (frame: Frame, n: number) => readonly Frame[];
 
 let server: WebSocketServer | undefined;

@@ -16,7 +16,10 @@ import {
 import { WebSocket } from "ws";
 import type { ClientNews } from "./fixtures/server.js";
 
-/** The whole suite runs with one gateway, and once more with several, where Node lets them share a port. */
+/**
+ * The whole suite runs with one gateway, and once more with several, where Node lets them share a
+ * port.
+ */
 const GATEWAYS = Number(process.env.SIMURGH_TEST_GATEWAYS ?? 1);
 
 export interface TestServer {

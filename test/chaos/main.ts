@@ -1,6 +1,7 @@
 /**
- * `npm run chaos -- --rounds 1000 [--seed n] [--database SQLite|MariaDB]`: kills, freezes and full disks under writers, and
- * whether all that was acknowledged is there afterwards. Without `--database` both have half of the rounds, at the same time.
+ * `npm run chaos -- --rounds 1000 [--seed n] [--database SQLite|MariaDB]`: kills, freezes and full
+ * disks under writers, and whether all that was acknowledged is there afterwards. Without
+ * `--database` both have half of the rounds, at the same time.
  */
 import { parseArgs } from "node:util";
 import { build } from "../../scripts/build.mjs";

@@ -1,10 +1,11 @@
 /**
- * Chaos rounds: writers type into one room while a fault is inflicted on the server, its disk or its database. After each
- * round the room must show every edit that was acknowledged, once.
+ * Chaos rounds: writers type into one room while a fault is inflicted on the server, its disk or
+ * its database. After each round the room must show every edit that was acknowledged, once.
  *
- * In some rounds the writers are gone before the fault is repaired, so that no client can bring back what the server has
- * lost; in the others they stay, and everything they typed must be stored in the end. In half of the rounds the server is
- * killed and started again before the check, so that only what is in the database counts.
+ * In some rounds the writers are gone before the fault is repaired, so that no client can bring
+ * back what the server has lost; in the others they stay, and everything they typed must be stored
+ * in the end. In half of the rounds the server is killed and started again before the check, so
+ * that only what is in the database counts.
  *
  * All choices follow from the seed and the number of the round.
  */
@@ -133,7 +134,10 @@ async function playRound(
   }
 }
 
-/** Plays rounds against a world of its own. Fails with the seed and the round at the first edit that is lost. */
+/**
+ * Plays rounds against a world of its own. Fails with the seed and the round at the first edit that
+ * is lost.
+ */
 export async function playRounds({ database, rounds, seed, onRound }: ChaosOptions): Promise<ChaosResult> {
   const faults = FAULTS.filter(({ databases }) => databases.includes(database));
   const world = await startWorld(database);

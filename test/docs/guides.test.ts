@@ -1,4 +1,6 @@
-/** The code of the guides is code: what docs/ prints is what stands in a file here, and that runs. */
+/**
+ * The code of the guides is code: what docs/ prints is what stands in a file here, and that runs.
+ */
 import { readFileSync } from "node:fs";
 import { createNode, exit, type Pid, whereis } from "simurgh/runtime";
 import { describe, expect, test } from "vitest";

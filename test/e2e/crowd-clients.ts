@@ -1,8 +1,8 @@
 /**
- * Many people who type in one room, in a process of their own: `crowd-clients.ts <port> <challenge> <tokens> <seconds>`,
- * tokens as a JSON array, one client for each. They type as people do: words with pauses, now and then a correction,
- * each at a place of their own. Prints a JSON line when all have read the text, and one at the end: how many keys, and
- * the text on which all of them agree.
+ * Many people who type in one room, in a process of their own: `crowd-clients.ts <port> <challenge>
+ * <tokens> <seconds>`, tokens as a JSON array, one client for each. They type as people do: words
+ * with pauses, now and then a correction, each at a place of their own. Prints a JSON line when all
+ * have read the text, and one at the end: how many keys, and the text on which all of them agree.
  */
 import { DocumentClient } from "../support/document-client.js";
 import { waitFor } from "../support/wait.js";

@@ -110,8 +110,8 @@ describeWith("Chromium", "PhoenixPair with fifty others in the room", () => {
       60_000,
     );
     expect(text.isWellFormed()).toBe(true);
-    // A quiet machine keeps 50 ms at the ninety-fifth of a hundred keys. One that is busy with other things makes every
-    // page wait now and then, so only the middle one is held here.
+    // A quiet machine keeps 50 ms at the ninety-fifth of a hundred keys. One that is busy with
+    // other things makes every page wait now and then, so only the middle one is held here.
     expect(at(0.5)).toBeLessThan(500);
     expect(ann.complaints).toEqual([]);
   });

@@ -1,4 +1,7 @@
-/** A browser whose network lets no WebSocket through: the room works over long-poll, and goes back to a WebSocket when it can. */
+/**
+ * A browser whose network lets no WebSocket through: the room works over long-poll, and goes back
+ * to a WebSocket when it can.
+ */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";

@@ -1,4 +1,7 @@
-/** Browsers while the database is away, and while the server stops: what they say, that one can go on, and that nothing is lost. */
+/**
+ * Browsers while the database is away, and while the server stops: what they say, that one can go
+ * on, and that nothing is lost.
+ */
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";

@@ -1,4 +1,7 @@
-/** Every page as it looks: in light and dark, wide and as narrow as a phone. axe finds nothing serious; one heading; nothing sticks out. */
+/**
+ * Every page as it looks: in light and dark, wide and as narrow as a phone. axe finds nothing
+ * serious; one heading; nothing sticks out.
+ */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";

@@ -1,4 +1,7 @@
-/** The product around the editor, in real browsers: sessions, the list, one's own challenges, sharing, chat. */
+/**
+ * The product around the editor, in real browsers: sessions, the list, one's own challenges,
+ * sharing, chat.
+ */
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";

@@ -1,4 +1,7 @@
-/** A room over a line of 400 ms and 400 kbit/s: what is sent, and how often something waits for what came before. */
+/**
+ * A room over a line of 400 ms and 400 kbit/s: what is sent, and how often something waits for what
+ * came before.
+ */
 import type { Browser, CDPSession } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";

@@ -1,4 +1,7 @@
-/** Several people in one text, in real browsers: nothing is lost, everybody sees where the others are. */
+/**
+ * Several people in one text, in real browsers: nothing is lost, everybody sees where the others
+ * are.
+ */
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";
@@ -131,7 +134,8 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     await caret.waitFor();
     expect(await caret.textContent()).toBe("Bob");
     await ann.page.locator(".peer-selection").first().waitFor();
-    // The cursor stands at the end of the second line, and moves along when a line is put in before it.
+    // The cursor stands at the end of the second line, and moves along when a line is put in before
+    // it.
     const line = async (n: number) => (await ann.page.locator(".cm-line").nth(n).boundingBox())!.y;
     const at = async (n: number) => {
       const [place, top] = [await caret.boundingBox(), await line(n)];
@@ -215,7 +219,8 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     const { challenge } = await tom.join();
     expect(challenge.response).toBe("first\n\nlast");
     await ann.sees("Ann", "Tom");
-    // Both at once: Tom writes the whole text with a line of his at the end, Ann types at the start.
+    // Both at once: Tom writes the whole text with a line of his at the end, Ann types at the
+    // start.
     await ann.page.keyboard.press("ControlOrMeta+Home");
     await Promise.all([
       ann.page.keyboard.type("typed by Ann "),

@@ -1,5 +1,6 @@
 /**
- * What was taken away stays so, whatever is away: two nodes whose engine is cut off, and one whose database dies.
+ * What was taken away stays so, whatever is away: two nodes whose engine is cut off, and one whose
+ * database dies.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AppCluster, START_MS } from "../support/app-cluster.js";

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:server` as outside checks use it: the official client against two shard threads, without authentication. A load
- * of its own kind, written by hand, so that it shares no misunderstanding with the benchmarks'.
+ * `npm run bench:server` as outside checks use it: the official client against two shard threads,
+ * without authentication. A load of its own kind, written by hand, so that it shares no
+ * misunderstanding with the benchmarks'.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,6 +1,7 @@
 /**
- * Three nodes with different numbers of threads, each a process of its own, on one engine: what happens on one is seen on all, and
- * whatever breaks, delivery on a node goes on and everything comes together again without a restart.
+ * Three nodes with different numbers of threads, each a process of its own, on one engine: what
+ * happens on one is seen on all, and whatever breaks, delivery on a node goes on and everything
+ * comes together again without a restart.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AppCluster, type ClusterNode, DOWN_MS, START_MS } from "../support/app-cluster.js";
@@ -130,7 +131,8 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       third.link.cut();
       await seen([ann, abe, bob], "Abe,Ann,Bob");
       await seen([cid], "Cid");
-      // One side alone: texts that both sides write meanwhile are merged, since the rooms share the database.
+      // One side alone: texts that both sides write meanwhile are merged, since the rooms share the
+      // database.
       await ann?.type("together on the others");
       await reads([abe, bob], "together on the others");
       third.link.refuse(false);
@@ -179,7 +181,8 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await reads(everybody, "slow 9");
       const typed = Array.from({ length: 10 }, (_, n) => `slow ${n}`);
       const read = ({ updates }: Participant): string[] => updates.map(({ response }) => response);
-      // On the node itself each text; on the others what came within 50 ms as its last state, none out of order.
+      // On the node itself each text; on the others what came within 50 ms as its last state, none
+      // out of order.
       for (const person of [ann, abe] as Participant[]) expect(read(person)).toEqual(typed);
       for (const person of [bob, cid] as Participant[])
         expect(read(person)).toEqual(typed.filter((text) => read(person).includes(text)));

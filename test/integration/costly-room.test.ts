@@ -1,4 +1,7 @@
-/** A room whose stored edits take Yjs many seconds to apply, as an older version may have stored them. */
+/**
+ * A room whose stored edits take Yjs many seconds to apply, as an older version may have stored
+ * them.
+ */
 import { join } from "node:path";
 import Sqlite from "better-sqlite3";
 import { afterAll, beforeAll, expect, test } from "vitest";

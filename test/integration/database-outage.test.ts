@@ -1,4 +1,7 @@
-/** The database dies, freezes or restarts under a running server: errors are told, the rest goes on, all heals by itself. */
+/**
+ * The database dies, freezes or restarts under a running server: errors are told, the rest goes on,
+ * all heals by itself.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { type Account, AppServer } from "../support/app-server.js";
@@ -40,7 +43,10 @@ describeWith("MariaDB", "an outage of MariaDB", () => {
       return ((await response.json()) as { response: string }).response;
     };
 
-    /** With the database away: the tutorial's error, no broadcast, a presence that goes on, a 503, a refused join. */
+    /**
+     * With the database away: the tutorial's error, no broadcast, a presence that goes on, a 503, a
+     * refused join.
+     */
     async function refusesAndGoesOn(text: string): Promise<void> {
       const before = two.updates.length;
       await expect(

@@ -1,6 +1,7 @@
 /**
- * The document wire as docs/room-protocol.md tells it, by a client that was written from that page: binary frames over a WebSocket,
- * their base64 twins over long-poll. And what hostile clients send on it: an error for them, nothing for anybody else.
+ * The document wire as docs/room-protocol.md tells it, by a client that was written from that page:
+ * binary frames over a WebSocket, their base64 twins over long-poll. And what hostile clients send
+ * on it: an error for them, nothing for anybody else.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as Y from "yjs";
@@ -100,7 +101,10 @@ describe.each([
     expect(status).toBe("ok");
     Y.applyUpdate(into, bytesOf(answer));
   };
-  /** Waits until whoever reads without joining reads this: a second after it is stored at the latest. */
+  /**
+   * Waits until whoever reads without joining reads this: a second after it is stored at the
+   * latest.
+   */
   const isStored = (expected: string): Promise<unknown> =>
     waitFor("the stored text", async () => {
       const response = await server.request("GET", `/api/challenges/${challenge}`, undefined, ann.token);
@@ -375,7 +379,8 @@ describe.each([
         { b64: "A".repeat(1100 * KIB) },
       ]);
       if (transport === "long-poll") {
-        // There is no limit to frames here but that of the body; what is in it is too large all the same.
+        // There is no limit to frames here but that of the body; what is in it is too large all the
+        // same.
         expect(await one.ask("y:update", { b64: "A".repeat(1100 * KIB) })).toEqual([
           "error",
           { reason: "too_large", limit: 512 * KIB },

@@ -1,10 +1,11 @@
 /**
- * Nothing that was acknowledged is lost: people type at once into one room, and at a random moment the server, the database or both
- * are killed. What comes back must have every acknowledged edit, once.
+ * Nothing that was acknowledged is lost: people type at once into one room, and at a random moment
+ * the server, the database or both are killed. What comes back must have every acknowledged edit,
+ * once.
  *
- * In most rounds the clients are gone for good at that moment, so that nobody can bring back what the server has lost; in the others
- * they come back, and bring what was not acknowledged. A failure prints the seed; DURABILITY_SEED=… replays the choices,
- * DURABILITY_ROUNDS=… makes more of them.
+ * In most rounds the clients are gone for good at that moment, so that nobody can bring back what
+ * the server has lost; in the others they come back, and bring what was not acknowledged. A failure
+ * prints the seed; DURABILITY_SEED=… replays the choices, DURABILITY_ROUNDS=… makes more of them.
  */
 
 import { Random } from "simurgh/testing";

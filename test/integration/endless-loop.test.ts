@@ -1,6 +1,7 @@
 /**
- * A room that never returns takes its thread with it, and nobody else: the watchdog ends the thread within its limit, who is in
- * another shard's rooms is answered as fast as before, no socket closes, and the rooms of the lost thread are joined anew.
+ * A room that never returns takes its thread with it, and nobody else: the watchdog ends the thread
+ * within its limit, who is in another shard's rooms is answered as fast as before, no socket
+ * closes, and the rooms of the lost thread are joined anew.
  */
 import type { Channel, Socket } from "phoenix";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -9,14 +10,18 @@ import { answer, openSocket } from "../support/phoenix-client.js";
 import { waitFor } from "../support/wait.js";
 
 const CLIENTS = 10;
-/** The median of their p99 counts: what holds everybody up does so each time, a hiccup of the machine once. */
+/**
+ * The median of their p99 counts: what holds everybody up does so each time, a hiccup of the
+ * machine once.
+ */
 const ROUNDS = 5;
 /** Between two echoes that the client asks for, whether the one before is answered or not. */
 const PACE_MS = 2;
 const IDLE_MS = STALL_MS;
 /**
- * The loop takes a core away, so a machine that is busy otherwise answers everybody later, idle or not, and a p99 of 1 ms may be
- * three or five. Under this many ms nobody is held up; a server that waits for the loop is late by all of STALL_MS.
+ * The loop takes a core away, so a machine that is busy otherwise answers everybody later, idle or
+ * not, and a p99 of 1 ms may be three or five. Under this many ms nobody is held up; a server that
+ * waits for the loop is late by all of STALL_MS.
  */
 const FLOOR_MS = 50;
 
@@ -72,7 +77,10 @@ async function enter(): Promise<Client> {
   return client;
 }
 
-/** Milliseconds that echoes take in the rooms of the second shard, from now until `over`: asked at a steady pace by all in turn. */
+/**
+ * Milliseconds that echoes take in the rooms of the second shard, from now until `over`: asked at a
+ * steady pace by all in turn.
+ */
 async function latencies(clients: readonly Client[], over: Promise<unknown>): Promise<number[]> {
   const taken: number[] = [];
   const answers: Promise<unknown>[] = [];

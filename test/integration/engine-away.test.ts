@@ -1,4 +1,7 @@
-/** The engine of a cluster is killed or stands still: rooms open and connections are made as if it were there. */
+/**
+ * The engine of a cluster is killed or stands still: rooms open and connections are made as if it
+ * were there.
+ */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, AppServer } from "../support/app-server.js";
 import { type EngineServer, startNats, startRedis } from "../support/engines.js";
@@ -39,7 +42,10 @@ for (const [kind, startEngine] of [
         }),
       );
 
-    /** Joins every room at once, each by a connection of its own; the client gives up after its usual 10 s. */
+    /**
+     * Joins every room at once, each by a connection of its own; the client gives up after its
+     * usual 10 s.
+     */
     const joinAll = async (rooms: readonly number[]): Promise<number> => {
       const sockets = rooms.map((room) => {
         const socket = openSocket(server.port, { token: account.token });

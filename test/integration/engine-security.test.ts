@@ -24,7 +24,10 @@ const engines = {
     secure: "tls",
     start: startNats,
     adapter: natsAdapter,
-    /** Lines for a server that speaks TLS alone; with an authority it asks for a client's certificate. */
+    /**
+     * Lines for a server that speaks TLS alone; with an authority it asks for a client's
+     * certificate.
+     */
     tls:
       ({ cert, key }: Served, authority?: string) =>
       () =>

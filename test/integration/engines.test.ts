@@ -1,4 +1,7 @@
-/** The adapters on real engines: the contract every adapter keeps, and what can go wrong only with a server in between. */
+/**
+ * The adapters on real engines: the contract every adapter keeps, and what can go wrong only with a
+ * server in between.
+ */
 import { randomBytes } from "node:crypto";
 import { createConnection } from "node:net";
 import {
@@ -343,7 +346,10 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
   });
 });
 
-/** An engine on which node b can be kept from hearing anything, while its connections stay open and take what it says. */
+/**
+ * An engine on which node b can be kept from hearing anything, while its connections stay open and
+ * take what it says.
+ */
 interface Deafening {
   readonly urls: { readonly a: string; readonly b: string };
   deafen(): Promise<void> | void;
@@ -373,7 +379,8 @@ const deafening: Readonly<Record<"NATS" | "Redis", () => Promise<Deafening>>> = 
     const proxy = await TcpProxy.start(server.port);
     return {
       urls: { a: server.url, b: `redis://127.0.0.1:${proxy.port}` },
-      // The first connection speaks, the second one listens. Listening anew there is in vain; a new one works.
+      // The first connection speaks, the second one listens. Listening anew there is in vain; a new
+      // one works.
       deafen: () => proxy.mute(2),
       restore() {},
       async stop() {

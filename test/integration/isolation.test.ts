@@ -1,6 +1,6 @@
 /**
- * Nothing a user does in one room hurts another: a room fails, the other room on the same socket goes on, the socket
- * stays open, and the official client re-joins the failed one by itself.
+ * Nothing a user does in one room hurts another: a room fails, the other room on the same socket
+ * goes on, the socket stays open, and the official client re-joins the failed one by itself.
  */
 import type { Channel, Socket } from "phoenix";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";

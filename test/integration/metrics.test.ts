@@ -9,7 +9,10 @@ import { describeWith } from "../support/requirements.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 import { waitFor } from "../support/wait.js";
 
-/** Figures by name; those of several threads are added up, and those with a label are also there by it. */
+/**
+ * Figures by name; those of several threads are added up, and those with a label are also there by
+ * it.
+ */
 type Figures = ReadonlyMap<string, number>;
 
 function parse(text: string): Figures {

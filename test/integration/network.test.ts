@@ -1,4 +1,7 @@
-/** Links that break in the ways links break: the official client comes back by itself and nothing told is lost. */
+/**
+ * Links that break in the ways links break: the official client comes back by itself and nothing
+ * told is lost.
+ */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Account, AppServer } from "../support/app-server.js";
 import { Participant } from "../support/phoenix-client.js";
@@ -72,7 +75,8 @@ test("a slow link: what two people send at the same time is told to both in one 
   );
   const texts = (who: Participant, from: number) => who.updates.slice(from).map(({ response }) => response);
   expect(texts(one, seenByOne)).toEqual(texts(two, seenByTwo));
-  // Texts that cross are merged; whatever comes of it, it is the same for both and for who comes later.
+  // Texts that cross are merged; whatever comes of it, it is the same for both and for who comes
+  // later.
   const stored = await server.request("GET", "/api/challenges/1", undefined, ann.token);
   const { response } = (await stored.json()) as { response: string };
   expect(texts(two, seenByTwo).at(-1)).toBe(response);
@@ -85,7 +89,10 @@ test("a slow link: what two people type at different places is all kept, each in
   proxy.delay(80);
   const from = two.updates.length;
   const letters = "abcdefghij";
-  /** Types at the end of a line of what they see, over and over, while what the other types is on its way. */
+  /**
+   * Types at the end of a line of what they see, over and over, while what the other types is on
+   * its way.
+   */
   const typeAt = async (who: Participant, name: string): Promise<void> => {
     for (let n = 1; n <= letters.length; n += 1) {
       const typed = `${name}:${letters.slice(0, n)}`;

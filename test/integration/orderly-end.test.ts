@@ -1,4 +1,7 @@
-/** A node of a cluster ends in order: the people who were connected to it leave the lists of the other nodes at once. */
+/**
+ * A node of a cluster ends in order: the people who were connected to it leave the lists of the
+ * other nodes at once.
+ */
 import { type ClusterOptions, startHub } from "simurgh/pubsub";
 import { Supervisor, threadName } from "simurgh/runtime";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";

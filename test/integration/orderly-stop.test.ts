@@ -1,4 +1,7 @@
-/** SIGTERM while people type: they are sent away one after another, and whatever was acknowledged is there afterwards. */
+/**
+ * SIGTERM while people type: they are sent away one after another, and whatever was acknowledged is
+ * there afterwards.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AppServer } from "../support/app-server.js";
 import { DocumentClient } from "../support/document-client.js";

@@ -1,4 +1,7 @@
-/** Several processes behind `node:cluster`, on any Node: one port, one set of rooms, joined by a hub. */
+/**
+ * Several processes behind `node:cluster`, on any Node: one port, one set of rooms, joined by a
+ * hub.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";

@@ -54,7 +54,10 @@ const handshake = async (...headers: readonly string[]): Promise<string> => {
   return client.received;
 };
 
-/** Whether the check of the origin passes at the API, and at the socket, which refuses for want of a token alone. */
+/**
+ * Whether the check of the origin passes at the API, and at the socket, which refuses for want of a
+ * token alone.
+ */
 async function passes(...headers: readonly string[]): Promise<boolean> {
   const api = await send("POST /api/sessions", headers, {});
   expect(api.body).toMatch(/forbidden_origin|"invalid"/);

@@ -1,6 +1,7 @@
 /**
- * Topics move between the threads of one of two nodes, joined by a real engine, while everybody talks on both: no socket closes,
- * nobody of either node is shown to leave, and who stays hears each message of both nodes once and in order.
+ * Topics move between the threads of one of two nodes, joined by a real engine, while everybody
+ * talks on both: no socket closes, nobody of either node is shown to leave, and who stays hears
+ * each message of both nodes once and in order.
  */
 import { Endpoint } from "simurgh/channels";
 import { PubSub } from "simurgh/pubsub";

@@ -1,6 +1,7 @@
 /**
- * The clients of a rolling deploy, in a process of their own: `rolling-deploy-clients.ts <port> <token> <clients> <rooms>`. Each has
- * the document of its room and types a word of its own now and then; reconnecting is as the official client has it by default.
+ * The clients of a rolling deploy, in a process of their own: `rolling-deploy-clients.ts <port>
+ * <token> <clients> <rooms>`. Each has the document of its room and types a word of its own now and
+ * then; reconnecting is as the official client has it by default.
  *
  * Asked on stdin, one word a line, it answers with a line of JSON:
  *

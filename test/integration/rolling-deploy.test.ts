@@ -1,7 +1,8 @@
 /**
- * A rolling deploy: three nodes behind a balancer, clients that type all the time; each node in turn is told to stop, and replaced by
- * a new process. Every client comes back by itself, and everything that was acknowledged is there, also of those who went away for
- * good as soon as they knew. The longest time that any of them heard nothing is reported, and what it consisted of.
+ * A rolling deploy: three nodes behind a balancer, clients that type all the time; each node in
+ * turn is told to stop, and replaced by a new process. Every client comes back by itself, and
+ * everything that was acknowledged is there, also of those who went away for good as soon as they
+ * knew. The longest time that any of them heard nothing is reported, and what it consisted of.
  *
  * SIMURGH_DEPLOY_CLIENTS=60 takes fewer clients.
  */

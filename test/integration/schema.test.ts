@@ -1,4 +1,7 @@
-/** The schema on MariaDB, and servers whose settings are not the usual ones. SQLite: test/app/storage/schema.test.ts. */
+/**
+ * The schema on MariaDB, and servers whose settings are not the usual ones. SQLite:
+ * test/app/storage/schema.test.ts.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { challenges } from "../../src/app/storage/challenges.js";
 import { chat } from "../../src/app/storage/chat.js";

@@ -1,4 +1,6 @@
-/** The scripts a person runs: start, build, bench, and a test run on a machine that lacks something. */
+/**
+ * The scripts a person runs: start, build, bench, and a test run on a machine that lacks something.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -66,7 +68,8 @@ test.each([
   child.kill("SIGTERM");
   const { stderr, ...end } = await ended;
   expect(end).toEqual({ code: 0, stdout: line });
-  // A machine that is busy with other things makes long turns, of which the log warns; of anything else it must be silent.
+  // A machine that is busy with other things makes long turns, of which the log warns; of anything
+  // else it must be silent.
   expect(stderr.split("\n").filter((text) => text !== "" && !text.includes('"kind":"long_turn"'))).toEqual(
     [],
   );

@@ -1,4 +1,7 @@
-/** Sessions as a browser has them: a token for minutes, a cookie that renews it, and an end that everything hears of. */
+/**
+ * Sessions as a browser has them: a token for minutes, a cookie that renews it, and an end that
+ * everything hears of.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { AppServer } from "../support/app-server.js";

@@ -1,9 +1,11 @@
 /**
- * One shard thread of four is killed under a thousand sockets (DESIGN, "Numbers to hold"): no socket closes, its rooms are joined again,
- * and the others hear everything, without a pause. The server is a process of its own, on the built code.
+ * One shard thread of four is killed under a thousand sockets (DESIGN, "Numbers to hold"): no
+ * socket closes, its rooms are joined again, and the others hear everything, without a pause. The
+ * server is a process of its own, on the built code.
  *
- * What took how long is printed: rooms are back after less than a second on a quiet machine, where 2 s are asked for. The bounds here
- * are those that a machine with several times as much to do as it can keeps.
+ * What took how long is printed: rooms are back after less than a second on a quiet machine, where
+ * 2 s are asked for. The bounds here are those that a machine with several times as much to do as
+ * it can keeps.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -19,13 +21,17 @@ const ROOMS_OF_A_SHARD = 10;
 /** Between two things that are said in each room. */
 const PACE_MS = 100;
 const IDLE_MS = 2000;
-/** Which shard is killed, one after the other. Medians count: what holds others up does so each time, a hiccup of the machine once. */
+/**
+ * Which shard is killed, one after the other. Medians count: what holds others up does so each
+ * time, a hiccup of the machine once.
+ */
 const LOST = [1, 2, 3, 4, 1];
 
 let server: ChildProcess;
 let port: number;
 beforeAll(async () => {
-  // Without the condition that points at the sources, and the loader for them: a thread starts as it does in production.
+  // Without the condition that points at the sources, and the loader for them: a thread starts as
+  // it does in production.
   server = fork(fileURLToPath(new URL("../support/fixtures/four-shards.mjs", import.meta.url)), {
     execArgv: [],
   });

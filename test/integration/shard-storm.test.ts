@@ -1,4 +1,7 @@
-/** A shard thread is killed again and again under many clients: no socket closes, and afterwards all is as it was. */
+/**
+ * A shard thread is killed again and again under many clients: no socket closes, and afterwards all
+ * is as it was.
+ */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Endpoint } from "simurgh/channels";

@@ -1,6 +1,7 @@
 /**
- * One room open on two nodes at once, each with a document of its own that it stores edits of: both come to the same text, and the
- * log that they share has each acknowledged edit once of its author, without a gap. Also while the nodes cannot hear each other.
+ * One room open on two nodes at once, each with a document of its own that it stores edits of: both
+ * come to the same text, and the log that they share has each acknowledged edit once of its author,
+ * without a gap. Also while the nodes cannot hear each other.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as Y from "yjs";
@@ -12,7 +13,10 @@ import { describeWith } from "../support/requirements.js";
 import { waitFor } from "../support/wait.js";
 
 const PATIENCE_MS = 60_000;
-/** Words of one client in each phase: of all together fewer than a snapshot waits for, which would shorten the log. */
+/**
+ * Words of one client in each phase: of all together fewer than a snapshot waits for, which would
+ * shorten the log.
+ */
 const WORDS = 25;
 const PAUSE_MS = 50;
 
@@ -87,8 +91,8 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await all("all is stored", ({ saved }) => saved);
       link.refuse(false);
       await cluster.together();
-      // Who types while the rooms catch up may build on what its room does not have yet: such an update is refused, and comes again
-      // with a sync, under the name of the one that brings it.
+      // Who types while the rooms catch up may build on what its room does not have yet: such an
+      // update is refused, and comes again with a sync, under the name of the one that brings it.
       await converged();
       await allType("again");
       await all("all is stored", ({ saved }) => saved);
@@ -116,7 +120,8 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       const wordsOf = (some: readonly Row[]): string[] =>
         some.flatMap((row) => inserted(row).match(/‹[^›]*›/g) ?? []).toSorted();
       const copies = wordsOf(rows.filter(({ user_id }) => user_id === null));
-      // Of its author it is there once; the other node stores what it heard as well, so that nothing builds on what is not there.
+      // Of its author it is there once; the other node stores what it heard as well, so that
+      // nothing builds on what is not there.
       expect(wordsOf(rows.filter(({ user_id }) => user_id !== null))).toEqual(acknowledged.toSorted());
       expect(new Set(copies).size).toBe(copies.length);
       // Whoever begins anew with the log has what all have.

@@ -1,4 +1,7 @@
-/** Challenges with owners, roles and invitations, and what each may do: over HTTP and in the room, on both databases. */
+/**
+ * Challenges with owners, roles and invitations, and what each may do: over HTTP and in the room,
+ * on both databases.
+ */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Account, AppServer } from "../support/app-server.js";
 import { type MariaDb, startMariaDb } from "../support/mariadb.js";

@@ -1,7 +1,7 @@
 /**
- * Two servers that know nothing of each other share a database, as in a rolling deploy that went wrong or a cluster that is cut
- * in two: each has a Room of the same document. The log that both write stays without gaps, nothing acknowledged is lost, and both
- * come to the same text.
+ * Two servers that know nothing of each other share a database, as in a rolling deploy that went
+ * wrong or a cluster that is cut in two: each has a Room of the same document. The log that both
+ * write stays without gaps, nothing acknowledged is lost, and both come to the same text.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readDatabase } from "../../src/app/config.js";

@@ -1,4 +1,7 @@
-/** A disk that is full and a file that is locked, under the whole server: nothing is acknowledged that is not stored. */
+/**
+ * A disk that is full and a file that is locked, under the whole server: nothing is acknowledged
+ * that is not stored.
+ */
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -67,7 +70,8 @@ describeWith("tmpfs", "on a disk that becomes full", () => {
       const failures = server.errors.split("\n").filter((line) => line.includes("the database failed"));
       expect(failures.length).toBeLessThan(6);
 
-      // What was acknowledged is on the disk: without an orderly end, and without a client that brings it back.
+      // What was acknowledged is on the disk: without an orderly end, and without a client that
+      // brings it back.
       client.leave();
       await server.end("SIGKILL");
       await server.start();

@@ -1,4 +1,7 @@
-/** What the database does under load and under faults, asked of the storage alone. The whole server: storage-faults.test.ts. */
+/**
+ * What the database does under load and under faults, asked of the storage alone. The whole server:
+ * storage-faults.test.ts.
+ */
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as Y from "yjs";

@@ -1,4 +1,7 @@
-/** The tutorial, step by step, with the official client, against the real server: every database, with and without shards. */
+/**
+ * The tutorial, step by step, with the official client, against the real server: every database,
+ * with and without shards.
+ */
 import { sharesPorts } from "simurgh/channels";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";

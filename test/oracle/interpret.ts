@@ -450,7 +450,10 @@ const task = (what: string, term: Term) =>
     return new Promise(() => {});
   });
 
-/** A server that does in each callback what it is asked to, and tells the director what happens to it. */
+/**
+ * A server that does in each callback what it is asked to, and tells the director what happens to
+ * it.
+ */
 function server(
   director: Director,
   name: string,

@@ -1,6 +1,7 @@
 /**
  * `npm run oracle`: every scenario on Erlang/OTP with Elixir and on ours; the traces must be equal.
- * `npm run oracle -- --record` writes what Elixir gave to recorded.json, which the unit tests compare with.
+ * `npm run oracle -- --record` writes what Elixir gave to recorded.json, which the unit tests
+ * compare with.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,9 +1,10 @@
 /**
- * Scenarios as data, for two interpreters: ours and Elixir's (see CONTRIBUTING.md). A director carries out the steps one
- * after another and writes down what each gave; the two traces must be equal.
+ * Scenarios as data, for two interpreters: ours and Elixir's (see CONTRIBUTING.md). A director
+ * carries out the steps one after another and writes down what each gave; the two traces must be
+ * equal.
  *
- * In terms, a text stands for an atom and a list for a tuple. Processes appear under their names, references as "REF",
- * stack traces as "STACK", child records as "CHILD".
+ * In terms, a text stands for an atom and a list for a tuple. Processes appear under their names,
+ * references as "REF", stack traces as "STACK", child records as "CHILD".
  */
 export type Term = string | number | boolean | null | readonly Term[];
 
@@ -99,13 +100,19 @@ export type Step =
   | readonly ["alive", name: string]
   | readonly ["server", name: string, Begin, ServerOptions]
   | readonly ["cast" | "info", server: string, Act]
-  /** Until servers have told of so many terminations, continues, timeouts and other messages; shows them. */
+  /**
+   * Until servers have told of so many terminations, continues, timeouts and other messages; shows
+   * them.
+   */
   | readonly ["events", count: number]
   | readonly ["sup", name: string, Flags, readonly Child[]]
   | readonly ["which" | "count", sup: string]
   | readonly ["start_child", sup: string, Child]
   | readonly ["terminate_child" | "restart_child" | "delete_child", sup: string, id: string]
-  /** Ends a child from outside, or makes it end itself, and waits until its supervisor has dealt with it. */
+  /**
+   * Ends a child from outside, or makes it end itself, and waits until its supervisor has dealt
+   * with it.
+   */
   | readonly ["crash" | "finish", sup: string, id: string, Term]
   | readonly ["stop_sup", sup: string, Term]
   | readonly ["dyn", name: string, { readonly max?: number; readonly intensity?: number }]

@@ -357,8 +357,8 @@ for (const begin of [
     ["server", "s", begin, {}],
     ...((begin[0].startsWith("ok_") ? [["events", 1]] : []) as Step[]),
   );
-  // Since OTP 26 no EXIT of a server that did not start is left in the mailbox (R-107); the oracle may be older, so
-  // only the result is looked at.
+  // Since OTP 26 no EXIT of a server that did not start is left in the mailbox (R-107); the oracle
+  // may be older, so only the result is looked at.
   if (!begin[0].startsWith("ok_"))
     scenario(
       `start_link by a process that traps, with init ${JSON.stringify(begin)}`,
@@ -578,7 +578,8 @@ scenario(
   ["sup", "t", { auto: "any_significant" }, [child("x", { significant: true })]],
 );
 
-// ------------------------------------------------------------------ DynamicSupervisor, Registry, Task
+// ------------------------------------------------------------------ DynamicSupervisor, Registry,
+// Task
 
 scenario(
   "a dynamic supervisor: start, crash, terminate, twice",

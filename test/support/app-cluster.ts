@@ -1,4 +1,7 @@
-/** Several PhoenixPair nodes on one engine and one database, each with a link of its own to the engine, which can be spoilt. */
+/**
+ * Several PhoenixPair nodes on one engine and one database, each with a link of its own to the
+ * engine, which can be spoilt.
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** PhoenixPair as a user runs it: the built server as a process of its own, on a free port, with data of its own. */
+/**
+ * PhoenixPair as a user runs it: the built server as a process of its own, on a free port, with
+ * data of its own.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -65,7 +68,10 @@ export class AppServer {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it, or starts it again on the same port and data. `patienceMs`: where others keep the machine busy meanwhile. */
+  /**
+   * Starts it, or starts it again on the same port and data. `patienceMs`: where others keep the
+   * machine busy meanwhile.
+   */
   async start(patienceMs = 60_000): Promise<void> {
     const child = spawn(process.execPath, [MAIN], {
       env: cleanEnv({ PORT: String(this.port), DATA_DIR: this.dataDir, ...this.#env }),

@@ -1,4 +1,7 @@
-/** Throwaway certificates, made by OpenSSL: two authorities, and what the first one has signed. Gone after the test run. */
+/**
+ * Throwaway certificates, made by OpenSSL: two authorities, and what the first one has signed. Gone
+ * after the test run.
+ */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

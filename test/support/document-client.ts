@@ -1,6 +1,7 @@
 /**
- * A document client of a room without a browser, as docs/room-protocol.md has it: the official Phoenix client and a Yjs document.
- * What it types goes out gathered, as from an editor; it knows which of its edits were acknowledged.
+ * A document client of a room without a browser, as docs/room-protocol.md has it: the official
+ * Phoenix client and a Yjs document. What it types goes out gathered, as from an editor; it knows
+ * which of its edits were acknowledged.
  */
 import type { Channel, Socket } from "phoenix";
 import * as Y from "yjs";

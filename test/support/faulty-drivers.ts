@@ -1,6 +1,7 @@
 /**
- * The drivers of both databases, with statements that fail on purpose: the n-th from now on, or that and all after it, in one
- * of the ways a statement can fail. Everything else goes to a real database.
+ * The drivers of both databases, with statements that fail on purpose: the n-th from now on, or
+ * that and all after it, in one of the ways a statement can fail. Everything else goes to a real
+ * database.
  */
 import { createRequire } from "node:module";
 import mysql, { type Pool, type PoolConnection } from "mysql2";
@@ -8,7 +9,9 @@ import type { Drivers } from "../../src/app/storage/data-source.js";
 
 /** How a statement fails. */
 export type Way =
-  /** The database answers with this error and has done nothing, or has undone the whole transaction. */
+  /**
+   * The database answers with this error and has done nothing, or has undone the whole transaction.
+   */
   | { readonly error: Failure; readonly undone?: "transaction" }
   /** It was carried out, and the answer is an error all the same. */
   | { readonly afterwards: Failure }
@@ -29,7 +32,10 @@ export class Faults {
   #from = 0;
   #repeatedly = false;
 
-  /** Counts from the next statement on; statement `from` fails, and with `repeatedly` those after it. */
+  /**
+   * Counts from the next statement on; statement `from` fails, and with `repeatedly` those after
+   * it.
+   */
   start(way?: Way, from = 0, repeatedly = false): void {
     this.seen = [];
     this.#way = way;

@@ -1,4 +1,7 @@
-/** Updates that no editor would make: structs and deletions put together by hand, in Yjs's encoding V1. */
+/**
+ * Updates that no editor would make: structs and deletions put together by hand, in Yjs's encoding
+ * V1.
+ */
 import * as Y from "yjs";
 
 export type Ref = readonly [client: number, clock: number] | null;

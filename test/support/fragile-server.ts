@@ -1,4 +1,7 @@
-/** A server of its own around the fragile socket, with the runtime's handles a test needs to break it from outside. */
+/**
+ * A server of its own around the fragile socket, with the runtime's handles a test needs to break
+ * it from outside.
+ */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Endpoint } from "simurgh/channels";
@@ -47,7 +50,8 @@ export async function startFragileServer(shards: number): Promise<FragileServer>
         const endpoint = Endpoint.childSpec({
           name: ENDPOINT,
           server,
-          // Without a limit of messages: the undisturbed client asks again as soon as it is answered.
+          // Without a limit of messages: the undisturbed client asks again as soon as it is
+          // answered.
           sockets: {
             "/socket": {
               module: new URL("./fixtures/fragile-socket.ts", import.meta.url),

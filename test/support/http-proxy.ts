@@ -3,7 +3,10 @@ import { once } from "node:events";
 import { createServer, request, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 
-/** What becomes of a WebSocket: it passes, is refused at once, or waits for an answer that never comes. */
+/**
+ * What becomes of a WebSocket: it passes, is refused at once, or waits for an answer that never
+ * comes.
+ */
 type WebSockets = "pass" | "refuse" | "swallow";
 
 export class HttpProxy {

@@ -28,7 +28,10 @@ export interface MariaDb {
   signal(signal: NodeJS.Signals): void;
   /** Ends it with a signal; resolves when it has ended. */
   end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
-  /** Starts it again, on the same port and data, after it has ended; with other settings if some are given. */
+  /**
+   * Starts it again, on the same port and data, after it has ended; with other settings if some are
+   * given.
+   */
   restart(settings?: readonly string[]): Promise<void>;
   stop(): Promise<void>;
 }
@@ -64,7 +67,8 @@ export async function startMariaDb(settings: readonly string[] = []): Promise<Ma
         `--user=${user}`,
         `--datadir=${data}`,
         `--socket=${socket}`,
-        // Another server that starts deletes what looks like a temporary table in the folder of them all.
+        // Another server that starts deletes what looks like a temporary table in the folder of
+        // them all.
         `--tmpdir=${folder}`,
         `--pid-file=${join(folder, "pid")}`,
         `--port=${port}`,

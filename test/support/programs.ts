@@ -1,4 +1,7 @@
-/** Programs of the machine that suites and benchmarks start servers of; undefined where there is none. */
+/**
+ * Programs of the machine that suites and benchmarks start servers of; undefined where there is
+ * none.
+ */
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 

@@ -70,7 +70,10 @@ export class Writer {
   }
 }
 
-/** Acknowledged edits that a text does not show: words that are lost, doubled, or back after their deletion. */
+/**
+ * Acknowledged edits that a text does not show: words that are lost, doubled, or back after their
+ * deletion.
+ */
 export function missing(text: string, words: readonly Word[]): string[] {
   const wrong: string[] = [];
   for (const word of words) {

@@ -1,5 +1,6 @@
 /**
- * A client as small as can be, for tests with very many: joins its rooms, and joins again a little after it was told that one is gone.
+ * A client as small as can be, for tests with very many: joins its rooms, and joins again a little
+ * after it was told that one is gone.
  */
 import { WebSocket } from "ws";
 

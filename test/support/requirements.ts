@@ -1,6 +1,7 @@
 /**
- * What a suite needs of the machine besides Node. A suite whose need is not met is skipped and says so in its title, with
- * what to install; where everything must run (`SIMURGH_REQUIRE_ALL=1`, set by `npm run verify`), it fails instead.
+ * What a suite needs of the machine besides Node. A suite whose need is not met is skipped and says
+ * so in its title, with what to install; where everything must run (`SIMURGH_REQUIRE_ALL=1`, set by
+ * `npm run verify`), it fails instead.
  */
 import { describe, test } from "vitest";
 import { programs } from "./programs.js";

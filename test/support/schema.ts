@@ -1,4 +1,7 @@
-/** What the tests of the schema share: a start that is cut off after some statement, and all that a database holds. */
+/**
+ * What the tests of the schema share: a start that is cut off after some statement, and all that a
+ * database holds.
+ */
 import { createDataSource } from "../../src/app/storage/data-source.js";
 import { prepareSchema } from "../../src/app/storage/schema.js";
 
@@ -9,7 +12,10 @@ export class CutOff extends Error {}
 /** What changes nothing: to be cut off before it or after it is the same. */
 const READS = /^\s*(select|show|pragma|start|begin)/i;
 
-/** Prepares the schema, and loses the connection after `most` statements that change something. Gives their number. */
+/**
+ * Prepares the schema, and loses the connection after `most` statements that change something.
+ * Gives their number.
+ */
 export async function prepare(config: Config, most = Number.POSITIVE_INFINITY): Promise<number> {
   const source = createDataSource(config);
   await source.initialize();

@@ -1,6 +1,6 @@
 /**
- * A link between a client and a server that a test can spoil: cut (both ends are told), stall (nobody is told: the
- * half-open link of a closed laptop), refuse, slow down.
+ * A link between a client and a server that a test can spoil: cut (both ends are told), stall
+ * (nobody is told: the half-open link of a closed laptop), refuse, slow down.
  */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
@@ -64,7 +64,10 @@ export class TcpProxy {
     }
   }
 
-  /** From now on nothing that the target says gets through on the link that was accepted as the `n`th, from 1; what is said to it does. */
+  /**
+   * From now on nothing that the target says gets through on the link that was accepted as the
+   * `n`th, from 1; what is said to it does.
+   */
   mute(n: number): void {
     for (const { client, upstream, number } of this.#links) {
       if (number !== n) continue;
@@ -114,7 +117,8 @@ export class TcpProxy {
       [upstream, client],
     ] as const) {
       from.setNoDelay(true);
-      // Timers of one length fire in the order in which they were set, so a late link keeps its order.
+      // Timers of one length fire in the order in which they were set, so a late link keeps its
+      // order.
       const later = (work: () => void): void => {
         if (this.#delayMs === 0) work();
         else setTimeout(work, this.#delayMs);

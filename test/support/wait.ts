@@ -1,4 +1,7 @@
-/** Resolves with the first value of `read` that is not undefined or false; fails, saying what was waited for. */
+/**
+ * Resolves with the first value of `read` that is not undefined or false; fails, saying what was
+ * waited for.
+ */
 export async function waitFor<T>(
   what: string,
   read: () => T | Promise<T>,

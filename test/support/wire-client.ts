@@ -1,6 +1,7 @@
 /**
- * A client of the wire without any client library: frames written and read by hand, as docs/protocol.md and docs/room-protocol.md
- * have them, over a WebSocket or over long-poll. For tests that must not share a misunderstanding with a library.
+ * A client of the wire without any client library: frames written and read by hand, as
+ * docs/protocol.md and docs/room-protocol.md have them, over a WebSocket or over long-poll. For
+ * tests that must not share a misunderstanding with a library.
  */
 import { WebSocket } from "ws";
 import { waitFor } from "./wait.js";
@@ -99,7 +100,8 @@ export class WireClient {
     const begun = await ask({ method: "GET" });
     if (begun.status !== 410) throw new Error(`long-poll was refused with ${begun.status}`);
     const session = begun.token;
-    // One POST at a time, as order needs it; what waits meanwhile goes together, up to a hundred frames.
+    // One POST at a time, as order needs it; what waits meanwhile goes together, up to a hundred
+    // frames.
     const waiting: string[] = [];
     let posting = false;
     const client = new WireClient((self) => ({

@@ -1,16 +1,18 @@
 /**
- * AccessLedger is what one thread knows of the access of those who are in its rooms: pure, no process, no clock.
+ * AccessLedger is what one thread knows of the access of those who are in its rooms: pure, no
+ * process, no clock.
  *
- * An entry is a channel: a person in a room by a session. It is `due` when the database is to be asked about it, and `certain`
- * while nothing can have been taken away since the database answered:
+ * An entry is a channel: a person in a room by a session. It is `due` when the database is to be
+ * asked about it, and `certain` while nothing can have been taken away since the database answered:
  *
  *     entered ──▶ due ──answer──▶ certain ──change announced, message lost, engine away, time──▶ due
  *                  └──no answer──▶ due, and `unsure` (a change was announced) or `suspended` (one may have been missed)
  *
  * A role is widened by an answer of the database alone.
  *
- * Of a person whose last channel ends while their role is certain, the role is kept for one to two rechecks: a connection that
- * breaks while the database is away comes back to it. It is forgotten once it may have changed (`announce`, `doubt`, `roomEnded`).
+ * Of a person whose last channel ends while their role is certain, the role is kept for one to two
+ * rechecks: a connection that breaks while the database is away comes back to it. It is forgotten
+ * once it may have changed (`announce`, `doubt`, `roomEnded`).
  */
 import type { Role } from "./role.js";
 
@@ -35,8 +37,8 @@ const MOST_DEPARTED = 10_000;
 export type AccessAnswer = Role | "forbidden" | "not_found" | "session_ended";
 
 /**
- * What an entry may do. `unsure`: its access has been changed, and the database cannot be asked how. `suspended`: a change may
- * have been missed, and the database cannot be asked.
+ * What an entry may do. `unsure`: its access has been changed, and the database cannot be asked
+ * how. `suspended`: a change may have been missed, and the database cannot be asked.
  */
 export type AccessState = AccessAnswer | "unsure" | "suspended";
 
@@ -63,9 +65,14 @@ export class AccessLedger {
   readonly #people = new Map<string, Set<Entry>>();
   /** Entries to ask about, in the order in which they became due. */
   readonly #due = new Set<Entry>();
-  /** People in rooms whose access was changed, until the database has been asked: `challenge:user`. */
+  /**
+   * People in rooms whose access was changed, until the database has been asked: `challenge:user`.
+   */
   readonly #announced = new Set<string>();
-  /** Roles that were certain when their people left, by `challenge:user`: since the last recheck, and since the one before. */
+  /**
+   * Roles that were certain when their people left, by `challenge:user`: since the last recheck,
+   * and since the one before.
+   */
   #departed = new Map<string, Role>();
   #departedBefore = new Map<string, Role>();
   /** Whether every change is announced to this thread at present. */
@@ -84,8 +91,8 @@ export class AccessLedger {
   }
 
   /**
-   * A channel has joined with this role, `remembered` from another one of the same person or as the database had it. It is asked
-   * about once more: the role may have changed meanwhile.
+   * A channel has joined with this role, `remembered` from another one of the same person or as the
+   * database had it. It is asked about once more: the role may have changed meanwhile.
    */
   enter(presence: Presence, role: Role, remembered: boolean): void {
     const { challengeId, userId } = presence;
@@ -114,8 +121,9 @@ export class AccessLedger {
   }
 
   /**
-   * The access of a person to a room has been changed; that of all people without `userId`. Not `stored` for certain: the database
-   * has not said so, and people keep what they have until it answers.
+   * The access of a person to a room has been changed; that of all people without `userId`. Not
+   * `stored` for certain: the database has not said so, and people keep what they have until it
+   * answers.
    */
   announce(challengeId: number, userId?: number, stored = true): void {
     for (const entry of this.#entries.values()) {
@@ -129,7 +137,10 @@ export class AccessLedger {
     this.#forget(challengeId, userId);
   }
 
-  /** Without their room, changes are announced neither for people who have left it nor for channels that are about to end with it. */
+  /**
+   * Without their room, changes are announced neither for people who have left it nor for channels
+   * that are about to end with it.
+   */
   roomEnded(challengeId: number): void {
     for (const entry of this.#entries.values()) {
       if (entry.challengeId !== challengeId) continue;
@@ -194,7 +205,10 @@ export class AccessLedger {
     return changes;
   }
 
-  /** The database has not answered: those that were taken are due again, and all that are due go by what is certain. */
+  /**
+   * The database has not answered: those that were taken are due again, and all that are due go by
+   * what is certain.
+   */
   failed(taken: readonly Presence[]): AccessChange[] {
     for (const presence of taken) {
       const entry = this.#entries.get(presence.channel);
@@ -210,7 +224,10 @@ export class AccessLedger {
     return changes;
   }
 
-  /** What a person who is or was in the room has for certain; undefined where the database must be asked. */
+  /**
+   * What a person who is or was in the room has for certain; undefined where the database must be
+   * asked.
+   */
   certainRole(challengeId: number, userId: number): Role | undefined {
     const key = `${challengeId}:${userId}`;
     const present = this.#people.get(key);

@@ -1,10 +1,11 @@
 /**
- * AccessWatch is the process that keeps the access of those who are in the rooms of its thread up to date: every channel enters
- * here once it has joined, and is sent `["access", AccessState]` whenever it may do more or less than before.
+ * AccessWatch is the process that keeps the access of those who are in the rooms of its thread up
+ * to date: every channel enters here once it has joined, and is sent `["access", AccessState]`
+ * whenever it may do more or less than before.
  *
- * The database is asked when a change is announced, when messages of other nodes may have been lost, once after each join, and
- * every `recheckMs` in any case; more often while the engine is away. Questions go in batches, one at a time. The decisions are
- * in access-ledger.ts.
+ * The database is asked when a change is announced, when messages of other nodes may have been
+ * lost, once after each join, and every `recheckMs` in any case; more often while the engine is
+ * away. Questions go in batches, one at a time. The decisions are in access-ledger.ts.
  */
 import { Endpoint, isBroadcast } from "simurgh/channels";
 import { type AdapterHealth, PubSub } from "simurgh/pubsub";
@@ -175,7 +176,10 @@ class Watch {
     sendAfter(self(), ["look"], LOOK_MS);
   }
 
-  /** The topic may be of another thread, which may be starting or restarting: repeated with each recheck. */
+  /**
+   * The topic may be of another thread, which may be starting or restarting: repeated with each
+   * recheck.
+   */
   subscribe(): void {
     const { pubsub } = this.#options;
     const again = async (): Promise<void> => {
@@ -279,7 +283,10 @@ export const AccessWatch = {
     start: [GenServer.startLink, [server, options, { name: NAME }]],
   }),
 
-  /** For a channel that has joined. It ends with the watch, without which it would learn of no change. */
+  /**
+   * For a channel that has joined. It ends with the watch, without which it would learn of no
+   * change.
+   */
   enter(entering: Omit<Entering, "pid">): void {
     monitor(NAME);
     GenServer.cast(NAME, ["enter", { ...entering, pid: self() }] satisfies Cast);
@@ -293,7 +300,10 @@ export const AccessWatch = {
   renewed: (sessionId: string): void =>
     void GenServer.cast(NAME, ["renewed", self(), sessionId] satisfies Cast),
 
-  /** What a person who is or was in the room of this thread has for certain, for when the database does not answer. */
+  /**
+   * What a person who is or was in the room of this thread has for certain, for when the database
+   * does not answer.
+   */
   certainRole: (challengeId: number, userId: number): Promise<Role | undefined> =>
     GenServer.call<Role | undefined>(
       NAME,
@@ -301,7 +311,9 @@ export const AccessWatch = {
       ANSWER_MS,
     ).catch(() => undefined),
 
-  /** Publishes that sessions of a user have been ended: no node believes in one that it remembers. */
+  /**
+   * Publishes that sessions of a user have been ended: no node believes in one that it remembers.
+   */
   sessionsEnded: (userId: number) =>
     Endpoint.broadcast(ENDPOINT, SESSIONS_ENDED, SESSIONS_ENDED, { user_id: userId }),
 };

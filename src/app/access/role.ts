@@ -1,6 +1,6 @@
 /**
- * Roles: what a person is in a room, and what each role allows. Pure; the tables that say who has which role are in
- * storage/sharing.ts.
+ * Roles: what a person is in a room, and what each role allows. Pure; the tables that say who has
+ * which role are in storage/sharing.ts.
  *
  *     owner     wrote the challenge        edit   may write
  *     removed   sent away by the owner     view   may read and chat
@@ -17,8 +17,8 @@ export type Invited = Exclude<Role, "owner">;
 export type Given = Invited | "removed";
 
 /**
- * What a person is in a room; undefined for nothing at all. What the owner has given holds, in an open room too; a person who
- * was given nothing may edit where the room is open.
+ * What a person is in a room; undefined for nothing at all. What the owner has given holds, in an
+ * open room too; a person who was given nothing may edit where the room is open.
  */
 export function roleIn(
   challenge: { readonly ownerId: number | null; readonly access: Access },

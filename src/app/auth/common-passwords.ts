@@ -1,6 +1,6 @@
 /**
- * Passwords that guessing begins with, of those that are long enough at all. A short list on purpose: it stops the worst,
- * and the limit on attempts has to stop the rest.
+ * Passwords that guessing begins with, of those that are long enough at all. A short list on
+ * purpose: it stops the worst, and the limit on attempts has to stop the rest.
  */
 const COMMON = new Set(
   `password passw0rd passwort 12345678 123456789 1234567890 87654321 987654321 0987654321 11111111 00000000 88888888

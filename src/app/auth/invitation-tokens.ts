@@ -1,4 +1,7 @@
-/** Tokens of invitation links: opaque; the database has their hashes. Too random to be guessed, so a plain hash will do. */
+/**
+ * Tokens of invitation links: opaque; the database has their hashes. Too random to be guessed, so a
+ * plain hash will do.
+ */
 import { createHash, randomBytes } from "node:crypto";
 
 export const newInvitationToken = (): string => randomBytes(24).toString("base64url");

@@ -1,9 +1,10 @@
 /**
- * Password hashes: scrypt with OWASP's parameters, run in libuv's thread pool, off every event loop.
+ * Password hashes: scrypt with OWASP's parameters, run in libuv's thread pool, off every event
+ * loop.
  *
- * Each run needs 32 MiB, so only a few run at once and the queue for them is bounded: a flood of log-ins is refused rather
- * than let to eat the memory. Sites (IPv4 addresses, or /48 of IPv6) take turns in it, so that a flood from one delays the
- * others by one run each.
+ * Each run needs 32 MiB, so only a few run at once and the queue for them is bounded: a flood of
+ * log-ins is refused rather than let to eat the memory. Sites (IPv4 addresses, or /48 of IPv6) take
+ * turns in it, so that a flood from one delays the others by one run each.
  */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto";
 import { FairQueue } from "../fair-queue.js";
@@ -38,8 +39,8 @@ function derive(password: string, salt: Buffer, logN: number, r: number, p: numb
 const base64 = (bytes: Buffer): string => bytes.toString("base64").replace(/=+$/, "");
 
 /**
- * A hash with its parameters, `$scrypt$ln=15,r=8,p=3$salt$key`, for a client of this site; undefined where sites tell
- * no clients apart. Throws `Overloaded`.
+ * A hash with its parameters, `$scrypt$ln=15,r=8,p=3$salt$key`, for a client of this site;
+ * undefined where sites tell no clients apart. Throws `Overloaded`.
  */
 export async function hashPassword(password: string, site?: string): Promise<string> {
   const salt = randomBytes(16);
@@ -47,14 +48,20 @@ export async function hashPassword(password: string, site?: string): Promise<str
   return `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(salt)}$${base64(key)}`;
 }
 
-/** Whether a hash was made with other parameters than those of today: it is to be made anew at the next log-in. */
+/**
+ * Whether a hash was made with other parameters than those of today: it is to be made anew at the
+ * next log-in.
+ */
 export const isOutdated = (hash: string): boolean =>
   !hash.startsWith(`$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$`);
 
 /** A hash of no password, to spend the same time on an unknown user. */
 const NOBODY = `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(Buffer.alloc(16))}$${base64(Buffer.alloc(KEY_LENGTH))}`;
 
-/** Whether the password belongs to the hash. Without a hash it takes as long and is false. Throws `Overloaded`. */
+/**
+ * Whether the password belongs to the hash. Without a hash it takes as long and is false. Throws
+ * `Overloaded`.
+ */
 export async function verifyPassword(
   password: string,
   hash: string | undefined,

@@ -1,9 +1,10 @@
 /**
- * How hard a secret is to guess, in bits: an estimate from above by what an attacker tries first, which are repetitions, runs along
- * the alphabet and the keyboard, words, and words with digits in place of letters. Pure.
+ * How hard a secret is to guess, in bits: an estimate from above by what an attacker tries first,
+ * which are repetitions, runs along the alphabet and the keyboard, words, and words with digits in
+ * place of letters. Pure.
  *
- * Random secrets of 128 bits and more, in hexadecimal, Base64 or as a UUID, are far over the bound; what people make up is mostly
- * below it. It is no proof of randomness.
+ * Random secrets of 128 bits and more, in hexadecimal, Base64 or as a UUID, are far over the bound;
+ * what people make up is mostly below it. It is no proof of randomness.
  */
 
 /** Fewer bits than these can be guessed by an attacker who has a token to try secrets on. */

@@ -1,9 +1,9 @@
 /**
- * The channel of a room: one challenge, worked on together. It speaks to one client, and to the Room that owns the document.
- * docs/room-protocol.md is the wire.
+ * The channel of a room: one challenge, worked on together. It speaks to one client, and to the
+ * Room that owns the document. docs/room-protocol.md is the wire.
  *
- * Two kinds of client: those that exchange updates of the document (`proto: "y1"`), and the tutorial's, which send and are sent
- * the whole text.
+ * Two kinds of client: those that exchange updates of the document (`proto: "y1"`), and the
+ * tutorial's, which send and are sent the whole text.
  *
  * in   `chat:send`, `chat:history`              see room-chat.ts
  *      `session:renew {token}`                 see session-renewal.ts
@@ -90,7 +90,10 @@ const meta = (socket: ChannelSocket, typing: boolean) => ({
   user_id: socket.assigns.userId,
 });
 
-/** Shows whether the user types. Only a change is told: a diff for each key would go to everybody in the room. */
+/**
+ * Shows whether the user types. Only a change is told: a diff for each key would go to everybody in
+ * the room.
+ */
 async function setTyping(socket: ChannelSocket, typing: boolean): Promise<ChannelSocket> {
   if (socket.assigns.typing === typing) return socket;
   await ChallengePresence.update(socket, socket.assigns.userId, meta(socket, typing));
@@ -215,7 +218,8 @@ export const challengeChannel = defineChannel("challenges:*", {
       push(socket, "y:awareness", { states: message[1], gone: [] });
       return noreply(socket);
     }
-    // Without its room, or what watches its access, it cannot go on: the client joins again, and finds the next one.
+    // Without its room, or what watches its access, it cannot go on: the client joins again, and
+    // finds the next one.
     if (Array.isArray(message) && message[0] === "DOWN") return stop(["room_down", message[4]], socket);
     return noreply(socket);
   },

@@ -1,9 +1,10 @@
 /**
  * A pace is how often something may be done: so many at once, then one in a while.
  *
- * `paced` is that of one connection, kept in the channel's assigns as one number, the time up to which what was done is paid for;
- * pure. `withPaces` is that of a person: every event of a room that costs the database or the others has one, for all connections
- * and rooms of that person on a thread together. What comes faster is answered `{reason: "rate", retry_after_ms}`, before it is
+ * `paced` is that of one connection, kept in the channel's assigns as one number, the time up to
+ * which what was done is paid for; pure. `withPaces` is that of a person: every event of a room
+ * that costs the database or the others has one, for all connections and rooms of that person on a
+ * thread together. What comes faster is answered `{reason: "rate", retry_after_ms}`, before it is
  * looked at.
  */
 import { type ChannelSocket, type Rate, RateLimiter, reply } from "simurgh/channels";
@@ -15,8 +16,8 @@ export interface Pace {
 }
 
 /**
- * 0 ms and the number to keep when it may be done now; otherwise how long to wait. `now` is of a monotonic
- * clock, so that a wall clock that is set back stops no client.
+ * 0 ms and the number to keep when it may be done now; otherwise how long to wait. `now` is of a
+ * monotonic clock, so that a wall clock that is set back stops no client.
  */
 export function paced(
   { burst, everyMs }: Pace,

@@ -1,6 +1,7 @@
 /**
- * What a person may do in the room: their role, known to the channel from the join on and kept up to date by the AccessWatch of
- * its thread (access/access-watch.ts). So each event is decided by the role of that moment, without asking the database for it.
+ * What a person may do in the room: their role, known to the channel from the join on and kept up
+ * to date by the AccessWatch of its thread (access/access-watch.ts). So each event is decided by
+ * the role of that moment, without asking the database for it.
  *
  * out  `room:access {role, can_write}`   applies from now on
  *      `room:closed {reason}`            "removed" or "deleted": there is no way back into this room by itself
@@ -14,7 +15,10 @@ import { appContext } from "../app-context.js";
 import type { RoomCast } from "../rooms/room.js";
 import { repositoryOn } from "../storage/repository-client.js";
 
-/** What a person may do who wants to join, and whether that is remembered because the database does not answer. */
+/**
+ * What a person may do who wants to join, and whether that is remembered because the database does
+ * not answer.
+ */
 export async function accessAtJoin(
   challengeId: number,
   { assigns }: ChannelSocket,

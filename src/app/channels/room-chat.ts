@@ -1,7 +1,8 @@
 /**
  * The chat of a room: plain text, for everybody who may enter it.
  *
- * in   `chat:send {text, key}`      stores it, answers `{id}`, tells everybody; the same `key` again is the same message
+ * in `chat:send {text, key}` stores it, answers `{id}`, tells everybody; the same `key` again is
+ * the same message
  *      `chat:history {before?}`     answers `{messages}`: the last ones, or those before one, oldest first
  * out  `chat:message {id, user_id, first_name, text, at, key}`
  *

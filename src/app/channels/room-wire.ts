@@ -1,4 +1,7 @@
-/** What the clients of a room send and are sent, as far as it is not Phoenix's: see docs/room-protocol.md. */
+/**
+ * What the clients of a room send and are sent, as far as it is not Phoenix's: see
+ * docs/room-protocol.md.
+ */
 import { z } from "zod";
 import { MAX_UPDATE } from "../document/update-validation.js";
 
@@ -14,7 +17,10 @@ export const JoinParams = z
   })
   .catch({});
 
-/** Over long-poll nothing binary arrives, and a client that had meant to come by WebSocket may not have known it yet. */
+/**
+ * Over long-poll nothing binary arrives, and a client that had meant to come by WebSocket may not
+ * have known it yet.
+ */
 export const dialectOf = ({ proto, bytes }: z.output<typeof JoinParams>, transport: string): Dialect =>
   proto === undefined ? "naive" : transport === "longpoll" ? "base64" : (bytes ?? "binary");
 

@@ -1,7 +1,7 @@
 /**
- * A socket does not outlive its token. Some time before the end the client is told `session:expiring {expires_at}`; it
- * answers with `session:renew {token}`, a newer token of the same person, and goes on. Otherwise the connection is closed
- * with 4401.
+ * A socket does not outlive its token. Some time before the end the client is told
+ * `session:expiring {expires_at}`; it answers with `session:renew {token}`, a newer token of the
+ * same person, and goes on. Otherwise the connection is closed with 4401.
  */
 import { assign, type ChannelSocket, expireAt, noreply, push, reply } from "simurgh/channels";
 import { self, sendAfter } from "simurgh/runtime";

@@ -1,9 +1,10 @@
 /**
- * The socket of a logged-in user: who you are comes from the token, never from a payload. Loaded by URL in the gateway
- * and in every shard.
+ * The socket of a logged-in user: who you are comes from the token, never from a payload. Loaded by
+ * URL in the gateway and in every shard.
  *
- * The token comes as the param `token`, as in the tutorial, or as phoenix's `authToken`, which no log of addresses has.
- * The socket ends with its token, unless the client shows a newer one in time: see session-renewal.ts.
+ * The token comes as the param `token`, as in the tutorial, or as phoenix's `authToken`, which no
+ * log of addresses has. The socket ends with its token, unless the client shows a newer one in
+ * time: see session-renewal.ts.
  */
 import { assign, defineSocket, error, ok } from "simurgh/channels";
 import { appContext } from "../app-context.js";

@@ -1,7 +1,8 @@
 /**
- * A document image is a document in a form that takes no work to load: its state, as Yjs encodes it, and the order in which its
- * structs stand in the text. Applying the state would place each struct by looking at its neighbours, which takes the square of
- * their number in the worst case; with the order known they are linked as they stood, in a time that grows with their number only.
+ * A document image is a document in a form that takes no work to load: its state, as Yjs encodes
+ * it, and the order in which its structs stand in the text. Applying the state would place each
+ * struct by looking at its neighbours, which takes the square of their number in the worst case;
+ * with the order known they are linked as they stood, in a time that grows with their number only.
  */
 import * as Y from "yjs";
 import { TEXT } from "./update-reader.js";

@@ -1,12 +1,12 @@
 /**
- * The document loader loads documents in threads of its own, so that none holds up the rooms of a shard however long it takes, and
- * each has a deadline, after which its thread is terminated.
+ * The document loader loads documents in threads of its own, so that none holds up the rooms of a
+ * shard however long it takes, and each has a deadline, after which its thread is terminated.
  *
  *   fast ──not done within 2 s──▶ slow ──not done within a minute──▶ "too_slow"
  *                                   └──too many wait──▶ "busy"
  *
- * Most are loaded in milliseconds, one at a time; one that takes long goes over to a second thread, where it keeps no other waiting
- * for more than that.
+ * Most are loaded in milliseconds, one at a time; one that takes long goes over to a second thread,
+ * where it keeps no other waiting for more than that.
  */
 import { extname } from "node:path";
 import { Piscina } from "piscina";

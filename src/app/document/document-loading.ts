@@ -1,6 +1,6 @@
 /**
- * Loading a document puts it together from what is stored: a snapshot and the updates since. Pure, and as slow as Yjs is with what
- * was stored; document-loader.ts runs it in a thread.
+ * Loading a document puts it together from what is stored: a snapshot and the updates since. Pure,
+ * and as slow as Yjs is with what was stored; document-loader.ts runs it in a thread.
  */
 import { createHash } from "node:crypto";
 import * as Y from "yjs";

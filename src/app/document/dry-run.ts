@@ -1,13 +1,16 @@
 /**
- * A dry run integrates an update into a document as Yjs would, without touching the document, and counts the steps.
+ * A dry run integrates an update into a document as Yjs would, without touching the document, and
+ * counts the steps.
  *
- * Yjs places a struct by looking at what others put at the same place, one after the other; with many at one place that takes the
- * square of their number. It moves the rest of an array for each struct it cuts or merges, and looks at every client id of the
- * document several times per update. The steps of all that are counted here in the order in which Yjs takes them, up to a budget;
- * so the price of an update is known before it is paid, whatever its shape.
+ * Yjs places a struct by looking at what others put at the same place, one after the other; with
+ * many at one place that takes the square of their number. It moves the rest of an array for each
+ * struct it cuts or merges, and looks at every client id of the document several times per update.
+ * The steps of all that are counted here in the order in which Yjs takes them, up to a budget; so
+ * the price of an update is known before it is paid, whatever its shape.
  *
- * It also finds out what only the placing can tell: whether structs wait for each other in a circle, and whether each stands between
- * the two that it names. (Otherwise replicas that received it in different orders would place it differently.)
+ * It also finds out what only the placing can tell: whether structs wait for each other in a
+ * circle, and whether each stands between the two that it names. (Otherwise replicas that received
+ * it in different orders would place it differently.)
  *
  * One step is about a tenth of a microsecond.
  */
@@ -16,7 +19,9 @@ import { type DecodedUpdate, type Struct, TEXT } from "./update-reader.js";
 
 /** Steps to look at one struct while another is placed, here and in Yjs. */
 const LOOK_STEPS = 2;
-/** Steps that a struct, a deleted range and a cut cost by themselves: decoding, linking, encoding. */
+/**
+ * Steps that a struct, a deleted range and a cut cost by themselves: decoding, linking, encoding.
+ */
 const STRUCT_STEPS = 12;
 const RANGE_STEPS = 4;
 const CUT_STEPS = 10;
@@ -93,7 +98,9 @@ class DryRun {
   /** The clock up to which each client of the update is integrated. */
   readonly #state = new Map<number, number>();
   readonly #cuts = new Map<number, { count: number; last: number }>();
-  /** The halves of what was cut: those that still stand side by side at the end are merged again. */
+  /**
+   * The halves of what was cut: those that still stand side by side at the end are merged again.
+   */
   readonly #halves: (readonly [Piece, Piece])[] = [];
 
   constructor(doc: Y.Doc, update: DecodedUpdate, budget: number) {
@@ -111,7 +118,10 @@ class DryRun {
     if (this.steps > this.#budget) throw TOO_DEAR;
   }
 
-  /** The structs in the order of `integrateStructs`: highest client first, what is missing before what needs it. */
+  /**
+   * The structs in the order of `integrateStructs`: highest client first, what is missing before
+   * what needs it.
+   */
   integrate(): void {
     const queues = new Map<number, Queue>();
     for (const [client, structs] of this.#update.structs) queues.set(client, { structs, next: 0 });
@@ -243,7 +253,10 @@ class DryRun {
     return false;
   }
 
-  /** What Yjs makes one struct of afterwards: each time, what stands behind it in the array is moved. */
+  /**
+   * What Yjs makes one struct of afterwards: each time, what stands behind it in the array is
+   * moved.
+   */
   merge(): void {
     for (const [first, second] of this.#halves) {
       if (this.#rightOf(first) !== second) continue;
@@ -402,7 +415,8 @@ class DryRun {
       this.grown -= Math.max(0, Math.min(to, end) - Math.max(from, clock, sweep.clock));
       if (from < clock) this.#spendCut(client, clock);
       if (to > end) this.#spendCut(client, end);
-      // What is deleted is merged with what was deleted on either side: for each run, a move of what follows.
+      // What is deleted is merged with what was deleted on either side: for each run, a move of
+      // what follows.
       const [before, after] = [structs[n - 1], structs[n + 1]];
       const joinsBefore = (before?.deleted || sweep.deleted === n - 1) && canMerge(before, struct);
       const joinsAfter = after?.deleted && canMerge(struct, after);
@@ -433,7 +447,10 @@ class DryRun {
 interface Sweep {
   /** Everything before it was counted. */
   clock: number;
-  /** Index of the last struct that became deleted, and of the last one in a run of merges that was counted. */
+  /**
+   * Index of the last struct that became deleted, and of the last one in a run of merges that was
+   * counted.
+   */
   deleted: number;
   merged: number;
 }

@@ -1,9 +1,11 @@
 /**
- * The document of a room: one text that many change at once (a Yjs document with one Y.Text). Pure: no process, no clock.
+ * The document of a room: one text that many change at once (a Yjs document with one Y.Text). Pure:
+ * no process, no clock.
  *
- * It promises that what a client sends either becomes part of it as a whole, or leaves it exactly as it was; and that the updates
- * it gives out are its own encoding of what changed, never the client's bytes. Edits of whole texts are ordinary edits by the
- * server, which can be taken back as long as nobody was told of them.
+ * It promises that what a client sends either becomes part of it as a whole, or leaves it exactly
+ * as it was; and that the updates it gives out are its own encoding of what changed, never the
+ * client's bytes. Edits of whole texts are ordinary edits by the server, which can be taken back as
+ * long as nobody was told of them.
  */
 import type { ChangeDesc } from "@codemirror/state";
 import * as Y from "yjs";
@@ -79,7 +81,10 @@ export class SharedDocument {
     });
   }
 
-  /** From a snapshot and the updates after it, in order: as slow as these make it. Throws `DamagedDocument`. */
+  /**
+   * From a snapshot and the updates after it, in order: as slow as these make it. Throws
+   * `DamagedDocument`.
+   */
   static load(state: Uint8Array, updates: readonly Uint8Array[]): SharedDocument {
     const size = updates.reduce((sum, { length }) => sum + length, state.length);
     return new SharedDocument(assemble(state, updates), size);
@@ -151,8 +156,9 @@ export class SharedDocument {
   }
 
   /**
-   * How near the document is to its limits because of what is not its text: deleted structs, pieces, client ids. At 1 it takes no
-   * more. A new document with the same text has next to nothing of it.
+   * How near the document is to its limits because of what is not its text: deleted structs,
+   * pieces, client ids. At 1 it takes no more. A new document with the same text has next to
+   * nothing of it.
    */
   get wear(): number {
     const traces = this.#size > MAX_STATE / 2 ? this.#size - Buffer.byteLength(this.text) : 0;
@@ -163,7 +169,10 @@ export class SharedDocument {
     );
   }
 
-  /** Structs it consists of, deleted ones included. A client id counts as many as one of as many as there may be. */
+  /**
+   * Structs it consists of, deleted ones included. A client id counts as many as one of as many as
+   * there may be.
+   */
   get structs(): number {
     return (
       this.#countStructs() + (this.#doc.store.clients.size * MAX_DOCUMENT_STRUCTS) / MAX_DOCUMENT_CLIENTS
@@ -177,8 +186,8 @@ export class SharedDocument {
   }
 
   /**
-   * What others have stored. Gives what was new; "too dear" when all of it would take too long to apply, or does not look like what
-   * people type: it is then to be loaded, elsewhere.
+   * What others have stored. Gives what was new; "too dear" when all of it would take too long to
+   * apply, or does not look like what people type: it is then to be loaded, elsewhere.
    */
   absorb(updates: readonly Uint8Array[]): Uint8Array | "too dear" | undefined {
     let budget = MAX_ABSORBED_STEPS;
@@ -234,7 +243,10 @@ export class SharedDocument {
       for (const set of [deletions, insertions]) this.#release(set);
   }
 
-  /** What was kept for taking edits back is kept no longer: Yjs passes it over when it drops what is deleted. */
+  /**
+   * What was kept for taking edits back is kept no longer: Yjs passes it over when it drops what is
+   * deleted.
+   */
   #release(set: { readonly clients: ReadonlyMap<number, readonly { clock: number; len: number }[]> }): void {
     const { store } = this.#doc;
     for (const [client, ranges] of set.clients) {
@@ -261,7 +273,10 @@ export class SharedDocument {
   }
 }
 
-/** The state of a new document with this text. Made once per document, by whoever first stores it: two would double the text. */
+/**
+ * The state of a new document with this text. Made once per document, by whoever first stores it:
+ * two would double the text.
+ */
 export function seedState(text: string): Uint8Array {
   const doc = new Y.Doc();
   doc.getText(TEXT).insert(0, normalText(text));

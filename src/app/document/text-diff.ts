@@ -1,11 +1,13 @@
 /**
- * The change that leads from one text to another, as small as is worth finding: what both have in common at the start
- * and at the end is left alone, and a middle that differs in several places becomes several hunks. The smaller the
- * change, the less of the reader's caret, selection and undo history it touches.
+ * The change that leads from one text to another, as small as is worth finding: what both have in
+ * common at the start and at the end is left alone, and a middle that differs in several places
+ * becomes several hunks. The smaller the change, the less of the reader's caret, selection and undo
+ * history it touches.
  *
- * A hunk never begins or ends inside a surrogate pair. Long middles are compared line by line first; where texts have
- * too little in common to be worth the search, the middle is replaced as a whole. The answer depends on nothing but
- * the two texts, so that everybody who compares the same two texts finds the same change.
+ * A hunk never begins or ends inside a surrogate pair. Long middles are compared line by line
+ * first; where texts have too little in common to be worth the search, the middle is replaced as a
+ * whole. The answer depends on nothing but the two texts, so that everybody who compares the same
+ * two texts finds the same change.
  */
 import { ChangeSet } from "@codemirror/state";
 
@@ -20,7 +22,10 @@ export interface Hunk {
 const MAX_EDITS = 200;
 /** Longer middles are compared by lines before they are compared by characters. */
 const CHARACTERS_AT_MOST = 2_000;
-/** Closer than this, a rewritten place is one hunk: a match of two letters between two words means nothing. */
+/**
+ * Closer than this, a rewritten place is one hunk: a match of two letters between two words means
+ * nothing.
+ */
 const GAP = 3;
 
 export function diff(before: string, after: string, gap = GAP): readonly Hunk[] {
@@ -41,8 +46,9 @@ export function changesBetween(before: string, after: string): ChangeSet {
 }
 
 /**
- * How much it asks one to believe that one text was made from the other: what was added, twice what was removed, and
- * each further place it happened at. `isPlain`: something was only added, or only removed, at one place.
+ * How much it asks one to believe that one text was made from the other: what was added, twice what
+ * was removed, and each further place it happened at. `isPlain`: something was only added, or only
+ * removed, at one place.
  */
 export function distance(
   before: string,
@@ -62,7 +68,10 @@ export function distance(
   };
 }
 
-/** The text after a change; strings in, strings out, because the wire and the comparisons know only strings. */
+/**
+ * The text after a change; strings in, strings out, because the wire and the comparisons know only
+ * strings.
+ */
 export function apply(text: string, changes: ChangeSet): string {
   if (changes.length !== text.length) {
     throw new RangeError(`a change of a text of ${changes.length} was applied to one of ${text.length}`);
@@ -76,7 +85,10 @@ export function apply(text: string, changes: ChangeSet): string {
   return out + text.slice(at);
 }
 
-/** Texts are compared in pieces of so many characters first, which is quicker than character by character. */
+/**
+ * Texts are compared in pieces of so many characters first, which is quicker than character by
+ * character.
+ */
 const PIECE = 4096;
 
 export function commonPrefix(a: string, b: string): number {
@@ -108,7 +120,10 @@ const isLow = (code: number): boolean => code >= 0xdc00 && code <= 0xdfff;
 
 const whole = (a: string, b: string): Hunk => ({ from: 0, to: a.length, insert: b });
 
-/** Lines first; each hunk of lines that is short enough is then looked at again, character by character. */
+/**
+ * Lines first; each hunk of lines that is short enough is then looked at again, character by
+ * character.
+ */
 function byLines(a: string, b: string, gap: number): readonly Hunk[] {
   const hunks = edits(a.match(/[^\n]*\n|[^\n]+$/g) ?? [], b.match(/[^\n]*\n|[^\n]+$/g) ?? []);
   if (!hunks) return [whole(a, b)];
@@ -125,8 +140,9 @@ function byLines(a: string, b: string, gap: number): readonly Hunk[] {
 }
 
 /**
- * Myers' greedy search for the shortest edit script. `trace[d]` is the furthest reach of every diagonal before round
- * `d`; walking it backwards yields the script. Undefined when the script would be longer than MAX_EDITS.
+ * Myers' greedy search for the shortest edit script. `trace[d]` is the furthest reach of every
+ * diagonal before round `d`; walking it backwards yields the script. Undefined when the script
+ * would be longer than MAX_EDITS.
  */
 function edits(a: readonly string[], b: readonly string[]): readonly Hunk[] | undefined {
   const limit = Math.min(MAX_EDITS, a.length + b.length);

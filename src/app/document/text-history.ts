@@ -1,11 +1,14 @@
 /**
- * The history of a text: how positions in an earlier version of a `Y.Text` lead to positions in the present one.
+ * The history of a text: how positions in an earlier version of a `Y.Text` lead to positions in the
+ * present one.
  *
- * What lies between two versions is a CodeMirror `ChangeDesc`: lengths kept, inserted and deleted, not the text itself. It says
- * exactly which characters stayed, where a comparison of the two texts could take one character for another that looks the same.
+ * What lies between two versions is a CodeMirror `ChangeDesc`: lengths kept, inserted and deleted,
+ * not the text itself. It says exactly which characters stayed, where a comparison of the two texts
+ * could take one character for another that looks the same.
  *
- * Versions are counted when they are asked for, not with each edit: finding what changed goes once through the items of the text.
- * The history is bounded; of a version that is too old it knows nothing.
+ * Versions are counted when they are asked for, not with each edit: finding what changed goes once
+ * through the items of the text. The history is bounded; of a version that is too old it knows
+ * nothing.
  */
 import { ChangeDesc } from "@codemirror/state";
 import * as Y from "yjs";
@@ -17,7 +20,10 @@ const MOST_NUMBERS = 128 * 1024;
 export class TextHistory {
   readonly #doc: Y.Doc;
   readonly #text: Y.Text;
-  /** Of each version but the first, how it came from the one before it. The last is that of `#version`. */
+  /**
+   * Of each version but the first, how it came from the one before it. The last is that of
+   * `#version`.
+   */
   #changes: ChangeDesc[] = [];
   #numbers: number[] = [];
   #total = 0;
@@ -58,7 +64,8 @@ export class TextHistory {
   }
 
   /**
-   * The versions so far are not known any more: edits were taken back, and what these had deleted is there again as something new.
+   * The versions so far are not known any more: edits were taken back, and what these had deleted
+   * is there again as something new.
    */
   restart(): void {
     this.version();
@@ -76,7 +83,10 @@ export class TextHistory {
     return composed(this.#changes.slice(this.#changes.length - count));
   }
 
-  /** Pairs of a length and what it became: -1 when it stayed, otherwise the length that is there instead. */
+  /**
+   * Pairs of a length and what it became: -1 when it stayed, otherwise the length that is there
+   * instead.
+   */
   #sections(): number[] {
     const deleted = Y.mergeDeleteSets(this.#deleted);
     const sections: number[] = [];
@@ -88,7 +98,8 @@ export class TextHistory {
     };
     for (let item = this.#text._start; item !== null; item = item.right) {
       const { client, clock } = item.id;
-      // Items that follow each other may have been joined since: a part of one is old, and the rest new.
+      // Items that follow each other may have been joined since: a part of one is old, and the rest
+      // new.
       const old = Math.max(0, Math.min(item.length, (this.#state.get(client) ?? 0) - clock));
       if (item.deleted) {
         const gone = old === 0 ? 0 : overlap(deleted.clients.get(client), clock, clock + old);
@@ -128,7 +139,10 @@ function overlap(
   return sum;
 }
 
-/** One after the other, halves first: as each is as long as the places that it changes, that is quicker than from one end. */
+/**
+ * One after the other, halves first: as each is as long as the places that it changes, that is
+ * quicker than from one end.
+ */
 function composed(changes: readonly ChangeDesc[]): ChangeDesc {
   if (changes.length === 1) return changes[0]!;
   const middle = changes.length >> 1;

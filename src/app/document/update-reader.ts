@@ -1,7 +1,7 @@
 /**
- * The update reader decodes an update (Yjs's encoding V1) into plain records, and stops at the first thing that a document of
- * plain text never holds. So neither other content, which Yjs would build while decoding, nor a large number of small structs
- * costs more than the bytes before it.
+ * The update reader decodes an update (Yjs's encoding V1) into plain records, and stops at the
+ * first thing that a document of plain text never holds. So neither other content, which Yjs would
+ * build while decoding, nor a large number of small structs costs more than the bytes before it.
  */
 import * as Y from "yjs";
 
@@ -12,7 +12,10 @@ export const TEXT = "response";
 export const MAX_STRUCTS = 10_000;
 export const MAX_RANGES = 20_000;
 const MAX_CLIENT_ID = 0xffff_ffff;
-/** A client id counts every character it ever typed; a number beyond this is an attack on the arithmetic. */
+/**
+ * A client id counts every character it ever typed; a number beyond this is an attack on the
+ * arithmetic.
+ */
 const MAX_CLOCK = 2 ** 40;
 
 /** A run of characters that came in at one place. */
@@ -128,7 +131,8 @@ function readStruct(decoder: Y.UpdateDecoderV1, client: number, clock: number): 
   }
   const text = content === STRING ? decoder.readString() : undefined;
   const length = text === undefined ? decoder.readLen() : text.length;
-  // Of no length, it would stand at the same clock as the next, and the store would no longer find either.
+  // Of no length, it would stand at the same clock as the next, and the store would no longer find
+  // either.
   if (length === 0) refuse("it has an empty struct");
   return { client, clock, length, origin, rightOrigin, text };
 }

@@ -1,13 +1,16 @@
 /**
- * Whether an update that a client sent may be applied to a document: decided without touching the document.
+ * Whether an update that a client sent may be applied to a document: decided without touching the
+ * document.
  *
- * Yjs itself takes almost anything: it throws halfway, waits for ever for what an update says it needs, makes types that
- * nobody asked for, believes any author, and works as long as an update makes it. So every struct is looked at first, and what
- * is taken
+ * Yjs itself takes almost anything: it throws halfway, waits for ever for what an update says it
+ * needs, makes types that nobody asked for, believes any author, and works as long as an update
+ * makes it. So every struct is looked at first, and what is taken
  *
  * - decodes, has nothing before it missing, and refers only to what is there or comes with it;
- * - is plain text of the one text, well formed, with `\n` for line ends, and cuts no character in two;
- * - extends only ids that are the sender's, or nobody's at present; and what it repeats is what is there already;
+ * - is plain text of the one text, well formed, with `\n` for line ends, and cuts no character in
+ *   two;
+ * - extends only ids that are the sender's, or nobody's at present; and what it repeats is what is
+ *   there already;
  * - stands where it says, and costs no more than `MAX_STEPS`: see document/dry-run.ts.
  */
 import * as Y from "yjs";
@@ -22,7 +25,10 @@ export const MAX_UPDATE = 512 * 1024;
 const MAX_NEW_CLIENTS = 128;
 /** Steps of a dry run that one update may take: some 15 ms. */
 export const MAX_STEPS = 120_000;
-/** Structs and client ids a document may have, traces of deleted text included: Yjs goes through all of them at times. */
+/**
+ * Structs and client ids a document may have, traces of deleted text included: Yjs goes through all
+ * of them at times.
+ */
 export const MAX_DOCUMENT_STRUCTS = 50_000;
 export const MAX_DOCUMENT_CLIENTS = 1_000;
 
@@ -132,7 +138,8 @@ class Content {
       if (clock < known && clock + length > known && isLow(text.charCodeAt(known - clock)))
         return "it cuts a character in two";
     }
-    // Of what is known already, too: Yjs looks for its neighbours, and splits what stands there, before it sees that.
+    // Of what is known already, too: Yjs looks for its neighbours, and splits what stands there,
+    // before it sees that.
     for (const id of [origin, rightOrigin]) {
       if (id === null) continue;
       const there = id.client === client ? Math.min(this.#end(client), clock) : this.#end(id.client);
@@ -172,8 +179,9 @@ class Content {
   }
 
   /**
-   * Tells of a range of this client's clocks whether one struct that is deleted already has all of it: Yjs then neither cuts nor
-   * tells anything. A difference repeats every deletion its sender knows, so that most of them are.
+   * Tells of a range of this client's clocks whether one struct that is deleted already has all of
+   * it: Yjs then neither cuts nor tells anything. A difference repeats every deletion its sender
+   * knows, so that most of them are.
    */
   #goneOf(client: number): (clock: number, length: number) => boolean {
     const structs = this.#store.clients.get(client) ?? [];

@@ -8,8 +8,9 @@
  *     DELETE /api/sessions           logs out everywhere
  *     PUT    /api/account/password   changes it, ends every session and begins a new one
  *
- * The access token is for the page's memory; the refresh token is in a cookie that the page's scripts cannot read. What
- * the cookie alone can do needs the header `x-phoenixpair` besides, which no foreign page can make a browser send.
+ * The access token is for the page's memory; the refresh token is in a cookie that the page's
+ * scripts cannot read. What the cookie alone can do needs the header `x-phoenixpair` besides, which
+ * no foreign page can make a browser send.
  */
 import { type Context, Hono } from "hono";
 import { hashPassword, isOutdated, verifyPassword } from "../auth/passwords.js";
@@ -44,7 +45,9 @@ type Account = UserView & { readonly passwordHash: string };
 /** Log-ins of one account that may wait for each other. */
 const MOST_WAITING = 20;
 
-/** Who asks, by the access token of a session that goes on. Throws an `ApiError` for everybody else. */
+/**
+ * Who asks, by the access token of a session that goes on. Throws an `ApiError` for everybody else.
+ */
 export async function callerOf(
   context: Context,
   { repository, keys }: Pick<AccountOptions, "repository" | "keys">,
@@ -98,7 +101,10 @@ export function accountRoutes(options: AccountOptions): Hono {
     return (await begin(context, { ...user, passwordHash }, 201)) ?? wrongPassword();
   });
 
-  /** The account, if the password is its own. Wrong ones are counted, for the account and for the address. */
+  /**
+   * The account, if the password is its own. Wrong ones are counted, for the account and for the
+   * address.
+   */
   const checked = (context: Context, email: string, password: string) => {
     const network = requests.network(context);
     // An account is found by its normal e-mail, so this names one account, however that is spelled.

@@ -1,6 +1,6 @@
 /**
- * The JSON API: accounts.ts, challenges.ts, versions.ts, and what holds for all of it. Every error has the right status and
- * `{error: {code, message}}`.
+ * The JSON API: accounts.ts, challenges.ts, versions.ts, and what holds for all of it. Every error
+ * has the right status and `{error: {code, message}}`.
  */
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -117,7 +117,10 @@ export function createApi({
   return app;
 }
 
-/** The methods of the routes with this path. (Hono's own middleware for it counts the web client's catch-all as well.) */
+/**
+ * The methods of the routes with this path. (Hono's own middleware for it counts the web client's
+ * catch-all as well.)
+ */
 function methodsAt({ routes }: Hono, path: string): readonly string[] {
   const segments = path.replace(/\/$/, "").split("/");
   const matches = (pattern: string): boolean => {

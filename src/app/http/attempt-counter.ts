@@ -1,6 +1,6 @@
 /**
- * Counts attempts for all gateways of a node: one process in the main thread, which every gateway asks. What is counted is
- * forgotten when it restarts. Other nodes count for themselves.
+ * Counts attempts for all gateways of a node: one process in the main thread, which every gateway
+ * asks. What is counted is forgotten when it restarts. Other nodes count for themselves.
  */
 import { type ChildSpec, GenServer, type GenServerModule } from "simurgh/runtime";
 import { Overloaded } from "../fair-queue.js";
@@ -52,7 +52,10 @@ export const attemptCounterSpec = (): ChildSpec => ({
   start: [GenServer.startLink, [server, null, { name: NAME }]],
 });
 
-/** Asks from inside a process, on any thread of the node. Throws `Overloaded` when there is no answer: nobody guesses uncounted. */
+/**
+ * Asks from inside a process, on any thread of the node. Throws `Overloaded` when there is no
+ * answer: nobody guesses uncounted.
+ */
 export const askAttempts: AttemptCounter = async (...request) => {
   try {
     return await GenServer.call<number>({ name: NAME, node: MAIN }, request, ANSWER_MS);

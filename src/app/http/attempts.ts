@@ -1,6 +1,6 @@
 /**
- * Slows guessing down: after so many attempts within a window, further ones have to wait, and each that is made after the
- * wait doubles the next. Bounded: the oldest entries go first.
+ * Slows guessing down: after so many attempts within a window, further ones have to wait, and each
+ * that is made after the wait doubles the next. Bounded: the oldest entries go first.
  */
 export interface AttemptLimit {
   readonly most: number;
@@ -54,7 +54,10 @@ export class Attempts {
     if (this.#entries.size > MAX_ENTRIES) this.#entries.delete(this.#entries.keys().next().value as string);
   }
 
-  /** Counts an attempt before its outcome is known, if it need not wait: so those made at once are counted, too. */
+  /**
+   * Counts an attempt before its outcome is known, if it need not wait: so those made at once are
+   * counted, too.
+   */
   take(key: string): number {
     const wait = this.waitFor(key);
     if (wait === 0) this.count(key);

@@ -1,4 +1,7 @@
-/** Who asks about a challenge, and what they are in it: what every route below `/api/challenges/:id` begins with. */
+/**
+ * Who asks about a challenge, and what they are in it: what every route below `/api/challenges/:id`
+ * begins with.
+ */
 import type { Context } from "hono";
 import type { Role } from "../access/role.js";
 import { readId } from "../ids.js";

@@ -36,7 +36,10 @@ import { type AccessOptions, challengeAccess, numberIn } from "./challenge-acces
 import { ApiError, orFail } from "./errors.js";
 import { readBody, readQuery } from "./request.js";
 
-/** Lists and searches that are made at a time, that wait, and that wait of one person: on each gateway. */
+/**
+ * Lists and searches that are made at a time, that wait, and that wait of one person: on each
+ * gateway.
+ */
 const MAX_LISTS = 2;
 const MAX_LISTS_WAITING = 200;
 const MAX_LISTS_WAITING_PER_PERSON = 50;
@@ -51,14 +54,18 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
 
   const { entering, owning } = challengeAccess({ repository, caller });
 
-  /** Gives what became of a change of access, and tells the room: also without an answer, for it may have been stored. */
+  /**
+   * Gives what became of a change of access, and tells the room: also without an answer, for it may
+   * have been stored.
+   */
   const told = <T>(id: number, whose: AccessChanged, outcome: Outcome<T>): Outcome<T> => {
     if (outcome[0] === "ok") tellRoom(id, ACCESS_CHANGED, whose);
     else if (outcome[1] === "unavailable") tellRoom(id, ACCESS_CHANGED, { ...whose, unsure: true });
     return outcome;
   };
 
-  // Each takes the storage some 10 ms, in which it stores nobody's edits: few are handed to it at a time.
+  // Each takes the storage some 10 ms, in which it stores nobody's edits: few are handed to it at a
+  // time.
   const lists = new FairQueue({
     concurrency: MAX_LISTS,
     maxWaiting: MAX_LISTS_WAITING,

@@ -1,10 +1,13 @@
-/** Which of the encodings there are of a file a client gets, by its `Accept-Encoding` (RFC 9110, 12.5.3). Pure. */
+/**
+ * Which of the encodings there are of a file a client gets, by its `Accept-Encoding` (RFC 9110,
+ * 12.5.3). Pure.
+ */
 
 export type ContentEncoding = "br" | "gzip" | "identity";
 
 /**
- * The one that is liked best, of those liked alike the first of the list. Undefined when the client takes none of them;
- * without a header it takes the file as it is.
+ * The one that is liked best, of those liked alike the first of the list. Undefined when the client
+ * takes none of them; without a header it takes the file as it is.
  */
 export function chooseEncoding(
   header: string | undefined,

@@ -1,4 +1,7 @@
-/** Answers that are not the ones hoped for: the right status and `{error: {code, message}}`, with what to do about it. */
+/**
+ * Answers that are not the ones hoped for: the right status and `{error: {code, message}}`, with
+ * what to do about it.
+ */
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";

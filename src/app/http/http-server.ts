@@ -1,6 +1,6 @@
 /**
- * PhoenixPair's HTTP server: the API and the web client. Each gateway makes one, in its own thread; what must be counted for all of
- * them has a process (attempt-counter.ts).
+ * PhoenixPair's HTTP server: the API and the web client. Each gateway makes one, in its own thread;
+ * what must be counted for all of them has a process (attempt-counter.ts).
  */
 import { createServer, type Server as HttpServer } from "node:http";
 import { getRequestListener } from "@hono/node-server";
@@ -23,13 +23,18 @@ export interface HttpFacts
       "accessSeconds" | "allowedOrigins" | "trustedProxies" | "anonymousPerSecond" | "personPerSecond"
     > {}
 
-/** Called by the endpoint, which makes it listen once all else is there, and lets it close first. */
+/**
+ * Called by the endpoint, which makes it listen once all else is there, and lets it close first.
+ */
 export function server(
   { storageNode, shards, ...facts }: HttpFacts,
   { node, endpoint }: ServerContext,
 ): HttpServer {
   setAppContext({ storageNode, shards, keys: facts.keys });
-  /** Tells sockets something, as a process. While the endpoint is being restarted there is nobody to tell. */
+  /**
+   * Tells sockets something, as a process. While the endpoint is being restarted there is nobody to
+   * tell.
+   */
   const outward = (tell: () => unknown): void => void node.run(async () => tell()).catch(() => {});
   const api = createApi({
     ...facts,

@@ -1,7 +1,8 @@
 /**
- * The request rate limits how fast requests may come: by user where they show a valid access token, whatever addresses and
- * sessions it is used from, and by network where they show none (guesses, renewals, floods of them). Lists and searches
- * look through many rows, so a user's have a slower rate besides. Counts are those of one gateway.
+ * The request rate limits how fast requests may come: by user where they show a valid access token,
+ * whatever addresses and sessions it is used from, and by network where they show none (guesses,
+ * renewals, floods of them). Lists and searches look through many rows, so a user's have a slower
+ * rate besides. Counts are those of one gateway.
  */
 import type { Context, MiddlewareHandler } from "hono";
 import { RateLimiter } from "simurgh/channels";

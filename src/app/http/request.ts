@@ -5,7 +5,10 @@ import { type RequestOrigin, requestOrigin } from "simurgh/channels";
 import type { z } from "zod";
 import { ApiError } from "./errors.js";
 
-/** Refuses what is not UTF-8 instead of putting other characters in its place: a password would be another one. */
+/**
+ * Refuses what is not UTF-8 instead of putting other characters in its place: a password would be
+ * another one.
+ */
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 /** The body, checked. Throws an `ApiError` that says what is wrong with it. */
@@ -26,8 +29,8 @@ export async function readBody<Schema extends z.ZodType>(
 }
 
 /**
- * Waits for the body before anything is decided about a request: a body may be sent so slowly that the session, or the right to do
- * this, has ended when it is there.
+ * Waits for the body before anything is decided about a request: a body may be sent so slowly that
+ * the session, or the right to do this, has ended when it is there.
  */
 export const wholeBody: MiddlewareHandler = async ({ req }, next) => {
   // Kept by Hono. What cannot be read fails again where it is needed.
@@ -54,7 +57,10 @@ function checked<Schema extends z.ZodType>(schema: Schema, value: unknown): z.ou
 export const bearerToken = (context: Context): string | undefined =>
   /^Bearer (\S+)$/i.exec(context.req.header("authorization") ?? "")?.[1];
 
-/** Reads what requests mean behind so many proxies of our own: see `requestOrigin` of simurgh/channels. */
+/**
+ * Reads what requests mean behind so many proxies of our own: see `requestOrigin` of
+ * simurgh/channels.
+ */
 export class RequestReader {
   readonly #proxies: number;
 
@@ -78,8 +84,8 @@ export class RequestReader {
   }
 
   /**
-   * What limits count by. Undefined where it tells no clients apart: behind a proxy that is not declared, all requests
-   * come from this machine.
+   * What limits count by. Undefined where it tells no clients apart: behind a proxy that is not
+   * declared, all requests come from this machine.
    */
   network(context: Context): string | undefined {
     const { clientNetwork } = this.origin(context);

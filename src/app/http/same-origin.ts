@@ -1,6 +1,7 @@
 /**
- * Who may change something (OWASP's CSRF defence by origin): pages of this server or of an allowed origin, and programs,
- * which send no `Origin`. Reading is not looked at: no GET changes anything, and no answer is given to other origins' pages.
+ * Who may change something (OWASP's CSRF defence by origin): pages of this server or of an allowed
+ * origin, and programs, which send no `Origin`. Reading is not looked at: no GET changes anything,
+ * and no answer is given to other origins' pages.
  */
 import type { MiddlewareHandler } from "hono";
 import { originAllowed } from "simurgh/channels";

@@ -6,7 +6,8 @@
  *     POST /api/challenges/:id/versions/:seq/restore    makes the text what it was then, for whoever may edit
  *     POST /api/challenges/:id/reset                    makes the text what the room started from
  *
- * Restoring is a new edit like any other: nothing of what came between is lost, and it can be taken back the same way.
+ * Restoring is a new edit like any other: nothing of what came between is lost, and it can be taken
+ * back the same way.
  */
 import { type Context, Hono } from "hono";
 import { readCount } from "../ids.js";

@@ -1,6 +1,7 @@
 /**
- * Serves the built web client. Files with a hash in their name may be kept for a year, compressed as the build left them;
- * the page is never kept and has a fresh nonce each time, so that only our own scripts and the editor's own styles run in it.
+ * Serves the built web client. Files with a hash in their name may be kept for a year, compressed
+ * as the build left them; the page is never kept and has a fresh nonce each time, so that only our
+ * own scripts and the editor's own styles run in it.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -142,7 +143,10 @@ async function readBytes(file: string): Promise<Bytes | undefined> {
   }
 }
 
-/** The one page, with a nonce of its own each time, and what a room will need named at its beginning. */
+/**
+ * The one page, with a nonce of its own each time, and what a room will need named at its
+ * beginning.
+ */
 class Page {
   readonly #root: string;
   #html: string | undefined;
@@ -169,8 +173,8 @@ interface Chunk {
 }
 
 /**
- * Links that have a browser fetch the scripts and styles of a room beside those of the shell, instead of after them: a
- * journey to the server and back less on a slow line.
+ * Links that have a browser fetch the scripts and styles of a room beside those of the shell,
+ * instead of after them: a journey to the server and back less on a slow line.
  */
 function roomPreloads(root: string): string {
   let manifest: Record<string, Chunk>;

@@ -1,12 +1,15 @@
 /**
- * Cursors of people whose Room is on another node. That Room says when they go; when it cannot say anything any more, because its
- * node or thread has died or is cut off, they are gone after a while of silence. Pure.
+ * Cursors of people whose Room is on another node. That Room says when they go; when it cannot say
+ * anything any more, because its node or thread has died or is cut off, they are gone after a while
+ * of silence. Pure.
  */
 import type { Cursor, Participant } from "./members.js";
 
 export type CursorState = Participant & Cursor;
 
-/** Rooms say so often that their cursors are still there, and are believed for three times as long. */
+/**
+ * Rooms say so often that their cursors are still there, and are believed for three times as long.
+ */
 export const HERE_EVERY_MS = 15_000;
 const SILENT_MS = 3 * HERE_EVERY_MS;
 

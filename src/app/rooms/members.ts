@@ -23,7 +23,9 @@ export interface Entrant {
   readonly canWrite: boolean;
   /** Exchanges updates of the document; otherwise whole texts. */
   readonly document: boolean;
-  /** The id under which it edits the document, when it said so: nobody else may use it meanwhile. */
+  /**
+   * The id under which it edits the document, when it said so: nobody else may use it meanwhile.
+   */
   readonly client: number | undefined;
 }
 

@@ -1,13 +1,15 @@
 /**
- * How the edits of a room become durable. Part of the room's process, which passes on the messages that come for it.
+ * How the edits of a room become durable. Part of the room's process, which passes on the messages
+ * that come for it.
  *
  *   ok ──a store fails──▶ degraded ──too much waits──▶ read_only
  *    ▲                       │  ▲                          │
  *    └──────all stored───────┘  └────half of it stored─────┘
  *
- * One store is under way at a time, with everything that had gathered when it began; so the log stays in order, and a slow
- * database makes larger stores, not more. A store that fails is repeated, later and later, with the same edits at its head; an edit
- * that may be taken back is told at its first failure. What is due besides, the projection of the text and snapshots, goes
+ * One store is under way at a time, with everything that had gathered when it began; so the log
+ * stays in order, and a slow database makes larger stores, not more. A store that fails is
+ * repeated, later and later, with the same edits at its head; an edit that may be taken back is
+ * told at its first failure. What is due besides, the projection of the text and snapshots, goes
  * along with what is stored anyway.
  */
 import { backoff, cancelTimer, type Ref, self, send, sendAfter, sleep, thisNode } from "simurgh/runtime";
@@ -57,7 +59,10 @@ const SNAPSHOT_RETRY = [1000, 60_000] as const;
 const PROJECT_MS = 1000;
 const SNAPSHOT_ROWS = 500;
 const SNAPSHOT_BYTES = 256 * 1024;
-/** Steps (see document/dry-run.ts) that replaying the log since the last snapshot may take: some 100 ms. */
+/**
+ * Steps (see document/dry-run.ts) that replaying the log since the last snapshot may take: some 100
+ * ms.
+ */
 const SNAPSHOT_STEPS = 1_000_000;
 /** After so long without an edit the text is worth going back to. */
 const QUIET_MS = 60_000;
@@ -248,7 +253,9 @@ export class RoomPersistence {
     return false;
   }
 
-  /** What is in the document beyond the log so far does no harm there: it comes again with its row. */
+  /**
+   * What is in the document beyond the log so far does no harm there: it comes again with its row.
+   */
   #present(seq: number): Snapshot {
     const authors = [...this.#authors];
     this.#authors.clear();
@@ -257,7 +264,10 @@ export class RoomPersistence {
     return { id: this.#id, epoch: this.#epoch, seq, state: this.#document.encode(), text, authors };
   }
 
-  /** At the end: stores all that waits, and a snapshot, one way or the other. Resolves with whether it could. */
+  /**
+   * At the end: stores all that waits, and a snapshot, one way or the other. Resolves with whether
+   * it could.
+   */
   async finish(): Promise<boolean> {
     const deadline = now() + LAST_STORE_MS;
     for (const name of [...this.#timers.keys()]) this.#disarm(name);

@@ -1,4 +1,7 @@
-/** A token bucket: so much a second in the long run, so much at once. Pure: the caller says what time it is. */
+/**
+ * A token bucket: so much a second in the long run, so much at once. Pure: the caller says what
+ * time it is.
+ */
 export class Rate {
   readonly #perSecond: number;
   readonly #burst: number;
@@ -11,7 +14,10 @@ export class Rate {
     this.#tokens = burst;
   }
 
-  /** Takes `amount` when it is there: 0. Otherwise takes nothing, and gives the ms until it would be there. */
+  /**
+   * Takes `amount` when it is there: 0. Otherwise takes nothing, and gives the ms until it would be
+   * there.
+   */
   take(amount: number, now: number): number {
     const passed = Math.max(0, now - this.#at);
     this.#at = now;

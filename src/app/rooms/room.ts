@@ -4,12 +4,14 @@
  *   new ──first request──▶ loading ──the log is read──▶ live ──nobody here for a minute, all stored──▶ ended
  *      └──it cannot be──▶ ended; who wanted to enter is told why
  *
- * It promises: what a client sends becomes part of the document as a whole or not at all; others are told at once, the sender is
- * answered once it is stored; nothing is forgotten that was answered. Whole texts are told the other way round, as the tutorial
- * has it: stored first, then told, and taken back when storing fails.
+ * It promises: what a client sends becomes part of the document as a whole or not at all; others
+ * are told at once, the sender is answered once it is stored; nothing is forgotten that was
+ * answered. Whole texts are told the other way round, as the tutorial has it: stored first, then
+ * told, and taken back when storing fails.
  *
- * Channels enter and leave; who is here may write or not, as the room knows it, whatever was true when they joined. For other
- * threads there is rooms.ts. Everything that must outlive the process is in storage/room-log.ts.
+ * Channels enter and leave; who is here may write or not, as the room knows it, whatever was true
+ * when they joined. For other threads there is rooms.ts. Everything that must outlive the process
+ * is in storage/room-log.ts.
  */
 import { Endpoint, isBroadcast, replyTo, type SocketRef } from "simurgh/channels";
 import {
@@ -92,10 +94,16 @@ export type RoomCast =
   /** Without a role: may not be here any more. */
   | readonly ["access", Pid, Role | undefined, canWrite: boolean];
 
-/** What rooms of one document tell each other and no client: `{states}`, the cursors that are still here. */
+/**
+ * What rooms of one document tell each other and no client: `{states}`, the cursors that are still
+ * here.
+ */
 export const CURSORS_HERE = "cursors:here";
 
-/** What the room that has compacted a document tells those of other nodes and no client: `{epoch}` is that of the former one. */
+/**
+ * What the room that has compacted a document tells those of other nodes and no client: `{epoch}`
+ * is that of the former one.
+ */
 export const COMPACTED = "document:compacted";
 
 /** What a room tells the channels that are in it. */
@@ -114,14 +122,26 @@ const SLOW_LOAD_MS = 500;
 /** How long a room that takes too long to load is refused: doubled each time, up to an hour. */
 const FIRST_REFUSAL_MS = 60_000;
 const LAST_REFUSAL_MS = 3_600_000;
-/** How soon to look into the log for what was lost on the way from another node, and how often in any case. */
+/**
+ * How soon to look into the log for what was lost on the way from another node, and how often in
+ * any case.
+ */
 const GAP_MS = 300;
 const LOOK_MS = 15_000;
-/** After a crash clients bring back what it has lost, of each other too: so long nobody's id is protected. */
+/**
+ * After a crash clients bring back what it has lost, of each other too: so long nobody's id is
+ * protected.
+ */
 const YOUNG_MS = 60_000;
-/** Steps of work for each struct of the document that a whole text takes: its text and its history go through all of them. */
+/**
+ * Steps of work for each struct of the document that a whole text takes: its text and its history
+ * go through all of them.
+ */
 const TEXT_STEPS_PER_STRUCT = 0.6;
-/** A document as near to its limits is compacted when no edit has come for a while; nearer, in any case. */
+/**
+ * A document as near to its limits is compacted when no edit has come for a while; nearer, in any
+ * case.
+ */
 const WORN = 0.6;
 const WORN_OUT = 0.9;
 const QUIET_MS = 3000;
@@ -195,7 +215,10 @@ class Room {
   #gone: string[] = [];
   #timers = new Map<string, Ref>();
 
-  /** Resolves when the room gets what other nodes tell. Its supervisor does not wait for that, since others start there. */
+  /**
+   * Resolves when the room gets what other nodes tell. Its supervisor does not wait for that, since
+   * others start there.
+   */
   readonly #subscribed: Promise<unknown>;
 
   constructor(options: RoomOptions, subscribed: "ok" | Promise<"ok">) {
@@ -272,7 +295,10 @@ class Room {
     return undefined;
   }
 
-  /** Those who wait are told why. What takes too long to load is tried again later and later, and refused at once meanwhile. */
+  /**
+   * Those who wait are told why. What takes too long to load is tried again later and later, and
+   * refused at once meanwhile.
+   */
   #refuse(why: Failure): ExitReason | undefined {
     this.#answerEarly(why);
     if (why === "damaged" || why === "too_slow") {
@@ -434,7 +460,8 @@ class Room {
     // Something before it was lost on the way; the log has it, or will have it soon.
     if (applied.type === "refused") live.saving.lookSoon(GAP_MS);
     if (applied.type !== "changed") return;
-    // Stored here too: what is written here may build on it, should the other node not come to store it.
+    // Stored here too: what is written here may build on it, should the other node not come to
+    // store it.
     live.saving.add(null, applied.update, { stored: () => {} }, applied.steps);
     this.#tellTextSoon();
   }
@@ -496,7 +523,10 @@ class Room {
     return this.#work.wait(userId, now()) || this.#growth.wait(userId, now());
   }
 
-  /** What an edit took of what its user may use. One that makes the document smaller gives nothing back. */
+  /**
+   * What an edit took of what its user may use. One that makes the document smaller gives nothing
+   * back.
+   */
   #charge(userId: number, steps: number, grown: number): void {
     this.#work.charge(userId, steps, now());
     this.#growth.charge(userId, Math.max(0, grown), now());
@@ -514,7 +544,10 @@ class Room {
     return live.saving.hasRoom ? undefined : { reason: "read_only", why: "persistence" };
   }
 
-  /** An edit by the server: told once it is stored. `done` gets its place in the log; undefined when it was taken back. */
+  /**
+   * An edit by the server: told once it is stored. `done` gets its place in the log; undefined when
+   * it was taken back.
+   */
   #edit(live: Live, userId: number, hunks: readonly Hunk[], done: (seq: number | undefined) => void): void {
     const possible = live.saving.hasRoom && !this.#compacting;
     const failed = (): void => done(undefined);
@@ -542,7 +575,8 @@ class Room {
     const undone = live.document.undoEdits(edits.length);
     live.document.settleEdits();
     if (undone === undefined) return;
-    // Together, so that nobody sees the edit come and go; and not without it, for what follows builds on its ids.
+    // Together, so that nobody sees the edit come and go; and not without it, for what follows
+    // builds on its ids.
     this.#tell("y:update", Y.mergeUpdates([...edits, undone]));
     live.saving.add(null, undone, { stored: () => {} });
   }
@@ -559,7 +593,10 @@ class Room {
     else if (!isQuiet) this.#arm("wear", quietIn);
   }
 
-  /** Puts a new document with the same text in the place of this one. Clients find it when they join again. */
+  /**
+   * Puts a new document with the same text in the place of this one. Clients find it when they join
+   * again.
+   */
   #compact({ document, saving, epoch }: Live): void {
     const seq = saving.settledSeq;
     if (seq === undefined) {
@@ -574,7 +611,10 @@ class Room {
       .then((outcome) => send(me, ["compacted", outcome]));
   }
 
-  /** The reason to end, when it was: channels see it, and their clients join the room that has the new document. */
+  /**
+   * The reason to end, when it was: channels see it, and their clients join the room that has the
+   * new document.
+   */
   compacted(outcome: Outcome<null>): ExitReason | undefined {
     this.#compacting = false;
     if (outcome[0] === "ok") {
@@ -681,7 +721,9 @@ class Room {
     return states;
   }
 
-  /** Tells other rooms that these are still here, and those who are here which of others' are not. */
+  /**
+   * Tells other rooms that these are still here, and those who are here which of others' are not.
+   */
   #keepCursors(): void {
     const states = this.#cursorsHere();
     if (states.length > 0) this.#tell(CURSORS_HERE, { states });

@@ -6,8 +6,8 @@
  *     ├ RoomSupervisor    a Room for each challenge that somebody works on, started when the first one comes
  *     └ RoomDesk          passes on what other threads have to say to a room
  *
- * A room lives in the thread of its topic, beside the channels of those who are in it. `enter` is for those channels;
- * everything else works in every thread, inside a process.
+ * A room lives in the thread of its topic, beside the channels of those who are in it. `enter` is
+ * for those channels; everything else works in every thread, inside a process.
  */
 import { slot } from "simurgh/pubsub";
 import {
@@ -166,7 +166,10 @@ export const Rooms = {
     return ["ok", { seq, text: text[1] }];
   },
 
-  /** Makes the text what it was then: a new edit by that user, which others see and which can be undone by restoring again. */
+  /**
+   * Makes the text what it was then: a new edit by that user, which others see and which can be
+   * undone by restoring again.
+   */
   async restore(id: number, seq: number, userId: number): Promise<Outcome<number>> {
     const version = await Rooms.preview(id, seq);
     if (version[0] === "error") return version;

@@ -1,7 +1,8 @@
 /**
- * A user pace limits how much of something each user may use on this thread: so much a second in the long run, and some at once.
- * What all the user's connections use in all rooms counts together. What something takes is known afterwards: it is charged then,
- * and what comes next waits for it. Pure: the caller says what time it is.
+ * A user pace limits how much of something each user may use on this thread: so much a second in
+ * the long run, and some at once. What all the user's connections use in all rooms counts together.
+ * What something takes is known afterwards: it is charged then, and what comes next waits for it.
+ * Pure: the caller says what time it is.
  */
 import type { Rate } from "simurgh/channels";
 
@@ -9,8 +10,8 @@ import type { Rate } from "simurgh/channels";
 export const WORK: Rate = { perSecond: 300_000, burst: 450_000 };
 
 /**
- * Structs by which a document grows. Nobody types as many; but a document that is full of them is compacted, for which all its
- * clients have to join again.
+ * Structs by which a document grows. Nobody types as many; but a document that is full of them is
+ * compacted, for which all its clients have to join again.
  */
 export const GROWTH: Rate = { perSecond: 40, burst: 15_000 };
 

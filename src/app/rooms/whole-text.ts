@@ -1,14 +1,16 @@
 /**
- * What a client that only knows whole texts has done: pure. Such a client sends the text it has come to; its edit is the difference
- * to the text it had before, carried over to what the document is by now. Without that, each of its keystrokes would undo what
- * others have typed since.
+ * What a client that only knows whole texts has done: pure. Such a client sends the text it has
+ * come to; its edit is the difference to the text it had before, carried over to what the document
+ * is by now. Without that, each of its keystrokes would undo what others have typed since.
  *
- * The client does not say which text it had. It was the last one it sent, or one of those it was told since, which reach it in
- * order; which of them, is concluded from what it sends. A key or a paste adds at one place, and a deletion takes away at one place:
- * a text from which that is all that happened comes before the others.
+ * The client does not say which text it had. It was the last one it sent, or one of those it was
+ * told since, which reach it in order; which of them, is concluded from what it sends. A key or a
+ * paste adds at one place, and a deletion takes away at one place: a text from which that is all
+ * that happened comes before the others.
  *
- * The edit is carried over by what has happened to the document, position by position (text-history.ts), and not by a comparison
- * of texts, which takes one word for another that looks the same.
+ * The edit is carried over by what has happened to the document, position by position
+ * (text-history.ts), and not by a comparison of texts, which takes one word for another that looks
+ * the same.
  */
 import type { ChangeDesc, ChangeSet } from "@codemirror/state";
 import { changesBetween, commonPrefix, commonSuffix, distance, type Hunk } from "../document/text-diff.js";
@@ -22,7 +24,10 @@ export interface TextSource {
   since(version: number): ChangeDesc | undefined;
 }
 
-/** Texts remembered of those that may be on their way to one client: so many, or of long ones so many characters. */
+/**
+ * Texts remembered of those that may be on their way to one client: so many, or of long ones so
+ * many characters.
+ */
 const MOST_TEXTS = 512;
 const LEAST_TEXTS = 8;
 const MOST_CHARACTERS = 1024 * 1024;
@@ -30,10 +35,15 @@ const MOST_CHARACTERS = 1024 * 1024;
 /** A client has what it was sent so long ago: it comes from that text, or from a later one. */
 const ARRIVED_MS = 3000;
 
-/** Two texts that come so close behind each other are typed: nobody selects and replaces as fast. */
+/**
+ * Two texts that come so close behind each other are typed: nobody selects and replaces as fast.
+ */
 const TYPING_MS = 300;
 
-/** A text that was changed at several places is compared in full with so many of the likeliest, or so many characters of them. */
+/**
+ * A text that was changed at several places is compared in full with so many of the likeliest, or
+ * so many characters of them.
+ */
 const COMPARED = 16;
 const COMPARED_CHARACTERS = 256 * 1024;
 
@@ -42,7 +52,10 @@ const STEPS = 500;
 /** Characters of the texts it is compared with that take a step. */
 const LENGTH_PER_STEP = 64;
 
-/** What comparing so many characters in full takes: the search for what differs is given up at some time. */
+/**
+ * What comparing so many characters in full takes: the search for what differs is given up at some
+ * time.
+ */
 const stepsFor = (size: number): number => Math.min(12 * size, 6000) + size / 5;
 
 /** A text that the client was told. */
@@ -73,7 +86,9 @@ export interface Written {
 }
 
 export class SeenTexts {
-  /** Those that the client may have received since the one that it last came from, the newest last. */
+  /**
+   * Those that the client may have received since the one that it last came from, the newest last.
+   */
   #told: readonly Told[] = [];
   /** The last text it has sent that was not refused. */
   #written: Written | undefined;
@@ -105,7 +120,8 @@ export class SeenTexts {
     this.forgetArrived(at);
     const version = document.version();
     const current = { text: document.text, version, at };
-    // What is the text already has nothing to be done: it was typed by another too, or the client sends what it was told.
+    // What is the text already has nothing to be done: it was typed by another too, or the client
+    // sends what it was told.
     const { base, steps } = text === current.text ? { base: current, steps: 0 } : this.#baseOf(text, current);
     this.#told = this.#told.slice(this.#told.indexOf(base as Told) + 1);
     const edit = changesBetween(base.text, text);
@@ -137,7 +153,10 @@ export class SeenTexts {
     written.base = undefined;
   }
 
-  /** The edit was not made, or is about to be taken back. What was typed there is in the client's next text again. */
+  /**
+   * The edit was not made, or is about to be taken back. What was typed there is in the client's
+   * next text again.
+   */
   refused(written: Written): void {
     written.isRefused = true;
     while (this.#written?.isRefused) {
@@ -150,8 +169,9 @@ export class SeenTexts {
 
   /** What the client has made this text from, as far as can be concluded. */
   #baseOf(text: string, current: Told): Concluded {
-    // As long as nothing else happens to the document, it becomes what was sent, however much that differs; but not while its client
-    // types faster than its texts come back, each of which takes away what it typed since.
+    // As long as nothing else happens to the document, it becomes what was sent, however much that
+    // differs; but not while its client types faster than its texts come back, each of which takes
+    // away what it typed since.
     const alone = this.#written?.text === current.text ? this.#written : undefined;
     const types = alone?.isPlain === true && current.at - alone.at < TYPING_MS;
     if (alone !== undefined && !types) return { base: alone, isPlain: false, steps: 0 };
@@ -184,9 +204,10 @@ interface Compared {
 }
 
 /**
- * The text that this one was made from. Of plain edits, one that goes on where the client typed before; of several the smallest,
- * and then the oldest, since what was sent last has hardly arrived. Of other edits it is the smallest and newest: that is a client
- * which sends a text of its own, and has read the last one.
+ * The text that this one was made from. Of plain edits, one that goes on where the client typed
+ * before; of several the smallest, and then the oldest, since what was sent last has hardly
+ * arrived. Of other edits it is the smallest and newest: that is a client which sends a text of its
+ * own, and has read the last one.
  */
 function nearest(bases: readonly (Told | Written)[], text: string, last: Written | undefined): Concluded {
   const compared = bases.map((base) => compare(base, text));

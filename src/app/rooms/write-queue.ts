@@ -1,6 +1,7 @@
 /**
- * The edits of a room that are not stored yet, in order: pure. The first of them are being stored, the others wait; those that
- * are stored are confirmed from the front, and only then is anybody told that they are safe.
+ * The edits of a room that are not stored yet, in order: pure. The first of them are being stored,
+ * the others wait; those that are stored are confirmed from the front, and only then is anybody
+ * told that they are safe.
  */
 import type { LogEntry } from "../storage/room-log.js";
 

@@ -108,7 +108,10 @@ export interface ChallengeSearch {
 
 const EXCERPT = 280;
 
-/** Challenges of one page of the whole list, and bytes of their texts; what is beyond is cut to excerpts. */
+/**
+ * Challenges of one page of the whole list, and bytes of their texts; what is beyond is cut to
+ * excerpts.
+ */
 const LISTED = 100;
 const LISTED_BYTES = 1024 * 1024;
 
@@ -171,7 +174,10 @@ export function challenges({ source, writes, quotas = DEFAULT_QUOTAS }: Database
     return Number(count) + more <= quotas.challenges && Number(bytes) + moreBytes <= quotas.bytes;
   };
 
-  /** Runs a change of a challenge's texts if its owner may have them, and no other that counts for this owner meanwhile. */
+  /**
+   * Runs a change of a challenge's texts if its owner may have them, and no other that counts for
+   * this owner meanwhile.
+   */
   const withinQuota = async <T>(
     id: number,
     { prompt, starter }: ChallengeChanges,

@@ -1,7 +1,8 @@
 /**
  * What people say in a room. The last messages are kept, older ones go: a chat is no archive.
  *
- * A message carries a key of its sender's making, so that one whose answer was lost can be sent again and is there once.
+ * A message carries a key of its sender's making, so that one whose answer was lost can be sent
+ * again and is there once.
  */
 import { EntitySchema, LessThan, LessThanOrEqual } from "typeorm";
 import { columnTypes, type Database, type Dialect, keyType, type Outcome } from "./database.js";

@@ -1,5 +1,6 @@
 /**
- * The DataSource for either database. The schema comes from migrations alone, never from `synchronize`.
+ * The DataSource for either database. The schema comes from migrations alone, never from
+ * `synchronize`.
  */
 import { createRequire } from "node:module";
 import type * as mysql2 from "mysql2";

@@ -1,6 +1,7 @@
 /**
- * What an error of a database driver means: pure. Two questions are asked of it, and both are answered "no" of an error
- * that is not listed here, since an unknown error says nothing about the connection that gave it.
+ * What an error of a database driver means: pure. Two questions are asked of it, and both are
+ * answered "no" of an error that is not listed here, since an unknown error says nothing about the
+ * connection that gave it.
  *
  *     leavesConnectionFit   may the connection be used again?
  *     wasNotDone            is it certain that the statement was not carried out, and may asking again help?
@@ -20,7 +21,9 @@ export function driverErrorOf(error: unknown): DriverError {
   return (driverError ?? {}) as DriverError;
 }
 
-/** The server undid the statement or the whole transaction because of others, or did not begin it. */
+/**
+ * The server undid the statement or the whole transaction because of others, or did not begin it.
+ */
 const UNDONE_FOR_OTHERS = [
   1205, // lock wait timeout: the statement alone is undone
   1213, // deadlock
@@ -31,7 +34,10 @@ const UNDONE_FOR_OTHERS = [
   3101, // a group of servers refused the commit
 ];
 
-/** This server does not write, or does nothing at all, for anyone; another one may, behind the same address. */
+/**
+ * This server does not write, or does nothing at all, for anyone; another one may, behind the same
+ * address.
+ */
 const REFUSED_BY_SERVER = [
   1290, // read_only
   1792, // read-only transaction
@@ -62,7 +68,10 @@ const SQLITE_KEPT = /^SQLITE_(BUSY|LOCKED|FULL|CONSTRAINT|TOOBIG|RANGE|MISMATCH|
 
 const isSqlite = (code: string | undefined): code is string => code?.startsWith("SQLITE_") === true;
 
-/** Whether a connection that gave this error is fit for other work, once its transaction is rolled back. */
+/**
+ * Whether a connection that gave this error is fit for other work, once its transaction is rolled
+ * back.
+ */
 export function leavesConnectionFit(error: unknown): boolean {
   const cause = driverErrorOf(error);
   if (cause instanceof StatementTooLarge) return true;
@@ -70,7 +79,9 @@ export function leavesConnectionFit(error: unknown): boolean {
   return isSqlite(code) ? SQLITE_KEPT.test(code) : errno !== undefined && KEPT_AFTER.has(errno);
 }
 
-/** Whether the statement was certainly not carried out, be it a COMMIT, and may be if asked again. */
+/**
+ * Whether the statement was certainly not carried out, be it a COMMIT, and may be if asked again.
+ */
 export function wasNotDone(error: unknown): boolean {
   const { code, errno } = driverErrorOf(error);
   return isSqlite(code) ? SQLITE_WAITS.test(code) : errno !== undefined && NOT_DONE.has(errno);

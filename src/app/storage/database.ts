@@ -1,8 +1,8 @@
 /**
  * What the operations on the tables share: the database, and the answers they give.
  *
- * Each concept (users.ts, challenges.ts, …) has its table and its operations in one file; repository.ts puts them together
- * into the process that everybody asks.
+ * Each concept (users.ts, challenges.ts, …) has its table and its operations in one file;
+ * repository.ts puts them together into the process that everybody asks.
  */
 import type { DataSource } from "typeorm";
 import type { KeyedQueue } from "../keyed-queue.js";

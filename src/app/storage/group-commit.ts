@@ -1,15 +1,18 @@
 /**
- * Group commit: what several ask to have stored within a few milliseconds is stored by one commit, and each is told when
- * that commit is done. A commit waits for the disk, so a hundred rooms that share one wait a hundredth each.
+ * Group commit: what several ask to have stored within a few milliseconds is stored by one commit,
+ * and each is told when that commit is done. A commit waits for the disk, so a hundred rooms that
+ * share one wait a hundredth each.
  *
- * One commit at a time; what comes meanwhile is the next group, as much of it as one commit may have. When a commit fails, all
- * of its group fail, and each may ask again. Where one item is the cause (`isOfOne`), each is committed by itself, so
- * that it fails alone.
+ * One commit at a time; what comes meanwhile is the next group, as much of it as one commit may
+ * have. When a commit fails, all of its group fail, and each may ask again. Where one item is the
+ * cause (`isOfOne`), each is committed by itself, so that it fails alone.
  */
 export interface GroupCommitLimits {
   /** Milliseconds that the first of a group waits for others. */
   readonly waitMs: number;
-  /** A group that large is committed without waiting, and none is larger, unless it is of one item. */
+  /**
+   * A group that large is committed without waiting, and none is larger, unless it is of one item.
+   */
   readonly weight: number;
 }
 

@@ -1,14 +1,15 @@
 /**
- * What must be so of a MySQL or MariaDB server and of the tables, since no connection can set it for itself. Looked at when the
- * program starts; what does not fit is refused in one line that names the setting and the remedy.
+ * What must be so of a MySQL or MariaDB server and of the tables, since no connection can set it
+ * for itself. Looked at when the program starts; what does not fit is refused in one line that
+ * names the setting and the remedy.
  */
 import type { QueryRunner } from "typeorm";
 import { UnfitDatabase } from "./database.js";
 import { CHARSET, COLLATION } from "./mysql-session.js";
 
 /**
- * Bytes of the largest statement. A room's document has 4 MiB at most, and each of its bytes may take two in a statement, as may
- * those of the longest text.
+ * Bytes of the largest statement. A room's document has 4 MiB at most, and each of its bytes may
+ * take two in a statement, as may those of the longest text.
  */
 export const LEAST_PACKET = 9 * 1024 * 1024;
 
@@ -49,7 +50,10 @@ interface Column {
   readonly found: string | null;
 }
 
-/** After the migrations: a table that was restored or changed by other means may have another engine, character set or collation. */
+/**
+ * After the migrations: a table that was restored or changed by other means may have another
+ * engine, character set or collation.
+ */
 export async function checkTables(runner: QueryRunner): Promise<void> {
   const tables = [
     ...runner.connection.entityMetadatas.map(({ tableName }) => tableName),

@@ -1,13 +1,15 @@
 /**
- * The connections to a MySQL or MariaDB server, as TypeORM's driver takes them: each taker has a lease on one.
+ * The connections to a MySQL or MariaDB server, as TypeORM's driver takes them: each taker has a
+ * lease on one.
  *
  * It promises, of every statement, inside and outside of transactions:
- * - A connection is used again only after an error that is known to leave it fit (database-error.ts). After any other it is
- *   destroyed, and so are those opened before it, since what happened to one (a failover, a restart) happened to all.
- * - Each statement has a deadline, after which its connection is destroyed, once `limitStatements` is called: before, the
- *   schema may be changed, which takes as long as it takes.
- * - The first statement of a lease is repeated, on another connection where necessary, when it was not carried out; the
- *   later ones are not, for they may build on it.
+ * - A connection is used again only after an error that is known to leave it fit
+ *   (database-error.ts). After any other it is destroyed, and so are those opened before it, since
+ *   what happened to one (a failover, a restart) happened to all.
+ * - Each statement has a deadline, after which its connection is destroyed, once `limitStatements`
+ *   is called: before, the schema may be changed, which takes as long as it takes.
+ * - The first statement of a lease is repeated, on another connection where necessary, when it was
+ *   not carried out; the later ones are not, for they may build on it.
  * - A statement that the server would not take is not sent.
  *
  * Each new connection gets its session (mysql-session.ts) first.
@@ -23,7 +25,9 @@ const UNLIMITED_MS = 2 ** 31 - 1;
 const MOST_REPEATS = 5;
 /** Milliseconds before the first repetition, and at the most. */
 const WAIT = [10, 50] as const;
-/** Connections that are older than an unfit one are given up at most this often, in milliseconds. */
+/**
+ * Connections that are older than an unfit one are given up at most this often, in milliseconds.
+ */
 const RETIRE_EVERY_MS = 1000;
 /** Bytes of a packet that are not the statement. */
 const HEADER = 1024;
@@ -52,7 +56,10 @@ export class MysqlPool {
     this.#pool = pool;
   }
 
-  /** From now on, a statement may take so long, a connection included, and waiting for locks has a limit. */
+  /**
+   * From now on, a statement may take so long, a connection included, and waiting for locks has a
+   * limit.
+   */
   limitStatements(ms: number): void {
     if (this.#statementMs === UNLIMITED_MS) this.#retire();
     this.#statementMs = ms;
@@ -75,7 +82,10 @@ export class MysqlPool {
     this.#pool.end((error) => callback(error));
   }
 
-  /** A connection that is not older than the last failure; destroyed when it comes after the deadline. */
+  /**
+   * A connection that is not older than the last failure; destroyed when it comes after the
+   * deadline.
+   */
   async take(deadline: number): Promise<PoolConnection> {
     for (;;) {
       const connection = await this.#next(deadline);
@@ -254,7 +264,10 @@ export class Lease {
   }
 }
 
-/** Reading changes nothing: it may be asked again of another connection unless there is none to be had. */
+/**
+ * Reading changes nothing: it may be asked again of another connection unless there is none to be
+ * had.
+ */
 const mayRepeat = (sql: string, error: unknown): boolean =>
   wasNotDone(error) || (isRead(sql) && wasLost(error));
 
@@ -273,7 +286,8 @@ function send(
   maxPacket = Number.POSITIVE_INFINITY,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    // Written into the statement, bytes are in hexadecimal and texts escaped; sent apart from it, both are as they are.
+    // Written into the statement, bytes are in hexadecimal and texts escaped; sent apart from it,
+    // both are as they are.
     const written = bytesOf(sql, values, 2);
     const bound = written > maxPacket - HEADER;
     if (bound) {

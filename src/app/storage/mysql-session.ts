@@ -1,7 +1,8 @@
 /**
- * The session of each connection to MySQL or MariaDB. A server's own settings decide what a quote or a backslash in a statement
- * means, whether a change outside a transaction is kept, in which character set texts travel, what a transaction sees. Nothing
- * here depends on them: every connection sets what the program relies on before its first statement, and one where that fails
+ * The session of each connection to MySQL or MariaDB. A server's own settings decide what a quote
+ * or a backslash in a statement means, whether a change outside a transaction is kept, in which
+ * character set texts travel, what a transaction sees. Nothing here depends on them: every
+ * connection sets what the program relies on before its first statement, and one where that fails
  * is closed (mysql-pool.ts).
  */
 /** The character set and the collation of every text: compared by bytes. */
@@ -9,7 +10,8 @@ export const CHARSET = "utf8mb4";
 export const COLLATION = "utf8mb4_bin";
 
 const VARIABLES = {
-  // The driver writes parameters into the text of a statement, with backslashes and in single quotes.
+  // The driver writes parameters into the text of a statement, with backslashes and in single
+  // quotes.
   sql_mode: "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
   character_set_client: CHARSET,
   character_set_results: CHARSET,
@@ -29,9 +31,13 @@ export const SESSION_STATEMENTS: readonly string[] = [
   `SET ${Object.entries(VARIABLES)
     .map(([name, value]) => `SESSION ${name} = ${value}`)
     .join(", ")}`,
-  // Each statement sees what is committed: a read after waiting for a lock sees what the lock's last holder wrote.
+  // Each statement sees what is committed: a read after waiting for a lock sees what the lock's
+  // last holder wrote.
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
 ];
 
-/** Once the schema is there, in seconds: waiting for a lock ends before the deadline of a statement does. */
+/**
+ * Once the schema is there, in seconds: waiting for a lock ends before the deadline of a statement
+ * does.
+ */
 export const LOCK_STATEMENT = "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 2";

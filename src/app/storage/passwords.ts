@@ -1,6 +1,7 @@
 /**
- * The change of a password: in one transaction the hash is replaced, every session of the user ends, and a new one begins. So no
- * session that began with the former password outlives it, whatever else is asked for at the same time.
+ * The change of a password: in one transaction the hash is replaced, every session of the user
+ * ends, and a new one begins. So no session that began with the former password outlives it,
+ * whatever else is asked for at the same time.
  */
 import type { Database, Outcome } from "./database.js";
 import { insertSession, type NewSession } from "./sessions.js";

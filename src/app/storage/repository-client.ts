@@ -1,6 +1,7 @@
 /**
- * The repository as its callers see it, on whatever thread: every operation is a call to the Repository's process. It imports no
- * database, so that threads without one start without loading one.
+ * The repository as its callers see it, on whatever thread: every operation is a call to the
+ * Repository's process. It imports no database, so that threads without one start without loading
+ * one.
  */
 import { GenServer } from "simurgh/runtime";
 import type { Outcome } from "./database.js";

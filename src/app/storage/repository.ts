@@ -1,13 +1,15 @@
 /**
- * The Repository: the process that owns the database (Ecto.Repo in the tutorial). Everybody else, on whatever thread, asks
- * it by `GenServer.call`. What can be asked is told concept by concept: users.ts, sessions.ts,
- * challenges.ts, sharing.ts, chat.ts, room-log.ts.
+ * The Repository: the process that owns the database (Ecto.Repo in the tutorial). Everybody else,
+ * on whatever thread, asks it by `GenServer.call`. What can be asked is told concept by concept:
+ * users.ts, sessions.ts, challenges.ts, sharing.ts, chat.ts, room-log.ts.
  *
- * It runs in a thread of its own, because better-sqlite3 waits for the disk synchronously: a slow commit must hold up
- * neither the sockets nor a room. With `SHARDS=0` everything, this too, runs in the main thread.
+ * It runs in a thread of its own, because better-sqlite3 waits for the disk synchronously: a slow
+ * commit must hold up neither the sockets nor a room. With `SHARDS=0` everything, this too, runs in
+ * the main thread.
  *
- * Requests run at the same time, except where an operation orders its writes (`writes`). Each has a deadline, after which
- * it fails rather than hangs. What it is asked with and answers crosses threads: plain data only.
+ * Requests run at the same time, except where an operation orders its writes (`writes`). Each has a
+ * deadline, after which it fails rather than hangs. What it is asked with and answers crosses
+ * threads: plain data only.
  */
 import { ThreadMetrics } from "simurgh/observer";
 import {
@@ -59,7 +61,9 @@ const operations = (database: Database) => ({
   },
 });
 
-/** Operations without a write: on SQLite they go on while another process has the lock for writing. */
+/**
+ * Operations without a write: on SQLite they go on while another process has the lock for writing.
+ */
 const READS: ReadonlySet<string> = new Set<keyof Repository>([
   "access",
   "challenge",
@@ -143,7 +147,8 @@ async function answer([name, ...args]: Request, from: From, state: State): Promi
     outcome = await withDeadline(operation(...args));
     if (!READS.has(name)) log.over("[phoenixpair] the database works again");
   } catch (error) {
-    // Elsewhere a row that is there already is one that was stored without an answer: asking again finds it.
+    // Elsewhere a row that is there already is one that was stored without an answer: asking again
+    // finds it.
     outcome = ["error", name === "createUser" && isDuplicate(error) ? "taken" : "unavailable"];
     if (outcome[1] === "unavailable")
       log.trouble(`[phoenixpair] the database failed: ${(error as Error).message}`);

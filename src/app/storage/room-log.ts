@@ -1,11 +1,13 @@
 /**
- * The durable side of rooms: for each, a log of the updates of its document, and snapshots that shorten it.
+ * The durable side of rooms: for each, a log of the updates of its document, and snapshots that
+ * shorten it.
  *
- * The log is the truth, and has no gaps: row `n` follows row `n - 1`, and `rooms.last_seq` is the last. Rows are numbered under the
- * lock of the room's row, so any number of processes may write: on one node there is one, on several nodes one each, and an old
- * one may be slow to die. Each learns from the number it gets whether others have written meanwhile, and reads what. An update
- * may stand in the log twice, after a commit whose outcome was unknown or because two nodes had it: saying the same twice says
- * nothing new. So no row is lost, whoever dies.
+ * The log is the truth, and has no gaps: row `n` follows row `n - 1`, and `rooms.last_seq` is the
+ * last. Rows are numbered under the lock of the room's row, so any number of processes may write:
+ * on one node there is one, on several nodes one each, and an old one may be slow to die. Each
+ * learns from the number it gets whether others have written meanwhile, and reads what. An update
+ * may stand in the log twice, after a commit whose outcome was unknown or because two nodes had it:
+ * saying the same twice says nothing new. So no row is lost, whoever dies.
  *
  * `challenges.response` is a projection of the log: written along with it, for those who only read.
  */
@@ -39,7 +41,9 @@ export interface OpenedRoom {
   readonly seq: number;
   /** The row that the newest snapshot is of. */
   readonly snapshotSeq: number;
-  /** The newest snapshot with the rows after it; and the one before, should the newest be damaged. */
+  /**
+   * The newest snapshot with the rows after it; and the one before, should the newest be damaged.
+   */
   readonly stored: readonly StoredDocument[];
 }
 
@@ -143,12 +147,15 @@ function* batchesOf(rows: readonly LogRow[], mostBytes: number): Iterable<readon
 const damage = new RepeatedLog();
 
 export function roomLog({ transactions, dialect }: Database) {
-  // SQLite has one lock for all, which a transaction that writes has already. On MySQL rows are locked in the order of their
-  // key, and no others, whatever else the optimiser would prefer for a long list.
+  // SQLite has one lock for all, which a transaction that writes has already. On MySQL rows are
+  // locked in the order of their key, and no others, whatever else the optimiser would prefer for a
+  // long list.
   const [index, forUpdate] = dialect === "mysql" ? [" FORCE INDEX (PRIMARY)", " FOR UPDATE"] : ["", ""];
   const insertOnce = dialect === "mysql" ? "INSERT IGNORE" : "INSERT OR IGNORE";
 
-  /** For the first statement of a transaction. The rooms have been opened, so their rows are there. */
+  /**
+   * For the first statement of a transaction. The rooms have been opened, so their rows are there.
+   */
   const lockRooms = async (
     transaction: Transaction,
     ids: readonly number[],
@@ -361,7 +368,9 @@ export function roomLog({ transactions, dialect }: Database) {
         return ok(null);
       }),
 
-    /** Begins another incarnation of the document, unless rows were written after `seq`: `behind`. */
+    /**
+     * Begins another incarnation of the document, unless rows were written after `seq`: `behind`.
+     */
     compactRoom: ({ id, epoch, seq, state, text }: Compaction): Promise<Outcome<null>> =>
       transactions.run(async (transaction) => {
         const room = (await lockRooms(transaction, [id])).get(id);

@@ -1,12 +1,12 @@
 /**
- * The schema at the start of the program: one process migrates while the others wait, and a database that does not fit is
- * refused in one line that says what to do.
+ * The schema at the start of the program: one process migrates while the others wait, and a
+ * database that does not fit is refused in one line that says what to do.
  *
  *     MySQL, MariaDB   a named lock, held by the connection that migrates: it goes with the connection
  *     SQLite           one transaction that writes: it goes with the process
  *
- * A start may be cut off between any two statements and repeated. On SQLite nothing has happened then; on MySQL every migration
- * can be done again over what it had done (migrations/tables.ts).
+ * A start may be cut off between any two statements and repeated. On SQLite nothing has happened
+ * then; on MySQL every migration can be done again over what it had done (migrations/tables.ts).
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -97,7 +97,10 @@ async function createMigrationsTable(runner: QueryRunner, mysql: boolean): Promi
   );
 }
 
-/** Refuses a schema that a newer program has changed: what this one wrote would be lost, or would not fit. */
+/**
+ * Refuses a schema that a newer program has changed: what this one wrote would be lost, or would
+ * not fit.
+ */
 async function checkVersion(source: DataSource, runner: QueryRunner): Promise<void> {
   const known = new Set([...source.migrations.map(({ name }) => name), ...Object.keys(FORMER_NAMES)]);
   const rows: { readonly name: string }[] = await runner.query("select name from migrations order by id");
@@ -133,7 +136,8 @@ async function mysqlLock(runner: QueryRunner): Promise<Lock> {
 async function sqliteLock(runner: QueryRunner): Promise<Lock> {
   return {
     async take() {
-      // Has no effect within a transaction. A migration may make a table again that others refer to.
+      // Has no effect within a transaction. A migration may make a table again that others refer
+      // to.
       await runner.query("pragma foreign_keys = off");
       try {
         await runner.query("begin immediate");

@@ -1,10 +1,11 @@
 /**
- * Search in texts, the same on every database: the program folds the text and what is looked for, and the database looks for
- * bytes in bytes.
+ * Search in texts, the same on every database: the program folds the text and what is looked for,
+ * and the database looks for bytes in bytes.
  *
- * Folding takes away what a search should not see: letter case in all scripts (`Ä` is `ä`, `STRASSE` is `straße`), accents on
- * Latin, Greek and Cyrillic letters (`é` is `e`), and the width and form of characters that Unicode calls compatible (`ﬁ` is `fi`).
- * Marks of other scripts make other words and stay.
+ * Folding takes away what a search should not see: letter case in all scripts (`Ä` is `ä`,
+ * `STRASSE` is `straße`), accents on Latin, Greek and Cyrillic letters (`é` is `e`), and the width
+ * and form of characters that Unicode calls compatible (`ﬁ` is `fi`). Marks of other scripts make
+ * other words and stay.
  */
 import type { QueryRunner } from "typeorm";
 import { timeText } from "./database.js";
@@ -14,14 +15,18 @@ const ACCENTS = /[\u0300-\u036f]/g;
 
 /** Marks in a row that no language has. */
 const MANY_MARKS = /\p{M}{30}/gu;
-/** Ends a row of marks, and is taken away with the accents. Sorting the marks of one row takes quadratic time (UAX #15, 13). */
+/**
+ * Ends a row of marks, and is taken away with the accents. Sorting the marks of one row takes
+ * quadratic time (UAX #15, 13).
+ */
 const JOINER = "\u034f";
 
 export const folded = (text: string): string =>
   text
     .replace(MANY_MARKS, (marks) => marks + JOINER)
     .normalize("NFKD")
-    // By way of capitals, since what is one letter there may have several small ones: ß and ss, ı and i.
+    // By way of capitals, since what is one letter there may have several small ones: ß and ss, ı
+    // and i.
     .toLowerCase()
     .toUpperCase()
     .toLowerCase()
@@ -42,8 +47,9 @@ interface Row {
 }
 
 /**
- * Folds the texts of challenges that have none folded, and of those changed within the last day: by an older program, maybe, that
- * ran beside this one during a deploy. May be repeated, and run while others write.
+ * Folds the texts of challenges that have none folded, and of those changed within the last day: by
+ * an older program, maybe, that ran beside this one during a deploy. May be repeated, and run while
+ * others write.
  */
 export async function refreshSearchTexts(runner: QueryRunner): Promise<void> {
   const lately = timeText(Date.now() - DAY_MS);

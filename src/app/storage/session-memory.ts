@@ -1,7 +1,8 @@
 /**
- * Sessions that were seen lately, for when the database does not answer: who was let in a while ago, with a token that still goes
- * on, is not shut out by an outage. Never asked while there is an answer. Whatever is ended is forgotten, here and, by a message, on
- * other nodes; while such messages may get lost nothing is remembered. Pure.
+ * Sessions that were seen lately, for when the database does not answer: who was let in a while
+ * ago, with a token that still goes on, is not shut out by an outage. Never asked while there is an
+ * answer. Whatever is ended is forgotten, here and, by a message, on other nodes; while such
+ * messages may get lost nothing is remembered. Pure.
  */
 import type { UserView } from "./users.js";
 
@@ -40,7 +41,10 @@ export class SessionMemory {
     for (const [id, { user }] of this.#seen) if (user.id === userId) this.#seen.delete(id);
   }
 
-  /** Whether a thread gets what other nodes publish. When that changes, something may have been missed. */
+  /**
+   * Whether a thread gets what other nodes publish. When that changes, something may have been
+   * missed.
+   */
   trust(thread: number, reachable: boolean): void {
     if (reachable ? this.#cutOff.delete(thread) : !this.#cutOff.has(thread)) this.#seen.clear();
     if (!reachable) this.#cutOff.add(thread);

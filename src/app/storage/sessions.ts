@@ -1,12 +1,14 @@
 /**
  * Sessions: who is signed in where. One row each, renewed in place.
  *
- * A row holds hashes of the refresh token that counts now and of the one before it, never a token. Renewing is one
- * conditional update, so of two who hold the same token one wins. Whoever shows a token that counts no longer ends the
- * session: either they or the one who renewed it stole it. The one exception is a renewal whose answer was lost: asked
- * again in the same words, it has the same successor, and that has not been used.
+ * A row holds hashes of the refresh token that counts now and of the one before it, never a token.
+ * Renewing is one conditional update, so of two who hold the same token one wins. Whoever shows a
+ * token that counts no longer ends the session: either they or the one who renewed it stole it. The
+ * one exception is a renewal whose answer was lost: asked again in the same words, it has the same
+ * successor, and that has not been used.
  *
- * While the database does not answer, whoever was seen lately is believed for a while: session-memory.ts.
+ * While the database does not answer, whoever was seen lately is believed for a while:
+ * session-memory.ts.
  */
 import { EntitySchema, In, LessThan, Not } from "typeorm";
 import {
@@ -69,8 +71,8 @@ export interface Renewal {
 }
 
 /**
- * Stores a session unless its user has another password by now. On MySQL the user's row is locked: a change of the password comes
- * before this statement or after it, and ends the session then.
+ * Stores a session unless its user has another password by now. On MySQL the user's row is locked:
+ * a change of the password comes before this statement or after it, and ends the session then.
  */
 export async function insertSession(
   query: (sql: string, parameters: readonly unknown[]) => Promise<unknown>,
@@ -149,7 +151,9 @@ export function sessions({ source, dialect, quotas = DEFAULT_QUOTAS }: Database)
       return remembered === undefined ? asked : ["ok", remembered];
     },
 
-    /** Puts the next token in the place of this one. A token that counts no longer ends the session. */
+    /**
+     * Puts the next token in the place of this one. A token that counts no longer ends the session.
+     */
     async renewSession({ id, tokenHash, nextHash }: Renewal): Promise<Outcome<Renewed>> {
       const session = await table.findOneBy({ id });
       const found = await userOf(session);

@@ -1,11 +1,13 @@
 /**
- * Sharing is what the tables say of who may do what in which room; what a role is stands in access/role.ts.
+ * Sharing is what the tables say of who may do what in which room; what a role is stands in
+ * access/role.ts.
  *
- * A challenge is `open` (everybody who is signed in may edit) or `restricted` (its owner and those who accepted an
- * invitation). What the owner has made of a person, by an invitation or by hand, holds in both. What was given by hand is changed
- * by hand alone: no link widens it.
+ * A challenge is `open` (everybody who is signed in may edit) or `restricted` (its owner and those
+ * who accepted an invitation). What the owner has made of a person, by an invitation or by hand,
+ * holds in both. What was given by hand is changed by hand alone: no link widens it.
  *
- * Invitations are links; the table has the hashes of their tokens. Revoking one sends nobody away who has accepted it.
+ * Invitations are links; the table has the hashes of their tokens. Revoking one sends nobody away
+ * who has accepted it.
  */
 import { EntitySchema, In, LessThan, MoreThan } from "typeorm";
 import { type AccessAnswer, type AccessQuestion, MOST_QUESTIONS } from "../access/access-ledger.js";
@@ -271,9 +273,9 @@ export function sharing({ source }: Database) {
     },
 
     /**
-     * Gives the person the invitation's role, unless they have a higher one or the owner has given them one by hand, which no link
-     * changes. A person whom the owner has sent away stays so, even if that happens at the same time: what is written depends on
-     * what was read.
+     * Gives the person the invitation's role, unless they have a higher one or the owner has given
+     * them one by hand, which no link changes. A person whom the owner has sent away stays so, even
+     * if that happens at the same time: what is written depends on what was read.
      */
     async accept(tokenHash: string, userId: number): Promise<Outcome<Accepted>> {
       for (let attempt = 0; attempt < 3; attempt += 1) {

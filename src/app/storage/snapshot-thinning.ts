@@ -1,6 +1,7 @@
 /**
- * Which snapshots of a room need not be kept: pure. The two newest always stay, for the second is what a room is loaded from
- * when the first is damaged. Of the older ones the more is kept the younger they are: the history that people look back on.
+ * Which snapshots of a room need not be kept: pure. The two newest always stay, for the second is
+ * what a room is loaded from when the first is damaged. Of the older ones the more is kept the
+ * younger they are: the history that people look back on.
  */
 export interface KeptSnapshot {
   readonly seq: number;

@@ -1,9 +1,11 @@
 /**
- * What can be known of a SQLite database before it is used. Its newest changes stand in a second file, the log (`-wal`), and SQLite
- * passes over a log that is missing or unreadable without a word: the database is then as it was long ago, or empty. Where the
- * files show that, the start is refused.
+ * What can be known of a SQLite database before it is used. Its newest changes stand in a second
+ * file, the log (`-wal`), and SQLite passes over a log that is missing or unreadable without a
+ * word: the database is then as it was long ago, or empty. Where the files show that, the start is
+ * refused.
  *
- * What they do not show: a log that was deleted along with its index (`-shm`), or damaged in its middle. See docs/deployment.md.
+ * What they do not show: a log that was deleted along with its index (`-shm`), or damaged in its
+ * middle. See docs/deployment.md.
  */
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,13 +1,15 @@
 /**
- * The one connection to a SQLite file. Whatever is asked of it between BEGIN and COMMIT belongs to the transaction, so uses of it
- * take turns.
+ * The one connection to a SQLite file. Whatever is asked of it between BEGIN and COMMIT belongs to
+ * the transaction, so uses of it take turns.
  *
- * It promises that each use finds a connection without an open transaction: after every use, failed or not, what is left open
- * is rolled back, and a connection for which that fails, or that gave an error that does not leave it fit, is closed
- * and opened again. SQLite itself rolls back when a COMMIT finds the disk full, for example: what counts is what the
- * connection says (`inTransaction`), never what is assumed.
+ * It promises that each use finds a connection without an open transaction: after every use, failed
+ * or not, what is left open is rolled back, and a connection for which that fails, or that gave an
+ * error that does not leave it fit, is closed and opened again. SQLite itself rolls back when a
+ * COMMIT finds the disk full, for example: what counts is what the connection says
+ * (`inTransaction`), never what is assumed.
  *
- * It never waits for a lock that another process has: waiting here would stop the thread. See transactions.ts.
+ * It never waits for a lock that another process has: waiting here would stop the thread. See
+ * transactions.ts.
  */
 import type { DataSource } from "typeorm";
 import { leavesConnectionFit, OutcomeUnknown, wasNotDone } from "./database-error.js";

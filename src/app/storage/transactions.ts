@@ -6,15 +6,18 @@
  *     read     reads only: everything as of one moment, without a lock
  *     apart    work outside of transactions that has statements of its own
  *
- * A transaction that was not carried out is run again, a bounded time and later each time: when the server undid it for
- * others (a deadlock, a lock that another has), or the connection was lost before its COMMIT. One whose outcome
- * is unknown is never run again here: who asked must be able to ask again and find out, see room-log.ts.
+ * A transaction that was not carried out is run again, a bounded time and later each time: when the
+ * server undid it for others (a deadlock, a lock that another has), or the connection was lost
+ * before its COMMIT. One whose outcome is unknown is never run again here: who asked must be able
+ * to ask again and find out, see room-log.ts.
  *
- * The work may thus run several times, and must do nothing but ask the database. Where it builds on what it reads, it locks
- * first and reads afterwards. It locks no row that may be missing, for on MySQL that may lock the gap where others insert.
+ * The work may thus run several times, and must do nothing but ask the database. Where it builds on
+ * what it reads, it locks first and reads afterwards. It locks no row that may be missing, for on
+ * MySQL that may lock the gap where others insert.
  *
- * MySQL gives each transaction a connection of its own (mysql-pool.ts); SQLite has one, used in turns (sqlite-connection.ts).
- * There, a transaction waits for the lock of another process without the connection, and reads continue meanwhile.
+ * MySQL gives each transaction a connection of its own (mysql-pool.ts); SQLite has one, used in
+ * turns (sqlite-connection.ts). There, a transaction waits for the lock of another process without
+ * the connection, and reads continue meanwhile.
  */
 import { backoff } from "simurgh/runtime";
 import type { DataSource, EntityManager, QueryRunner } from "typeorm";
@@ -23,7 +26,10 @@ import { isMistake, NoAnswer, OutcomeUnknown, wasNotDone } from "./database-erro
 import type { Lease, MysqlPool } from "./mysql-pool.js";
 import { SqliteConnection } from "./sqlite-connection.js";
 
-/** What a transaction may do. Rows of a select are plain objects; numbers are numbers on both databases. */
+/**
+ * What a transaction may do. Rows of a select are plain objects; numbers are numbers on both
+ * databases.
+ */
 export interface Transaction {
   query<Row = unknown>(sql: string, parameters?: readonly unknown[]): Promise<Row[]>;
   /** Not for `save` and `remove`, which begin transactions of their own. */
@@ -32,7 +38,10 @@ export interface Transaction {
   readonly maxValueBytes: number;
 }
 
-/** Milliseconds a transaction may take, with all its repetitions and its connection, or a statement apart. */
+/**
+ * Milliseconds a transaction may take, with all its repetitions and its connection, or a statement
+ * apart.
+ */
 const DEADLINE_MS = 3000;
 /** Milliseconds before the first repetition, and at the most. */
 const WAIT = [5, 100] as const;
@@ -79,8 +88,8 @@ export class Transactions {
   }
 
   /**
-   * Runs statements that are no transaction. On MySQL each stands for itself, on a connection of the pool; on SQLite what writes is
-   * a transaction all the same, for the lock is then taken once.
+   * Runs statements that are no transaction. On MySQL each stands for itself, on a connection of
+   * the pool; on SQLite what writes is a transaction all the same, for the lock is then taken once.
    */
   apart<T>(kind: Kind, work: () => Promise<T>): Promise<T> {
     const sqlite = this.#sqlite;
@@ -154,14 +163,18 @@ const BEGIN = {
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
   ],
-  // Each statement reads what is committed when it begins: after a lock, what the last one who had it has written.
+  // Each statement reads what is committed when it begins: after a lock, what the last one who had
+  // it has written.
   write: ["START TRANSACTION"],
 } as const;
 
 /** A connection that was there, and was lost before anything could have been stored. */
 class LostBeforeCommit extends Error {}
 
-/** TypeORM's own transactions keep count of what they believe is open; these go by what the server answers. */
+/**
+ * TypeORM's own transactions keep count of what they believe is open; these go by what the server
+ * answers.
+ */
 async function carryOut<T>(runner: QueryRunner, lease: Lease, kind: Kind, work: Work<T>): Promise<T> {
   let committing = false;
   try {

@@ -43,7 +43,10 @@ export interface NewUser {
 
 export const userView = ({ id, firstName, email }: User): UserView => ({ id, first_name: firstName, email });
 
-/** The id and the first name of each of these users. No ids, no query: without a condition it would be every user. */
+/**
+ * The id and the first name of each of these users. No ids, no query: without a condition it would
+ * be every user.
+ */
 export async function usersById(
   table: EntityRepository<User>,
   ids: readonly number[],
@@ -61,7 +64,8 @@ export function users({ source }: Database) {
         const { identifiers } = await table.insert(user);
         return ["ok", userView({ ...user, id: identifiers[0]?.id as number })];
       } catch (error) {
-        // The connection may have been lost after the account was stored. Hashes are salted: the same one is this account's.
+        // The connection may have been lost after the account was stored. Hashes are salted: the
+        // same one is this account's.
         const found = await table.findOneBy({ emailNormal: user.emailNormal });
         if (found?.passwordHash !== passwordHash) throw error;
         return ["ok", userView(found)];
@@ -79,7 +83,9 @@ export function users({ source }: Database) {
       return ["ok", Object.fromEntries(found.map(({ id, firstName }) => [id, firstName]))];
     },
 
-    /** Stores another hash of the same password, unless the password has been replaced meanwhile. */
+    /**
+     * Stores another hash of the same password, unless the password has been replaced meanwhile.
+     */
     async rehashPassword(id: number, before: string, passwordHash: string): Promise<Outcome<null>> {
       await table.update({ id, passwordHash: before }, { passwordHash });
       return ["ok", null];

@@ -1,6 +1,6 @@
 /**
- * One request to the server. Every failure becomes an ApiError with a sentence that can be shown to a person and a code
- * that the pages can act on.
+ * One request to the server. Every failure becomes an ApiError with a sentence that can be shown to
+ * a person and a code that the pages can act on.
  */
 export class ApiError extends Error {
   readonly status: number;

@@ -1,5 +1,6 @@
 /**
- * The shell: which page is shown, for whom, and the frame around it. The room is loaded when it is needed.
+ * The shell: which page is shown, for whom, and the frame around it. The room is loaded when it is
+ * needed.
  */
 import { type ComponentType, render } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -53,7 +54,10 @@ function Redirect({ to }: { readonly to: string }) {
   return null;
 }
 
-/** The page was loaded by somebody who was signed in: a moment later it is known whether they still are. */
+/**
+ * The page was loaded by somebody who was signed in: a moment later it is known whether they still
+ * are.
+ */
 function Resuming() {
   const [failed, setFailed] = useState(false);
   useEffect(() => {

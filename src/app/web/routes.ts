@@ -1,12 +1,14 @@
 /**
- * Which page an address means. Pure, so that what comes from the address bar is checked without a browser.
+ * Which page an address means. Pure, so that what comes from the address bar is checked without a
+ * browser.
  *
  *     /            the challenges          /c/:id   a room
  *     /sign-in     and /sign-up            /new     a challenge to write
  *     /account     one's own account       /c/:id/edit  for its owner
  *     /join#token  an invitation
  *
- * A page that needs a session sends to /sign-in?next=<where you were going>, so that a deep link survives signing in.
+ * A page that needs a session sends to /sign-in?next=<where you were going>, so that a deep link
+ * survives signing in.
  */
 export type Route =
   | { readonly page: "challenges" }
@@ -37,8 +39,9 @@ export function parseRoute(pathname: string, search: string, hash = ""): Route {
 }
 
 /**
- * `next` comes from the address bar, so it may only name a page of this program. It is resolved as a browser does it, which
- * drops tabs and line ends and takes a backslash for a slash before it looks at an address.
+ * `next` comes from the address bar, so it may only name a page of this program. It is resolved as
+ * a browser does it, which drops tabs and line ends and takes a backslash for a slash before it
+ * looks at an address.
  */
 function safeNext(search: string): string {
   const next = new URLSearchParams(search).get("next") ?? "/";

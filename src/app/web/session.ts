@@ -4,10 +4,11 @@
  *     unknown ──renewed──▶ signed in ──signed out, refused──▶ nobody
  *        └──────────refused──────────────────────────────────────┘
  *
- * The access token lives in this page's memory alone. What survives a reload is a cookie that no script can read: with it
- * the page gets a new token when it loads and each time before the token ends (the clock of this machine may be wrong, so
- * the token's lifetime counts, not its date). localStorage only says that somebody is signed in, so that the tabs hear of
- * each other: a tab never goes on as a person who has left.
+ * The access token lives in this page's memory alone. What survives a reload is a cookie that no
+ * script can read: with it the page gets a new token when it loads and each time before the token
+ * ends (the clock of this machine may be wrong, so the token's lifetime counts, not its date).
+ * localStorage only says that somebody is signed in, so that the tabs hear of each other: a tab
+ * never goes on as a person who has left.
  */
 import { ApiError, fetchJson } from "./fetch-json.js";
 import { forgetUnsavedEdits } from "./sync/unsaved-edits.js";
@@ -31,7 +32,10 @@ let state: SessionState = stored(MARK) === null ? null : undefined;
 let renewAt = Number.POSITIVE_INFINITY;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let renewing: Promise<Renewed> | undefined;
-/** Counts sign-ins and sign-outs: an answer that was asked for before the last one is no longer wanted. */
+/**
+ * Counts sign-ins and sign-outs: an answer that was asked for before the last one is no longer
+ * wanted.
+ */
 let epoch = 0;
 
 function stored(key: string): string | null | undefined {
@@ -93,7 +97,8 @@ function lifetimeOf(token: string): number {
 }
 
 async function renewOnce(): Promise<Renewed> {
-  // Kept until there is an answer: should this page be gone by then, the next one asks in the same words.
+  // Kept until there is an answer: should this page be gone by then, the next one asks in the same
+  // words.
   let nonce = stored(NONCE);
   if (!nonce) {
     nonce = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(36)).join("");
@@ -116,7 +121,10 @@ async function renewOnce(): Promise<Renewed> {
   }
 }
 
-/** One tab at a time, where the browser lets tabs agree: the next one then has the cookie of this one. */
+/**
+ * One tab at a time, where the browser lets tabs agree: the next one then has the cookie of this
+ * one.
+ */
 const alone = (work: () => Promise<Renewed>): Promise<Renewed> =>
   navigator.locks ? navigator.locks.request("phoenixpair.renewal", work) : work();
 
@@ -155,7 +163,10 @@ export const session = {
   /** The server has ended it. */
   ended: forget,
 
-  /** Here at once; on the server as soon as it can be reached, or when the session has gone unused for long enough. */
+  /**
+   * Here at once; on the server as soon as it can be reached, or when the session has gone unused
+   * for long enough.
+   */
   signOut(): void {
     const token = session.token();
     if (state) void forgetUnsavedEdits(String(state.user.id));

@@ -1,4 +1,6 @@
-/** What the server sends, as the REST contract has it. Everything in it is text to show, never HTML. */
+/**
+ * What the server sends, as the REST contract has it. Everything in it is text to show, never HTML.
+ */
 
 export interface User {
   readonly id: string | number;

@@ -2,11 +2,13 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
 /**
- * The browser client. The shell (sign-in, list) is one small entry; the room, with CodeMirror and the socket, is a
- * chunk of its own, and each language a further one, so that nobody pays for an editor to read a list.
+ * The browser client. The shell (sign-in, list) is one small entry; the room, with CodeMirror and
+ * the socket, is a chunk of its own, and each language a further one, so that nobody pays for an
+ * editor to read a list.
  *
- * Everything is a file of its own under /assets with a hash in its name: the Content-Security-Policy that the server
- * sends allows no inline script, no data: font and no injected style without the nonce.
+ * Everything is a file of its own under /assets with a hash in its name: the
+ * Content-Security-Policy that the server sends allows no inline script, no data: font and no
+ * injected style without the nonce.
  */
 const here = fileURLToPath(new URL(".", import.meta.url));
 const server = process.env.SIMURGH_API ?? "http://127.0.0.1:4000";

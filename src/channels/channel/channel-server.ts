@@ -7,7 +7,8 @@
  *
  * What it sends to its client goes straight to the gateway's writer. It reports to the connection's
  * process what the client has been sent about the channel itself: the answer to the join, and the
- * end. When it ends without that, the process learns so from its monitor, and sends what is missing.
+ * end. When it ends without that, the process learns so from its monitor, and sends what is
+ * missing.
  *
  * A channel that ends by itself, because a handler says so or throws, first answers what is on its
  * way to it: events that have been sent and not handled get an error, as those that come later do.
@@ -64,7 +65,10 @@ export interface ChannelStart {
   readonly after: readonly Frame[];
 }
 
-/** Changed in place, and only once a callback has returned: it is handled far too often to be copied each time. */
+/**
+ * Changed in place, and only once a callback has returned: it is handled far too often to be copied
+ * each time.
+ */
 interface ChannelState {
   channel: Channel;
   start: ChannelStart | undefined;
@@ -211,7 +215,8 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const reply = answer("ok", result.reply);
     const reach = PubSub.prepare(socket.pubsub, socket.topic);
     if (reach !== undefined) await reach;
-    // No await when it is done at once: nothing may be broadcast between the subscription and the reply.
+    // No await when it is done at once: nothing may be broadcast between the subscription and the
+    // reply.
     const subscribed = PubSub.subscribe(socket.pubsub, socket.topic, { metadata });
     if (subscribed !== "ok") await subscribed;
     report(socket, [reply, ...start.after], { type: "joined", ...about(state) });
@@ -420,7 +425,10 @@ function disconnected(reason: unknown, state: ChannelState): Next {
 /** How long the connection's process may take to confirm that it sends no more. */
 const REST_MS = 5000;
 
-/** Answers what has been sent to a channel that ends by itself, until the connection's process confirms that this was all. */
+/**
+ * Answers what has been sent to a channel that ends by itself, until the connection's process
+ * confirms that this was all.
+ */
 async function answerTheRest(state: ChannelState): Promise<void> {
   const { socket, serializer, transport } = state;
   reportNews(socket, { type: "closing", ...about(state) });
@@ -447,7 +455,10 @@ async function answerTheRest(state: ChannelState): Promise<void> {
   }
 }
 
-/** Topics have moved to other threads. All that is of a topic meets in one: if this one has moved, its client joins there. */
+/**
+ * Topics have moved to other threads. All that is of a topic meets in one: if this one has moved,
+ * its client joins there.
+ */
 function moved(state: ChannelState): Next | Promise<Next> {
   const { socket } = state;
   if (PubSub.ownerOf(socket.pubsub, socket.topic) === thisNode().index) return ["noreply", state];

@@ -1,7 +1,7 @@
 /**
- * A channel definition: which topics it serves and what it does with a client's join, events and messages
- * (Phoenix.Channel). A definition is data and functions; each (connection, topic) runs it in a process of its own, see
- * channel-server.ts.
+ * A channel definition: which topics it serves and what it does with a client's join, events and
+ * messages (Phoenix.Channel). A definition is data and functions; each (connection, topic) runs it
+ * in a process of its own, see channel-server.ts.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { ExitReason, From } from "simurgh/runtime";
@@ -43,7 +43,10 @@ export interface Payload<T> {
   readonly [payloadType]?: T;
 }
 
-/** Declares the payload of an event the server pushes: `outgoing: { moved: payload<{ x: number }>() }`. */
+/**
+ * Declares the payload of an event the server pushes: `outgoing: { moved: payload<{ x: number }>()
+ * }`.
+ */
 export const payload = <T extends object>(): Payload<T> => ({});
 
 /** Without a declaration anything may be pushed. */
@@ -66,7 +69,9 @@ export interface ChannelCallbacks<
   readonly params?: Params;
   /** Payload schemas by event. */
   readonly incoming?: Incoming;
-  /** Events broadcast on the topic that go through `handleOut` instead of straight to the client. */
+  /**
+   * Events broadcast on the topic that go through `handleOut` instead of straight to the client.
+   */
   readonly intercept?: readonly string[];
   /** Level at which joins are logged. Default "info". */
   readonly logJoin?: LogLevel | false;
@@ -132,8 +137,8 @@ export interface Channel<Types extends ChannelTypes = any> {
 }
 
 /**
- * Defines a channel for the topics that match `pattern`: an exact topic, or a prefix that ends in `*`. Throws for a
- * misplaced `*`, and for a definition that lacks `join`.
+ * Defines a channel for the topics that match `pattern`: an exact topic, or a prefix that ends in
+ * `*`. Throws for a misplaced `*`, and for a definition that lacks `join`.
  */
 export function defineChannel<
   const Pattern extends string,

@@ -1,6 +1,7 @@
 /**
- * Channels without a connection: what a test needs to be the other side of a channel itself. Frames are not encoded; they come
- * to the owner's mailbox as values, together with whatever it subscribes to.
+ * Channels without a connection: what a test needs to be the other side of a channel itself. Frames
+ * are not encoded; they come to the owner's mailbox as values, together with whatever it subscribes
+ * to.
  *
  * See `simurgh/testing`, which builds its helpers on this.
  */
@@ -80,7 +81,10 @@ export class ChannelHarness {
     this.#writer = writer;
   }
 
-  /** Starts what channels need, for the calling process, which gets the frames. `children` are the application's own. */
+  /**
+   * Starts what channels need, for the calling process, which gets the frames. `children` are the
+   * application's own.
+   */
   static async start(
     endpoint: string,
     children: (context: {
@@ -121,8 +125,9 @@ export class ChannelHarness {
   }
 
   /**
-   * Joins: runs the channel's own process. `news` waits for what a channel tells its socket; `reply` for the frame with a
-   * ref. Both are the caller's way of taking messages from its mailbox.
+   * Joins: runs the channel's own process. `news` waits for what a channel tells its socket;
+   * `reply` for the frame with a ref. Both are the caller's way of taking messages from its
+   * mailbox.
    */
   async join(
     channel: Channel,

@@ -1,8 +1,9 @@
 /**
- * What is logged and measured of connections and channels: Phoenix's log lines and telemetry events, params filtered.
+ * What is logged and measured of connections and channels: Phoenix's log lines and telemetry
+ * events, params filtered.
  *
- * A line is made only when the node logs its level; an event only when somebody listens. Topics that start with
- * `phoenix` are never logged.
+ * A line is made only when the node logs its level; an event only when somebody listens. Topics
+ * that start with `phoenix` are never logged.
  */
 import type { IncomingMessage } from "node:http";
 import { type ExitReason, type RuntimeNode, self, telemetry, thisNode } from "simurgh/runtime";
@@ -85,7 +86,9 @@ export function joinAnswered(
 
 const handledInEvent = telemetry.named("phoenix.channel_handled_in");
 
-/** Whether anybody wants to know of handled events: their callers skip the clock when nobody does. */
+/**
+ * Whether anybody wants to know of handled events: their callers skip the clock when nobody does.
+ */
 export const handledInIsWatched = (log: LogLevel | false): boolean =>
   handledInEvent.observed || (log !== false && thisNode().logs(log));
 
@@ -172,7 +175,10 @@ export type Limit =
   | "body_time"
   | "sessions";
 
-/** A client has run into a limit: counted each time as `phoenix.limit`. Who logs it does so once a connection. */
+/**
+ * A client has run into a limit: counted each time as `phoenix.limit`. Who logs it does so once a
+ * connection.
+ */
 export function limitHit(endpoint: string, limit: Limit): void {
   telemetry.emit("phoenix.limit", { count: 1 }, { endpoint, limit });
 }

@@ -16,8 +16,8 @@ import type { Taken } from "./credit-window.js";
 export const shardName = (endpoint: string): string => `${endpoint}.shard`;
 
 /**
- * From the connection's process to the shard of a topic, which starts the channel. The channel itself reports; the shard reports
- * only what it did not start.
+ * From the connection's process to the shard of a topic, which starts the channel. The channel
+ * itself reports; the shard reports only what it did not start.
  */
 export type StartChannel = readonly ["start channel", mount: string, channel: number, start: ChannelStart];
 

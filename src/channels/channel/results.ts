@@ -1,6 +1,6 @@
 /**
- * What channel and socket callbacks return: one member of a small union, made by these helpers. Anything else fails with a
- * text that lists the allowed forms.
+ * What channel and socket callbacks return: one member of a small union, made by these helpers.
+ * Anything else fails with a text that lists the allowed forms.
  */
 
 import type { ExitReason } from "simurgh/runtime";
@@ -38,7 +38,10 @@ export type InResult = NoReplyResult | ReplyResult | StopResult;
 export type InfoResult = NoReplyResult | StopResult;
 
 export interface JoinOptions {
-  /** Events that go through `handleOut` for this client, in place of the channel's `intercept`: for topics whose clients differ. */
+  /**
+   * Events that go through `handleOut` for this client, in place of the channel's `intercept`: for
+   * topics whose clients differ.
+   */
   readonly intercept?: readonly string[];
 }
 
@@ -61,8 +64,8 @@ export function joined(
 export const refused = (reply: unknown = {}): RefusedResult => ({ type: "refused", reply });
 
 /**
- * Nothing is answered now. With a number of ms, `handleInfo` gets `"timeout"` if no message comes within that time; "hibernate"
- * gives back what memory an idle channel can.
+ * Nothing is answered now. With a number of ms, `handleInfo` gets `"timeout"` if no message comes
+ * within that time; "hibernate" gives back what memory an idle channel can.
  */
 export const noreply = (socket: ChannelSocket, idle?: number | "hibernate"): NoReplyResult => ({
   type: "noreply",

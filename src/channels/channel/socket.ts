@@ -1,6 +1,6 @@
 /**
- * The socket as callbacks see it: an immutable value. `assign` gives a new one, and a callback returns the one that
- * counts from then on (Phoenix.Socket).
+ * The socket as callbacks see it: an immutable value. `assign` gives a new one, and a callback
+ * returns the one that counts from then on (Phoenix.Socket).
  */
 
 import { type PublishResult, PubSub } from "simurgh/pubsub";
@@ -23,7 +23,10 @@ export interface ConnectSocket {
 
 declare const pushes: unique symbol;
 
-/** One channel's view of its connection. `Pushes` tells in types what the channel may push; see `outgoing` of a channel. */
+/**
+ * One channel's view of its connection. `Pushes` tells in types what the channel may push; see
+ * `outgoing` of a channel.
+ */
 // biome-ignore lint/suspicious/noExplicitAny: most channels declare nothing
 export interface ChannelSocket<Pushes = any> extends ConnectSocket {
   /** Never there. */
@@ -45,7 +48,10 @@ export interface ChannelSocket<Pushes = any> extends ConnectSocket {
   readonly connection: number;
 }
 
-/** The push a channel is handling. One per channel, shared by all values of its socket, so that none need be copied for it. */
+/**
+ * The push a channel is handling. One per channel, shared by all values of its socket, so that none
+ * need be copied for it.
+ */
 export interface PushCell {
   ref: WireRef;
 }
@@ -118,8 +124,8 @@ export const channelSocket = (
 ): ChannelSocketValue => new ChannelSocketValue(fields, push, channelPid, assigns, false);
 
 /**
- * @internal What a callback returned, as the socket of this channel: a copy made by spreading is as good as one of `assign`.
- * Undefined when it is no socket, or another channel's.
+ * @internal What a callback returned, as the socket of this channel: a copy made by spreading is as
+ * good as one of `assign`. Undefined when it is no socket, or another channel's.
  */
 export function returnedSocket(returned: unknown, own: ChannelSocketValue): ChannelSocketValue | undefined {
   if (typeof returned !== "object" || returned === null) return undefined;
@@ -139,7 +145,10 @@ function checkJoined(socket: ChannelSocket, what: string): void {
   );
 }
 
-/** Sends an event to this client alone. Payload: an object or bytes. Throws before the channel has joined. */
+/**
+ * Sends an event to this client alone. Payload: an object or bytes. Throws before the channel has
+ * joined.
+ */
 export function push<Pushes, Event extends keyof Pushes & string>(
   socket: ChannelSocket<Pushes>,
   event: Event,
@@ -170,8 +179,9 @@ export function broadcastFrom(socket: ChannelSocket, event: string, payload: unk
 }
 
 /**
- * Moves the end of the client's connection, in ms since the epoch; Infinity takes it away. For a handler that has been shown a
- * fresh token. To end all connections of a user now: `Endpoint.disconnect`.
+ * Moves the end of the client's connection, in ms since the epoch; Infinity takes it away. For a
+ * handler that has been shown a fresh token. To end all connections of a user now:
+ * `Endpoint.disconnect`.
  */
 export function expireAt(socket: ChannelSocket, epochMs: number): void {
   if (typeof epochMs !== "number" || Number.isNaN(epochMs))

@@ -1,5 +1,6 @@
 /**
- * Topic patterns: an exact topic, or a prefix that ends in `*`. The first match in definition order wins.
+ * Topic patterns: an exact topic, or a prefix that ends in `*`. The first match in definition order
+ * wins.
  */
 export function checkPattern(pattern: unknown): asserts pattern is string {
   if (typeof pattern !== "string" || pattern === "")

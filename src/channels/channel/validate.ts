@@ -1,4 +1,7 @@
-/** Payload schemas by Standard Schema: zod, valibot, arktype and others, without depending on any of them. */
+/**
+ * Payload schemas by Standard Schema: zod, valibot, arktype and others, without depending on any of
+ * them.
+ */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 export type Checked =
@@ -8,7 +11,10 @@ export type Checked =
       readonly issues: readonly { readonly message: string; readonly path: readonly (string | number)[] }[];
     };
 
-/** Checks a value; without a schema everything passes. A promise only when the schema is asynchronous. */
+/**
+ * Checks a value; without a schema everything passes. A promise only when the schema is
+ * asynchronous.
+ */
 export function validate(schema: StandardSchemaV1 | undefined, value: unknown): Checked | Promise<Checked> {
   if (schema === undefined) return { ok: true, value };
   const result = schema["~standard"].validate(value);

@@ -1,8 +1,9 @@
 /**
  * How a node is joined to others, over all its threads.
  *
- * `ready` is false only for what sending clients elsewhere would cure: this node alone hears nothing, or has the name of another.
- * An engine that is away is away for all nodes: taking them all out of service for it would make an outage of it.
+ * `ready` is false only for what sending clients elsewhere would cure: this node alone hears
+ * nothing, or has the name of another. An engine that is away is away for all nodes: taking them
+ * all out of service for it would make an outage of it.
  */
 import { type AdapterHealth, type AdapterStatus, PubSub } from "simurgh/pubsub";
 import { ExitSignal } from "simurgh/runtime";

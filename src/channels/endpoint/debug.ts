@@ -1,5 +1,6 @@
 /**
- * Looking at a running endpoint from a REPL or an admin page: who is connected, which channels they have (Phoenix.Debug).
+ * Looking at a running endpoint from a REPL or an admin page: who is connected, which channels they
+ * have (Phoenix.Debug).
  */
 import { DynamicSupervisor, ExitSignal, GenServer, Pid, processInfoAt } from "simurgh/runtime";
 import { SHOW_SOCKET } from "../channel/channel-server.js";

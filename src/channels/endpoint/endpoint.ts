@@ -66,28 +66,38 @@ export interface EndpointOptions {
   /** Names the endpoint's processes. Required. */
   readonly name: string;
   /**
-   * The HTTP server to take WebSocket handshakes from, or the module that makes one, for each gateway anew. Default: one that has
-   * nothing but sockets.
+   * The HTTP server to take WebSocket handshakes from, or the module that makes one, for each
+   * gateway anew. Default: one that has nothing but sockets.
    */
   readonly server?: HttpServer | ServerModule;
-  /** Where to listen. Default: whoever made the server sees to it. With several gateways, or no server of one's own, required. */
+  /**
+   * Where to listen. Default: whoever made the server sees to it. With several gateways, or no
+   * server of one's own, required.
+   */
   readonly listen?: ListenOptions;
   /**
-   * Who accepts connections: 1 is this thread; 2 and more are so many threads that share the port, from Node 22.12. Each makes a
-   * `server` of its own by module. Default 1.
+   * Who accepts connections: 1 is this thread; 2 and more are so many threads that share the port,
+   * from Node 22.12. Each makes a `server` of its own by module. Default 1.
    */
   readonly gateways?: number;
-  /** Sockets by mount path: `{ "/socket": { module: new URL("./user-socket.js", import.meta.url) } }`. */
+  /**
+   * Sockets by mount path: `{ "/socket": { module: new URL("./user-socket.js", import.meta.url) }
+   * }`.
+   */
   readonly sockets: Readonly<Record<string, Mount>>;
   /** Shard threads; 0 runs everything in this thread. Default: cores − 1, at least 1. */
   readonly shards?: number;
-  /** The application's children of every shard: the export of a module, `(args, context) => ChildSpec[]`. */
+  /**
+   * The application's children of every shard: the export of a module, `(args, context) =>
+   * ChildSpec[]`.
+   */
   readonly shardTree?: { readonly module: URL | string; readonly export?: string; readonly args?: unknown };
   /** Name of the PubSub. Default: the endpoint's name with ".pubsub". */
   readonly pubsub?: string;
   /**
-   * Joins this node to others: `{ adapter: "nats" | "redis", url, nodeName }`. The start fails when the engine cannot be used; when
-   * it goes away later, this node works alone and joins again by itself. Default: no other nodes.
+   * Joins this node to others: `{ adapter: "nats" | "redis", url, nodeName }`. The start fails when
+   * the engine cannot be used; when it goes away later, this node works alone and joins again by
+   * itself. Default: no other nodes.
    */
   readonly cluster?: ClusterOptions;
   /** Which pages may connect. Default true: only pages of `host`. */
@@ -95,22 +105,28 @@ export interface EndpointOptions {
   /** The endpoint's own host, for `checkOrigin: true`. Default "localhost". */
   readonly host?: string | null;
   /**
-   * How many proxies stand before this endpoint, whose `X-Forwarded-…` or `Forwarded` headers tell the scheme, host and
-   * address of a client; true is one. Default false: such headers are ignored.
+   * How many proxies stand before this endpoint, whose `X-Forwarded-…` or `Forwarded` headers tell
+   * the scheme, host and address of a client; true is one. Default false: such headers are ignored.
    */
   readonly trustProxy?: boolean | number;
   /**
-   * Signs `Token`s and long-poll sessions: 20 bytes or more, the same on all nodes of a cluster. Default: random, so that
-   * neither outlives the server.
+   * Signs `Token`s and long-poll sessions: 20 bytes or more, the same on all nodes of a cluster.
+   * Default: random, so that neither outlives the server.
    */
   readonly secret?: string;
   /** What is left out of logged params. Default: keys that contain "password" or "token". */
   readonly filterParameters?: ParamFilter;
   /** How connections are sent away when the endpoint stops; false cuts them off at once. */
   readonly drainer?: Partial<DrainOptions> | false | (() => Partial<DrainOptions>);
-  /** Memory of each shard thread in MiB; over it the thread ends, alone. Default: what Node allows a process, less a reserve. */
+  /**
+   * Memory of each shard thread in MiB; over it the thread ends, alone. Default: what Node allows a
+   * process, less a reserve.
+   */
   readonly shardHeapMb?: number;
-  /** Milliseconds a thread of the endpoint may go without a sign of life before it is terminated. Default 10,000. */
+  /**
+   * Milliseconds a thread of the endpoint may go without a sign of life before it is terminated.
+   * Default 10,000.
+   */
   readonly stallMs?: number;
 }
 
@@ -182,7 +198,10 @@ function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
 
 const checked = new WeakMap<RuntimeNode, Set<string>>();
 
-/** The engine must be there when the program starts. When the endpoint is restarted later, nothing waits for it. */
+/**
+ * The engine must be there when the program starts. When the endpoint is restarted later, nothing
+ * waits for it.
+ */
 async function checkOnce(endpoint: string, cluster: Cluster): Promise<void> {
   const node = thisNode();
   const names = checked.get(node) ?? new Set();
@@ -265,7 +284,10 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
 const named = <M extends ServerModule>(from: M | undefined, export_: string) =>
   from && { module: String(from.module), export: from.export ?? export_, args: from.args };
 
-/** The shards' supervisor. Shards fail alone, and often is not a reason to take the connections down. */
+/**
+ * The shards' supervisor. Shards fail alone, and often is not a reason to take the connections
+ * down.
+ */
 async function startShards(
   args: ShardArgs,
   { shards }: Layout,
@@ -313,7 +335,10 @@ export const Endpoint = {
     type: "supervisor",
   }),
 
-  /** Sends an event to everybody on a topic. Works in every thread of the endpoint, with no joined socket. */
+  /**
+   * Sends an event to everybody on a topic. Works in every thread of the endpoint, with no joined
+   * socket.
+   */
   broadcast(endpoint: string, topic: string, event: string, payload: unknown): PublishResult {
     const [pubsub, to, message] = publish(endpoint, topic, event, payload);
     return PubSub.broadcast(pubsub, to, message, fastlane);
@@ -354,7 +379,10 @@ export const Endpoint = {
     return PubSub["broadcastFrom!"](pubsub, from, to, message, fastlane);
   },
 
-  /** Subscribes the calling process to a topic; it gets each broadcast as `{ topic, event, payload }`. */
+  /**
+   * Subscribes the calling process to a topic; it gets each broadcast as `{ topic, event, payload
+   * }`.
+   */
   subscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
     PubSub.subscribe(endpointConfig(endpoint).pubsub, topic),
   unsubscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
@@ -364,18 +392,24 @@ export const Endpoint = {
   disconnect: (endpoint: string, id: string): PublishResult =>
     Endpoint.broadcast(endpoint, id, "disconnect", {}),
 
-  /** Accepts no more connections and sends those there are away with 1012, at all gateways. Resolves with their number. */
+  /**
+   * Accepts no more connections and sends those there are away with 1012, at all gateways. Resolves
+   * with their number.
+   */
   drain: (endpoint: string, options: Partial<DrainOptions> = {}): Promise<number> =>
     Gateways.drain(endpoint, options),
 
   /**
-   * Moves topics between shard threads while the endpoint runs: to as many threads as given, or each of the 256 slots to the
-   * thread with that node index. No socket closes; clients of topics that move get `phx_error` and join again. Resolves
-   * once it is done, with `["error", reason]` when everything stayed as it was. In the endpoint's own thread.
+   * Moves topics between shard threads while the endpoint runs: to as many threads as given, or
+   * each of the 256 slots to the thread with that node index. No socket closes; clients of topics
+   * that move get `phx_error` and join again. Resolves once it is done, with `["error", reason]`
+   * when everything stayed as it was. In the endpoint's own thread.
    */
   reshard: (endpoint: string, shards: Wanted): Promise<ReassignResult> => Resharder.reshard(endpoint, shards),
 
-  /** How many gateways there are, and what they have in all: connections, lanes, whether they drain. */
+  /**
+   * How many gateways there are, and what they have in all: connections, lanes, whether they drain.
+   */
   info: (endpoint: string): Promise<GatewayInfo & { readonly gateways: number }> => Gateways.info(endpoint),
 
   /** How this node is joined to others; for readiness and for people. */

@@ -1,5 +1,6 @@
 /**
- * The gateways of an endpoint: one beside it in its own thread, or several, each in a thread of its own, that share the port.
+ * The gateways of an endpoint: one beside it in its own thread, or several, each in a thread of its
+ * own, that share the port.
  *
  *   gateways: 1                  gateways: n
  *   Endpoint                     Endpoint
@@ -7,8 +8,9 @@
  *   └ Gateway                    │   each thread: PubSub (owns no slots), SocketSupervisor, Gateway
  *                                └ Drainer    asks all of them at once to send everybody away
  *
- * Nothing else of an endpoint knows how many there are. A connection lives in the thread that accepted it; what channels send it
- * goes there by the pid of that thread's writer. A thread that ends takes its own connections along, and no others.
+ * Nothing else of an endpoint knows how many there are. A connection lives in the thread that
+ * accepted it; what channels send it goes there by the pid of that thread's writer. A thread that
+ * ends takes its own connections along, and no others.
  */
 import { localAdapter, PubSub, type PubSubOptions, type SlotOwners } from "simurgh/pubsub";
 import {
@@ -36,7 +38,10 @@ import {
 } from "./gateway.js";
 import type { Layout } from "./resharder.js";
 
-/** Node index of the first gateway thread: far from those of shards, and of the application's own threads. */
+/**
+ * Node index of the first gateway thread: far from those of shards, and of the application's own
+ * threads.
+ */
 const FIRST_GATEWAY = 1001;
 
 /** The most there may be. */
@@ -138,7 +143,9 @@ const drainer: GenServerModule<string, string> = {
   },
 };
 
-/** What the gateways answer that are there. One that has just ended has no connections to speak of. */
+/**
+ * What the gateways answer that are there. One that has just ended has no connections to speak of.
+ */
 async function askGateways<T>(endpoint: string, request: GatewayRequest): Promise<readonly T[]> {
   const answers = await Promise.all(
     endpointConfig(endpoint).gateways.map(async (node) => {
@@ -181,7 +188,10 @@ export const Gateways = {
   },
 };
 
-/** What crosses to a thread is plain data. Throws for a function, and says where it is and where it could be. */
+/**
+ * What crosses to a thread is plain data. Throws for a function, and says where it is and where it
+ * could be.
+ */
 export function checkCrosses(options: object, where: string): void {
   for (const [key, value] of Object.entries(options)) {
     const place = `${where}.${key}`;

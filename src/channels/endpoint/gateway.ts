@@ -1,7 +1,7 @@
 /**
- * A gateway: the process that accepts connections for the sockets of one endpoint, and owns the writer that everything
- * leaves through. How connections come in is the transports' business; the gateway starts their processes, looks after
- * silent ones, and sends all of them away when it ends.
+ * A gateway: the process that accepts connections for the sockets of one endpoint, and owns the
+ * writer that everything leaves through. How connections come in is the transports' business; the
+ * gateway starts their processes, looks after silent ones, and sends all of them away when it ends.
  *
  * An endpoint has one in its own thread, or several, each in a thread of its own; see gateways.ts.
  */
@@ -181,7 +181,8 @@ class Gateway implements GatewayHost {
     const now = performance.now();
     const late = now - this.#sweptAt > 2 * this.sweepEvery;
     this.#sweptAt = now;
-    // This thread has stood still: what clients sent meanwhile is read before the next sweep, not before this one.
+    // This thread has stood still: what clients sent meanwhile is read before the next sweep, not
+    // before this one.
     if (late && !this.#sweptLate) this.#sweptLate = true;
     else {
       this.#sweptLate = false;
@@ -190,8 +191,8 @@ class Gateway implements GatewayHost {
   }
 
   /**
-   * Lets no more connections in and sends those there are away with 1012, as `planDrain` has it. Resolves with their number
-   * once they are gone, or after `shutdownMs`.
+   * Lets no more connections in and sends those there are away with 1012, as `planDrain` has it.
+   * Resolves with their number once they are gone, or after `shutdownMs`.
    */
   async drain(options: DrainOptions): Promise<number> {
     this.draining = true;
@@ -245,12 +246,16 @@ class Gateway implements GatewayHost {
       : { host: address.address, port: address.port };
   }
 
-  /** Sends all clients away for good, and gives the port back. Resolves with the number of connections there were. */
+  /**
+   * Sends all clients away for good, and gives the port back. Resolves with the number of
+   * connections there were.
+   */
   stop(): Promise<number> {
     this.#stopped ??= (async () => {
       const { listen, drainer } = this.options;
       if (listen === undefined) return this.drain(drainer);
-      // A long-poll client needs the port until it is its turn to go; others can do without at once.
+      // A long-poll client needs the port until it is its turn to go; others can do without at
+      // once.
       const finish = this.longPolls.sessions.size === 0 ? close(this.server) : undefined;
       const count = await this.drain(drainer);
       await (finish ?? close(this.server))(this.requests.drain(), REQUEST_GRACE_MS);

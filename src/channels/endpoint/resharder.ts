@@ -1,12 +1,13 @@
 /**
- * The shard threads of an endpoint, and how their number and the slots they own change while it runs.
+ * The shard threads of an endpoint, and how their number and the slots they own change while it
+ * runs.
  *
- * A topic that moves is told to its clients as a channel that crashed is: `phx_error`, and they join again, at the new thread. No
- * socket closes, and topics that stay notice nothing. Threads are added before slots move to them, and stopped once nothing is
- * left in them.
+ * A topic that moves is told to its clients as a channel that crashed is: `phx_error`, and they
+ * join again, at the new thread. No socket closes, and topics that stay notice nothing. Threads are
+ * added before slots move to them, and stopped once nothing is left in them.
  *
- * The Resharder does one change after the other. A thread that is restarted, and whatever else starts later, begins with
- * the owners there are then.
+ * The Resharder does one change after the other. A thread that is restarted, and whatever else
+ * starts later, begins with the owners there are then.
  */
 import { PubSub, type ReassignResult, SLOTS, type SlotOwners } from "simurgh/pubsub";
 import {
@@ -23,7 +24,10 @@ import {
 import { channelsName } from "./shard.js";
 import { inTurns, spread } from "./slot-assignment.js";
 
-/** The threads of an endpoint as they are now. Its owner is the endpoint; all who start later look at it. */
+/**
+ * The threads of an endpoint as they are now. Its owner is the endpoint; all who start later look
+ * at it.
+ */
 export interface Layout {
   readonly owners: SlotOwners;
   /** Node indexes of the shard threads. */

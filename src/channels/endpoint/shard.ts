@@ -1,8 +1,10 @@
 /**
- * What runs where channels run: in each shard thread, or in the main thread when there are no shards.
+ * What runs where channels run: in each shard thread, or in the main thread when there are no
+ * shards.
  *
- * Root supervisor: PubSub of the thread's slots, the application's own children (its Presence, say), the
- * ChannelSupervisor, and the ShardServer, which starts a channel for each join it is sent.
+ * Root supervisor: PubSub of the thread's slots, the application's own children (its Presence,
+ * say), the ChannelSupervisor, and the ShardServer, which starts a channel for each join it is
+ * sent.
  */
 
 import { clusterAdapter, PubSub } from "simurgh/pubsub";
@@ -124,6 +126,7 @@ async function applicationChildren(
 
 /** The tree of a shard thread: called there by the runtime. */
 export async function start(args: ShardArgs, context: ThreadContext): Promise<ThreadTree> {
-  // What PubSub and the application's children know is lost with them, so what came after them starts afresh too.
+  // What PubSub and the application's children know is lost with them, so what came after them
+  // starts afresh too.
   return { children: await shardChildren(args, context), strategy: "rest_for_one", intensity: 10, period: 5 };
 }

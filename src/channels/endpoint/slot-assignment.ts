@@ -7,7 +7,10 @@ import { SLOTS } from "simurgh/pubsub";
 export const inTurns = (threads: readonly number[]): readonly number[] =>
   Array.from({ length: SLOTS }, (_, number) => threads[number % threads.length] as number);
 
-/** The same slots spread over `threads`: none has two more than another, and a slot moves only where that needs it. */
+/**
+ * The same slots spread over `threads`: none has two more than another, and a slot moves only where
+ * that needs it.
+ */
 export function spread(owners: readonly number[], threads: readonly number[]): readonly number[] {
   const counts = new Map(threads.map((thread) => [thread, 0]));
   for (const owner of owners) if (counts.has(owner)) counts.set(owner, (counts.get(owner) as number) + 1);

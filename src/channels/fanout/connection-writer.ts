@@ -1,8 +1,9 @@
 /**
  * The gateway's writer: the only one who writes to the connections of its thread.
  *
- * Channel pushes and replies, broadcasts and the socket's own frames all arrive here in signal order, so what a channel
- * sends first is seen first, whichever way it goes. The writer is a sink: nothing waits in a mailbox.
+ * Channel pushes and replies, broadcasts and the socket's own frames all arrive here in signal
+ * order, so what a channel sends first is seen first, whichever way it goes. The writer is a sink:
+ * nothing waits in a mailbox.
  */
 import { outside, type Pid, type RuntimeNode, send } from "simurgh/runtime";
 import type { Frame } from "../protocol/message.js";

@@ -1,9 +1,10 @@
 /**
  * The fastlane: how a broadcast reaches clients without their channel processes.
  *
- * This is PubSub's dispatcher for channels. It keeps, per topic, the subscribers grouped in lanes, and sends a broadcast
- * once per lane to the gateway that owns those connections; the gateway writes the same bytes to each. A subscriber
- * whose channel intercepts the event gets the broadcast as a message instead, and so does one that is not a channel.
+ * This is PubSub's dispatcher for channels. It keeps, per topic, the subscribers grouped in lanes,
+ * and sends a broadcast once per lane to the gateway that owns those connections; the gateway
+ * writes the same bytes to each. A subscriber whose channel intercepts the event gets the broadcast
+ * as a message instead, and so does one that is not a channel.
  */
 
 import { type Dispatcher, registerDispatcher, type Subscription } from "simurgh/pubsub";
@@ -69,7 +70,8 @@ export const fastlane: Dispatcher<Lanes> = {
     let lane = laneFor(state.lanes, metadata);
     if (lane === undefined) {
       const node = thisNode();
-      // The node and its creation make the key unique at the gateway and tell whose lanes end when a thread does.
+      // The node and its creation make the key unique at the gateway and tell whose lanes end when
+      // a thread does.
       const key = `${node.index}.${node.creation}.${nextLane}`;
       nextLane += 1;
       lane = {

@@ -1,7 +1,9 @@
 /**
- * WebSocket framing of what a server sends: header and payload in one piece, unmasked, never fragmented (RFC 6455, 5.2).
+ * WebSocket framing of what a server sends: header and payload in one piece, unmasked, never
+ * fragmented (RFC 6455, 5.2).
  *
- * A broadcast is framed once and the same bytes are written to every subscriber; `ws` would build a header for each.
+ * A broadcast is framed once and the same bytes are written to every subscriber; `ws` would build a
+ * header for each.
  */
 import type { Frame } from "../protocol/message.js";
 

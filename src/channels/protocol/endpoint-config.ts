@@ -34,6 +34,9 @@ export function endpointConfig(name: string): EndpointConfig {
   return facts;
 }
 
-/** The secret of an endpoint of this thread; undefined when there is none of that name, or outside of any process. */
+/**
+ * The secret of an endpoint of this thread; undefined when there is none of that name, or outside
+ * of any process.
+ */
 export const endpointSecret = (name: string): string | undefined =>
   inProcess() ? endpoints.get(thisNode())?.get(name)?.secret : undefined;

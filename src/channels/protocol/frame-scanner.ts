@@ -1,9 +1,10 @@
 /**
- * Reads the routing fields of a V2 frame, join_ref, ref, topic and event, and leaves the payload alone.
+ * Reads the routing fields of a V2 frame, join_ref, ref, topic and event, and leaves the payload
+ * alone.
  *
- * The gateway does not need the payload; the process that does may be in another thread. Scanning four short fields is
- * much cheaper than parsing a whole text twice. The payload stays a slice of the frame, and is checked where it is
- * decoded.
+ * The gateway does not need the payload; the process that does may be in another thread. Scanning
+ * four short fields is much cheaper than parsing a whole text twice. The payload stays a slice of
+ * the frame, and is checked where it is decoded.
  */
 import type { WireRef } from "./message.js";
 import { checked, keepsItsDigits, parseStrict } from "./strict-json.js";
@@ -14,14 +15,22 @@ export interface ScannedFrame {
   readonly joinRef: WireRef;
   readonly ref: WireRef;
   readonly topic: string;
-  /** The topic as sent, where that is not a text: it matches nothing, and is answered as it came. */
+  /**
+   * The topic as sent, where that is not a text: it matches nothing, and is answered as it came.
+   */
   readonly wireTopic?: unknown;
   readonly event: string;
-  /** The undecoded rest: JSON text that starts with the payload, the payload's bytes, or a payload that is decoded already. */
+  /**
+   * The undecoded rest: JSON text that starts with the payload, the payload's bytes, or a payload
+   * that is decoded already.
+   */
   readonly payload: RawPayload;
 }
 
-/** A frame whose topic and event may be any JSON value. An event that is no text is one that no channel has. */
+/**
+ * A frame whose topic and event may be any JSON value. An event that is no text is one that no
+ * channel has.
+ */
 export function scanned(
   joinRef: WireRef,
   ref: WireRef,
@@ -44,8 +53,8 @@ const CLOSE = 0x5d;
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 
 /**
- * The index of the quote that ends the text whose first character is at `start`; -1 where JSON has more to say of it, or it does
- * not end.
+ * The index of the quote that ends the text whose first character is at `start`; -1 where JSON has
+ * more to say of it, or it does not end.
  */
 function endOfPlain(text: string, start: number): number {
   for (let index = start; ; index += 1) {
@@ -62,8 +71,9 @@ export function scanText(text: string): ScannedFrame | undefined {
 }
 
 /**
- * A frame as clients write it: no spaces, refs that are texts or null, nothing escaped. Its fields are slices of the frame, which
- * keep it in memory; a join's topic is kept for long, so that a join is left to `scanAny`.
+ * A frame as clients write it: no spaces, refs that are texts or null, nothing escaped. Its fields
+ * are slices of the frame, which keep it in memory; a join's topic is kept for long, so that a join
+ * is left to `scanAny`.
  */
 function scanPlain(text: string): ScannedFrame | undefined {
   if (text.charCodeAt(0) !== OPEN) return undefined;
@@ -132,7 +142,10 @@ function scanAny(text: string): ScannedFrame | undefined {
   return scanned(joinRef, ref, topic, event, text.slice(index));
 }
 
-/** The same for a frame with a nested value before its payload, which no client sends and the protocol allows. */
+/**
+ * The same for a frame with a nested value before its payload, which no client sends and the
+ * protocol allows.
+ */
 function scanWhole(text: string): ScannedFrame | undefined {
   let frame: unknown[];
   try {
@@ -178,7 +191,8 @@ export function decodePayload(payload: RawPayload): unknown {
   if (typeof payload !== "string") return payload;
   if (payload.charCodeAt(payload.length - 1) === CLOSE) {
     try {
-      // Mostly the frame ends with its payload. A slice is parsed where it is; a text put together is copied first.
+      // Mostly the frame ends with its payload. A slice is parsed where it is; a text put together
+      // is copied first.
       return parseStrict(payload.slice(0, -1));
     } catch {
       // There is more after the payload, or it is none.
@@ -188,7 +202,8 @@ export function decodePayload(payload: RawPayload): unknown {
     const rest = JSON.parse(`[${payload}`) as unknown[];
     if (rest.length > 0) return checked(rest[0], payload);
   } catch {
-    // Falls through: the same answer for text that is no JSON, or not strict, and for a frame with no payload.
+    // Falls through: the same answer for text that is no JSON, or not strict, and for a frame with
+    // no payload.
   }
   throw new InvalidFrame("the payload is not valid JSON");
 }

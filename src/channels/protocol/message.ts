@@ -1,5 +1,6 @@
 /**
- * The values of the Phoenix protocol: what a client sends, what it is answered, what a topic is told.
+ * The values of the Phoenix protocol: what a client sends, what it is answered, what a topic is
+ * told.
  */
 import { show } from "simurgh/runtime";
 
@@ -27,8 +28,8 @@ export interface Broadcast {
 }
 
 /**
- * The payload of a broadcast as JSON, made once for the other nodes, or by one of them. It passes into frames as it is; only who
- * must look into it decodes it.
+ * The payload of a broadcast as JSON, made once for the other nodes, or by one of them. It passes
+ * into frames as it is; only who must look into it decodes it.
  */
 export class EncodedPayload {
   readonly json: string;
@@ -65,7 +66,10 @@ export function checkPayload(event: string, payload: unknown): void {
     );
 }
 
-/** What a reply says when nothing was given. Throws for what JSON would leave out of the frame without a word. */
+/**
+ * What a reply says when nothing was given. Throws for what JSON would leave out of the frame
+ * without a word.
+ */
 export function checkedResponse(status: string, response: unknown): unknown {
   if (response === undefined) return {};
   if (typeof response === "function" || typeof response === "symbol")

@@ -1,7 +1,9 @@
 /**
- * Keeps secrets out of the log: what a client sent is filtered before it is written down (Phoenix: `filter_parameters`).
+ * Keeps secrets out of the log: what a client sent is filtered before it is written down (Phoenix:
+ * `filter_parameters`).
  *
- * - a list of words: a key that contains one of them, or a text that contains `word=`, is shown as `[FILTERED]`
+ * - a list of words: a key that contains one of them, or a text that contains `word=`, is shown as
+ *   `[FILTERED]`
  * - `{ keep: […] }`: only these keys keep their values; everything else is `[FILTERED]`
  */
 export type ParamFilter = readonly string[] | { readonly keep: readonly string[] };

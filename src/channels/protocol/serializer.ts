@@ -1,6 +1,6 @@
 /**
- * A serializer turns the values of the protocol into frames, and reads of a frame what routing needs. The payload is
- * decoded where it is used, see frame-scanner.ts.
+ * A serializer turns the values of the protocol into frames, and reads of a frame what routing
+ * needs. The payload is decoded where it is used, see frame-scanner.ts.
  */
 import type { ScannedFrame } from "./frame-scanner.js";
 import type { Broadcast, Frame, WireRef } from "./message.js";
@@ -14,7 +14,10 @@ export interface Serializer {
   encodeReply(joinRef: WireRef, ref: WireRef, topic: string, status: string, response: unknown): Frame;
   /** Encoded once for all subscribers that share this serializer. */
   encodeBroadcast(broadcast: Broadcast): Frame;
-  /** It puts the JSON of an `EncodedPayload` into a broadcast's frame as it is. Default: it gets the decoded payload. */
+  /**
+   * It puts the JSON of an `EncodedPayload` into a broadcast's frame as it is. Default: it gets the
+   * decoded payload.
+   */
   readonly takesEncoded?: true;
   /** `phx_close` and `phx_error` carry the join_ref as their ref too. */
   encodeControl(joinRef: WireRef, topic: string, event: string, payload: unknown): Frame;

@@ -1,7 +1,8 @@
 /**
  * The serializers there are, by name, and which of them a client gets for the `vsn` it asks for.
  *
- * A socket's own serializers are registered by its module, so every thread that runs its channels knows them.
+ * A socket's own serializers are registered by its module, so every thread that runs its channels
+ * knows them.
  */
 import { show } from "simurgh/runtime";
 import type { Serializer } from "./serializer.js";
@@ -11,7 +12,10 @@ import { v2Json } from "./v2-json.js";
 
 export type { Serializer };
 
-/** A serializer's name and the versions of the protocol it stands for: `"~> 2.0.0"` means 2.0 with any third part. */
+/**
+ * A serializer's name and the versions of the protocol it stands for: `"~> 2.0.0"` means 2.0 with
+ * any third part.
+ */
 export type SerializerEntry = readonly [name: string, requirement: string];
 
 const known = new Map<string, Serializer>(
@@ -73,7 +77,10 @@ export const isVersion = (vsn: unknown): boolean =>
   typeof vsn === "string" &&
   /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/.test(vsn);
 
-/** Whether `version` meets `requirement`: `"~> 2.0.0"`, `"~> 2.0"` or a version itself (Elixir: Version.match?). */
+/**
+ * Whether `version` meets `requirement`: `"~> 2.0.0"`, `"~> 2.0"` or a version itself (Elixir:
+ * Version.match?).
+ */
 export function meets(version: string, requirement: string): boolean {
   const wanted = parseRequirement(requirement);
   const asked = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/.exec(version);
@@ -83,7 +90,10 @@ export function meets(version: string, requirement: string): boolean {
   return wanted.patch === undefined ? minor >= wanted.minor : minor === wanted.minor && patch >= wanted.patch;
 }
 
-/** The first serializer of the list that stands for the version a client asks for. Undefined when none does. */
+/**
+ * The first serializer of the list that stands for the version a client asks for. Undefined when
+ * none does.
+ */
 export function negotiate(entries: readonly SerializerEntry[], vsn: unknown): Serializer | undefined {
   if (typeof vsn !== "string") return undefined;
   const entry = entries.find(([, requirement]) => meets(vsn, requirement));

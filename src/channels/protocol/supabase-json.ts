@@ -1,11 +1,12 @@
 /**
- * Protocol 2.0.0 as Supabase's realtime-js speaks it: text frames as Phoenix's, and two binary kinds of its own for
- * what users broadcast. It reads no other binary frame, so none is ever sent.
+ * Protocol 2.0.0 as Supabase's realtime-js speaks it: text frames as Phoenix's, and two binary
+ * kinds of its own for what users broadcast. It reads no other binary frame, so none is ever sent.
  *
  *     3  client to server: kind, lengths J R T U M, encoding, join_ref, ref, topic, user event, metadata, payload
  *     4  server to client: kind, lengths T U M, encoding, topic, user event, metadata, payload
  *
- * Both stand for the event `broadcast` with `{type: "broadcast", event, payload}`, which is what channels see and send.
+ * Both stand for the event `broadcast` with `{type: "broadcast", event, payload}`, which is what
+ * channels see and send.
  */
 import { show } from "simurgh/runtime";
 import type { ScannedFrame } from "./frame-scanner.js";
@@ -49,7 +50,10 @@ function scanUserBroadcast(bytes: Uint8Array): ScannedFrame | undefined {
   }
 }
 
-/** The bytes a user broadcast carries; undefined when it is any other event, or carries JSON, which goes as text. */
+/**
+ * The bytes a user broadcast carries; undefined when it is any other event, or carries JSON, which
+ * goes as text.
+ */
 function userBytes(event: string, payload: unknown): Uint8Array | undefined {
   if (event !== "broadcast" || typeof payload !== "object" || payload === null) return undefined;
   return bytesOf((payload as { payload?: unknown }).payload);

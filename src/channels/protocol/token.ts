@@ -5,9 +5,9 @@
  *     const result = Token.verify(socket, "user auth", token, { maxAge: 3600 });
  *     if (result[0] === "ok") result[1].id;
  *
- * The context is an endpoint's name, anything that has an `endpoint`, such as a socket, or a secret of at least 20 bytes. The
- * salt separates uses from each other; it is no secret. Data is plain JSON. A signed token can be read by whoever has it:
- * `encrypt` what must not be.
+ * The context is an endpoint's name, anything that has an `endpoint`, such as a socket, or a secret
+ * of at least 20 bytes. The salt separates uses from each other; it is no secret. Data is plain
+ * JSON. A signed token can be read by whoever has it: `encrypt` what must not be.
  */
 
 import { createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from "node:crypto";
@@ -115,7 +115,10 @@ function read<T>(text: string, { maxAge }: VerifyOptions): TokenResult<T> {
 }
 
 export const Token = {
-  /** A text that carries `data`, readable by anybody, changeable by nobody. Throws `BadArg` for a secret that is too short. */
+  /**
+   * A text that carries `data`, readable by anybody, changeable by nobody. Throws `BadArg` for a
+   * secret that is too short.
+   */
   sign(context: TokenContext, salt: string, data: unknown, options: SignOptions = {}): string {
     const body = `${HEADER}.${Buffer.from(contentOf(data, options)).toString("base64url")}`;
     const mac = createHmac("sha256", keyOf(context, salt, options))
@@ -124,7 +127,10 @@ export const Token = {
     return `${body}.${mac}`;
   },
 
-  /** The data of a signed token: `["error", "missing" | "invalid" | "expired"]` when it is not to be believed. */
+  /**
+   * The data of a signed token: `["error", "missing" | "invalid" | "expired"]` when it is not to be
+   * believed.
+   */
   verify<T = unknown>(
     context: TokenContext,
     salt: string,

@@ -1,6 +1,6 @@
 /**
- * Phoenix's protocol 1.0.0: `{topic, event, payload, ref}` as JSON text. No join_ref goes out and no binary goes either way;
- * it is what a client speaks that does not say what it speaks.
+ * Phoenix's protocol 1.0.0: `{topic, event, payload, ref}` as JSON text. No join_ref goes out and
+ * no binary goes either way; it is what a client speaks that does not say what it speaks.
  */
 
 import { type ScannedFrame, scanned } from "./frame-scanner.js";

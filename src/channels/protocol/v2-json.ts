@@ -1,5 +1,6 @@
 /**
- * Phoenix's protocol 2.0.0: `[join_ref, ref, topic, event, payload]` as JSON text, and binary frames for binary payloads.
+ * Phoenix's protocol 2.0.0: `[join_ref, ref, topic, event, payload]` as JSON text, and binary
+ * frames for binary payloads.
  */
 import { sharedJson } from "simurgh/pubsub";
 import { scanBinary, scanText } from "./frame-scanner.js";
@@ -56,7 +57,10 @@ function binary(
 const refText = (ref: WireRef): string =>
   ref === null ? "" : typeof ref === "object" ? stringifyStrict(ref) : String(ref);
 
-/** As JSON. Most fields are short texts in which nothing is to be escaped: looking at them is cheaper than asking. */
+/**
+ * As JSON. Most fields are short texts in which nothing is to be escaped: looking at them is
+ * cheaper than asking.
+ */
 const quoted = (value: WireRef): string =>
   typeof value === "string" && isPlain(value) ? `"${value}"` : JSON.stringify(value);
 

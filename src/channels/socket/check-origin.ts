@@ -1,6 +1,7 @@
 /**
- * Which pages may open a socket here: the check of the `Origin` header (Phoenix: `check_origin`). Browsers
- * send the header with every WebSocket handshake; a request without it does not come from a page and passes.
+ * Which pages may open a socket here: the check of the `Origin` header (Phoenix: `check_origin`).
+ * Browsers send the header with every WebSocket handshake; a request without it does not come from
+ * a page and passes.
  */
 import { BadArg } from "simurgh/runtime";
 import { parseHost, type RequestOrigin } from "./request-origin.js";

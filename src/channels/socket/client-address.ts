@@ -1,9 +1,10 @@
 /**
  * The address of a client, in one spelling for each, and the network it stands for in limits. Pure.
  *
- * IPv4 addresses count one by one. Of IPv6 the first 64 bits count, since a client that has one address has the whole /64 and
- * may use another for each request. IPv4 addresses in IPv6 clothes (mapped `::ffff:1.2.3.4`, translated `64:ff9b::`,
- * 6to4 `2002::`) are what they contain, so that one client is never two.
+ * IPv4 addresses count one by one. Of IPv6 the first 64 bits count, since a client that has one
+ * address has the whole /64 and may use another for each request. IPv4 addresses in IPv6 clothes
+ * (mapped `::ffff:1.2.3.4`, translated `64:ff9b::`, 6to4 `2002::`) are what they contain, so that
+ * one client is never two.
  */
 import { isIP, isIPv4 } from "node:net";
 
@@ -12,13 +13,16 @@ export interface ClientAddress {
   readonly address: string;
   /** What limits count by: the address, or `2001:db8:1:2::/64`. */
   readonly network: string;
-  /** What takes turns: the address, or `2001:db8:1::/48`, which one organisation may have all of. */
+  /**
+   * What takes turns: the address, or `2001:db8:1::/48`, which one organisation may have all of.
+   */
   readonly site: string;
 }
 
 /**
- * Reads an address as sockets and proxies write it: `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1`, `[2001:db8::1]:5678`,
- * `fe80::1%eth0`. Undefined for anything else, such as `unknown` or `_hidden`.
+ * Reads an address as sockets and proxies write it: `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1`,
+ * `[2001:db8::1]:5678`, `fe80::1%eth0`. Undefined for anything else, such as `unknown` or
+ * `_hidden`.
  */
 export function parseClientAddress(text: string | undefined): ClientAddress | undefined {
   const bare = text === undefined ? undefined : withoutPort(text.trim());

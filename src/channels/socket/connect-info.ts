@@ -1,8 +1,9 @@
 /**
- * What `connect` may know of the request besides its params: only what the mount lists (Phoenix: `connect_info`).
+ * What `connect` may know of the request besides its params: only what the mount lists (Phoenix:
+ * `connect_info`).
  *
- * Cookies and authorization headers cannot be listed: a page of another origin could make a browser send them. The
- * session is the exception, and is given only to who shows its CSRF token.
+ * Cookies and authorization headers cannot be listed: a page of another origin could make a browser
+ * send them. The session is the exception, and is given only to who shows its CSRF token.
  */
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
@@ -10,7 +11,10 @@ import { BadArg } from "simurgh/runtime";
 import { Token } from "../protocol/token.js";
 import type { RequestOrigin } from "./request-origin.js";
 
-/** What a request asks for: the path and the query as they were sent, of the host that the client saw. */
+/**
+ * What a request asks for: the path and the query as they were sent, of the host that the client
+ * saw.
+ */
 export interface RequestAddress extends RequestOrigin {
   readonly path: string;
   /** Without its question mark. */
@@ -41,7 +45,10 @@ export interface ConnectInfo {
   readonly secWebsocketHeaders?: readonly (readonly [name: string, value: string])[];
   /** The session's data; null when there is none, or no valid CSRF token with it. */
   readonly session?: unknown;
-  /** The token from the sub-protocol or header, on mounts with `authToken`; null when the client sent none. */
+  /**
+   * The token from the sub-protocol or header, on mounts with `authToken`; null when the client
+   * sent none.
+   */
   readonly authToken?: string | null;
   /** What the mount lists of its own. */
   readonly [custom: string]: unknown;
@@ -71,7 +78,9 @@ const KEYS = [
 ] as const;
 type Key = (typeof KEYS)[number];
 
-/** One of the keys, `{ session: options }`, or values of one's own, such as `{ signingSalt: "s" }`. */
+/**
+ * One of the keys, `{ session: options }`, or values of one's own, such as `{ signingSalt: "s" }`.
+ */
 export type ConnectInfoEntry =
   | Key
   | { readonly session: SessionOptions | (() => SessionOptions) }
@@ -89,7 +98,9 @@ export function checkConnectInfo(entries: unknown): asserts entries is readonly 
   }
 }
 
-/** What the mount lists, of this request. `csrf` says whether a session needs its CSRF token shown. */
+/**
+ * What the mount lists, of this request. `csrf` says whether a session needs its CSRF token shown.
+ */
 export function connectInfo(
   entries: readonly ConnectInfoEntry[],
   request: IncomingMessage,

@@ -1,11 +1,13 @@
 /**
- * Connect params are what a client says of itself in the query of its URL, read as Phoenix reads them (Plug.Conn.Query). Pure.
+ * Connect params are what a client says of itself in the query of its URL, read as Phoenix reads
+ * them (Plug.Conn.Query). Pure.
  *
  *     a=1            {a: "1"}             a[b][c]=1           {a: {b: {c: "1"}}}
  *     a[]=1&a[]=2    {a: ["1", "2"]}      a[][b]=1&a[][c]=2   {a: [{b: "1", c: "2"}]}
  *
- * Only `[]` makes a list: `a[0]=1` is `{a: {0: "1"}}`, as Phoenix's client writes an array and an object with numbers for
- * keys alike. Of what cannot be together the last wins: a value or an object, a list or an object.
+ * Only `[]` makes a list: `a[0]=1` is `{a: {0: "1"}}`, as Phoenix's client writes an array and an
+ * object with numbers for keys alike. Of what cannot be together the last wins: a value or an
+ * object, a list or an object.
  */
 import { isUtf8 } from "node:buffer";
 
@@ -16,7 +18,10 @@ const MAX_PAIRS = 200;
 /** Brackets of one name; a pair with more is ignored. */
 const MAX_DEPTH = 32;
 
-/** All that was said with one prefix of names, such as `a[b]`, in order. Its last entry says what it is. */
+/**
+ * All that was said with one prefix of names, such as `a[b]`, in order. Its last entry says what it
+ * is.
+ */
 class Level {
   /** The key of an entry, or null in a list. */
   readonly entries: (readonly [key: string | null, value: string | Level])[] = [];

@@ -1,6 +1,7 @@
 /**
- * A socket definition: who may connect, and which channels there are (Phoenix.Socket). It is the default export of a
- * module that is loaded by URL in the gateway, where `connect` and `id` run, and in every shard, where channels run.
+ * A socket definition: who may connect, and which channels there are (Phoenix.Socket). It is the
+ * default export of a module that is loaded by URL in the gateway, where `connect` and `id` run,
+ * and in every shard, where channels run.
  */
 import type { Channel } from "../channel/channel.js";
 import type { ConnectSocket } from "../channel/socket.js";
@@ -15,8 +16,8 @@ export type ConnectResult =
 
 export interface ConnectOptions {
   /**
-   * When the client's right to be here ends, in ms since the epoch: the connection is closed then, with 4401. `expireAt` on a
-   * channel's socket moves it.
+   * When the client's right to be here ends, in ms since the epoch: the connection is closed then,
+   * with 4401. `expireAt` on a channel's socket moves it.
    */
   readonly expiresAt?: number;
 }

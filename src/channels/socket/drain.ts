@@ -1,14 +1,15 @@
 /**
  * When each connection is sent away by a gateway that stops. Pure: numbers in, times out.
  *
- * Connections go in rounds, as with Phoenix's drainer, and within a round one after another over its time, each at a
- * random moment of its own share: clients that were sent away together would come back together, and meet a server that has
- * just begun, or its neighbour that has to take them all.
+ * Connections go in rounds, as with Phoenix's drainer, and within a round one after another over
+ * its time, each at a random moment of its own share: clients that were sent away together would
+ * come back together, and meet a server that has just begun, or its neighbour that has to take them
+ * all.
  */
 
 /**
- * How connections are sent away when the endpoint stops (Phoenix.Socket's drainer): in rounds, and spread over the time of
- * each.
+ * How connections are sent away when the endpoint stops (Phoenix.Socket's drainer): in rounds, and
+ * spread over the time of each.
  */
 export interface DrainOptions {
   /** Connections sent away in one round. Default 10,000. */

@@ -1,6 +1,7 @@
 /**
- * The options a socket is mounted with, checked and put together: what its definition says, what the mount says over it, and
- * what a transport says over both. Whatever is wrong is told at the start, with the keys that would be right.
+ * The options a socket is mounted with, checked and put together: what its definition says, what
+ * the mount says over it, and what a transport says over both. Whatever is wrong is told at the
+ * start, with the keys that would be right.
  */
 import { BadArg, show } from "simurgh/runtime";
 import type { LogLevel } from "../channel/instrumentation.js";
@@ -9,9 +10,15 @@ import { type CheckOrigin, checkOriginOption } from "./check-origin.js";
 import { type ConnectInfoEntry, checkConnectInfo } from "./connect-info.js";
 import type { Rate } from "./token-bucket.js";
 
-/** What may be said of a socket in its definition, where it is mounted, and of one transport; the latter wins. */
+/**
+ * What may be said of a socket in its definition, where it is mounted, and of one transport; the
+ * latter wins.
+ */
 export interface TransportOptions {
-  /** Serializers by name with the versions they stand for; the first that fits is taken. Default: V1 and V2. */
+  /**
+   * Serializers by name with the versions they stand for; the first that fits is taken. Default: V1
+   * and V2.
+   */
   readonly serializers?: readonly SerializerEntry[];
   /** Overrides the endpoint's. */
   readonly checkOrigin?: CheckOrigin;
@@ -33,11 +40,14 @@ export interface TransportOptions {
 export interface WebSocketOptions extends TransportOptions, Partial<WebSocketLimits> {
   /** Path below the socket's mount. Default "/websocket". */
   readonly path?: string;
-  /** Milliseconds without a byte from the client, answers to pings aside, after which the connection is closed. Default 60,000. */
+  /**
+   * Milliseconds without a byte from the client, answers to pings aside, after which the connection
+   * is closed. Default 60,000.
+   */
   readonly timeout?: number;
   /**
-   * Milliseconds without a byte from the client after which it is pinged; false for clients that cannot answer. Default
-   * 10,000.
+   * Milliseconds without a byte from the client after which it is pinged; false for clients that
+   * cannot answer. Default 10,000.
    */
   readonly pingMs?: number | false;
   /** Milliseconds a client has to answer a ping before the connection is closed. Default 12,000. */
@@ -46,15 +56,25 @@ export interface WebSocketOptions extends TransportOptions, Partial<WebSocketLim
   readonly maxFrameSize?: number;
   /** Whether clients may compress what they send. What is sent to them never is. Default false. */
   readonly compress?: boolean;
-  /** Milliseconds a handshake may take, `connect` included; after that it is answered 408. Default 10,000. */
+  /**
+   * Milliseconds a handshake may take, `connect` included; after that it is answered 408. Default
+   * 10,000.
+   */
   readonly handshakeMs?: number;
-  /** Sub-protocols this socket speaks; a client that offers others is refused. Default: whatever is offered is ignored. */
+  /**
+   * Sub-protocols this socket speaks; a client that offers others is refused. Default: whatever is
+   * offered is ignored.
+   */
   readonly subprotocols?: readonly string[];
-  /** Whether text that is not UTF-8 closes with 1007. Default true; without, it is read with replacement characters. */
+  /**
+   * Whether text that is not UTF-8 closes with 1007. Default true; without, it is read with
+   * replacement characters.
+   */
   readonly validateUtf8?: boolean;
   /**
-   * Lets a browser see why it was refused: accepts the WebSocket and closes it at once with 4403 and the reason of
-   * `error(reason)`, instead of an HTTP status that no page can read. Default false.
+   * Lets a browser see why it was refused: accepts the WebSocket and closes it at once with 4403
+   * and the reason of `error(reason)`, instead of an HTTP status that no page can read. Default
+   * false.
    */
   readonly refuseByClose?: boolean;
 }
@@ -62,7 +82,10 @@ export interface WebSocketOptions extends TransportOptions, Partial<WebSocketLim
 export interface LongPollOptions extends TransportOptions {
   /** Path below the socket's mount. Default "/longpoll". */
   readonly path?: string;
-  /** Milliseconds a poll waits for a message. A session without a poll for one and a half times as long ends. Default 10,000. */
+  /**
+   * Milliseconds a poll waits for a message. A session without a poll for one and a half times as
+   * long ends. Default 10,000.
+   */
   readonly windowMs?: number;
   /** Bytes that may wait between two polls; more ends the session. Default 4 MiB. */
   readonly maxBufferedBytes?: number;
@@ -75,11 +98,14 @@ export interface LongPollOptions extends TransportOptions {
   /** Sessions of one network at once, for each gateway; false for no limit. Default 1,000. */
   readonly maxSessionsPerNetwork?: number | false;
   /**
-   * Sessions with the same socket id at once, for each gateway; false for no limit. One that is not polled gives way to a
-   * new one. Default 50.
+   * Sessions with the same socket id at once, for each gateway; false for no limit. One that is not
+   * polled gives way to a new one. Default 50.
    */
   readonly maxSessionsPerId?: number | false;
-  /** Attempts of one network to begin a session, for each gateway. Default 50 a second, 500 at once; false for no limit. */
+  /**
+   * Attempts of one network to begin a session, for each gateway. Default 50 a second, 500 at once;
+   * false for no limit.
+   */
   readonly sessionRate?: Rate | false;
 }
 
@@ -95,17 +121,24 @@ export interface Mount extends TransportOptions {
   readonly longpoll?: LongPollOptions | boolean;
   /** Topics one connection may join. Default 100. */
   readonly maxChannelsPerTransport?: number;
-  /** Messages one connection may send, heartbeats and joins aside. Default 2,000 a second, 4,000 at once; false for no limit. */
+  /**
+   * Messages one connection may send, heartbeats and joins aside. Default 2,000 a second, 4,000 at
+   * once; false for no limit.
+   */
   readonly messageRate?: Rate | false;
   /** Joins one connection may ask for. Default 100 a second, 500 at once; false for no limit. */
   readonly joinRate?: Rate | false;
-  /** Messages of one connection that may wait for its channels; beyond them it is not read. Default 4,096. */
+  /**
+   * Messages of one connection that may wait for its channels; beyond them it is not read. Default
+   * 4,096.
+   */
   readonly maxWaiting?: number;
   /** Their bytes. Default 4 MiB. */
   readonly maxWaitingBytes?: number;
   /**
-   * What happens over a frame that is none: the connection closes with 1011, as with Phoenix; or the frame alone is answered
-   * with the error `{ reason: "invalid frame" }`, or ignored. Default "close".
+   * What happens over a frame that is none: the connection closes with 1011, as with Phoenix; or
+   * the frame alone is answered with the error `{ reason: "invalid frame" }`, or ignored. Default
+   * "close".
    */
   readonly invalidFrames?: InvalidFrames;
 }
@@ -199,7 +232,9 @@ function checkLevel(level: unknown, what: string): void {
     );
 }
 
-/** Throws for keys nobody knows and values that cannot be. `path` is where the socket is mounted. */
+/**
+ * Throws for keys nobody knows and values that cannot be. `path` is where the socket is mounted.
+ */
 export function checkMount(path: string, mount: Mount): void {
   const where = `the socket ${path}`;
   checkKeys(mount, SOCKET, where);
@@ -227,7 +262,10 @@ export function checkMount(path: string, mount: Mount): void {
   }
 }
 
-/** The options of one transport of a mounted socket, over those of the socket's definition and of the endpoint. */
+/**
+ * The options of one transport of a mounted socket, over those of the socket's definition and of
+ * the endpoint.
+ */
 export function resolveTransport(
   path: string,
   defaults: TransportOptions,

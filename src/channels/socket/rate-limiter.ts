@@ -1,6 +1,7 @@
 /**
- * RateLimiter is a token bucket for each of many keys, such as networks or users. Its memory is bounded: of more keys than
- * it keeps, those that have been quiet the longest are forgotten, which for them is a full bucket.
+ * RateLimiter is a token bucket for each of many keys, such as networks or users. Its memory is
+ * bounded: of more keys than it keeps, those that have been quiet the longest are forgotten, which
+ * for them is a full bucket.
  *
  * Counts are those of the thread it is in. Pure: the caller says what time it is.
  */

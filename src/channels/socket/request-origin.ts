@@ -1,23 +1,27 @@
 /**
- * RequestOrigin is what a request means behind its proxies: the scheme, host and port that the client asked for, and the
- * address it came from. The one place where this is read, for the API, for sockets and for limits alike. Pure.
+ * RequestOrigin is what a request means behind its proxies: the scheme, host and port that the
+ * client asked for, and the address it came from. The one place where this is read, for the API,
+ * for sockets and for limits alike. Pure.
  *
- * Without trusted proxies only the connection and the `Host` header count, and every `X-Forwarded-…` and `Forwarded`
- * header is ignored: anybody can send them. With n trusted proxies, each of which adds what it saw at the end of a list,
- * the n-th entry from the right is the word of the outermost of them; what stands before it was sent by the client.
+ * Without trusted proxies only the connection and the `Host` header count, and every
+ * `X-Forwarded-…` and `Forwarded` header is ignored: anybody can send them. With n trusted proxies,
+ * each of which adds what it saw at the end of a list, the n-th entry from the right is the word of
+ * the outermost of them; what stands before it was sent by the client.
  *
- * - scheme: `X-Forwarded-Proto`, else that of the connection; a host or forwarded port of 443 without a word on the
- *   scheme means https
+ * - scheme: `X-Forwarded-Proto`, else that of the connection; a host or forwarded port of 443
+ *   without a word on the scheme means https
  * - host: `X-Forwarded-Host`, else `Host`
- * - port: the host's own, else `X-Forwarded-Port`, else the scheme's. 80 under https and 443 under http are the port
- *   of another hop, and mean the scheme's own
- * - address: `X-Forwarded-For`. An entry that names no address is passed over to that of the next, nearer proxy, and
- *   past the last one to the address of the connection, so that nothing malformed makes one client look like several
- * - `Forwarded` (RFC 7239) counts where no `X-Forwarded-…` header says anything of the kind. Where both name a client
- *   and differ, one of them was passed on unseen, and neither is believed: the address of the connection counts
+ * - port: the host's own, else `X-Forwarded-Port`, else the scheme's. 80 under https and 443 under
+ *   http are the port of another hop, and mean the scheme's own
+ * - address: `X-Forwarded-For`. An entry that names no address is passed over to that of the next,
+ *   nearer proxy, and past the last one to the address of the connection, so that nothing malformed
+ *   makes one client look like several
+ * - `Forwarded` (RFC 7239) counts where no `X-Forwarded-…` header says anything of the kind. Where
+ *   both name a client and differ, one of them was passed on unseen, and neither is believed: the
+ *   address of the connection counts
  *
- * Proxies write lists of hosts and schemes in one of two ways, adding to them or replacing them; a list that is shorter
- * than there are proxies is therefore read from its first entry.
+ * Proxies write lists of hosts and schemes in one of two ways, adding to them or replacing them; a
+ * list that is shorter than there are proxies is therefore read from its first entry.
  */
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
@@ -48,7 +52,10 @@ type Scheme = RequestOrigin["scheme"];
 /** The part of a request that is looked at. */
 export type OriginRequest = Pick<IncomingMessage, "headers" | "rawHeaders" | "httpVersion" | "socket">;
 
-/** Undefined for a request that names no host, several, or one that is none: it is malformed (RFC 9112, 3.2). */
+/**
+ * Undefined for a request that names no host, several, or one that is none: it is malformed (RFC
+ * 9112, 3.2).
+ */
 export function requestOrigin(request: OriginRequest, trustedProxies: number): RequestOrigin | undefined {
   const own = ownHost(request);
   if (own === undefined) return undefined;
@@ -137,7 +144,10 @@ function forwardedBy({ headers, socket }: OriginRequest, proxies: number): Forwa
   };
 }
 
-/** The outermost proxy's word; past what cannot be read, the next nearer proxy's. What the client sent before is not read. */
+/**
+ * The outermost proxy's word; past what cannot be read, the next nearer proxy's. What the client
+ * sent before is not read.
+ */
 function wordOf<Entry, T>(
   list: readonly Entry[],
   read: (entry: Entry) => T | undefined,
@@ -194,8 +204,8 @@ interface ForwardedElement {
 const PAIR = /^\s*([!#$%&'*+.^_`|~\w-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s",;]*)\s*(?=[;,]|$)/;
 
 /**
- * `for=192.0.2.1;proto=https, For="[2001:db8::1]:4711"`: an element for each proxy, in order. What cannot be read spoils its
- * own element alone, which then says nothing.
+ * `for=192.0.2.1;proto=https, For="[2001:db8::1]:4711"`: an element for each proxy, in order. What
+ * cannot be read spoils its own element alone, which then says nothing.
  */
 export function parseForwarded(header: string): readonly ForwardedElement[] {
   const elements: ForwardedElement[] = [];

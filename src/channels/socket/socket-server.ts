@@ -1,7 +1,7 @@
 /**
- * The process of one connection (Phoenix.Socket): it reads the routing fields of each frame, knows which channel serves
- * which topic, and watches those channels. It never waits for a channel, so a slow join or a stuck handler of one topic
- * holds up neither the heartbeat nor the other topics.
+ * The process of one connection (Phoenix.Socket): it reads the routing fields of each frame, knows
+ * which channel serves which topic, and watches those channels. It never waits for a channel, so a
+ * slow join or a stuck handler of one topic holds up neither the heartbeat nor the other topics.
  *
  * What becomes of a topic is decided in socket/topic-subscription.ts, a pure function; here is done
  * what it says. An event for a channel that has joined and keeps up is handed over without asking.
@@ -93,7 +93,9 @@ export interface SocketStart {
   readonly expiresAt: number | undefined;
   readonly connection: number;
   readonly transport: Transport;
-  /** False from the start of the process on when it must still be waited for: ask it `["ready"]`. */
+  /**
+   * False from the start of the process on when it must still be waited for: ask it `["ready"]`.
+   */
   isReady?: boolean;
 }
 
@@ -250,7 +252,8 @@ function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
       return go(state);
     case "thread_gone": {
       const { id } = state.socket;
-      // The subscriptions of a thread end with it. Nobody waits for this: what else the client is told and asks for goes on.
+      // The subscriptions of a thread end with it. Nobody waits for this: what else the client is
+      // told and asks for goes on.
       if (id !== null && state.kind.shardOf(id) === message.node) void listenFor(id, state);
       return go(state);
     }
@@ -261,8 +264,8 @@ function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
 }
 
 /**
- * Whoever disconnects this client by its id must find it. While the thread of its id is being restarted, it is tried again
- * later: that is no reason to refuse a connection.
+ * Whoever disconnects this client by its id must find it. While the thread of its id is being
+ * restarted, it is tried again later: that is no reason to refuse a connection.
  */
 function listenFor(id: string, state: SocketState): "ok" | Promise<unknown> {
   const { kind } = state;
@@ -316,7 +319,9 @@ function route(frame: ScannedFrame, size: number, state: SocketState): Next {
 const bucket = (rate: Rate | false): TokenBucket | undefined =>
   rate === false ? undefined : new TokenBucket(rate, performance.now());
 
-/** The client sends more than it may: this frame is refused, and the client told when to try again. */
+/**
+ * The client sends more than it may: this frame is refused, and the client told when to try again.
+ */
 function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, state: SocketState): Next {
   limitHit(state.socket.endpoint, event === "phx_join" ? "joins" : "messages");
   noticeOnce(
@@ -357,7 +362,9 @@ function unjoined(frame: ScannedFrame, state: SocketState): Next {
   return go(state);
 }
 
-/** A frame that is none, as far as it can be read: the connection ends, unless its mount is patient. */
+/**
+ * A frame that is none, as far as it can be read: the connection ends, unless its mount is patient.
+ */
 function invalidFrame(
   frame: { readonly ref: WireRef; readonly topic: string } | undefined,
   state: SocketState,
@@ -382,7 +389,10 @@ function invalidFrame(
   }
 }
 
-/** A channel could not read a payload that was meant for it; if it was the join's, there is no channel. */
+/**
+ * A channel could not read a payload that was meant for it; if it was the join's, there is no
+ * channel.
+ */
 function invalidFromChannel(
   { topic, ref, token, join }: Extract<ChannelNews, { type: "invalid_frame" }>,
   state: SocketState,
@@ -554,7 +564,10 @@ function startChannel(
   ] satisfies StartChannel);
 }
 
-/** A shard has answered one of the joins it was asked for; when that was the last, it need not be watched. Gives its node. */
+/**
+ * A shard has answered one of the joins it was asked for; when that was the last, it need not be
+ * watched. Gives its node.
+ */
 function shardAnswered(token: number, state: SocketState): number | undefined {
   for (const [node, asked] of state.shards) {
     if (!asked.joins.delete(token)) continue;
@@ -591,7 +604,8 @@ function channelElsewhere(message: ChannelNews, state: SocketState): Next {
   return happened(topic, { type: "elsewhere", token }, state);
 }
 
-// ------------------------------------------------------------------ channels that are slower than their client
+// ------------------------------------------------------------------ channels that are slower than
+// their client
 
 function hand(
   channel: Watched,
@@ -683,7 +697,10 @@ function write(state: SocketState, frame: Frame): void {
   state.kind.writer.send(state.connection, frame);
 }
 
-/** Says it the first time it happens on this connection: a client can make it happen as often as it likes. */
+/**
+ * Says it the first time it happens on this connection: a client can make it happen as often as it
+ * likes.
+ */
 function noticeOnce(
   state: SocketState,
   what: "rate" | "topics" | "invalid frame",

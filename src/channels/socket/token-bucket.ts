@@ -1,8 +1,9 @@
 /**
- * A token bucket: lets `burst` things through at once and `perSecond` in the long run. One number a bucket; nothing ticks.
+ * A token bucket: lets `burst` things through at once and `perSecond` in the long run. One number a
+ * bucket; nothing ticks.
  *
- * Kept as the time at which the bucket would be full again (the generic cell rate algorithm): each thing let through moves
- * it on by the time one token takes.
+ * Kept as the time at which the bucket would be full again (the generic cell rate algorithm): each
+ * thing let through moves it on by the time one token takes.
  */
 export interface Rate {
   readonly perSecond: number;

@@ -1,6 +1,6 @@
 /**
- * Whether a client may connect: the checks that every transport makes, in Phoenix's order: origin, token, version,
- * `connect`, `id`. The first that fails answers.
+ * Whether a client may connect: the checks that every transport makes, in Phoenix's order: origin,
+ * token, version, `connect`, `id`. The first that fails answers.
  */
 
 import type { IncomingMessage } from "node:http";
@@ -51,8 +51,8 @@ export function checkRequestOrigin(
 }
 
 /**
- * Runs the checks after the origin's and the sub-protocol's. `token` is null when the client sent none, undefined when it
- * cannot be read. No promise where `connect` gives none.
+ * Runs the checks after the origin's and the sub-protocol's. `token` is null when the client sent
+ * none, undefined when it cannot be read. No promise where `connect` gives none.
  */
 export function handshake(
   host: GatewayHost,

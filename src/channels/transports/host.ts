@@ -29,7 +29,9 @@ export interface GatewayOptions {
   readonly checkOrigin: CheckOrigin;
   /** This endpoint's own host, for `checkOrigin: true`; null lets every origin pass. */
   readonly host: string | null;
-  /** How many proxies' word on what clients asked for is taken; true is one. See request-origin.ts. */
+  /**
+   * How many proxies' word on what clients asked for is taken; true is one. See request-origin.ts.
+   */
   readonly trustProxy: boolean | number;
   readonly socketsSupervisor: string;
   /** Signs long-poll session tokens. */
@@ -72,7 +74,10 @@ export interface GatewayHost {
     transport: Transport,
   ): Promise<Pid>;
   notice(level: "info" | "warning" | "error", text: string, error?: unknown): void;
-  /** Asks the gateway on another node for one of its sessions. Rejects with an `ExitSignal` when it is not there. */
+  /**
+   * Asks the gateway on another node for one of its sessions. Rejects with an `ExitSignal` when it
+   * is not there.
+   */
   relay(home: number, request: SessionRequest): Promise<SessionAnswer | null>;
   /** A client has run into a limit: counted, and logged once a connection. */
   limit(connection: number | undefined, limit: Limit): void;

@@ -1,9 +1,9 @@
 /**
  * The HTTP server of a gateway, and the port it listens on.
  *
- * An `http.Server` belongs to the thread that made it. Where there are several gateway threads, each makes its own, by a module
- * that is loaded by URL as sockets are, and all listen on the same port: the kernel gives each new connection to one of
- * them (`SO_REUSEPORT`).
+ * An `http.Server` belongs to the thread that made it. Where there are several gateway threads,
+ * each makes its own, by a module that is loaded by URL as sockets are, and all listen on the same
+ * port: the kernel gives each new connection to one of them (`SO_REUSEPORT`).
  */
 import { createServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer as createNetServer, type Server as NetServer } from "node:net";
@@ -14,16 +14,23 @@ export interface ListenOptions {
   readonly port: number;
   /** Default: every address of this machine. */
   readonly host?: string;
-  /** Connections that the system keeps until they are accepted. Default 1,024, of which it may take fewer (`somaxconn`). */
+  /**
+   * Connections that the system keeps until they are accepted. Default 1,024, of which it may take
+   * fewer (`somaxconn`).
+   */
   readonly backlog?: number;
   /**
-   * Milliseconds a connection stays open between two requests: longer than a balancer before it keeps its own, or requests
-   * meet a connection that is just being closed. Default 75,000, unless the server has a `keepAliveTimeout` of its own.
+   * Milliseconds a connection stays open between two requests: longer than a balancer before it
+   * keeps its own, or requests meet a connection that is just being closed. Default 75,000, unless
+   * the server has a `keepAliveTimeout` of its own.
    */
   readonly keepAliveMs?: number;
 }
 
-/** As the servers under Phoenix have it: all come back at once when a node goes, and Node's own 511 turn many of them away. */
+/**
+ * As the servers under Phoenix have it: all come back at once when a node goes, and Node's own 511
+ * turn many of them away.
+ */
 const BACKLOG = 1024;
 
 export interface ServerContext {
@@ -33,7 +40,8 @@ export interface ServerContext {
 }
 
 /**
- * A gateway's HTTP server, with listeners for whatever is not a socket. It is not yet listening, and is closed by the endpoint.
+ * A gateway's HTTP server, with listeners for whatever is not a socket. It is not yet listening,
+ * and is closed by the endpoint.
  */
 export type MakeServer = (
   // biome-ignore lint/suspicious/noExplicitAny: the arguments are the application's own
@@ -54,8 +62,8 @@ export const isServerModule = (server: HttpServer | ServerModule): server is Ser
   (server as Partial<ServerModule>).module !== undefined;
 
 /**
- * Whether threads can listen on one port here: from Node 22.12 (and 23.1, which is older). Earlier ones ignore being asked to, and
- * the second to listen finds the port in use.
+ * Whether threads can listen on one port here: from Node 22.12 (and 23.1, which is older). Earlier
+ * ones ignore being asked to, and the second to listen finds the port in use.
  */
 export function sharesPorts(version: string = process.versions.node): boolean {
   const [major = 0, minor = 0] = version.split(".").map(Number);
@@ -121,8 +129,9 @@ export function keepAlive(server: HttpServer, { keepAliveMs }: ListenOptions): v
 }
 
 /**
- * Accepts no more connections. The function returned waits until the requests under way are answered, and no longer than it is
- * given; then it ends all connections, with which nothing is done any more.
+ * Accepts no more connections. The function returned waits until the requests under way are
+ * answered, and no longer than it is given; then it ends all connections, with which nothing is
+ * done any more.
  */
 export function close(server: HttpServer): (answered: Promise<void>, graceMs: number) => Promise<void> {
   server.close();
@@ -139,11 +148,12 @@ export function close(server: HttpServer): (answered: Promise<void>, graceMs: nu
 }
 
 /**
- * Makes sure of a port for threads that will share it. Rejects when it is in use: threads of another process that listen there
- * likewise would otherwise take half of the connections without a word.
+ * Makes sure of a port for threads that will share it. Rejects when it is in use: threads of
+ * another process that listen there likewise would otherwise take half of the connections without a
+ * word.
  *
- * A port that the system has chosen is kept for them until `release`. One that was named is not: its clients may be waiting for it,
- * and must not be taken for somebody who cannot serve them.
+ * A port that the system has chosen is kept for them until `release`. One that was named is not:
+ * its clients may be waiting for it, and must not be taken for somebody who cannot serve them.
  */
 export async function claimPort(options: ListenOptions): Promise<{ readonly port: number; release(): void }> {
   const alone = createNetServer();

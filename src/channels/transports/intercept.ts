@@ -1,6 +1,7 @@
 /**
- * RequestInterceptor takes requests of certain paths from an HTTP server before other listeners, which never see them. It
- * knows which requests are under way, so that a server that stops can end each connection with the answer it owes.
+ * RequestInterceptor takes requests of certain paths from an HTTP server before other listeners,
+ * which never see them. It knows which requests are under way, so that a server that stops can end
+ * each connection with the answer it owes.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
@@ -38,7 +39,9 @@ export class RequestInterceptor {
     });
   }
 
-  /** From now on an answer is the last one of its connection. Resolves once none is owed any more. */
+  /**
+   * From now on an answer is the last one of its connection. Resolves once none is owed any more.
+   */
   drain(): Promise<void> {
     this.#draining = true;
     for (const response of this.#underWay)
@@ -50,8 +53,8 @@ export class RequestInterceptor {
   }
 
   /**
-   * Gives a request that Node took for an upgrade back to its server as a plain one, without the offer (RFC 9110, 7.8: a
-   * server may ignore it). What was pipelined before it is answered first.
+   * Gives a request that Node took for an upgrade back to its server as a plain one, without the
+   * offer (RFC 9110, 7.8: a server may ignore it). What was pipelined before it is answered first.
    */
   async withoutUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on("error", destroy);
@@ -74,7 +77,10 @@ export class RequestInterceptor {
   }
 }
 
-/** Whether a request asks for a WebSocket, well or badly. Anything else that offers to upgrade is a plain request. */
+/**
+ * Whether a request asks for a WebSocket, well or badly. Anything else that offers to upgrade is a
+ * plain request.
+ */
 export const asksForWebSocket = ({ method, httpVersion, headers }: IncomingMessage): boolean =>
   method === "GET" && httpVersion !== "1.0" && listed(headers.upgrade).includes("websocket");
 

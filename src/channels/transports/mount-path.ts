@@ -1,6 +1,6 @@
 /**
- * Where a transport listens: the mount's path and the transport's own, either with `:name` segments whose values become
- * connect params. A name that starts with `_` matches and is not told.
+ * Where a transport listens: the mount's path and the transport's own, either with `:name` segments
+ * whose values become connect params. A name that starts with `_` matches and is not told.
  */
 export interface MountPath {
   /** The values of the named segments, or undefined when the path is another. */

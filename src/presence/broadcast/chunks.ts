@@ -9,7 +9,10 @@ export const CHUNK_ENTRIES = 1000;
 /** Bytes of one frame, for metas that are not of ordinary size. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** About as many characters as its JSON has; encoding it only to measure it would cost twice as much. */
+/**
+ * About as many characters as its JSON has; encoding it only to measure it would cost twice as
+ * much.
+ */
 function sizeOf(value: unknown): number {
   if (typeof value === "string") return value.length + 3;
   if (typeof value !== "object" || value === null) return 10;
@@ -64,7 +67,10 @@ export function diffChunks(joins: readonly Named[], leaves: readonly Named[]): r
 
 const cut = new WeakMap<Presences, readonly Presences[]>();
 
-/** The parts of a state: the first is one, the others are to be added to it. The same parts for all who get the same state. */
+/**
+ * The parts of a state: the first is one, the others are to be added to it. The same parts for all
+ * who get the same state.
+ */
 export function stateChunks(presences: Presences): readonly Presences[] {
   const known = cut.get(presences);
   if (known !== undefined) return known;

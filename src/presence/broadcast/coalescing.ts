@@ -1,8 +1,8 @@
 /**
  * When the next frame of a topic is due. Pure: the clock is an argument.
  *
- * A frame goes to everybody in the room, so what it costs grows with the room and what it says does not. Hence a window between two
- * frames, in which changes are merged:
+ * A frame goes to everybody in the room, so what it costs grows with the room and what it says does
+ * not. Hence a window between two frames, in which changes are merged:
  *
  *   quiet      the first change after quiet is told at once, in a room of any size
  *   base       then comes a window: none in small rooms, 50 ms in others, longer in very large ones
@@ -11,19 +11,29 @@
  *              halves the window again
  *   urgent     an update of somebody whom clients know, such as "is typing", waits for the base window only
  *
- * So while a room fills, for 30 s or in an instant, each member is sent fewer than 20 frames, however they come: ADR 7.
+ * So while a room fills, for 30 s or in an instant, each member is sent fewer than 20 frames,
+ * however they come: ADR 7.
  */
 
 export interface CoalesceOptions {
   /** Rooms below this size get every change at once. Default 50. */
   readonly smallRoom?: number;
-  /** Ms between two frames of a room that is not small. Default 50. 0 tells every change at once, as Phoenix does. */
+  /**
+   * Ms between two frames of a room that is not small. Default 50. 0 tells every change at once, as
+   * Phoenix does.
+   */
   readonly windowMs?: number;
-  /** Rooms above this size get longer windows: a tenth of a ms for each member, up to `longestMs`. Default 1,000. */
+  /**
+   * Rooms above this size get longer windows: a tenth of a ms for each member, up to `longestMs`.
+   * Default 1,000.
+   */
   readonly largeRoom?: number;
   /** The longest window that the size of a room alone makes, in ms. Default 1,000. */
   readonly longestMs?: number;
-  /** The longest window while people stream in or out, in ms. Default 2,000. 0 leaves windows as the size of the room makes them. */
+  /**
+   * The longest window while people stream in or out, in ms. Default 2,000. 0 leaves windows as the
+   * size of the room makes them.
+   */
   readonly streamMs?: number;
   /** A window with this many changed keys is told early. Default 500. */
   readonly mostKeys?: number;
@@ -40,7 +50,9 @@ export const DEFAULT_COALESCE: Coalesce = {
   mostKeys: 500,
 };
 
-/** Ms between two frames of a quiet topic with this many members or subscribers, whichever are more. */
+/**
+ * Ms between two frames of a quiet topic with this many members or subscribers, whichever are more.
+ */
 export function windowOf(size: number, { smallRoom, windowMs, largeRoom, longestMs }: Coalesce): number {
   if (size < smallRoom || windowMs === 0) return 0;
   if (size <= largeRoom) return windowMs;
@@ -95,6 +107,9 @@ export function told(pace: Pace, now: number, size: number, options: Coalesce): 
   return { ...pace, toldAt: now, frames: pace.frames + (grows ? 1 : 0) };
 }
 
-/** The first frame of a stream is followed by the base window, each further one by twice the window before. */
+/**
+ * The first frame of a stream is followed by the base window, each further one by twice the window
+ * before.
+ */
 const stretched = (base: number, { frames }: Pace, { streamMs }: Coalesce): number =>
   Math.max(base, Math.min(base * 2 ** (frames - 1), streamMs));

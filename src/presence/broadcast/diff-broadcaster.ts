@@ -1,6 +1,6 @@
 /**
- * From a tracker's diffs to what clients get: merged per topic in short windows, completed by `fetch`, and sent in order, each
- * frame encoded once. Runs in the tracker's process.
+ * From a tracker's diffs to what clients get: merged per topic in short windows, completed by
+ * `fetch`, and sent in order, each frame encoded once. Runs in the tracker's process.
  *
  *     diff ─▶ grace period ─▶ window of the topic ─▶ queue of the topic (fetch) ─▶ broadcast ─▶ handleMetas
  *                                   state for those who join ──────▲
@@ -46,7 +46,9 @@ export interface FeedOptions {
   readonly dispatcher: string | undefined;
   readonly fetch: Fetch | undefined;
   readonly fetchTimeout: number;
-  /** False: every change is told at once, on all topics or on those for which the function says so. */
+  /**
+   * False: every change is told at once, on all topics or on those for which the function says so.
+   */
   readonly coalesce: CoalesceOptions | boolean | ((topic: string) => CoalesceOptions | boolean);
   readonly leaveGraceMs: number;
   /** False: nothing is broadcast; for use on the server only. */
@@ -87,7 +89,10 @@ const SNAPSHOT = Symbol("snapshot");
 const RESYNC = Symbol("resync");
 const STATE = Symbol("state");
 
-/** How long a new tracker waits for what the others know, before it tells what has changed since the last one ended. */
+/**
+ * How long a new tracker waits for what the others know, before it tells what has changed since the
+ * last one ended.
+ */
 const RESYNC_MS = 1000;
 
 /** What clients that stayed were last told by a tracker that crashed, by topic and ref. */
@@ -202,8 +207,9 @@ export class DiffBroadcaster {
   }
 
   /**
-   * Gives `take` everybody on the topic: at once in a quiet or small room, else together with all who ask within the same
-   * window, so that a burst of joins costs one state per window and not one each.
+   * Gives `take` everybody on the topic: at once in a quiet or small room, else together with all
+   * who ask within the same window, so that a burst of joins costs one state per window and not one
+   * each.
    */
   ask(name: string, take: (presences: Presences) => void): void {
     const topic = this.#topics.get(name);
@@ -229,7 +235,8 @@ export class DiffBroadcaster {
   }
 
   /**
-   * To be sent to `pid`: as `ask`, but in its place among the frames of the topic, and in parts that clients of any age understand.
+   * To be sent to `pid`: as `ask`, but in its place among the frames of the topic, and in parts
+   * that clients of any age understand.
    */
   stateRequest(name: string, push: PushState): readonly unknown[] {
     return [STATE, name, push];
@@ -390,7 +397,8 @@ export class DiffBroadcaster {
     }
   }
 
-  // ---------------------------------------------------------------- the end of one tracker, the begin of the next
+  // ---------------------------------------------------------------- the end of one tracker, the
+  // begin of the next
 
   /** What clients were told last. */
   told(): Baseline {
@@ -454,7 +462,10 @@ export class DiffBroadcaster {
     return given === true ? DEFAULT_COALESCE : { ...DEFAULT_COALESCE, ...given };
   }
 
-  /** A topic with nothing under way, and no past that matters, is forgotten: most rooms are small and quiet. */
+  /**
+   * A topic with nothing under way, and no past that matters, is forgotten: most rooms are small
+   * and quiet.
+   */
   #forgetIdle(topic: Topic): void {
     const { name, queue, window, waiting, joining, metas, coalesce } = topic;
     const idle = queue.empty && window.size === 0 && waiting.length === 0 && joining.length === 0;

@@ -1,10 +1,12 @@
 /**
- * Coalescing: the changes of one topic between two frames, merged. Pure. When the next frame is due is a matter of pace.ts.
+ * Coalescing: the changes of one topic between two frames, merged. Pure. When the next frame is due
+ * is a matter of pace.ts.
  *
- * What came and went in between vanishes, a chain of updates becomes one, and the order inside a frame does not matter because
- * every state of an entry has a ref of its own. Only one thing must not vanish: somebody who was given the state of
- * the topic meanwhile may hold what the others never saw. So `served` marks what a state contained, and its leave is kept;
- * and what a state lacked is joined even when for the others it had never gone.
+ * What came and went in between vanishes, a chain of updates becomes one, and the order inside a
+ * frame does not matter because every state of an entry has a ref of its own. Only one thing must
+ * not vanish: somebody who was given the state of the topic meanwhile may hold what the others
+ * never saw. So `served` marks what a state contained, and its leave is kept; and what a state
+ * lacked is joined even when for the others it had never gone.
  */
 import type { Meta } from "../tracker/delta.js";
 import type { TopicDiff } from "../tracker/view.js";
@@ -14,7 +16,10 @@ type Named = readonly [key: string, meta: Meta];
 export class DiffCoalescer {
   readonly #joins = new Map<string, Named>();
   readonly #leaves = new Map<string, Named>();
-  /** Refs of joins that a state contained, and of leaves that a state lacked, while they waited here. */
+  /**
+   * Refs of joins that a state contained, and of leaves that a state lacked, while they waited
+   * here.
+   */
   readonly #served = new Set<string>();
   /** Changes that came in and will not go out. */
   merged = 0;

@@ -1,9 +1,9 @@
 /**
- * Runs an application's `fetch`: in processes of its own, at most 16 at a time, and for a limited time, so that a slow or broken
- * one delays its topic and nothing else.
+ * Runs an application's `fetch`: in processes of its own, at most 16 at a time, and for a limited
+ * time, so that a slow or broken one delays its topic and nothing else.
  *
- * What it gives is checked: a key it dropped, or a meta whose ref it changed, is put back as it was, because clients would
- * never get rid of what leaves without having been there.
+ * What it gives is checked: a key it dropped, or a meta whose ref it changed, is put back as it
+ * was, because clients would never get rid of what leaves without having been there.
  */
 import { type Pid, self, send, sleep, spawnMonitor, telemetry, thisNode } from "simurgh/runtime";
 import { type PresenceDiff, type PresenceEntry, type Presences, setOwn } from "./payload.js";
@@ -47,7 +47,10 @@ export class FetchPool {
     return [...this.#running.values()].map(({ pid }) => pid);
   }
 
-  /** Completes both sides of a diff; `done` is called, once, in the calling process when it hands in what it gets. */
+  /**
+   * Completes both sides of a diff; `done` is called, once, in the calling process when it hands in
+   * what it gets.
+   */
   begin(topic: string, bare: PresenceDiff, done: (completed: PresenceDiff) => void): void {
     this.#waiting.push({ id: this.#nextId, topic, bare, done });
     this.#nextId += 1;

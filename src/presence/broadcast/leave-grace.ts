@@ -1,8 +1,10 @@
 /**
- * The grace period of leaving: who comes back in time, from any node, was only changed, not gone. Pure.
+ * The grace period of leaving: who comes back in time, from any node, was only changed, not gone.
+ * Pure.
  *
- * A leave waits for `graceMs`; a join of its key in the meantime takes it along, so that clients get one frame with the key on
- * both sides, as for an update. Until then the one who left is still listed.
+ * A leave waits for `graceMs`; a join of its key in the meantime takes it along, so that clients
+ * get one frame with the key on both sides, as for an update. Until then the one who left is still
+ * listed.
  */
 import type { Meta } from "../tracker/delta.js";
 import type { TopicDiff } from "../tracker/view.js";

@@ -1,6 +1,6 @@
 /**
- * The shapes the clients know (Phoenix.Presence): `presence_state` is `key → {metas: [...]}`, `presence_diff` is
- * `{joins, leaves}` of the same.
+ * The shapes the clients know (Phoenix.Presence): `presence_state` is `key → {metas: [...]}`,
+ * `presence_diff` is `{joins, leaves}` of the same.
  */
 import type { Meta } from "../tracker/delta.js";
 

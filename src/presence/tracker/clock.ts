@@ -1,9 +1,9 @@
 /**
- * Clocks: how much of each replica's history somebody has seen. Pure functions over maps from a replica's ref to the
- * number of its changes seen, without gaps.
+ * Clocks: how much of each replica's history somebody has seen. Pure functions over maps from a
+ * replica's ref to the number of its changes seen, without gaps.
  *
- * A missing ref counts as 0, and a 0 says nothing. Phoenix.Tracker.Clock compares the number of refs as well, so
- * that a clock with a zero in it asks for what it has.
+ * A missing ref counts as 0, and a 0 says nothing. Phoenix.Tracker.Clock compares the number of
+ * refs as well, so that a clock with a zero in it asks for what it has.
  */
 
 /** The name of a replica and its incarnation, as one text: `refText`. */
@@ -12,8 +12,8 @@ export type RefText = string;
 export type Clock = ReadonlyMap<RefText, number>;
 
 /**
- * One replica: `name` is stable over restarts, `incarnation` is new for each start and says nothing about which of two
- * came first.
+ * One replica: `name` is stable over restarts, `incarnation` is new for each start and says nothing
+ * about which of two came first.
  */
 export interface ReplicaRef {
   readonly name: string;
@@ -32,8 +32,9 @@ export function dominates(a: Clock, b: Clock): boolean {
 }
 
 /**
- * Whose changes `own` lacks, of those whose own clock is known: the replicas to ask. Each is asked for its own changes
- * only, so the answer is never older than what it says of itself. Empty exactly when `own` dominates `announced`.
+ * Whose changes `own` lacks, of those whose own clock is known: the replicas to ask. Each is asked
+ * for its own changes only, so the answer is never older than what it says of itself. Empty exactly
+ * when `own` dominates `announced`.
  */
 export const behind = (own: Clock, announced: Clock): readonly RefText[] =>
   [...announced].filter(([ref, clock]) => clock > (own.get(ref) ?? 0)).map(([ref]) => ref);

@@ -1,9 +1,10 @@
 /**
- * Which of its own deltas a replica keeps, to answer those who missed some (Phoenix.Tracker.DeltaGeneration).
+ * Which of its own deltas a replica keeps, to answer those who missed some
+ * (Phoenix.Tracker.DeltaGeneration).
  *
- * One journal of the last deltas, cut from the old end: when everybody has confirmed them, when there are more than
- * `maxChanges` changes, or more bytes than `maxBytes`. Whoever asks within it gets exactly what is missing; whoever asks
- * beyond it gets everything.
+ * One journal of the last deltas, cut from the old end: when everybody has confirmed them, when
+ * there are more than `maxChanges` changes, or more bytes than `maxBytes`. Whoever asks within it
+ * gets exactly what is missing; whoever asks beyond it gets everything.
  */
 import { type Change, condense, type Delta } from "./delta.js";
 
@@ -58,7 +59,9 @@ export class DeltaLog {
     return this.#kept.find(({ delta }) => delta.to > version)?.at;
   }
 
-  /** Adds the delta that follows the last one. One with a hole before it starts the journal anew. */
+  /**
+   * Adds the delta that follows the last one. One with a hole before it starts the journal anew.
+   */
   add(delta: Delta, now: number): void {
     if (delta.from !== this.#end) this.#clear();
     const bytes = delta.changes.reduce((sum, change) => sum + sizeOf(change), 0);

@@ -1,9 +1,11 @@
 /**
- * Deltas: what one replica changed between two points of its history, condensed to the last change of each entry.
+ * Deltas: what one replica changed between two points of its history, condensed to the last change
+ * of each entry.
  *
- * Only the replica whose process tracked an entry ever changes it, so its changes are numbered 1, 2, 3 … and an entry is a
- * register that the highest number wins. That makes merging deltas a union: in any order, any number of times, with
- * the same result. No other replica's word about an entry is ever needed or believed.
+ * Only the replica whose process tracked an entry ever changes it, so its changes are numbered 1,
+ * 2, 3 … and an entry is a register that the highest number wins. That makes merging deltas a
+ * union: in any order, any number of times, with the same result. No other replica's word about an
+ * entry is ever needed or believed.
  */
 
 /** What presence knows of one entry. `phx_ref` names this very state of it. */
@@ -21,7 +23,10 @@ export interface Row {
   readonly meta: Meta;
   /** The number of the change that made it what it is. */
   readonly version: number;
-  /** Wall-clock ms at which it joined, always increasing in one replica. With `first` it gives its place in lists. */
+  /**
+   * Wall-clock ms at which it joined, always increasing in one replica. With `first` it gives its
+   * place in lists.
+   */
   readonly joined: number;
   /** The `phx_ref` it joined with. */
   readonly first: string;

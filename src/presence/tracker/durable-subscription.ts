@@ -1,9 +1,10 @@
 /**
- * Brings what is broadcast on a topic to a process of any thread, for as long as that process lives.
+ * Brings what is broadcast on a topic to a process of any thread, for as long as that process
+ * lives.
  *
- * A topic lives in one thread. When that thread is replaced, the subscriptions there are gone with it: this little process
- * notices, and subscribes again as soon as somebody is there. The topic may also move to another thread, and its subscriptions
- * with it; then that is the thread to watch.
+ * A topic lives in one thread. When that thread is replaced, the subscriptions there are gone with
+ * it: this little process notices, and subscribes again as soon as somebody is there. The topic may
+ * also move to another thread, and its subscriptions with it; then that is the thread to watch.
  */
 import { type Dispatcher, PubSub, registerDispatcher } from "simurgh/pubsub";
 import {
@@ -32,7 +33,10 @@ registerDispatcher(replication);
 const RETRY_MS = 100;
 const LONGEST_RETRY_MS = 2000;
 
-/** From now on `to`, the calling process, gets what is broadcast on the topic, whichever thread it lives in. */
+/**
+ * From now on `to`, the calling process, gets what is broadcast on the topic, whichever thread it
+ * lives in.
+ */
 export function follow(pubsub: string, topic: string, to: Pid): void {
   if (PubSub.owners(pubsub) === undefined) {
     // All topics are this thread's for ever, and PubSub and what comes after it restart together.
@@ -52,7 +56,9 @@ export function follow(pubsub: string, topic: string, to: Pid): void {
   });
 }
 
-/** Hands on what comes until the thread of the topic is gone. A subscription moves with its topic. */
+/**
+ * Hands on what comes until the thread of the topic is gone. A subscription moves with its topic.
+ */
 async function forward(pubsub: string, topic: string, to: Pid, first: Ref): Promise<void> {
   let ref = first;
   for (;;) {

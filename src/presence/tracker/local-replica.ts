@@ -1,6 +1,6 @@
 /**
- * The entries of the processes of this replica, numbered change by change, and what of them the others have not been told
- * yet.
+ * The entries of the processes of this replica, numbered change by change, and what of them the
+ * others have not been told yet.
  *
  * What comes and goes between two tellings is never told: it only uses up numbers.
  */
@@ -73,7 +73,10 @@ export class LocalReplica {
     for (const topic of this.#topics.values()) yield* topic.values();
   }
 
-  /** Adds an entry; undefined when the process is tracked under that topic and key already. `wall` in ms. */
+  /**
+   * Adds an entry; undefined when the process is tracked under that topic and key already. `wall`
+   * in ms.
+   */
   join(topic: string, pid: string, key: string, meta: Meta, wall: number): Step | undefined {
     if (this.get(topic, pid, key) !== undefined) return undefined;
     // In order also within one ms, and when the wall clock went back.
@@ -87,7 +90,10 @@ export class LocalReplica {
     return { before: undefined, after: row };
   }
 
-  /** Replaces the meta of an entry in one step; it keeps its place. Undefined when there is no such entry. */
+  /**
+   * Replaces the meta of an entry in one step; it keeps its place. Undefined when there is no such
+   * entry.
+   */
   update(topic: string, pid: string, key: string, meta: Meta): Step | undefined {
     const before = this.get(topic, pid, key);
     if (before === undefined) return undefined;
@@ -115,7 +121,10 @@ export class LocalReplica {
     return this.of(pid).map(({ topic, key }) => this.leave(topic, pid, key) as Step);
   }
 
-  /** What the others have not been told, as one delta; from now on it counts as told. Undefined when there is nothing. */
+  /**
+   * What the others have not been told, as one delta; from now on it counts as told. Undefined when
+   * there is nothing.
+   */
   tell(): Delta | undefined {
     if (!this.pending) return undefined;
     const changes = [...this.#untold.values()]

@@ -1,8 +1,9 @@
 /**
  * What replicas say to each other, and its form on the wire.
  *
- * The form is plain arrays, so that any adapter can carry it, opened by what both sides must agree on: protocol version,
- * number of slots, hash of topics, name of the tracker. How many threads a node has is said nowhere.
+ * The form is plain arrays, so that any adapter can carry it, opened by what both sides must agree
+ * on: protocol version, number of slots, hash of topics, name of the tracker. How many threads a
+ * node has is said nowhere.
  */
 
 import { SLOTS } from "simurgh/pubsub";
@@ -131,7 +132,10 @@ export function encode(tracker: string, message: Message): unknown[] {
 
 // ------------------------------------------------------------------ from the wire
 
-/** Reads a message. Further fields, of later versions, are ignored. Throws `MessageError` for all that is not one. */
+/**
+ * Reads a message. Further fields, of later versions, are ignored. Throws `MessageError` for all
+ * that is not one.
+ */
 export function decode(tracker: string, wire: unknown): Message {
   const fields = list(wire, "the message");
   const [protocol, slots, hash, name, kind, ref] = fields;

@@ -3,7 +3,10 @@ import { randomBytes } from "node:crypto";
 import { BadArg } from "simurgh/runtime";
 import type { Meta } from "./delta.js";
 
-/** A key as text: clients see keys as JSON object keys. Throws `BadArg` for anything but a string, number or boolean. */
+/**
+ * A key as text: clients see keys as JSON object keys. Throws `BadArg` for anything but a string,
+ * number or boolean.
+ */
 export function checkKey(key: unknown): string {
   if (typeof key === "string") return key;
   if (typeof key === "number" || typeof key === "boolean") return String(key);

@@ -3,21 +3,31 @@
 export interface ReplicationOptions {
   /** How often a replica looks around and, with something to say, speaks. Default 1,500. */
   readonly broadcastPeriod?: number;
-  /** Idle periods between two heartbeats; they are never further apart than a quarter of `downPeriod`. Default 10. */
+  /**
+   * Idle periods between two heartbeats; they are never further apart than a quarter of
+   * `downPeriod`. Default 10.
+   */
   readonly maxSilentPeriods?: number;
-  /** Silence after which a replica counts as down and its entries are hidden. Default `broadcastPeriod × maxSilentPeriods × 2`. */
+  /**
+   * Silence after which a replica counts as down and its entries are hidden. Default
+   * `broadcastPeriod × maxSilentPeriods × 2`.
+   */
   readonly downPeriod?: number;
   /** Silence after which it is forgotten. Default 1,200,000. */
   readonly permdownPeriod?: number;
   /** Every how many periods a replica asks again for what it lacks. Default 2. */
   readonly clockSamplePeriods?: number;
-  /** Phoenix's generation sizes. Only the last one counts here: how many changes are kept to be told again. Default [100, 1000, 10000]. */
+  /**
+   * Phoenix's generation sizes. Only the last one counts here: how many changes are kept to be told
+   * again. Default [100, 1000, 10000].
+   */
   readonly maxDeltaSizes?: readonly number[];
   /** How long a change may wait for others before it is told. Default 20. */
   readonly flushAfter?: number;
   /**
-   * Whether the entries of a tracker that is stopped in order leave the other nodes at once. With false they stay until
-   * `downPeriod` has passed, except for those whose processes have ended before. Default true.
+   * Whether the entries of a tracker that is stopped in order leave the other nodes at once. With
+   * false they stay until `downPeriod` has passed, except for those whose processes have ended
+   * before. Default true.
    */
   readonly permdownOnShutdown?: boolean;
 }

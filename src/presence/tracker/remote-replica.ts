@@ -1,9 +1,10 @@
 /**
  * What is known of one replica's entries: a delta-state observed-remove set with a single writer.
  *
- * `version` says that all its changes up to there are in; later ones that came with a gap before them show at once and
- * are remembered as ranges until the gap is closed. A removal is remembered only beyond the gap: as soon as
- * everything before it is known, an entry that is not there is known to be gone, and no tombstone is left.
+ * `version` says that all its changes up to there are in; later ones that came with a gap before
+ * them show at once and are remembered as ranges until the gap is closed. A removal is remembered
+ * only beyond the gap: as soon as everything before it is known, an entry that is not there is
+ * known to be gone, and no tombstone is left.
  *
  *     changes of the origin    1 2 3 4 5 6 7 8 9
  *     seen here                ■ ■ ■ ■     ■ ■       version 4, one range 6..8
@@ -101,7 +102,10 @@ export class RemoteReplica {
     };
   }
 
-  /** Takes a delta, wherever in the history it belongs. Gives what changed; nothing when all of it was known. */
+  /**
+   * Takes a delta, wherever in the history it belongs. Gives what changed; nothing when all of it
+   * was known.
+   */
   apply(delta: Delta): readonly Step[] {
     if (delta.to <= this.#version) return NOTHING;
     if (this.#awaited !== undefined) {
@@ -116,7 +120,10 @@ export class RemoteReplica {
     return steps;
   }
 
-  /** Takes everything the origin had at one point: what it does not contain, and is not newer, is gone. */
+  /**
+   * Takes everything the origin had at one point: what it does not contain, and is not newer, is
+   * gone.
+   */
   replace({ version, rows }: Snapshot): readonly Step[] {
     if (version < this.#version || version < (this.#awaited ?? 0)) return NOTHING;
     this.#awaited = undefined;
@@ -130,7 +137,10 @@ export class RemoteReplica {
     return steps;
   }
 
-  /** Forgets the entries of topics this replica does not keep any more; what it knows of the origin's changes stays. */
+  /**
+   * Forgets the entries of topics this replica does not keep any more; what it knows of the
+   * origin's changes stays.
+   */
   keep(owns: (topic: string) => boolean): readonly Step[] {
     const steps: Step[] = [];
     for (const topic of [...this.#topics.keys()]) {
@@ -178,7 +188,9 @@ export class RemoteReplica {
     steps.push({ before: row, after: undefined });
   }
 
-  /** Notes that all changes after `from` up to `to` are in, and forgets what that makes superfluous. */
+  /**
+   * Notes that all changes after `from` up to `to` are in, and forgets what that makes superfluous.
+   */
   #see(from: number, to: number): void {
     const ranges = [...this.#ranges, { from, to }].sort((a, b) => a.from - b.from);
     this.#ranges = [];

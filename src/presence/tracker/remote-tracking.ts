@@ -1,7 +1,8 @@
 /**
- * Processes of this thread whose entries the trackers of other threads keep, because their topics are there. When such a thread dies
- * its tracker can tell nobody: so the tracker of the process's own thread knows them too, and does in its place what the end of a
- * tracker means for those it tracked: they end, or are tracked anew by the next one.
+ * Processes of this thread whose entries the trackers of other threads keep, because their topics
+ * are there. When such a thread dies its tracker can tell nobody: so the tracker of the process's
+ * own thread knows them too, and does in its place what the end of a tracker means for those it
+ * tracked: they end, or are tracked anew by the next one.
  *
  * Channels on their own topic never are abroad; a channel that is on a lobby's list may be.
  */

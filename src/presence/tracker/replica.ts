@@ -5,8 +5,8 @@
  *        ▲                  ▲────────── heard ──────────────┘
  *        └── goodbye, or another incarnation of the name ── up, down
  *
- * Times are monotonic ms. An incarnation that said goodbye or was followed by another one is over: what still arrives
- * from it is ignored for `permdownPeriod`, whatever its number.
+ * Times are monotonic ms. An incarnation that said goodbye or was followed by another one is over:
+ * what still arrives from it is ignored for `permdownPeriod`, whatever its number.
  */
 import { type RefText, type ReplicaRef, refText, sameRef } from "./clock.js";
 
@@ -39,8 +39,9 @@ export const noReplicas: Replicas = { byName: new Map(), over: new Map() };
 export const isOver = ({ over }: Replicas, ref: ReplicaRef): boolean => over.has(refText(ref));
 
 /**
- * A heartbeat came. What comes from an incarnation that is over changes nothing, unless the one that followed it has fallen
- * silent: then messages had overtaken each other, and this is the one that goes on.
+ * A heartbeat came. What comes from an incarnation that is over changes nothing, unless the one
+ * that followed it has fallen silent: then messages had overtaken each other, and this is the one
+ * that goes on.
  */
 export function heard(
   replicas: Replicas,
@@ -66,7 +67,10 @@ export function heard(
   ];
 }
 
-/** It said that it will not come back. Unknown or already followed by another: ignored, but remembered as over. */
+/**
+ * It said that it will not come back. Unknown or already followed by another: ignored, but
+ * remembered as over.
+ */
 export function saidGoodbye(
   replicas: Replicas,
   ref: ReplicaRef,
@@ -114,8 +118,8 @@ export function judge(replicas: Replicas, now: number, { downPeriod, permdownPer
 }
 
 /**
- * This replica itself did nothing for `late` ms: nobody's silence in that time counts. After more than a `downPeriod` of it
- * everybody gets `grace` ms to be heard first.
+ * This replica itself did nothing for `late` ms: nobody's silence in that time counts. After more
+ * than a `downPeriod` of it everybody gets `grace` ms to be heard first.
  */
 export function excuse(
   replicas: Replicas,

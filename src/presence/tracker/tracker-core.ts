@@ -1,13 +1,15 @@
 /**
- * The tracker without its process: takes events and the time, gives what is to be done. No timers, no randomness, no
- * network: the same events at the same times have the same effects, which is what the simulation checks.
+ * The tracker without its process: takes events and the time, gives what is to be done. No timers,
+ * no randomness, no network: the same events at the same times have the same effects, which is what
+ * the simulation checks.
  *
- * Its own entries live in `LocalReplica`; of each other replica it keeps an `RemoteReplica`; `Replicas` says who is alive, and the
- * `View` what is therefore visible. Everybody tells only of himself, so whoever is behind asks the replica it is behind of,
- * and an answer can never be staler than what that replica said before.
+ * Its own entries live in `LocalReplica`; of each other replica it keeps an `RemoteReplica`;
+ * `Replicas` says who is alive, and the `View` what is therefore visible. Everybody tells only of
+ * himself, so whoever is behind asks the replica it is behind of, and an answer can never be staler
+ * than what that replica said before.
  *
- * Own changes are told `flushAfter` ms after the first of them; who has nothing to tell sends a heartbeat each
- * `idleInterval`. Call `wake` at `deadline`.
+ * Own changes are told `flushAfter` ms after the first of them; who has nothing to tell sends a
+ * heartbeat each `idleInterval`. Call `wake` at `deadline`.
  */
 import { behind, type RefText, type ReplicaRef, refText, sameRef } from "./clock.js";
 import { type Delta, type Meta, type Row, splitDelta } from "./delta.js";
@@ -39,7 +41,10 @@ export type Effect =
   | readonly ["direct", to: ReplicaRef, message: Message, after: number]
   | readonly ["diff", Diff]
   | readonly ["replica", ReplicaEvent, ReplicaRef]
-  /** Another replica with the same name has been there for longer: this one keeps silent from now on. */
+  /**
+   * Another replica with the same name has been there for longer: this one keeps silent from now
+   * on.
+   */
   | readonly ["conflict", ReplicaRef]
   /** Clocks agreed and entries did not: everything is asked for again. */
   | readonly ["diverged", ReplicaRef]
@@ -283,8 +288,9 @@ export class TrackerCore {
   }
 
   /**
-   * Topics have moved between the threads of this node. What was known of the others on topics that are gone is forgotten, unseen:
-   * nobody here looks at them any more; for those that came, everybody is asked for all they have.
+   * Topics have moved between the threads of this node. What was known of the others on topics that
+   * are gone is forgotten, unseen: nobody here looks at them any more; for those that came,
+   * everybody is asked for all they have.
    */
   reassigned(gained: boolean, now: number): readonly Effect[] {
     return this.#done(() => {
@@ -304,7 +310,8 @@ export class TrackerCore {
     return this.#done(() => {
       if (this.#muted || !this.#replicated) return;
       this.#tell(now);
-      // What it said at its start may have been lost: it need not wait for the heartbeats of the others.
+      // What it said at its start may have been lost: it need not wait for the heartbeats of the
+      // others.
       if (this.#peers.size === 0) this.#say({ kind: "hello", ref: this.#ref });
       this.#heartbeat(undefined, now);
     });
@@ -357,7 +364,8 @@ export class TrackerCore {
     } else if (message.kind === "hello" || message.kind === "heartbeat") {
       this.#say({ kind: "taken", ref: this.#ref, against: message.ref.incarnation, age });
     } else if (message.kind === "goodbye" && message.restores === this.#ref.incarnation) {
-      // The others took the newer one for this replica's next life: tell them that this one goes on.
+      // The others took the newer one for this replica's next life: tell them that this one goes
+      // on.
       this.#heartbeat(undefined, now);
     }
   }
@@ -366,7 +374,10 @@ export class TrackerCore {
     return name === this.#ref.name && incarnation !== this.#ref.incarnation;
   }
 
-  /** `peer` takes an earlier life of this replica for the present one: messages had overtaken each other. */
+  /**
+   * `peer` takes an earlier life of this replica for the present one: messages had overtaken each
+   * other.
+   */
   #correct(peer: ReplicaRef, past: ReplicaRef): void {
     if (!this.#announced) return;
     const goodbye: Message = { kind: "goodbye", ref: past, restores: this.#ref.incarnation };

@@ -1,13 +1,14 @@
 /**
- * The tracker process: keeps the entries of the topics of its thread, watches the processes behind them, tells the trackers
- * of other nodes, and hands every change to a module (Phoenix.Tracker).
+ * The tracker process: keeps the entries of the topics of its thread, watches the processes behind
+ * them, tells the trackers of other nodes, and hands every change to a module (Phoenix.Tracker).
  *
- * It is thin: what happens is decided in tracker-core.ts. State first, then the diff, then the answer: whoever has been
- * answered finds the change in a list. Reads do not go through the process: in its thread they look at the state directly.
+ * It is thin: what happens is decided in tracker-core.ts. State first, then the diff, then the
+ * answer: whoever has been answered finds the change in a list. Reads do not go through the
+ * process: in its thread they look at the state directly.
  *
- * When the tracker crashes, what it knew is lost. The processes it tracked end with it, so that their clients re-join and
- * are tracked anew; that is the recovery. A process tracked with `onTrackerRestart: "retrack"` lives on instead,
- * and the next tracker begins with its entries.
+ * When the tracker crashes, what it knew is lost. The processes it tracked end with it, so that
+ * their clients re-join and are tracked anew; that is the recovery. A process tracked with
+ * `onTrackerRestart: "retrack"` lives on instead, and the next tracker begins with its entries.
  */
 import { randomBytes } from "node:crypto";
 import { inspect, isDeepStrictEqual } from "node:util";
@@ -107,7 +108,10 @@ export type TrackerCast =
   | readonly ["cancel", pid: Pid, topic: string, key: string, phxRef: string]
   /** The topic has moved here, and this entry with it; or the thread that kept it is gone. */
   | TrackRequest
-  /** The tracker of another thread keeps this entry of a process of this one, and does so no more: see abroad.ts. */
+  /**
+   * The tracker of another thread keeps this entry of a process of this one, and does so no more:
+   * see abroad.ts.
+   */
   | readonly ["abroad", thread: number, entry: AbroadEntry]
   | readonly ["back", thread: number, pid: Pid, topic: string, key: string];
 
@@ -184,7 +188,9 @@ const running = (name: string): Tracker | undefined => trackers.get(thisNode())?
 /** What the tracker of this name shows in this thread; undefined when it is not running here. */
 export const trackerView = (name: string): ReadView | undefined => running(name)?.core.view;
 
-/** The process behind an entry; of another node, its text: the same text may name a process here. */
+/**
+ * The process behind an entry; of another node, its text: the same text may name a process here.
+ */
 export function pidOf(name: string, row: Row): Pid | string {
   const tracker = running(name);
   return (tracker && localPid(tracker, row)) ?? row.pid;
@@ -203,7 +209,10 @@ const TAKE_IN_MS = 100;
 const LONGEST_TAKE_IN_MS = 2000;
 const HAND_OVER = Symbol("hand over");
 const HANDED_OVER = Symbol("handed over");
-/** Channels whose topic has moved end by themselves, and their entries with them; what is left after that time moves. */
+/**
+ * Channels whose topic has moved end by themselves, and their entries with them; what is left after
+ * that time moves.
+ */
 const CHANNELS_END_MS = 1000;
 /** The new place of an entry is told before the old one leaves, so that nobody sees its key go. */
 const HANDED_OVER_MS = 100;
@@ -320,7 +329,8 @@ const server: GenServerModule<Tracker, StartArg, TrackerRequest, TrackerCast> = 
 
   terminate(reason, tracker) {
     const { core, options, settings } = tracker;
-    // After a crash its successor corrects what the others know; without a PubSub nothing can be sent.
+    // After a crash its successor corrects what the others know; without a PubSub nothing can be
+    // sent.
     if (!isNormalClass(reason) || !PubSub.isRunning(options.pubsub)) return;
     // A thread all of whose topics have moved to others does not come back.
     const isOver = !PubSub.threads(options.pubsub).includes(thisNode().index);
@@ -420,7 +430,8 @@ function begin(tracker: Tracker): void {
     follow(pubsub, PubSub.EVENTS, self());
     for (const thread of PubSub.threads(pubsub))
       if (thread !== thisNode().index) watchSibling(tracker, thread);
-    // The first tick is up to a quarter of a period away, so that nodes that start together do not speak together.
+    // The first tick is up to a quarter of a period away, so that nodes that start together do not
+    // speak together.
     const wait = (0.1 + 0.15 * Math.random()) * settings.broadcastPeriod;
     perform(tracker, core.start(now(), wait));
   }
@@ -604,7 +615,8 @@ function down(tracker: Tracker, message: readonly unknown[]): void {
   sibling.ref = undefined;
 }
 
-// ------------------------------------------------------------------ processes and trackers of different threads
+// ------------------------------------------------------------------ processes and trackers of
+// different threads
 
 /** Tells the tracker of the process's thread what this one keeps of it. */
 function tellHome({ core, tracked, options: { name } }: Tracker, pid: Pid, topic: string, key: string): void {
@@ -631,7 +643,10 @@ function watchHost({ hosts, options: { name } }: Tracker, thread: number): void 
   if (!hosts.has(thread)) hosts.set(thread, monitor({ name, node: thread }));
 }
 
-/** Whether it is the end of a tracker that keeps processes of this thread. One that ended by itself has seen to them. */
+/**
+ * Whether it is the end of a tracker that keeps processes of this thread. One that ended by itself
+ * has seen to them.
+ */
 function hostDown(tracker: Tracker, [, ref, , object, reason]: readonly unknown[]): boolean {
   const { abroad, hosts, options } = tracker;
   const thread = (object as { readonly node?: unknown } | null | undefined)?.node as number;
@@ -645,7 +660,9 @@ function hostDown(tracker: Tracker, [, ref, , object, reason]: readonly unknown[
   return true;
 }
 
-/** Has those tracked whose tracker's thread is gone, again and again until there is one that does. */
+/**
+ * Has those tracked whose tracker's thread is gone, again and again until there is one that does.
+ */
 function takeIn(tracker: Tracker): void {
   const { abroad, options } = tracker;
   for (const entry of abroad.orphaned) {
@@ -667,7 +684,8 @@ function takeIn(tracker: Tracker): void {
   tracker.takesInTries += 1;
 }
 
-// ------------------------------------------------------------------ topics that move to other threads
+// ------------------------------------------------------------------ topics that move to other
+// threads
 
 function ownersChanged(tracker: Tracker): void {
   const { core, options } = tracker;
@@ -737,7 +755,10 @@ function receive(tracker: Tracker, wire: unknown): void {
   perform(tracker, core.receive(message, now()));
 }
 
-/** Notes the ref of a replica of another thread of this node, to say goodbye for it when that thread dies. */
+/**
+ * Notes the ref of a replica of another thread of this node, to say goodbye for it when that thread
+ * dies.
+ */
 function meetSibling(tracker: Tracker, ref: ReplicaRef): void {
   if (nodeOf(ref) !== nodeOf(tracker.core.ref)) return;
   const thread = Number(ref.name.slice(ref.name.lastIndexOf("#") + 1));
@@ -807,7 +828,10 @@ function perform(tracker: Tracker, effects: readonly Effect[]): void {
   }
 }
 
-/** Performs the effects of a tracker that ends: the thread that carries its messages may have ended already. */
+/**
+ * Performs the effects of a tracker that ends: the thread that carries its messages may have ended
+ * already.
+ */
 function sayLast(tracker: Tracker, effects: readonly Effect[]): void {
   if (PubSub.ownerOf(tracker.options.pubsub, tracker.topic) !== thisNode().index)
     for (const effect of effects) if (effect[0] === "broadcast") aside(tracker, effect[1]);

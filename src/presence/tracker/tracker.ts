@@ -1,8 +1,8 @@
 /**
  * Tracker: who is on which topic, on all nodes, and what changes (Phoenix.Tracker).
  *
- * A tracker runs in every shard thread under one name; each keeps the topics of its thread. Use it when a module of your own
- * takes the diffs; presence.ts is the one that sends them to clients.
+ * A tracker runs in every shard thread under one name; each keeps the topics of its thread. Use it
+ * when a module of your own takes the diffs; presence.ts is the one that sends them to clients.
  *
  *     const games: TrackerModule<Games> = {
  *       init: () => ["ok", new Games()],
@@ -43,8 +43,8 @@ export type MetaChange = MetaInput | ((meta: Meta) => MetaInput);
 
 export interface TrackOptions {
   /**
-   * What becomes of the process when the tracker crashes: it ends, so that its client re-joins, or it lives on and is tracked by
-   * the next one. Default "exit".
+   * What becomes of the process when the tracker crashes: it ends, so that its client re-joins, or
+   * it lives on and is tracked by the next one. Default "exit".
    */
   readonly onTrackerRestart?: "exit" | "retrack";
 }
@@ -54,7 +54,10 @@ const UPDATE_TRIES = 5;
 const MOVING_TRIES = 100;
 const MOVING_RETRY_MS = 50;
 
-/** Which PubSub a tracker of this name was started with tells which thread owns a topic. One name, one PubSub. */
+/**
+ * Which PubSub a tracker of this name was started with tells which thread owns a topic. One name,
+ * one PubSub.
+ */
 const pubsubs = new Map<string, { readonly pubsub: string; readonly limits: Required<PresenceLimits> }>();
 
 function settingOf(name: string): { readonly pubsub: string; readonly limits: Required<PresenceLimits> } {
@@ -70,7 +73,10 @@ function settingOf(name: string): { readonly pubsub: string; readonly limits: Re
 export const trackerOf = (name: string, topic: string): number =>
   PubSub.ownerOf(settingOf(name).pubsub, topic);
 
-/** While a topic moves from thread to thread, one of them may know of it before the other: asked until both do. */
+/**
+ * While a topic moves from thread to thread, one of them may know of it before the other: asked
+ * until both do.
+ */
 async function ask<R>(name: string, topic: string, request: TrackerRequest): Promise<R> {
   for (let tries = 0; ; tries += 1) {
     const answer = await GenServer.call<unknown>({ name, node: trackerOf(name, topic) }, request);
@@ -113,8 +119,9 @@ export const Tracker = {
   },
 
   /**
-   * Tracks a process of this node on a topic under `key`, until it ends or is untracked. The ref names this state of the entry.
-   * `["error", ["already_tracked", pid, topic, key]]` the second time.
+   * Tracks a process of this node on a topic under `key`, until it ends or is untracked. The ref
+   * names this state of the entry. `["error", ["already_tracked", pid, topic, key]]` the second
+   * time.
    */
   async track(
     name: string,
@@ -148,8 +155,9 @@ export const Tracker = {
   },
 
   /**
-   * Replaces the meta, or computes it from the present one. The function runs in the caller, and again when somebody else was
-   * faster; after five times `["error", "conflict"]`. `["error", "nopresence"]` when it is not tracked.
+   * Replaces the meta, or computes it from the present one. The function runs in the caller, and
+   * again when somebody else was faster; after five times `["error", "conflict"]`. `["error",
+   * "nopresence"]` when it is not tracked.
    */
   async update(
     name: string,
@@ -199,7 +207,10 @@ export const Tracker = {
     return ask(name, topic, ["untrack", pid, topic, checkKey(key)]);
   },
 
-  /** `[key, meta]` of everybody on the topic, in the order in which they joined; the same on every node. */
+  /**
+   * `[key, meta]` of everybody on the topic, in the order in which they joined; the same on every
+   * node.
+   */
   async list(name: string, topic: string): Promise<readonly (readonly [key: string, meta: Meta])[]> {
     checkTopic(topic);
     const view = trackerOf(name, topic) === thisNode().index ? trackerView(name) : undefined;
@@ -240,7 +251,10 @@ export const Tracker = {
   /** What the tracker of this thread counts. */
   stats: (name: string): Promise<TrackerStats> => GenServer.call(name, ["stats"]),
 
-  /** Leaves the cluster: all its entries leave everywhere at once, and the trackers of this node end. */
+  /**
+   * Leaves the cluster: all its entries leave everywhere at once, and the trackers of this node
+   * end.
+   */
   async gracefulPermdown(name: string): Promise<"ok"> {
     await GenServer.multiCall(PubSub.threads(settingOf(name).pubsub), name, ["goodbye"], 5000);
     return "ok";

@@ -1,4 +1,7 @@
-/** Cuts the answer to a request into parts that any engine carries, at a pace that leaves room for everything else. */
+/**
+ * Cuts the answer to a request into parts that any engine carries, at a pace that leaves room for
+ * everything else.
+ */
 import type { Change } from "./delta.js";
 import { sizeOf } from "./delta-log.js";
 import type { Answer } from "./message.js";

@@ -1,6 +1,7 @@
 /**
- * What is visible: the entries of all replicas that are up, per topic and in the order in which they joined, equal on every
- * replica. Turns what changed into diffs, so that all diffs together always give what is listed.
+ * What is visible: the entries of all replicas that are up, per topic and in the order in which
+ * they joined, equal on every replica. Turns what changed into diffs, so that all diffs together
+ * always give what is listed.
  */
 import type { Meta, Row } from "./delta.js";
 import type { Step } from "./remote-replica.js";

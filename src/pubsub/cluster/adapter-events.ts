@@ -6,7 +6,8 @@ import { type Instance, notice } from "../local/pubsub-state.js";
 import type { AdapterEvent, AdapterStatus } from "./adapter.js";
 
 /**
- * The topic on which each thread tells its adapter's events, as `["adapter", event]`, to processes of this node.
+ * The topic on which each thread tells its adapter's events, as `["adapter", event]`, to processes
+ * of this node.
  */
 export const EVENTS = "simurgh:adapter";
 

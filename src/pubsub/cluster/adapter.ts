@@ -1,8 +1,10 @@
 /**
- * What PubSub needs of whatever joins several nodes: to carry a message to the others. Local delivery is never its job.
+ * What PubSub needs of whatever joins several nodes: to carry a message to the others. Local
+ * delivery is never its job.
  *
- * Every thread that owns slots has an adapter of its own. An engine that cannot be reached is no error: messages are dropped
- * and counted, local delivery goes on, and `status` tells. Errors are for misuse: what cannot be encoded, or is too large.
+ * Every thread that owns slots has an adapter of its own. An engine that cannot be reached is no
+ * error: messages are dropped and counted, local delivery goes on, and `status` tells. Errors are
+ * for misuse: what cannot be encoded, or is too large.
  */
 export type PublishResult = "ok" | readonly ["error", unknown];
 
@@ -47,7 +49,10 @@ export interface AdapterHealth {
   readonly droppedDown: number;
   /** Not sent because too much was on its way. */
   readonly droppedCrowded: number;
-  /** Received and dropped, because too much waited here to be delivered; each is also among the lost ones. */
+  /**
+   * Received and dropped, because too much waited here to be delivered; each is also among the lost
+   * ones.
+   */
   readonly droppedBehind: number;
   /** Too large, or not to be encoded. */
   readonly refused: number;
@@ -61,7 +66,10 @@ export interface AdapterHealth {
   readonly duplicates: number;
 }
 
-/** How far what a sender sends has come: the number of its last message in a stream that was handed in. */
+/**
+ * How far what a sender sends has come: the number of its last message in a stream that was handed
+ * in.
+ */
 export interface Position {
   readonly slot: number;
   readonly node: string;
@@ -82,18 +90,25 @@ export interface Adapter {
   /** Default "up". */
   status?(): AdapterStatus;
   /**
-   * A slot has got its first subscriber here, or lost its last one: what comes for others need not come here. What is
-   * returned resolves when what others send from now on arrives; undefined when it does already.
+   * A slot has got its first subscriber here, or lost its last one: what comes for others need not
+   * come here. What is returned resolves when what others send from now on arrives; undefined when
+   * it does already.
    */
   interest?(slot: number, wanted: boolean): Promise<void> | undefined;
   /**
-   * Slots go from one thread of this node to another, see handover.ts: what others send on them waits here from now on, at both.
-   * Gives how far it had come.
+   * Slots go from one thread of this node to another, see handover.ts: what others send on them
+   * waits here from now on, at both. Gives how far it had come.
    */
   hold?(slots: readonly number[]): readonly Position[];
-  /** It is over: what has waited is handed in, but for what the thread that had the slots before has delivered. */
+  /**
+   * It is over: what has waited is handed in, but for what the thread that had the slots before has
+   * delivered.
+   */
   release?(delivered: readonly Position[]): void;
-  /** Resolves when the engine has all that was sent, and all that it had for this thread has arrived; or soon, when it is away. */
+  /**
+   * Resolves when the engine has all that was sent, and all that it had for this thread has
+   * arrived; or soon, when it is away.
+   */
   settled?(): Promise<void>;
   /** Undefined where there is no engine. */
   health?(): AdapterHealth | undefined;
@@ -101,10 +116,16 @@ export interface Adapter {
   stop?(): Promise<void> | void;
 }
 
-/** How an adapter hands in what came from another node, with its size if it knows it. Callable from anywhere. */
+/**
+ * How an adapter hands in what came from another node, with its size if it knows it. Callable from
+ * anywhere.
+ */
 export type Deliver = (topic: string, message: unknown, dispatcher: string, bytes?: number) => void;
 
-/** What was handed in and is not delivered yet. An adapter that hands in more without bound takes the memory of its node. */
+/**
+ * What was handed in and is not delivered yet. An adapter that hands in more without bound takes
+ * the memory of its node.
+ */
 export interface Inbox {
   readonly messages: number;
   readonly bytes: number;
@@ -112,5 +133,8 @@ export interface Inbox {
 
 export type TellEvent = (event: AdapterEvent) => void;
 
-/** An adapter is made for the PubSub it serves, in its process. It may take a while, and rejects when nodes cannot be joined. */
+/**
+ * An adapter is made for the PubSub it serves, in its process. It may take a while, and rejects
+ * when nodes cannot be joined.
+ */
 export type AdapterFactory = (deliver: Deliver, tell: TellEvent, inbox: Inbox) => Adapter | Promise<Adapter>;

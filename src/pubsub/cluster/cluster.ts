@@ -1,5 +1,6 @@
 /**
- * A cluster as configuration: plain data that crosses to every thread of a node, where it becomes that thread's adapter.
+ * A cluster as configuration: plain data that crosses to every thread of a node, where it becomes
+ * that thread's adapter.
  *
  *     cluster: { adapter: "nats", url: "nats://127.0.0.1:4222", nodeName: "web-1" }
  *
@@ -28,8 +29,8 @@ interface Common
     "lingerMs" | "pulseMs" | "maxUnsentBytes" | "maxWaiting" | "maxWaitingBytes"
   > {
   /**
-   * This node's name, unique in the cluster. Default: `<host name>.<process id>`. One that stays the same over restarts lets the
-   * others see sooner that the node before is gone.
+   * This node's name, unique in the cluster. Default: `<host name>.<process id>`. One that stays
+   * the same over restarts lets the others see sooner that the node before is gone.
    */
   readonly nodeName?: string;
 }
@@ -39,7 +40,9 @@ export type ClusterOptions =
   | (Common & RedisConnectOptions & { readonly adapter: "redis" })
   | (Common & HubConnectOptions & { readonly adapter: "hub" })
   | (Common & {
-      /** A module that makes the adapter: its export, default `adapter`, gets `args` and a `Place`. */
+      /**
+       * A module that makes the adapter: its export, default `adapter`, gets `args` and a `Place`.
+       */
       readonly adapter: { readonly module: URL | string; readonly export?: string; readonly args?: unknown };
     });
 

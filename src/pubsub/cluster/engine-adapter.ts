@@ -1,6 +1,7 @@
 /**
- * The adapter of a node that is joined to others by an engine: everything that is the same whatever the engine. Envelopes,
- * interest, the bound on what is on its way, and whether the node hears and is heard.
+ * The adapter of a node that is joined to others by an engine: everything that is the same whatever
+ * the engine. Envelopes, interest, the bound on what is on its way, and whether the node hears and
+ * is heard.
  *
  *     channel          carries
  *     b.<slot>         broadcasts on topics of the slot
@@ -8,8 +9,9 @@
  *     h                pulses of nodes, see members.ts
  *     s.<sender>       pulses of a node's further threads, which only they themselves hear
  *
- * A connection can work and yet bring nothing, when an engine has lost its subscriptions. So every pulse is sent in a way that
- * brings it back: a thread that does not hear its own is deaf, says `degraded`, and listens anew.
+ * A connection can work and yet bring nothing, when an engine has lost its subscriptions. So every
+ * pulse is sent in a way that brings it back: a thread that does not hear its own is deaf, says
+ * `degraded`, and listens anew.
  */
 import { type Clock, thisNode } from "simurgh/runtime";
 import { slot } from "../local/slot.js";
@@ -39,7 +41,10 @@ export interface Place {
   readonly thread?: number;
   /** Whether this thread speaks for its node to the others. Exactly one does. Default true. */
   readonly leads?: boolean;
-  /** Whether to begin although the engine cannot be used yet, and go on trying. Default false: the start fails. */
+  /**
+   * Whether to begin although the engine cannot be used yet, and go on trying. Default false: the
+   * start fails.
+   */
   readonly patient?: boolean;
 }
 
@@ -48,11 +53,14 @@ export interface NetworkedOptions extends Place {
   readonly lingerMs?: number;
   /** Between two pulses. Default 3,000; 0 for none. */
   readonly pulseMs?: number;
-  /** Bytes that may be on their way to the engine; of more, messages are dropped. Default 32 MiB. */
+  /**
+   * Bytes that may be on their way to the engine; of more, messages are dropped. Default 32 MiB.
+   */
   readonly maxUnsentBytes?: number;
   /**
-   * Messages of others, and bytes of them, that may wait here to be delivered; what comes beyond is dropped, as if it had been lost
-   * on the way: the next one shows a gap. Default 100,000 and 32 MiB.
+   * Messages of others, and bytes of them, that may wait here to be delivered; what comes beyond is
+   * dropped, as if it had been lost on the way: the next one shows a gap. Default 100,000 and 32
+   * MiB.
    */
   readonly maxWaiting?: number;
   readonly maxWaitingBytes?: number;
@@ -61,8 +69,8 @@ export interface NetworkedOptions extends Place {
 /** The engine is asked how far it is when so much has been sent since. */
 const ASK_AFTER_BYTES = 64 * 1024;
 /**
- * The longest that a subscriber, or a move of topics, waits for the engine. Once it has not answered for that long, nothing waits
- * for it until something arrives again.
+ * The longest that a subscriber, or a move of topics, waits for the engine. Once it has not
+ * answered for that long, nothing waits for it until something arrives again.
  */
 const LISTEN_MS = 2000;
 /** How often a pulse that is not heard is given more time, as long as other things arrive. */
@@ -332,7 +340,10 @@ class Networked implements Adapter {
     return this.#soon(this.#channelsOf(number).map((channel) => link.listen(channel, receive)));
   }
 
-  /** Whether the engine is known to be away. While the link is made for the first time that is not known yet. */
+  /**
+   * Whether the engine is known to be away. While the link is made for the first time that is not
+   * known yet.
+   */
   get #known(): "away" | "there" | "unknown" {
     if (this.#silent) return "away";
     if (this.#status !== "down") return "there";
@@ -393,7 +404,10 @@ class Networked implements Adapter {
     for (const bytes of waiting) this.#take(bytes);
   }
 
-  /** What the engine had for this thread comes before its answer that it listens to one more channel. */
+  /**
+   * What the engine had for this thread comes before its answer that it listens to one more
+   * channel.
+   */
   async settled(): Promise<void> {
     const link = this.#link;
     if (link === undefined || this.#status === "down" || this.#stopped) return;
@@ -429,7 +443,10 @@ class Networked implements Adapter {
     this.#deliver(envelope.topic, envelope.message, envelope.dispatcher, bytes.length);
   }
 
-  /** Whether so much waits here that nothing may be added; from then on until half of it is delivered. */
+  /**
+   * Whether so much waits here that nothing may be added; from then on until half of it is
+   * delivered.
+   */
   #isBehind(more = 0): boolean {
     const { maxWaiting, maxWaitingBytes } = this.#options;
     const messages = this.#inbox.messages + (this.#held?.waiting.length ?? 0);
@@ -490,7 +507,8 @@ class Networked implements Adapter {
     this.#cancelCheck = this.#clock.alarm(pulseMs, () => {
       this.#cancelCheck = undefined;
       if (this.#heardPulse >= number) return;
-      // After a sleep of this thread, what came meanwhile has not been read yet; and behind a backlog it comes late.
+      // After a sleep of this thread, what came meanwhile has not been read yet; and behind a
+      // backlog it comes late.
       const slept = this.#clock.now() - due > pulseMs / 2;
       const busy = this.#arrivals > arrivals && times < PATIENCE_WITH_BACKLOG;
       if (slept || busy) this.#checkLater(number, times + 1);

@@ -1,26 +1,31 @@
 /**
- * What an engine must be able to do for an adapter (see networked.ts): carry bytes on channels, at most once, in order. All that
- * differs between NATS, Redis and a network inside a test is behind this.
+ * What an engine must be able to do for an adapter (see networked.ts): carry bytes on channels, at
+ * most once, in order. All that differs between NATS, Redis and a network inside a test is behind
+ * this.
  *
- * A channel is a short ASCII text such as `b.17`, made by us; the link puts the cluster's prefix before it.
+ * A channel is a short ASCII text such as `b.17`, made by us; the link puts the cluster's prefix
+ * before it.
  */
 export interface Link {
   /** Bytes that one message may have. */
   readonly limit: number;
   /**
-   * Sends to everybody who listens to the channel, except to this link itself. Keeps order over all channels. Called only
-   * while the link is up; never waits.
+   * Sends to everybody who listens to the channel, except to this link itself. Keeps order over all
+   * channels. Called only while the link is up; never waits.
    */
   publish(channel: string, bytes: Uint8Array): void;
   /** Resolves when the engine has all that was published before. */
   flushed(): Promise<void>;
-  /** Resolves when what others publish from now on is received, or at once while the link is down. */
+  /**
+   * Resolves when what others publish from now on is received, or at once while the link is down.
+   */
   listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void>;
   /** What still arrives of a channel is dropped. */
   unlisten(channel: string): void;
   /**
-   * Publishes so that this link itself hears it too, and resolves once the engine has it: whoever does not hear it then is
-   * deaf. Rejects when the engine did not get it, which says nothing about hearing.
+   * Publishes so that this link itself hears it too, and resolves once the engine has it: whoever
+   * does not hear it then is deaf. Rejects when the engine did not get it, which says nothing about
+   * hearing.
    */
   probe(channel: string, bytes: Uint8Array): Promise<void>;
   /** Listens anew to every channel, in case the engine has forgotten. */
@@ -41,12 +46,16 @@ export interface LinkEvents {
 }
 
 /**
- * Connects. Rejects with a `ClusterError` when the engine cannot be used; with `patient` only when it could never be, such as
- * for a missing package: it then goes on trying, and the link begins as down.
+ * Connects. Rejects with a `ClusterError` when the engine cannot be used; with `patient` only when
+ * it could never be, such as for a missing package: it then goes on trying, and the link begins as
+ * down.
  */
 export type OpenLink = (events: LinkEvents, options: { readonly patient: boolean }) => Promise<Link>;
 
-/** Nodes cannot be joined as configured. The message says what to do, and never has a password in it. */
+/**
+ * Nodes cannot be joined as configured. The message says what to do, and never has a password in
+ * it.
+ */
 export class ClusterError extends Error {
   override readonly name = "ClusterError";
 }
@@ -61,7 +70,10 @@ export function shownUrl(url: string): string {
   }
 }
 
-/** What stands in the way of TLS and what to do about it; undefined when it is something else. `at` says which engine, and where. */
+/**
+ * What stands in the way of TLS and what to do about it; undefined when it is something else. `at`
+ * says which engine, and where.
+ */
 export function tlsTrouble(at: string, error: unknown): ClusterError | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code = "", message } = cause as NodeJS.ErrnoException;

@@ -1,10 +1,12 @@
 /**
- * The envelope in which a message crosses from node to node, and what a receiver makes of it. For adapters.
+ * The envelope in which a message crosses from node to node, and what a receiver makes of it. For
+ * adapters.
  *
- * Each sender numbers what it sends, per stream: a stream is whatever its engine keeps in order, such as a subject. The numbers tell
- * what was lost and what came twice; the incarnation tells a node from one that was started under the same name,
- * and its own echo from a namesake's message. A copy can be late, behind the news that its sender has gone or that a new
- * one speaks in its place; so a receiver knows the numbers of those that are gone for a while longer.
+ * Each sender numbers what it sends, per stream: a stream is whatever its engine keeps in order,
+ * such as a subject. The numbers tell what was lost and what came twice; the incarnation tells a
+ * node from one that was started under the same name, and its own echo from a namesake's message. A
+ * copy can be late, behind the news that its sender has gone or that a new one speaks in its place;
+ * so a receiver knows the numbers of those that are gone for a while longer.
  */
 
 import { randomBytes } from "node:crypto";
@@ -52,8 +54,9 @@ export class Sender {
   }
 
   /**
-   * The bytes to send, the same for every receiver. Neither a number is used nor anything sent when there are more than `limit`:
-   * `["error", ["too_large", size, limit]]`, or when it cannot be encoded: `["error", ["not_encodable", why]]`.
+   * The bytes to send, the same for every receiver. Neither a number is used nor anything sent when
+   * there are more than `limit`: `["error", ["too_large", size, limit]]`, or when it cannot be
+   * encoded: `["error", ["not_encodable", why]]`.
    */
   seal(
     stream: string,
@@ -147,7 +150,10 @@ export class Receiver {
     this.#clock = clock;
   }
 
-  /** Reads bytes from the engine. Undefined, and counted, when they are not an envelope this version knows. */
+  /**
+   * Reads bytes from the engine. Undefined, and counted, when they are not an envelope this version
+   * knows.
+   */
   open(bytes: Uint8Array): Envelope | undefined {
     try {
       const fields: unknown = packr.unpack(bytes);
@@ -165,7 +171,8 @@ export class Receiver {
   }
 
   judge({ node, incarnation, stream: name, sequence }: Envelope): Verdict {
-    // Also what another thread of this node sent, as owner of a slot that was this one's, or will be: it has been delivered here.
+    // Also what another thread of this node sent, as owner of a slot that was this one's, or will
+    // be: it has been delivered here.
     if (incarnation.startsWith(this.#ownLife)) return "echo";
     const sender = this.#senders.get(incarnation) ?? this.#meet(node, incarnation);
     const stream = sender.streams.get(name);
@@ -239,7 +246,10 @@ export class Receiver {
     return heard;
   }
 
-  /** A life that speaks again after another one of its name means that there are two nodes of that name. */
+  /**
+   * A life that speaks again after another one of its name means that there are two nodes of that
+   * name.
+   */
   #live({ node, life }: Heard): void {
     if (node === this.#own.node) {
       this.twin(life);

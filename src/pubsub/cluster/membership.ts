@@ -1,7 +1,7 @@
 /**
- * Which other nodes are there. Each node says so every few seconds, in a *pulse*; who has not been heard for three of them counts
- * as lost. This is for people who look at a cluster, and for names that are taken twice: nothing is delivered or not because of
- * it.
+ * Which other nodes are there. Each node says so every few seconds, in a *pulse*; who has not been
+ * heard for three of them counts as lost. This is for people who look at a cluster, and for names
+ * that are taken twice: nothing is delivered or not because of it.
  */
 import { Packr } from "msgpackr";
 import { SLOTS } from "../local/slot.js";

@@ -1,6 +1,6 @@
 /**
- * Which slots a node listens to: those in which it has subscribers, and for a while those in which it had some, since rooms that
- * empty and fill again must not cost the engine a change each time.
+ * Which slots a node listens to: those in which it has subscribers, and for a while those in which
+ * it had some, since rooms that empty and fill again must not cost the engine a change each time.
  */
 import type { Clock } from "simurgh/runtime";
 

@@ -1,8 +1,9 @@
 /**
  * Topics move to other threads while messages flow, without one lost, doubled or overtaken.
  *
- * Every thread has its own copy of who owns which slot, so a change passes through four steps, each asked of all threads
- * concerned and finished by all before the next. Topics of slots that stay notice nothing.
+ * Every thread has its own copy of who owns which slot, so a change passes through four steps, each
+ * asked of all threads concerned and finished by all before the next. Topics of slots that stay
+ * notice nothing.
  *
  *   1 hold     each thread keeps back what it publishes to the moving slots, and marks its roads to the losing threads
  *   2 listen   gaining threads listen to what other nodes send on them, and keep it back
@@ -12,8 +13,9 @@
  *   5 commit   gaining threads first: they take up the subscriptions; each thread publishes what it kept back, and goes on
  *              hearing the other nodes where the one before has left off
  *
- * Whoever conducts (`reassign`) is watched: when it ends half-way, or a thread does not answer in time, all go on with the
- * owners they had. Not for frequent use: each time costs a few turns of every thread.
+ * Whoever conducts (`reassign`) is watched: when it ends half-way, or a thread does not answer in
+ * time, all go on with the owners they had. Not for frequent use: each time costs a few turns of
+ * every thread.
  */
 import { ExitSignal, GenServer, type Pid, show, sleep, thisNode } from "simurgh/runtime";
 import type { Position } from "../cluster/adapter.js";
@@ -76,7 +78,10 @@ export class Marks {
   }
 }
 
-/** How long a thread may take for one step: it may be busy. Publishing to what moves waits for that long at most. */
+/**
+ * How long a thread may take for one step: it may be busy. Publishing to what moves waits for that
+ * long at most.
+ */
 const STEP_MS = 5000;
 
 /** How long a thread that has ended may take to be there again, to be told of what it missed. */
@@ -131,7 +136,8 @@ export async function reassign({
     );
     await Promise.all(threads.map((thread) => ask(thread, ["settled", move, losing])));
   } catch (error) {
-    // Back to where everything was: who has handed something over takes it back, who has died begins with that anyway.
+    // Back to where everything was: who has handed something over takes it back, who has died
+    // begins with that anyway.
     await Promise.allSettled(threads.map((thread) => ask(thread, ["commit", move, from, NOTHING])));
     return ["error", error instanceof ExitSignal ? error.reason : show(error)];
   }
@@ -153,8 +159,8 @@ export async function reassign({
 }
 
 /**
- * One that ends now and is there again in a moment may have begun with the owners there were before: it is told once more. One
- * that is only late has it in its mailbox.
+ * One that ends now and is there again in a moment may have begun with the owners there were
+ * before: it is told once more. One that is only late has it in its mailbox.
  */
 async function tell(commit: () => Promise<unknown>): Promise<void> {
   const until = thisNode().clock.now() + RESTART_MS;

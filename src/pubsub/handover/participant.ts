@@ -39,7 +39,10 @@ export function hold(
   mark(state.name, losing, ["mark", move, "in", thisNode().index]);
 }
 
-/** Resolves when what other nodes send on slots that come here arrives here, too, and waits for what comes before it. */
+/**
+ * Resolves when what other nodes send on slots that come here arrives here, too, and waits for what
+ * comes before it.
+ */
 export async function listen(
   { adapter, holding, interest, pending }: Instance,
   slots: readonly number[],
@@ -51,8 +54,9 @@ export async function listen(
 }
 
 /**
- * What the other threads sent has been delivered here. Sees to it that the engine has it, too, and tells `me`, behind all that the
- * engine had for this thread, how far that is: from there on the next owner goes on.
+ * What the other threads sent has been delivered here. Sees to it that the engine has it, too, and
+ * tells `me`, behind all that the engine had for this thread, how far that is: from there on the
+ * next owner goes on.
  */
 export async function leaveOff(state: Instance, me: Pid, move: number): Promise<void> {
   const { adapter, holding } = state;
@@ -106,7 +110,10 @@ export function commit(
   for (const pid of state.ownersWatchers.values()) send(pid, OWNERS_CHANGED);
 }
 
-/** Whether what others send for a topic waits here: it moves, and its subscribers have gone, or are not there yet. */
+/**
+ * Whether what others send for a topic waits here: it moves, and its subscribers have gone, or are
+ * not there yet.
+ */
 export function keeps(state: Instance, topic: string): state is Instance & { holding: Holding } {
   const { holding } = state;
   if (holding?.slots.has(slot(topic)) !== true) return false;

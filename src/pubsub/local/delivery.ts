@@ -1,4 +1,7 @@
-/** From a broadcast to who hears of it: the subscribers of this thread by its dispatcher, and the other nodes by the adapter. */
+/**
+ * From a broadcast to who hears of it: the subscribers of this thread by its dispatcher, and the
+ * other nodes by the adapter.
+ */
 import { type Pid, show, telemetry } from "simurgh/runtime";
 import type { PublishResult } from "../cluster/adapter.js";
 import { type Dispatcher, dispatcherNamed } from "./dispatcher.js";
@@ -98,7 +101,8 @@ export function directFrom(
   message: unknown,
   dispatcherName: string,
 ): PublishResult {
-  // To this node: in the sender's own turn, as a broadcast is, so that the order of both is the sender's.
+  // To this node: in the sender's own turn, as a broadcast is, so that the order of both is the
+  // sender's.
   if (nodeName !== running.adapter.nodeName()) {
     const packed = dispatcherNamed(dispatcherName)?.pack?.(message);
     const wire = packed === undefined ? message : packed.wire;

@@ -1,10 +1,11 @@
 /**
  * A dispatcher delivers a broadcast to the subscribers of a topic in one thread.
  *
- * The default one sends the bare message to each subscriber. Another layer can bring its own, such as the fastlane of
- * channels, which sends one frame per group of sockets instead of one message per subscriber. To keep such groups up to
- * date without looking at every subscriber on every broadcast, a dispatcher may hold a state per topic and is told
- * of each subscription that comes and goes.
+ * The default one sends the bare message to each subscriber. Another layer can bring its own, such
+ * as the fastlane of channels, which sends one frame per group of sockets instead of one message
+ * per subscriber. To keep such groups up to date without looking at every subscriber on every
+ * broadcast, a dispatcher may hold a state per topic and is told of each subscription that comes
+ * and goes.
  *
  * Dispatchers travel between threads and nodes by name; only registered names are accepted.
  */
@@ -32,8 +33,8 @@ export interface Dispatcher<State = any> {
   added?(state: State, subscription: Subscription): void;
   removed?(state: State, subscription: Subscription): void;
   /**
-   * What crosses to other nodes in place of a message, and the message as it is dispatched here, which may hold what was
-   * encoded for them. Default: the message itself.
+   * What crosses to other nodes in place of a message, and the message as it is dispatched here,
+   * which may hold what was encoded for them. Default: the message itself.
    */
   pack?(message: unknown): { readonly wire: unknown; readonly message: unknown };
   /** The message again, on another node. Throws for what `pack` never makes. */

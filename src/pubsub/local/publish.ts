@@ -1,4 +1,7 @@
-/** A broadcast, from any process of the thread: done here, sent on to the topic's thread, or kept back while the topic moves. */
+/**
+ * A broadcast, from any process of the thread: done here, sent on to the topic's thread, or kept
+ * back while the topic moves.
+ */
 import { BadArg, GenServer, type Pid } from "simurgh/runtime";
 import type { PublishResult } from "../cluster/adapter.js";
 import { kept } from "../handover/participant.js";

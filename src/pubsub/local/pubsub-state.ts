@@ -1,4 +1,7 @@
-/** What a thread knows of its running PubSub, and where other parts find it (OTP: a named ETS table). */
+/**
+ * What a thread knows of its running PubSub, and where other parts find it (OTP: a named ETS
+ * table).
+ */
 import { BadArg, type From, type Pid, type Ref, type RuntimeNode, self, thisNode } from "simurgh/runtime";
 import type { Adapter, AdapterFactory } from "../cluster/adapter.js";
 import { Marks, type MovedSubscription } from "../handover/coordinator.js";
@@ -9,11 +12,15 @@ export interface PubSubOptions {
   /** Registered name, the same in every thread. Required. */
   readonly name: string;
   /**
-   * Index of the thread that owns each of the 256 slots. Default: this thread owns all. Where slots move, say it as `SlotOwners`:
-   * a PubSub that is restarted then begins with the owners there are by then.
+   * Index of the thread that owns each of the 256 slots. Default: this thread owns all. Where slots
+   * move, say it as `SlotOwners`: a PubSub that is restarted then begins with the owners there are
+   * by then.
    */
   readonly owners?: readonly number[] | SlotOwners;
-  /** Joins this node to others. Only the thread that owns a slot publishes for it. Default: no other nodes. */
+  /**
+   * Joins this node to others. Only the thread that owns a slot publishes for it. Default: no other
+   * nodes.
+   */
   readonly adapter?: AdapterFactory;
 }
 
@@ -42,7 +49,10 @@ export interface Traffic {
   readonly waitingBytes: number;
 }
 
-/** The part of a running PubSub that other processes of its thread use directly (OTP: a named ETS table). */
+/**
+ * The part of a running PubSub that other processes of its thread use directly (OTP: a named ETS
+ * table).
+ */
 export interface Instance {
   readonly name: string;
   readonly table: TopicTable;

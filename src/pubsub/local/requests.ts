@@ -32,8 +32,9 @@ export function add({ table, watched }: Instance, { topic, pid, metadata }: Move
 const isHere = (pid: Pid): boolean => pid.node === thisNode().index && pid.creation === thisNode().creation;
 
 /**
- * Does what another thread asked for. It knew the owner, unless one of the two was restarted while topics moved: then what it
- * published might be overtaken by what it publishes next, if it were sent on.
+ * Does what another thread asked for. It knew the owner, unless one of the two was restarted while
+ * topics moved: then what it published might be overtaken by what it publishes next, if it were
+ * sent on.
  */
 export function fromThread(state: Instance, request: Forwarded): void {
   if (request[0] === "subscribe" || request[0] === "unsubscribe") subscribing(state, request);

@@ -1,8 +1,10 @@
 /**
- * Topic to slot: which of 256 slots a topic belongs to, the same on every node and in every version, for ever.
+ * Topic to slot: which of 256 slots a topic belongs to, the same on every node and in every
+ * version, for ever.
  *
- * Slots, not topics, are assigned to threads and replicated between nodes, so nodes may have different numbers of
- * threads. The hash is FNV-1a (32 bits) over the UTF-8 bytes of the topic; a test holds golden values.
+ * Slots, not topics, are assigned to threads and replicated between nodes, so nodes may have
+ * different numbers of threads. The hash is FNV-1a (32 bits) over the UTF-8 bytes of the topic; a
+ * test holds golden values.
  */
 import { fnv1a } from "simurgh/runtime";
 

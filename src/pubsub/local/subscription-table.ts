@@ -1,8 +1,9 @@
 /**
- * Who subscribes to what in one thread. Plain data without a process: PubSub owns one, the dispatchers read it.
+ * Who subscribes to what in one thread. Plain data without a process: PubSub owns one, the
+ * dispatchers read it.
  *
- * A subscription is found by topic on a broadcast and by process on its death; both are constant time per entry, and
- * nothing is kept for a topic or a process without subscriptions.
+ * A subscription is found by topic on a broadcast and by process on its death; both are constant
+ * time per entry, and nothing is kept for a topic or a process without subscriptions.
  */
 import type { Pid } from "simurgh/runtime";
 import type { Dispatcher, Subscription, TopicView } from "./dispatcher.js";
@@ -61,8 +62,8 @@ export class TopicTable {
   readonly #onSlot: (slot: number, wanted: boolean) => void;
 
   /**
-   * `keyOf` gives equal keys for equal pids, see `RuntimeNode.keyOf`. `onSlot` is told of each slot that gets its first topic,
-   * or loses its last one.
+   * `keyOf` gives equal keys for equal pids, see `RuntimeNode.keyOf`. `onSlot` is told of each slot
+   * that gets its first topic, or loses its last one.
    */
   constructor(keyOf: KeyOf, onSlot: (slot: number, wanted: boolean) => void = () => {}) {
     this.#keyOf = keyOf;
@@ -142,7 +143,10 @@ export class TopicTable {
     return this.#topicsOf.has(this.#keyOf(pid));
   }
 
-  /** Delivers `message` through `dispatcher`, which is called once, and not at all without subscribers. */
+  /**
+   * Delivers `message` through `dispatcher`, which is called once, and not at all without
+   * subscribers.
+   */
   dispatch(topicName: string, from: Pid | undefined, message: unknown, dispatcher: Dispatcher): void {
     const topic = this.#topics.get(topicName);
     if (topic !== undefined) dispatcher.dispatch(topic, from, message, topic.stateFor(dispatcher));

@@ -1,4 +1,7 @@
-/** Requests to a server by whatever names it: a pid, a name here or on another thread, a via or global name. */
+/**
+ * Requests to a server by whatever names it: a pid, a name here or on another thread, a via or
+ * global name.
+ */
 
 import { checkDelay, type Dest, type NodeName } from "../kernel/bifs.js";
 import { current } from "../kernel/context.js";

@@ -1,4 +1,7 @@
-/** What a GenServer module is: its callbacks, what they may return, and how a server is started. Types only. */
+/**
+ * What a GenServer module is: its callbacks, what they may return, and how a server is started.
+ * Types only.
+ */
 
 import type { GlobalName, ViaName } from "../kernel/bifs.js";
 import type { ExitReason } from "../kernel/exit-reason.js";
@@ -38,7 +41,10 @@ export interface GenServerModule<S = any, Arg = any, Calls = any, Cast = any, In
   init(arg: Arg): Async<InitResult<S>>;
   handleCall?(request: RequestOf<Calls>, from: From, state: S): Async<CallResult<S, ReplyOf<Calls>>>;
   handleCast?(request: Cast, state: S): Async<NoReply<S>>;
-  /** Every other message, `["EXIT", …]` and `["DOWN", …]` included; `"timeout"` after a returned timeout. */
+  /**
+   * Every other message, `["EXIT", …]` and `["DOWN", …]` included; `"timeout"` after a returned
+   * timeout.
+   */
   handleInfo?(message: Info, state: S): Async<NoReply<S>>;
   handleContinue?(arg: unknown, state: S): Async<NoReply<S>>;
   terminate?(reason: ExitReason, state: S): unknown;
@@ -53,7 +59,10 @@ export interface GenServerModule<S = any, Arg = any, Calls = any, Cast = any, In
 }
 
 export interface StartOptions {
-  /** Registered before init runs: a local, global or via name. `undefined` and null start it unnamed. */
+  /**
+   * Registered before init runs: a local, global or via name. `undefined` and null start it
+   * unnamed.
+   */
   readonly name?: string | ViaName | GlobalName | null | undefined;
   /** Milliseconds init may take. Default Infinity. */
   readonly timeout?: number;

@@ -1,7 +1,9 @@
 /**
- * GenServer: a process that keeps a state and handles calls, casts and other messages one at a time.
+ * GenServer: a process that keeps a state and handles calls, casts and other messages one at a
+ * time.
  *
- * A module is an object of callbacks; each returns what to do next as a tagged tuple, with the new state:
+ * A module is an object of callbacks; each returns what to do next as a tagged tuple, with the new
+ * state:
  *
  *     const counter: GenServerModule<number> = {
  *       init: (start) => ["ok", start as number],
@@ -12,12 +14,12 @@
  *     GenServer.cast(pid, 2);
  *     await GenServer.call(pid, "get"); // 2
  *
- * Callbacks may be async; the next message waits until they are done. A synchronous callback creates no
- * promise. State is replaced only by a returned value: a callback that throws leaves the previous state for
- * `terminate` and for reports.
+ * Callbacks may be async; the next message waits until they are done. A synchronous callback
+ * creates no promise. State is replaced only by a returned value: a callback that throws leaves the
+ * previous state for `terminate` and for reports.
  *
- * Ending: a `stop` return, a throw, or the parent's exit signal while trapping runs `terminate`; a kill or an
- * untrapped exit signal does not.
+ * Ending: a `stop` return, a throw, or the parent's exit signal while trapping runs `terminate`; a
+ * kill or an untrapped exit signal does not.
  */
 
 import type { Dest } from "../kernel/bifs.js";
@@ -134,7 +136,10 @@ export const GenServer = {
     >;
   },
 
-  /** Starts a server linked to the caller, which becomes its parent. Resolves once init has finished. */
+  /**
+   * Starts a server linked to the caller, which becomes its parent. Resolves once init has
+   * finished.
+   */
   startLink<Module extends GenServerModule>(
     module: Module,
     arg?: ArgOf<Module>,
@@ -145,7 +150,10 @@ export const GenServer = {
     >;
   },
 
-  /** The same destination, known to be a server of that module: gives names and pids from elsewhere their types. */
+  /**
+   * The same destination, known to be a server of that module: gives names and pids from elsewhere
+   * their types.
+   */
   as<Module extends GenServerModule, D extends Dest = Dest>(
     dest: D,
   ): Module extends Understands<infer C, infer M> ? ServerRef<C, M, D> : D {
@@ -153,8 +161,9 @@ export const GenServer = {
   },
 
   /**
-   * Makes the calling process, a plain one, a server from here on: its mailbox, links and name stay its own (OTP:
-   * `gen_server:enter_loop/3`). Call it last and return its result; what follows a state may follow it here too.
+   * Makes the calling process, a plain one, a server from here on: its mailbox, links and name stay
+   * its own (OTP: `gen_server:enter_loop/3`). Call it last and return its result; what follows a
+   * state may follow it here too.
    */
   enterLoop(
     module: GenServerModule,
@@ -170,8 +179,9 @@ export const GenServer = {
   },
 
   /**
-   * Sends a request and waits for the answer, `timeout` ms at most (default 5000). When it fails the caller exits, by
-   * an `ExitSignal` that can be caught, with `[reason, ["GenServer", "call", [server, request, timeout]]]`.
+   * Sends a request and waits for the answer, `timeout` ms at most (default 5000). When it fails
+   * the caller exits, by an `ExitSignal` that can be caught, with `[reason, ["GenServer", "call",
+   * [server, request, timeout]]]`.
    */
   call,
 
@@ -186,7 +196,8 @@ export const GenServer = {
   },
 
   /**
-   * Asks the server of that name on several threads; the answers, and the threads that gave none within `timeout` ms.
+   * Asks the server of that name on several threads; the answers, and the threads that gave none
+   * within `timeout` ms.
    */
   async multiCall<R = unknown>(
     nodes: readonly number[],
@@ -209,15 +220,18 @@ export const GenServer = {
     return [replies, badNodes];
   },
 
-  /** Casts to the server of that name on several threads; those that are not there are passed over. */
+  /**
+   * Casts to the server of that name on several threads; those that are not there are passed over.
+   */
   abcast(nodes: readonly number[], name: string, message: unknown): "ok" {
     for (const node of nodes) GenServer.cast({ name, node }, message);
     return "ok";
   },
 
   /**
-   * Ends a server with `reason` and waits until it has ended. Exits the caller when the server ends with another
-   * reason, is absent (`noproc`), or `timeout` ms pass; in that case the server is not killed.
+   * Ends a server with `reason` and waits until it has ended. Exits the caller when the server ends
+   * with another reason, is absent (`noproc`), or `timeout` ms pass; in that case the server is not
+   * killed.
    */
   async stop(
     server: Dest,

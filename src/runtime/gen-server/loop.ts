@@ -1,4 +1,7 @@
-/** The running side of a GenServer: takes messages one at a time, and turns what callbacks return into what happens next. */
+/**
+ * The running side of a GenServer: takes messages one at a time, and turns what callbacks return
+ * into what happens next.
+ */
 
 import { type ExitReason, isNormalClass, reasonOfThrow } from "../kernel/exit-reason.js";
 import { type Pid, Ref } from "../kernel/pid.js";

@@ -1,6 +1,6 @@
 /**
- * System handlers are what a server does with requests of `sys`: they show and replace its state, hold it still, and keep
- * what `sys` asks to be kept of its events (OTP: `sys:handle_system_msg`).
+ * System handlers are what a server does with requests of `sys`: they show and replace its state,
+ * hold it still, and keep what `sys` asks to be kept of its events (OTP: `sys:handle_system_msg`).
  */
 import { type ExitReason, reasonOfThrow } from "../kernel/exit-reason.js";
 import { Ref } from "../kernel/pid.js";
@@ -90,7 +90,10 @@ export class Debug {
   }
 }
 
-/** @internal Carries out a system request. A `terminate` is answered by the end of the process, not by a message. */
+/**
+ * @internal Carries out a system request. A `terminate` is answered by the end of the process, not
+ * by a message.
+ */
 export function handleSystem(server: SystemTarget, { from, operation, argument }: SystemMessage): unknown {
   if (operation === "terminate") return server.terminate(argument);
   let outcome: readonly [string, unknown];

@@ -1,8 +1,10 @@
 /**
- * Looking into servers and holding them still, whatever their module: for debugging and tests (OTP: `sys`).
+ * Looking into servers and holding them still, whatever their module: for debugging and tests (OTP:
+ * `sys`).
  *
- * System requests are ordinary entries of the mailbox: they wait behind earlier messages and behind the running turn. A
- * suspended server handles them and nothing else; what comes meanwhile is handled in order after `resume`.
+ * System requests are ordinary entries of the mailbox: they wait behind earlier messages and behind
+ * the running turn. A suspended server handles them and nothing else; what comes meanwhile is
+ * handled in order after `resume`.
  */
 
 import type { Dest } from "../kernel/bifs.js";
@@ -34,7 +36,10 @@ export const sys = {
   getState: <S = unknown>(server: Dest, timeout = DEFAULT_TIMEOUT): Promise<S> =>
     ask(server, "get_state", undefined, timeout),
 
-  /** Replaces the state by `fn(state)` and gives the new one. When `fn` throws the state stays and the caller exits. */
+  /**
+   * Replaces the state by `fn(state)` and gives the new one. When `fn` throws the state stays and
+   * the caller exits.
+   */
   replaceState: <S = unknown>(server: Dest, fn: (state: S) => S, timeout = DEFAULT_TIMEOUT): Promise<S> =>
     ask(server, "replace_state", fn, timeout),
 
@@ -76,7 +81,10 @@ export const sys = {
     timeout = DEFAULT_TIMEOUT,
   ): Promise<"ok"> => ask(server, "trace", show, timeout),
 
-  /** Has `fn` called with each event until it is installed anew as undefined. One that throws is taken out. */
+  /**
+   * Has `fn` called with each event until it is installed anew as undefined. One that throws is
+   * taken out.
+   */
   install: (
     server: Dest,
     id: unknown,

@@ -1,6 +1,7 @@
 /**
- * Questions about another thread's processes: what `processInfo`, `processes`, `top` and `tree` say over there. The
- * answer is given between two bursts of that thread, by no process, so a stuck one cannot hold it up.
+ * Questions about another thread's processes: what `processInfo`, `processes`, `top` and `tree` say
+ * over there. The answer is given between two bursts of that thread, by no process, so a stuck one
+ * cannot hold it up.
  */
 import { context } from "../kernel/context.js";
 import { ExitSignal } from "../kernel/errors.js";
@@ -18,7 +19,10 @@ export const THREAD_ROOT = "simurgh.thread";
 
 const DEADLINE_MS = 1000;
 
-/** Asks thread `index`. Rejects with an `ExitSignal` when it is not there or does not answer within a second. */
+/**
+ * Asks thread `index`. Rejects with an `ExitSignal` when it is not there or does not answer within
+ * a second.
+ */
 export async function inspectThread<R>(node: RuntimeNode, index: number, question: Question): Promise<R> {
   const caller = context.getStore();
   const connection = node.connection(index);

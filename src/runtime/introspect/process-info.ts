@@ -37,7 +37,10 @@ export interface ProcessInfo {
   readonly messages_out: number;
   /** Bytes it has sent to other threads. */
   readonly bytes_out: number;
-  /** How often its supervisor has restarted the child it is; undefined when no supervisor of this thread started it. */
+  /**
+   * How often its supervisor has restarted the child it is; undefined when no supervisor of this
+   * thread started it.
+   */
   readonly restarts: number | undefined;
 }
 
@@ -91,7 +94,10 @@ export function processInfo(pid: Pid, asked?: keyof ProcessInfo | readonly (keyo
   return read(process, asked ?? KEYS);
 }
 
-/** As `processInfo`, for a process of any thread. Rejects with an `ExitSignal` when its thread does not answer. */
+/**
+ * As `processInfo`, for a process of any thread. Rejects with an `ExitSignal` when its thread does
+ * not answer.
+ */
 export async function processInfoAt(pid: Pid): Promise<ProcessInfo | null> {
   const { node } = current("processInfoAt()");
   return node.isLocal(pid) ? processInfo(pid) : inspectThread(node, pid.node, ["info", pid.id]);
@@ -122,7 +128,9 @@ export function mailboxStatistics(): { readonly messages: number; readonly longe
 
 const ORDERS = { queue: "message_queue_len", turns: "reductions", time: "longest_turn" } as const;
 
-/** The `n` processes that have the longest queue, handled the most turns, or had the longest turn. */
+/**
+ * The `n` processes that have the longest queue, handled the most turns, or had the longest turn.
+ */
 export function top(n: number, by: keyof typeof ORDERS): TopEntry[] {
   return topOf(current("top()").node, n, by);
 }

@@ -1,6 +1,7 @@
 /**
- * The supervision trees of a node as nested data: who supervises whom, what was restarted how often (OTP: what
- * `observer` draws). Threads appear under the process that stands for them. Plain data once turned into JSON.
+ * The supervision trees of a node as nested data: who supervises whom, what was restarted how often
+ * (OTP: what `observer` draws). Threads appear under the process that stands for them. Plain data
+ * once turned into JSON.
  */
 import { current } from "../kernel/context.js";
 import type { RuntimeNode } from "../kernel/node.js";
@@ -24,8 +25,8 @@ export interface TreeNode {
 }
 
 /**
- * The tree below `root`, or all trees of this node and of the threads in them. What another thread does not answer
- * within a second is left out.
+ * The tree below `root`, or all trees of this node and of the threads in them. What another thread
+ * does not answer within a second is left out.
  */
 export async function tree(root?: Pid): Promise<readonly TreeNode[]> {
   const { node } = current("tree()");

@@ -1,9 +1,10 @@
 /**
- * Watching a node for what makes it slow (OTP: `erlang:system_monitor/2`): turns that take long, mailboxes that grow, an
- * event loop that lags, ports that back up, errors nobody owns.
+ * Watching a node for what makes it slow (OTP: `erlang:system_monitor/2`): turns that take long,
+ * mailboxes that grow, an event loop that lags, ports that back up, errors nobody owns.
  *
- * The watcher gets `["monitor", pid | undefined, what, info]` for each finding. Samples are taken every `everyMs`; a
- * mailbox is told of once when it passes the bound, and again when it has been shorter meanwhile.
+ * The watcher gets `["monitor", pid | undefined, what, info]` for each finding. Samples are taken
+ * every `everyMs`; a mailbox is told of once when it passes the bound, and again when it has been
+ * shorter meanwhile.
  */
 
 import { current } from "../kernel/context.js";
@@ -59,7 +60,9 @@ export const statisticsOf = (node: RuntimeNode): NodeStatistics => ({
   connections: [...node.connections()].map((connection) => connection.stats()),
 });
 
-/** Begins to watch, for the calling process. Ends with it, or when the returned function is called. */
+/**
+ * Begins to watch, for the calling process. Ends with it, or when the returned function is called.
+ */
 export function systemMonitor(options: SystemMonitorOptions): () => void {
   const watcher = current("systemMonitor()");
   for (const key of ["longTurn", "longQueue", "lag", "backlog", "everyMs"] as const) {

@@ -1,6 +1,7 @@
 /**
- * Aliases: refs that messages can be sent to in place of a pid, and that their process can switch off (OTP: process
- * aliases). What is sent to an alias that is off never reaches the mailbox; what is in the mailbox already stays.
+ * Aliases: refs that messages can be sent to in place of a pid, and that their process can switch
+ * off (OTP: process aliases). What is sent to an alias that is off never reaches the mailbox; what
+ * is in the mailbox already stays.
  */
 import { current } from "./context.js";
 import { BadArg } from "./errors.js";
@@ -10,8 +11,9 @@ import { isRef, type Ref } from "./pid.js";
 import type { Process } from "./process.js";
 
 /**
- * When an alias goes off by itself. `explicit_unalias`: never. `reply`: with the first message through it. `demonitor` (for
- * a monitor's ref): with the monitor. `reply_demonitor`: with the first message, and takes the monitor along.
+ * When an alias goes off by itself. `explicit_unalias`: never. `reply`: with the first message
+ * through it. `demonitor` (for a monitor's ref): with the monitor. `reply_demonitor`: with the
+ * first message, and takes the monitor along.
  */
 export type AliasMode = "explicit_unalias" | "reply" | "demonitor" | "reply_demonitor";
 
@@ -39,7 +41,10 @@ class ProcessAlias implements AliasEntry {
   }
 }
 
-/** @internal Makes `ref` an alias of `process`, for as long as the mode says and at most for its life. */
+/**
+ * @internal Makes `ref` an alias of `process`, for as long as the mode says and at most for its
+ * life.
+ */
 export function openAlias(process: Process, ref: Ref, mode: AliasMode): { monitorEnded(): void } {
   const entry = new ProcessAlias(process, ref, mode);
   process.node.setAlias(ref, entry);

@@ -1,8 +1,9 @@
 /**
- * What code inside a process can do: the functions of Erlang's `erlang` module that concern processes.
+ * What code inside a process can do: the functions of Erlang's `erlang` module that concern
+ * processes.
  *
- * All of them find the running process through the async context, so they work after an await too, and all of them
- * throw `ProcessExited` for code that outlived its process.
+ * All of them find the running process through the async context, so they work after an await too,
+ * and all of them throw `ProcessExited` for code that outlived its process.
  */
 
 import { endAliasOf, openAlias } from "./aliases.js";
@@ -32,12 +33,18 @@ export type NodeName = { readonly name: string; readonly node: number };
 export type ViaName = { readonly via: ViaModule; readonly term: unknown };
 /** A name known on every thread; see global-names.ts. */
 export type GlobalName = { readonly global: unknown };
-/** Where a message can be sent to: a pid, an alias, a local name, a name on another thread, a via or global name. */
+/**
+ * Where a message can be sent to: a pid, an alias, a local name, a name on another thread, a via or
+ * global name.
+ */
 export type Dest = Pid | Ref | string | NodeName | ViaName | GlobalName;
 
 // ------------------------------------------------------------------ spawn
 
-/** Starts a process that runs `fn`. Returns before any of it runs; never throws because of what it does. */
+/**
+ * Starts a process that runs `fn`. Returns before any of it runs; never throws because of what it
+ * does.
+ */
 export function spawn(fn: () => unknown): Pid {
   const parent = current("spawn()");
   return parent.node.create(fn, fn.name || "fn", parent).pid;
@@ -61,8 +68,8 @@ export function spawnMonitor(fn: () => unknown): [Pid, Ref] {
 // ------------------------------------------------------------------ send
 
 /**
- * Sends a message and returns it. To a dead process: silently nothing. To a local name nobody holds: throws
- * `BadArg`. Works outside any process for pids and aliases.
+ * Sends a message and returns it. To a dead process: silently nothing. To a local name nobody
+ * holds: throws `BadArg`. Works outside any process for pids and aliases.
  */
 export function send<T>(dest: Dest, message: T, options?: SendOptions): T {
   if (options?.transfer !== undefined) {
@@ -86,8 +93,9 @@ export function send<T>(dest: Dest, message: T, options?: SendOptions): T {
 }
 
 /**
- * Sends unless that would hold the sender back: false, and nothing sent, when the connection to the other thread is congested
- * (OTP: `send/3` with `nosuspend`). True otherwise, also when nobody is there.
+ * Sends unless that would hold the sender back: false, and nothing sent, when the connection to the
+ * other thread is congested (OTP: `send/3` with `nosuspend`). True otherwise, also when nobody is
+ * there.
  */
 export function trySend(dest: Pid | NodeName, message: unknown): boolean {
   const target = dest instanceof Pid ? Pid.target(dest) : current("trySend()").node.connection(dest.node);
@@ -98,8 +106,9 @@ export function trySend(dest: Pid | NodeName, message: unknown): boolean {
 
 export interface SendOptions {
   /**
-   * ArrayBuffers in the message whose memory goes to the receiver without a copy. The sender's are detached afterwards, also
-   * when the receiver is dead, near or far. The destination is a pid or a name that has one here.
+   * ArrayBuffers in the message whose memory goes to the receiver without a copy. The sender's are
+   * detached afterwards, also when the receiver is dead, near or far. The destination is a pid or a
+   * name that has one here.
    */
   readonly transfer?: readonly ArrayBuffer[];
 }
@@ -140,7 +149,10 @@ function sendNamed(
   }
 }
 
-/** The pid a destination stands for at this moment; undefined for nobody, or for a name on another thread. */
+/**
+ * The pid a destination stands for at this moment; undefined for nobody, or for a name on another
+ * thread.
+ */
 export function whereis(dest: Pid | string | NodeName | ViaName | GlobalName): Pid | undefined {
   if (dest instanceof Pid) return dest;
   if (typeof dest === "string") return current("whereis()").node.whereis(dest);
@@ -150,7 +162,10 @@ export function whereis(dest: Pid | string | NodeName | ViaName | GlobalName): P
   return dest.node === node.index ? node.whereis(dest.name) : undefined;
 }
 
-/** Whether a local process is alive. For a pid of another thread: whether its thread is known to be up. */
+/**
+ * Whether a local process is alive. For a pid of another thread: whether its thread is known to be
+ * up.
+ */
 export function isAlive(pid: Pid): boolean {
   return Pid.target(pid).alive;
 }
@@ -181,7 +196,10 @@ export function makeRef(): Ref {
   return current("makeRef()").newRef();
 }
 
-/** Bounds the mailbox of the running process; undefined takes the bound away. Unbounded by default, as in OTP. */
+/**
+ * Bounds the mailbox of the running process; undefined takes the bound away. Unbounded by default,
+ * as in OTP.
+ */
 export function maxQueue(limit: MaxQueue | undefined): void {
   const process = current("maxQueue()");
   if (limit !== undefined) {
@@ -192,7 +210,10 @@ export function maxQueue(limit: MaxQueue | undefined): void {
   process.limitQueue(limit);
 }
 
-/** Turns exit signals into `["EXIT", pid, reason]` messages, or stops doing so. Returns the previous setting. */
+/**
+ * Turns exit signals into `["EXIT", pid, reason]` messages, or stops doing so. Returns the previous
+ * setting.
+ */
 export function trapExit(trap: boolean): boolean {
   const process = current("trapExit()");
   const previous = process.trapsExits;
@@ -210,7 +231,10 @@ export function link(pid: Pid): true {
   return true;
 }
 
-/** Removes the link. No exit due to it takes effect afterwards; an `EXIT` already in the mailbox stays. */
+/**
+ * Removes the link. No exit due to it takes effect afterwards; an `EXIT` already in the mailbox
+ * stays.
+ */
 export function unlink(pid: Pid): true {
   current("unlink()").unlinkFrom(pid);
   return true;
@@ -261,8 +285,8 @@ class MessageMonitor implements Monitor {
 const NO_OPTIONS: MonitorOptions = {};
 
 /**
- * Asks for one `["DOWN", ref, "process", object, reason]` when the process ends; at once, with `noproc`, when it is
- * not there. `object` is the pid, or `{name, node}` when monitored by name.
+ * Asks for one `["DOWN", ref, "process", object, reason]` when the process ends; at once, with
+ * `noproc`, when it is not there. `object` is the pid, or `{name, node}` when monitored by name.
  */
 export function monitor(
   dest: Pid | string | NodeName | ViaName | GlobalName,
@@ -290,8 +314,8 @@ export function monitor(
 }
 
 /**
- * Ends a monitor: no `DOWN` is delivered afterwards. `flush` also removes one that is already in the mailbox; with
- * `info` the result is false when the monitor had fired or was gone.
+ * Ends a monitor: no `DOWN` is delivered afterwards. `flush` also removes one that is already in
+ * the mailbox; with `info` the result is false when the monitor had fired or was gone.
  */
 export function demonitor(
   ref: Ref,
@@ -334,10 +358,11 @@ export function registered(): string[] {
 // ------------------------------------------------------------------ receive
 
 /**
- * Selective receive: resolves with what `match` returns for the oldest message it accepts; `match` declines a message
- * by returning undefined. Messages it declines stay, in order. With `after`, resolves with undefined once that many
- * ms have passed, counted from the call; 0 polls once. With `since`, a ref this process made, messages that had
- * arrived before it was made are not looked at: for an answer that names the ref, however full the mailbox is.
+ * Selective receive: resolves with what `match` returns for the oldest message it accepts; `match`
+ * declines a message by returning undefined. Messages it declines stay, in order. With `after`,
+ * resolves with undefined once that many ms have passed, counted from the call; 0 polls once. With
+ * `since`, a ref this process made, messages that had arrived before it was made are not looked at:
+ * for an answer that names the ref, however full the mailbox is.
  */
 export function receive<T>(
   match: (message: unknown) => T | undefined,
@@ -420,8 +445,8 @@ export function signal(): AbortSignal {
 }
 
 /**
- * Runs `cleanup` when a process of this thread ends, before its links and monitors are told. Runs at once
- * when it is dead already. Returns how to take it back.
+ * Runs `cleanup` when a process of this thread ends, before its links and monitors are told. Runs
+ * at once when it is dead already. Returns how to take it back.
  */
 export function onExit(pid: Pid, cleanup: (reason: ExitReason) => void): () => void {
   const target = Pid.target(pid);
@@ -442,7 +467,10 @@ export function parsePid(text: string): Pid {
   return pidFromParts(current("parsePid()").node, parts);
 }
 
-/** @internal The pid with these parts, pointing to its process or thread when that is known and alive. */
+/**
+ * @internal The pid with these parts, pointing to its process or thread when that is known and
+ * alive.
+ */
 export function pidFromParts(node: RuntimeNode, parts: { node: number; creation: number; id: number }): Pid {
   if (parts.node === node.index) {
     const local = parts.creation === node.creation ? node.processById(parts.id) : undefined;

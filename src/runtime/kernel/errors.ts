@@ -1,12 +1,12 @@
 /**
- * The errors that runtime functions throw at their caller. An `ExitSignal` is not a mistake but OTP's exit class:
- * it ends the process that does not catch it.
+ * The errors that runtime functions throw at their caller. An `ExitSignal` is not a mistake but
+ * OTP's exit class: it ends the process that does not catch it.
  */
 import { show } from "./show.js";
 
 /**
- * An exit in flight. Thrown by `exit(reason)` and by a failed `call`; caught, it is cancelled; uncaught, the process
- * ends with exactly `reason` (OTP: the class `exit`).
+ * An exit in flight. Thrown by `exit(reason)` and by a failed `call`; caught, it is cancelled;
+ * uncaught, the process ends with exactly `reason` (OTP: the class `exit`).
  */
 export class ExitSignal extends Error {
   override readonly name = "ExitSignal";

@@ -1,8 +1,9 @@
 /**
- * Why a process ended. A reason is plain data and may be any term; some have a meaning of their own.
+ * Why a process ended. A reason is plain data and may be any term; some have a meaning of their
+ * own.
  *
- * "Normal-class" reasons (`normal`, `shutdown`, `["shutdown", term]`) are planned ends: nothing is logged and a
- * transient child is not restarted. Everything else is a crash.
+ * "Normal-class" reasons (`normal`, `shutdown`, `["shutdown", term]`) are planned ends: nothing is
+ * logged and a transient child is not restarted. Everything else is a crash.
  */
 
 import { isDeepStrictEqual } from "node:util";
@@ -10,8 +11,9 @@ import { ExitSignal } from "./errors.js";
 import { show } from "./show.js";
 
 /**
- * `"normal"`, `"shutdown"`, `["shutdown", term]`, `"killed"` (died of an untrappable kill), `"noproc"`,
- * `"noconnection"` (its thread was lost), `"timeout"`, `[error, stack]` for an uncaught error, or any other term.
+ * `"normal"`, `"shutdown"`, `["shutdown", term]`, `"killed"` (died of an untrappable kill),
+ * `"noproc"`, `"noconnection"` (its thread was lost), `"timeout"`, `[error, stack]` for an uncaught
+ * error, or any other term.
  */
 export type ExitReason = unknown;
 

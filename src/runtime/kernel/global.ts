@@ -1,9 +1,9 @@
 /**
- * Names known on every thread of the runtime (OTP: `global`). `{ global: term }` stands for the process wherever a
- * destination is expected, and as the name of a server.
+ * Names known on every thread of the runtime (OTP: `global`). `{ global: term }` stands for the
+ * process wherever a destination is expected, and as the name of a server.
  *
- * The main thread decides who gets a name; every thread keeps a copy of the table, so that looking a name up asks
- * nobody. A name is given back when its process or that process's thread ends.
+ * The main thread decides who gets a name; every thread keeps a copy of the table, so that looking
+ * a name up asks nobody. A name is given back when its process or that process's thread ends.
  */
 
 import { context, current } from "./context.js";
@@ -102,7 +102,10 @@ class GlobalNames {
     if (this.#names.delete(termKey(term))) this.#tellOthers(["drop", term]);
   }
 
-  /** Before the answer goes out: on one connection, so whoever gets the answer finds the table changed. */
+  /**
+   * Before the answer goes out: on one connection, so whoever gets the answer finds the table
+   * changed.
+   */
   #tellOthers(order: Order): void {
     for (const connection of this.#node.connections()) connection.messageNamed(KEEPER, order);
   }
@@ -121,7 +124,10 @@ export function globalNames(node: RuntimeNode): GlobalNames {
 }
 
 export const Global = {
-  /** Gives a process a name on every thread. `"no"` when a living process has it. Rejects when the main thread is away. */
+  /**
+   * Gives a process a name on every thread. `"no"` when a living process has it. Rejects when the
+   * main thread is away.
+   */
   async registerName(term: unknown, pid: Pid): Promise<"yes" | "no"> {
     const caller = current("Global.registerName()");
     if (!(pid instanceof Pid)) throw new BadArg("badarg: Global.registerName() takes a term and a pid");

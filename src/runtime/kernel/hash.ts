@@ -1,10 +1,14 @@
 /**
- * A hash that is the same in every thread, on every node and in every version: FNV-1a, 32 bits, over UTF-8.
+ * A hash that is the same in every thread, on every node and in every version: FNV-1a, 32 bits,
+ * over UTF-8.
  */
 const OFFSET_BASIS = 0x811c9dc5;
 const PRIME = 0x01000193;
 
-/** FNV-1a over the UTF-8 bytes of `text`: an unsigned 32-bit number. A lone surrogate counts as U+FFFD. */
+/**
+ * FNV-1a over the UTF-8 bytes of `text`: an unsigned 32-bit number. A lone surrogate counts as
+ * U+FFFD.
+ */
 export function fnv1a(text: string): number {
   let hash = OFFSET_BASIS;
   const mix = (byte: number): void => {

@@ -1,6 +1,6 @@
 /**
- * Hidden state is data of an instance that is not in its properties: private fields, or what a built-in class keeps inside. A
- * copy of its properties would be something else, often `{}`.
+ * Hidden state is data of an instance that is not in its properties: private fields, or what a
+ * built-in class keeps inside. A copy of its properties would be something else, often `{}`.
  */
 const STRINGS_AND_COMMENTS = /(["'`])(?:\\.|(?!\1)[^\\])*\1|\/\*[\s\S]*?\*\/|\/\/.*/g;
 const PRIVATE_NAME = /#[\p{ID_Start}$_]/u;

@@ -1,8 +1,10 @@
 /**
  * What keeps one process's data from being changed under another's feet inside a thread.
  *
- * - `freeze`: messages are deeply frozen when sent, so that a mutation throws where it happens. For development.
- * - `clone`: messages are copied, as they are between threads. What cannot cross there is handed over as it is, and so are errors.
+ * - `freeze`: messages are deeply frozen when sent, so that a mutation throws where it happens. For
+ *   development.
+ * - `clone`: messages are copied, as they are between threads. What cannot cross there is handed
+ *   over as it is, and so are errors.
  * - `none`: messages are passed by reference and trusted not to be changed. For production.
  */
 import { hidesState } from "./hidden-state.js";
@@ -24,7 +26,9 @@ function isPlain(value: object): boolean {
   return prototype === Object.prototype || prototype === null;
 }
 
-/** Freezes plain objects and arrays; instances of classes belong to their class and are left alone. */
+/**
+ * Freezes plain objects and arrays; instances of classes belong to their class and are left alone.
+ */
 function deepFreeze<T extends object>(value: T): T {
   if (Object.isFrozen(value) || !isPlain(value)) return value;
   Object.freeze(value);

@@ -1,9 +1,10 @@
 /**
- * The ordered queue of one process. Messages are appended at the tail and usually taken from the head; a selective
- * receive takes one from the middle and leaves the rest in place and order.
+ * The ordered queue of one process. Messages are appended at the tail and usually taken from the
+ * head; a selective receive takes one from the middle and leaves the rest in place and order.
  *
- * Most mailboxes hold one message at most, most of the time: that one needs no array. Taking from the head of a longer
- * one is constant time: the head index moves and the array is cut when half of it is spent.
+ * Most mailboxes hold one message at most, most of the time: that one needs no array. Taking from
+ * the head of a longer one is constant time: the head index moves and the array is cut when half of
+ * it is spent.
  */
 export class Mailbox {
   /** The oldest message, while there is one. */
@@ -27,7 +28,10 @@ export class Mailbox {
     this.arrivals += 1;
   }
 
-  /** An index before which nothing stands that arrived when there had been fewer than `mark` arrivals or as many. */
+  /**
+   * An index before which nothing stands that arrived when there had been fewer than `mark`
+   * arrivals or as many.
+   */
   indexAfter(mark: number): number {
     return Math.max(0, this.length - (this.arrivals - mark));
   }

@@ -1,8 +1,9 @@
 /**
- * One runtime instance: the process table, the name table, timers and the scheduler of one thread (OTP: a node).
+ * One runtime instance: the process table, the name table, timers and the scheduler of one thread
+ * (OTP: a node).
  *
- * Nothing here is global: a thread may hold several nodes, as the simulator does. Code inside a process finds its
- * node through the process; code outside uses the methods here.
+ * Nothing here is global: a thread may hold several nodes, as the simulator does. Code inside a
+ * process finds its node through the process; code outside uses the methods here.
  */
 
 import { type Clock, systemClock } from "./clock.js";
@@ -29,17 +30,26 @@ export interface NodeOptions extends Partial<SchedulerOptions> {
   /** How messages inside the thread are kept apart. Default `freeze`, in production `none`. */
   readonly isolation?: Isolation;
   readonly clock?: Clock;
-  /** Makes the queue that decides who runs next. Default: the thread's own; a simulation gives another. */
+  /**
+   * Makes the queue that decides who runs next. Default: the thread's own; a simulation gives
+   * another.
+   */
   readonly runQueue?: (options: SchedulerOptions, onBug: (error: unknown) => void) => RunQueue;
   /** Takes crash, supervisor and other reports. Default: warnings and errors go to stderr. */
   readonly onReport?: (report: Report) => void;
-  /** Reports of any kind below this level are not made. Default "debug" with `onReport`, "warning" without. */
+  /**
+   * Reports of any kind below this level are not made. Default "debug" with `onReport`, "warning"
+   * without.
+   */
   readonly reportLevel?: LogLevel;
   /** Notices below this level are not made. Default "info". */
   readonly logLevel?: LogLevel;
   /** Reports of one kind let through in one second; the others are counted. Default 200. */
   readonly reportsPerSecond?: number;
-  /** What to do with an error that no process owns: report it, or let it crash the thread. Default `log`. */
+  /**
+   * What to do with an error that no process owns: report it, or let it crash the thread. Default
+   * `log`.
+   */
   readonly onOrphanError?: "log" | "crash";
 }
 
@@ -50,7 +60,10 @@ export interface NodeConnection extends Target, AliasHome {
   /** Sends to a name registered over there; silently dropped when there is none. */
   messageNamed(name: string, message: unknown): void;
   monitorNamed(name: string, ref: Ref, watcher: Watcher): void;
-  /** A message lifted off its buffers, and how to take them from the sender once it is sure that it can be sent. */
+  /**
+   * A message lifted off its buffers, and how to take them from the sender once it is sure that it
+   * can be sent.
+   */
   messageMoving(to: Pid, message: unknown, detach: () => readonly ArrayBuffer[]): void;
   /** A message of the runtime itself, to the root process of the thread. */
   control(message: readonly unknown[]): void;
@@ -137,7 +150,10 @@ export class RuntimeNode implements AliasHome {
 
   // ---------------------------------------------------------------- starting processes
 
-  /** Starts a process that runs `fn` and ends when it is done. Never throws because of what `fn` does. */
+  /**
+   * Starts a process that runs `fn` and ends when it is done. Never throws because of what `fn`
+   * does.
+   */
   spawn(fn: () => unknown): Pid {
     return this.create(fn, fn.name || "fn", undefined).pid;
   }
@@ -153,8 +169,9 @@ export class RuntimeNode implements AliasHome {
   }
 
   /**
-   * Runs `fn` as a fresh process and gives its result: the way in for code outside of any process, such as an HTTP
-   * handler. Rejects with what `fn` throws, or with an `ExitSignal` when the process is killed from outside.
+   * Runs `fn` as a fresh process and gives its result: the way in for code outside of any process,
+   * such as an HTTP handler. Rejects with what `fn` throws, or with an `ExitSignal` when the
+   * process is killed from outside.
    */
   run<T>(fn: () => T | Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -180,7 +197,10 @@ export class RuntimeNode implements AliasHome {
     });
   }
 
-  /** Adopts the current async context as a process: for tests and REPLs. It lives until the node stops. */
+  /**
+   * Adopts the current async context as a process: for tests and REPLs. It lives until the node
+   * stops.
+   */
   enter(): Pid {
     const process = this.create(() => new Promise(() => {}), "enter", undefined);
     context.enterWith(process);
@@ -188,8 +208,9 @@ export class RuntimeNode implements AliasHome {
   }
 
   /**
-   * A pid whose messages are handled at once, at delivery, in signal order and without a mailbox: the edge to the
-   * outside world (OTP: a port). `handle` must not throw; what it throws is reported and dropped.
+   * A pid whose messages are handled at once, at delivery, in signal order and without a mailbox:
+   * the edge to the outside world (OTP: a port). `handle` must not throw; what it throws is
+   * reported and dropped.
    */
   openSink(handle: (message: unknown) => void): Pid {
     const process = this.create(() => new Promise(() => {}), "sink", undefined);
@@ -222,7 +243,10 @@ export class RuntimeNode implements AliasHome {
     return this.#processes.size;
   }
 
-  /** The key under which maps of this node keep an identity: the bare id for its own, text for others. */
+  /**
+   * The key under which maps of this node keep an identity: the bare id for its own, text for
+   * others.
+   */
   keyOf(identity: Pid | Ref): number | string {
     return identity.node === this.index && identity.creation === this.creation
       ? identity.id
@@ -315,7 +339,10 @@ export class RuntimeNode implements AliasHome {
     for (const listener of this.#roadListeners) this.guard(() => listener(connection));
   }
 
-  /** Calls `listener` each time the connection to another thread has ended. Returns how to take it back. */
+  /**
+   * Calls `listener` each time the connection to another thread has ended. Returns how to take it
+   * back.
+   */
   onNodeDown(
     listener: (connection: { readonly index: number; readonly creation: number }) => void,
   ): () => void {
@@ -342,7 +369,10 @@ export class RuntimeNode implements AliasHome {
     if (process.name !== undefined) this.#names.delete(process.name);
   }
 
-  /** @internal Tells links and watchers of a dead process; deaths that follow from it wait for their turn. */
+  /**
+   * @internal Tells links and watchers of a dead process; deaths that follow from it wait for their
+   * turn.
+   */
   notifyExit(process: Process): void {
     this.#dying.push(process);
     if (this.#telling) return;
@@ -391,7 +421,9 @@ export class RuntimeNode implements AliasHome {
     this.#reports.report(cut);
   }
 
-  /** @internal Calls `listener` with every report, before the limiter. Returns how to take it back. */
+  /**
+   * @internal Calls `listener` with every report, before the limiter. Returns how to take it back.
+   */
   onEachReport(listener: (report: Report) => void): () => void {
     this.#reportListeners.add(listener);
     return () => {
@@ -404,14 +436,18 @@ export class RuntimeNode implements AliasHome {
     return this.#reports.suppressed;
   }
 
-  /** @internal The runtime itself threw. Nothing it says can be relied on any more: the thread ends. */
+  /**
+   * @internal The runtime itself threw. Nothing it says can be relied on any more: the thread ends.
+   */
   readonly bug = (error: unknown): void => {
     this.report({ kind: "runtime_bug", error });
     this.#reports.flush();
     failThread(new RuntimeBug(error));
   };
 
-  /** @internal Runs the runtime's own code from where a throw would be taken for somebody else's. */
+  /**
+   * @internal Runs the runtime's own code from where a throw would be taken for somebody else's.
+   */
   own(fn: () => void): void {
     try {
       fn();

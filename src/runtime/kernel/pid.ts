@@ -1,12 +1,15 @@
 /**
- * Identities: a `Pid` names a process, a `Ref` names an event (a monitor, a timer, an open call, an alias).
+ * Identities: a `Pid` names a process, a `Ref` names an event (a monitor, a timer, an open call, an
+ * alias).
  *
- * Both are immutable values `{node, creation, id}`: `node` is the thread's index, `creation` the incarnation of
- * that thread, `id` a counter that is never reused within an incarnation. Equality is by value, so a pid that
- * crossed a thread and came back equals the original (OTP: pid(), reference()).
+ * Both are immutable values `{node, creation, id}`: `node` is the thread's index, `creation` the
+ * incarnation of that thread, `id` a counter that is never reused within an incarnation. Equality
+ * is by value, so a pid that crossed a thread and came back equals the original (OTP: pid(),
+ * reference()).
  *
- * A pid also knows, privately, where its signals go: the process itself, another thread, or nowhere any more.
- * That pointer is not part of the value; it never crosses a thread and is re-established on arrival.
+ * A pid also knows, privately, where its signals go: the process itself, another thread, or nowhere
+ * any more. That pointer is not part of the value; it never crosses a thread and is re-established
+ * on arrival.
  */
 import type { Target } from "./signal.js";
 
@@ -64,13 +67,18 @@ export class Pid extends Identity {
     return pid.#target;
   }
 
-  /** @internal Called when the process or its thread dies, or when a decoded pid finds its process. */
+  /**
+   * @internal Called when the process or its thread dies, or when a decoded pid finds its process.
+   */
   static retarget(pid: Pid, target: Target): void {
     pid.#target = target;
   }
 }
 
-/** Receives what is sent to an alias of one node: the node itself, the connection to it, or the open request it stands for. */
+/**
+ * Receives what is sent to an alias of one node: the node itself, the connection to it, or the open
+ * request it stands for.
+ */
 export interface AliasHome {
   aliasMessage(ref: Ref, message: unknown): void;
   /** The ref leaves the thread: messages to it may come from there, by its id. */

@@ -7,12 +7,12 @@
  *                       suspended ──its promise settles──▶ runnable or waiting
  *   any of them ──exit──▶ exited
  *
- * A *turn* is one message handled to completion, awaits included: no second message starts meanwhile. Exit
- * signals act at any time, also on a suspended process. Its continuation may still run, but finds every runtime
- * operation closed: the zombie fence.
+ * A *turn* is one message handled to completion, awaits included: no second message starts
+ * meanwhile. Exit signals act at any time, also on a suspended process. Its continuation may still
+ * run, but finds every runtime operation closed: the zombie fence.
  *
- * A raw process runs one function and takes messages with `receive`. A behaviour (GenServer, Supervisor) calls
- * `become` to have its handler called with each message instead.
+ * A raw process runs one function and takes messages with `receive`. A behaviour (GenServer,
+ * Supervisor) calls `become` to have its handler called with each message instead.
  */
 import { now } from "./clock.js";
 import { outside } from "./context.js";
@@ -43,7 +43,10 @@ interface Receiver {
 /** What a mailbox that grows beyond `size` leads to. */
 export interface MaxQueue {
   readonly size: number;
-  /** `kill`: the process ends with `killed`. `report`: it goes on; told once each time the bound is passed. */
+  /**
+   * `kill`: the process ends with `killed`. `report`: it goes on; told once each time the bound is
+   * passed.
+   */
   readonly action: "kill" | "report";
 }
 
@@ -168,7 +171,10 @@ export class Process implements Target {
     else this.#queueLimit = Number.POSITIVE_INFINITY;
   }
 
-  /** Makes `behaviour` handle each message from now on; the process no longer ends when its function returns. */
+  /**
+   * Makes `behaviour` handle each message from now on; the process no longer ends when its function
+   * returns.
+   */
   become(behaviour: Behaviour): void {
     this.#behaviour = behaviour;
   }
@@ -185,7 +191,9 @@ export class Process implements Target {
     this.#enqueue();
   }
 
-  /** Gives the process no further turn until `unhold`: a connection to another thread is congested. */
+  /**
+   * Gives the process no further turn until `unhold`: a connection to another thread is congested.
+   */
   hold(): void {
     this.#holds += 1;
   }
@@ -202,8 +210,8 @@ export class Process implements Target {
   }
 
   /**
-   * Runs turns until the mailbox is empty, the slice is used up, or a turn awaits. Called by the scheduler, with the
-   * time; gives the time it ended.
+   * Runs turns until the mailbox is empty, the slice is used up, or a turn awaits. Called by the
+   * scheduler, with the time; gives the time it ended.
    */
   slice(start = now()): number {
     this.#queued = false;
@@ -253,7 +261,8 @@ export class Process implements Target {
     if (isThenable(result)) {
       this.#suspended = true;
       this.#awaitingSince = now();
-      // What these throw is the runtime's own fault, and would be taken for the process's if it were left to the promise.
+      // What these throw is the runtime's own fault, and would be taken for the process's if it
+      // were left to the promise.
       const { node } = this;
       result.then(
         () => node.own(() => this.#turnSettled()),
@@ -285,8 +294,8 @@ export class Process implements Target {
   // ---------------------------------------------------------------- receive
 
   /**
-   * Takes the oldest message that `match` accepts (returns something other than undefined for) and leaves the others
-   * in place and order. Resolves with undefined when `after` ms pass first.
+   * Takes the oldest message that `match` accepts (returns something other than undefined for) and
+   * leaves the others in place and order. Resolves with undefined when `after` ms pass first.
    */
   receive(
     match: (message: unknown) => unknown,
@@ -297,8 +306,8 @@ export class Process implements Target {
       const cursor = since === undefined ? 0 : this.mailbox.indexAfter(Ref.mark(since));
       const receiver: Receiver = { match, resolve, reject, cursor, timer: undefined };
       this.#receiver = receiver;
-      // A process that always finds a message must not run on from one promise to the next for ever.
-      // A poll is answered at once, whatever the hour.
+      // A process that always finds a message must not run on from one promise to the next for
+      // ever. A poll is answered at once, whatever the hour.
       if (after !== 0 && this.mailbox.length > cursor && this.node.scheduler.overdue()) this.#enqueue();
       else this.#feedReceiver();
       if (this.#receiver !== receiver || after === undefined || after === Number.POSITIVE_INFINITY) return;
@@ -490,7 +499,9 @@ export class Process implements Target {
     if (abort !== undefined) this.node.guard(() => abort.abort(new ExitSignal(reason)));
   }
 
-  /** Tells links, then watchers. Called by the node, one dead process after another, never nested. */
+  /**
+   * Tells links, then watchers. Called by the node, one dead process after another, never nested.
+   */
   tell(): void {
     const { links, watchers, exitReason } = this;
     this.links = undefined;

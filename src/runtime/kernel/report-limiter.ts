@@ -1,9 +1,10 @@
 /**
- * Keeps a storm of reports from becoming a storm of log lines: so many of a kind per second go through, the rest are
- * counted, and the count is told once the second is over.
+ * Keeps a storm of reports from becoming a storm of log lines: so many of a kind per second go
+ * through, the rest are counted, and the count is told once the second is over.
  *
- * A warning or error notice that comes again and again in the same words is let through a few times, then once in a wait that
- * grows from a second to a minute, with the number of those left out as `repeated` in its metadata.
+ * A warning or error notice that comes again and again in the same words is let through a few
+ * times, then once in a wait that grows from a second to a minute, with the number of those left
+ * out as `repeated` in its metadata.
  */
 import type { Clock } from "./clock.js";
 import { type LogLevel, type Report, reportLevel } from "./reports.js";

@@ -1,6 +1,7 @@
 /**
- * What the runtime tells the outside: crashes, supervisor decisions, errors without an owner, turns that took too
- * long. Reports are structured values handed to the node's `onReport`; a sink that throws never affects a process.
+ * What the runtime tells the outside: crashes, supervisor decisions, errors without an owner, turns
+ * that took too long. Reports are structured values handed to the node's `onReport`; a sink that
+ * throws never affects a process.
  */
 import type { ExitReason } from "./exit-reason.js";
 import type { Pid } from "./pid.js";

@@ -1,9 +1,11 @@
 /**
- * One open request: the caller's side of `GenServer.call` and of every other question between processes.
+ * One open request: the caller's side of `GenServer.call` and of every other question between
+ * processes.
  *
- * A request is a monitor and an alias under one ref. The answer goes straight to the waiting promise, not
- * through the caller's mailbox, so a full mailbox does not slow a call down; when the answer, the end of the server
- * or the timeout has settled it, nothing of it is left, and a late answer finds no alias and is dropped.
+ * A request is a monitor and an alias under one ref. The answer goes straight to the waiting
+ * promise, not through the caller's mailbox, so a full mailbox does not slow a call down; when the
+ * answer, the end of the server or the timeout has settled it, nothing of it is left, and a late
+ * answer finds no alias and is dropped.
  */
 import { ExitSignal } from "./errors.js";
 import type { ExitReason } from "./exit-reason.js";
@@ -14,7 +16,9 @@ import { DEAD, type Target } from "./signal.js";
 import { SmallMap } from "./small-map.js";
 import { Timer } from "./timer-queue.js";
 
-/** Whom an answer goes to (OTP: `From`). Opaque; may be kept and answered later, from any process. */
+/**
+ * Whom an answer goes to (OTP: `From`). Opaque; may be kept and answered later, from any process.
+ */
 export class From {
   readonly pid: Pid;
   readonly tag: Ref;
@@ -78,7 +82,10 @@ export class Request extends Timer implements AliasHome, Monitor {
     });
   }
 
-  /** @internal As `send`, for a server named on the thread that `connection` leads to; `post` sends it the message. */
+  /**
+   * @internal As `send`, for a server named on the thread that `connection` leads to; `post` sends
+   * it the message.
+   */
   static sendNamed(
     caller: Process,
     connection: NodeConnection,

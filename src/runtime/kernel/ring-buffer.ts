@@ -1,6 +1,7 @@
 /**
- * A first-in, first-out queue of objects that forgets what it has given out. A ring: unlike an array that is emptied by its
- * length or cut, it does no more per object than two writes, and nothing at all when it runs empty.
+ * A first-in, first-out queue of objects that forgets what it has given out. A ring: unlike an
+ * array that is emptied by its length or cut, it does no more per object than two writes, and
+ * nothing at all when it runs empty.
  */
 export class Ring<T extends object> {
   /** Its length is a power of two. */

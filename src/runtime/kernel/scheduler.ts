@@ -1,10 +1,12 @@
 /**
- * Decides who runs next in one thread: a FIFO queue of runnable processes, each given a short slice.
+ * Decides who runs next in one thread: a FIFO queue of runnable processes, each given a short
+ * slice.
  *
- * A burst starts when the thread turns to the queue and may last `loopMs`; then the event loop gets its turn through
- * a macrotask, so that sockets and timers are served however busy the processes are. Within a burst the
- * queue is resumed from microtasks, because an awaiting handler must not pay a trip round the event loop for each
- * answer. Microtasks are never used beyond the burst: they would starve I/O.
+ * A burst starts when the thread turns to the queue and may last `loopMs`; then the event loop gets
+ * its turn through a macrotask, so that sockets and timers are served however busy the processes
+ * are. Within a burst the queue is resumed from microtasks, because an awaiting handler must not
+ * pay a trip round the event loop for each answer. Microtasks are never used beyond the burst: they
+ * would starve I/O.
  */
 import { now } from "./clock.js";
 import { context } from "./context.js";
@@ -23,8 +25,8 @@ export interface SchedulerOptions {
 }
 
 /**
- * A promise that has been kept and whose `then` makes no other one: each costs dearly under the hooks of AsyncLocalStorage,
- * and nobody waits for the end of a drain.
+ * A promise that has been kept and whose `then` makes no other one: each costs dearly under the
+ * hooks of AsyncLocalStorage, and nobody waits for the end of a drain.
  */
 class Kept extends Promise<void> {
   static override get [Symbol.species](): PromiseConstructor {
@@ -41,7 +43,9 @@ const KEPT = Kept.resolve();
 
 const runSlice = (process: Process, start: number): number => process.slice(start);
 
-/** What a node needs of whatever decides who runs next: the thread's own queue, or a simulation's. */
+/**
+ * What a node needs of whatever decides who runs next: the thread's own queue, or a simulation's.
+ */
 export interface RunQueue {
   readonly options: SchedulerOptions;
   /** How many wait for their turn. */
@@ -65,13 +69,18 @@ export class Scheduler implements RunQueue {
   #draining = false;
   #microtaskQueued = false;
 
-  /** `onBug` takes what the runtime's own code throws; what user code throws never comes this far. */
+  /**
+   * `onBug` takes what the runtime's own code throws; what user code throws never comes this far.
+   */
   constructor(options: SchedulerOptions, onBug: (error: unknown) => void) {
     this.options = options;
     this.#onBug = onBug;
   }
 
-  /** Puts a process at the tail of the run queue. The process makes sure that it is queued only once. */
+  /**
+   * Puts a process at the tail of the run queue. The process makes sure that it is queued only
+   * once.
+   */
   enqueue(process: Process): void {
     this.#queue.push(process);
     if (!this.#draining && !this.#microtaskQueued) this.#wake();

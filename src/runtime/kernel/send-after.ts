@@ -1,6 +1,6 @@
 /**
- * Timers that send messages (OTP: `erlang:send_after/3` and friends). An expiry enters through the mailbox and never
- * runs user code directly.
+ * Timers that send messages (OTP: `erlang:send_after/3` and friends). An expiry enters through the
+ * mailbox and never runs user code directly.
  */
 
 import { checkDelay } from "./bifs.js";
@@ -62,9 +62,9 @@ function arm(
 }
 
 /**
- * Cancels a timer. The remaining ms, or false when it has expired, was cancelled or is unknown; false does not say
- * that the message was handled: it may be in the mailbox. `async` returns true at once and sends
- * `["cancel_timer", ref, result]`; `info: false` sends nothing.
+ * Cancels a timer. The remaining ms, or false when it has expired, was cancelled or is unknown;
+ * false does not say that the message was handled: it may be in the mailbox. `async` returns true
+ * at once and sends `["cancel_timer", ref, result]`; `info: false` sends nothing.
  */
 export function cancelTimer(
   ref: Ref,
@@ -89,7 +89,10 @@ export function readTimer(ref: Ref): number | false {
   return entry === undefined ? false : node.timers.remaining(entry.timer);
 }
 
-/** Suspends the running code for `ms` milliseconds; exit signals still act. Accepts more than 2^31 ms and Infinity. */
+/**
+ * Suspends the running code for `ms` milliseconds; exit signals still act. Accepts more than 2^31
+ * ms and Infinity.
+ */
 export function sleep(ms: number): Promise<void> {
   const { node } = current("sleep()");
   checkDelay(ms, "the time");

@@ -1,6 +1,7 @@
 /**
- * What a server finds in its mailbox besides ordinary messages: calls, casts and system requests (OTP: `$gen_call`,
- * `$gen_cast`, `system`). Classes, so that no message of an application can be taken for one.
+ * What a server finds in its mailbox besides ordinary messages: calls, casts and system requests
+ * (OTP: `$gen_call`, `$gen_cast`, `system`). Classes, so that no message of an application can be
+ * taken for one.
  */
 import type { From } from "./request.js";
 

@@ -1,8 +1,9 @@
 /**
  * `show` is the text of any value, for error messages and logs: it never throws and is never long.
  *
- * Error texts are made of foreign values: a damaged message, a client's JSON, anything that was thrown. `String(value)`
- * and `${value}` call what the value says its `toString` or `valueOf` is, and throw when that is no function or throws.
+ * Error texts are made of foreign values: a damaged message, a client's JSON, anything that was
+ * thrown. `String(value)` and `${value}` call what the value says its `toString` or `valueOf` is,
+ * and throw when that is no function or throws.
  *
  *     throw new BadArg(`badarg: a timeout must be a number, got ${show(given)}`);
  */
@@ -14,7 +15,10 @@ const LIMIT = 2000;
 const cut = (text: string, limit: number): string =>
   text.length > limit ? `${text.slice(0, limit)}… (${text.length} characters)` : text;
 
-/** A text of at most `limit` characters and a note of what is left out. Texts and numbers are shown as they are. */
+/**
+ * A text of at most `limit` characters and a note of what is left out. Texts and numbers are shown
+ * as they are.
+ */
 export function show(value: unknown, limit = LIMIT): string {
   switch (typeof value) {
     case "string":

@@ -1,9 +1,9 @@
 /**
  * Signals: everything one process can do to another (OTP reference manual, "Signals").
  *
- * A `Target` is where signals to a pid go: a local process, a sink, another thread, or `DEAD`. All signals from one
- * process to another arrive in the order sent, whatever their kind: locally because they are function
- * calls, between threads because they share one port.
+ * A `Target` is where signals to a pid go: a local process, a sink, another thread, or `DEAD`. All
+ * signals from one process to another arrive in the order sent, whatever their kind: locally
+ * because they are function calls, between threads because they share one port.
  */
 import type { ExitReason } from "./exit-reason.js";
 import { Pid, type Ref } from "./pid.js";

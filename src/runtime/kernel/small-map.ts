@@ -1,9 +1,10 @@
 /**
- * A map that mostly holds one entry: the links, monitors and watchers of a process, of which there are as many as there
- * are connections. The first entry takes no more than two fields; a `Map` of nearly 200 bytes is made for the second.
+ * A map that mostly holds one entry: the links, monitors and watchers of a process, of which there
+ * are as many as there are connections. The first entry takes no more than two fields; a `Map` of
+ * nearly 200 bytes is made for the second.
  *
- * Entries come in insertion order, as in a `Map`. Nothing may be added while one goes through the entries; use a `Map`
- * where that happens, or where there are many from the start.
+ * Entries come in insertion order, as in a `Map`. Nothing may be added while one goes through the
+ * entries; use a `Map` where that happens, or where there are many from the start.
  */
 export class SmallMap<K, V> {
   #key: K | undefined;

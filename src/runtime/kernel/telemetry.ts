@@ -1,8 +1,8 @@
 /**
  * Named events with measurements, for metrics and tests (Elixir: `:telemetry`).
  *
- * Events are published on Node's own `diagnostics_channel`, one channel per event, named `simurgh.<event>`: an event
- * nobody listens to costs one property read.
+ * Events are published on Node's own `diagnostics_channel`, one channel per event, named
+ * `simurgh.<event>`: an event nobody listens to costs one property read.
  */
 import { channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 
@@ -11,7 +11,10 @@ export interface TelemetryEvent {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
-/** Publishes an event. A listener that throws does not reach the caller: Node reports it as an uncaught exception. */
+/**
+ * Publishes an event. A listener that throws does not reach the caller: Node reports it as an
+ * uncaught exception.
+ */
 export function emit(
   event: string,
   measurements: Record<string, number>,

@@ -1,9 +1,9 @@
 /**
  * Terms as map keys: two terms that are equal by value give the same key.
  *
- * JavaScript maps compare arrays and objects by identity, but `["room", 7]` names the same child or registry entry
- * wherever it was built. Plain data is compared by structure, identities by value, instances of other classes and
- * functions by identity. `1`, `1n` and `"1"` are three keys.
+ * JavaScript maps compare arrays and objects by identity, but `["room", 7]` names the same child or
+ * registry entry wherever it was built. Plain data is compared by structure, identities by value,
+ * instances of other classes and functions by identity. `1`, `1n` and `"1"` are three keys.
  */
 import { identityKey, Pid, Ref } from "./pid.js";
 

@@ -1,8 +1,9 @@
 /**
  * All timers of one thread in one queue, ordered by deadline and, on a tie, by creation.
  *
- * An indexed binary heap: setting and cancelling cost O(log n), and a cancelled timer leaves nothing behind, which
- * matters because every call arms a timer that almost never fires. One system alarm serves the whole queue.
+ * An indexed binary heap: setting and cancelling cost O(log n), and a cancelled timer leaves
+ * nothing behind, which matters because every call arms a timer that almost never fires. One system
+ * alarm serves the whole queue.
  */
 import type { Clock } from "./clock.js";
 
@@ -91,7 +92,8 @@ export class TimerQueue {
       if (index > 0 && parent !== undefined && before(last, parent)) this.#up(last, index);
       else this.#down(last, index);
     }
-    // The alarm stays armed: an early ring finds nothing due and re-arms, cheaper than re-arming on each cancel.
+    // The alarm stays armed: an early ring finds nothing due and re-arms, cheaper than re-arming on
+    // each cancel.
     return true;
   }
 

@@ -1,8 +1,9 @@
 /**
  * Sending memory without copying it: `send(pid, message, { transfer: [buffer] })`.
  *
- * The buffers leave the sender, whoever the receiver is and whether it still lives: the sender's views of them have
- * length 0 afterwards. Inside one thread it is the same, so that a program behaves alike with and without threads.
+ * The buffers leave the sender, whoever the receiver is and whether it still lives: the sender's
+ * views of them have length 0 afterwards. Inside one thread it is the same, so that a program
+ * behaves alike with and without threads.
  */
 
 import { BadArg } from "./errors.js";
@@ -20,7 +21,10 @@ export function checkTransfer(transfer: readonly unknown[]): asserts transfer is
   }
 }
 
-/** Detaches the buffers from the sender and gives them anew. Throws `BadArg` for memory that must stay, such as Node's pool. */
+/**
+ * Detaches the buffers from the sender and gives them anew. Throws `BadArg` for memory that must
+ * stay, such as Node's pool.
+ */
 export function detach(transfer: readonly ArrayBuffer[]): ArrayBuffer[] {
   const moved = new Map<ArrayBuffer, ArrayBuffer>();
   // Those that may be a pool first: before anything has been taken from the sender.
@@ -62,8 +66,8 @@ const VIEWS: Record<string, new (buffer: ArrayBuffer, offset: number, length: nu
 };
 
 /**
- * A copy of the message in which every listed buffer, and every view of one, is replaced by a note of its place:
- * `attach` puts the new buffers there.
+ * A copy of the message in which every listed buffer, and every view of one, is replaced by a note
+ * of its place: `attach` puts the new buffers there.
  */
 export function lift(message: unknown, transfer: readonly ArrayBuffer[]): unknown {
   const place = new Map<unknown, number>(transfer.map((buffer, index) => [buffer, index]));

@@ -1,5 +1,6 @@
 /**
- * A copy of any value that is small enough to be logged: long texts, long lists and deep structures are cut, and say so. Identities, errors, dates and functions stay what they are.
+ * A copy of any value that is small enough to be logged: long texts, long lists and deep structures
+ * are cut, and say so. Identities, errors, dates and functions stay what they are.
  */
 import { Pid, Ref } from "./pid.js";
 

@@ -1,5 +1,6 @@
 /**
- * Which messages a server understands, in types: what lets the compiler refuse a wrong request and know the answer.
+ * Which messages a server understands, in types: what lets the compiler refuse a wrong request and
+ * know the answer.
  *
  *     type Calls = Call<"get", number> | Call<readonly ["swap", number], number>;
  *     type Casts = readonly ["add", number];
@@ -9,8 +10,8 @@
  *     await GenServer.call(pid, "get");      // number
  *     await GenServer.call(pid, "got");      // does not compile
  *
- * A module that leaves its messages open is called with anything and answers unknown. Types only: nothing here exists at
- * run time.
+ * A module that leaves its messages open is called with anything and answers unknown. Types only:
+ * nothing here exists at run time.
  */
 import type { Dest } from "./bifs.js";
 import type { Pid } from "./pid.js";

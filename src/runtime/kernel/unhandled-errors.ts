@@ -1,11 +1,13 @@
 /**
- * Errors that escape every handler: a promise nobody awaited, a throw in a timer or emitter callback.
+ * Errors that escape every handler: a promise nobody awaited, a throw in a timer or emitter
+ * callback.
  *
- * The async context tells which process made the promise or callback; that process ends with the error, as if its
- * handler had thrown. What no process owns goes to the listeners that were there before, or is reported.
+ * The async context tells which process made the promise or callback; that process ends with the
+ * error, as if its handler had thrown. What no process owns goes to the listeners that were there
+ * before, or is reported.
  *
- * Node's two events are process-wide. While any runtime node of the thread lives, listeners that were installed
- * earlier are kept aside and called only for errors no process owns.
+ * Node's two events are process-wide. While any runtime node of the thread lives, listeners that
+ * were installed earlier are kept aside and called only for errors no process owns.
  */
 
 import { context } from "./context.js";
@@ -51,7 +53,9 @@ function uninstall(): void {
   }
 }
 
-/** Ends the thread with `error`, past every process and listener: in the main thread, the program. */
+/**
+ * Ends the thread with `error`, past every process and listener: in the main thread, the program.
+ */
 export function failThread(error: Error): void {
   uninstall();
   nodes.clear();

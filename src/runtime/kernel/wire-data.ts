@@ -1,12 +1,14 @@
 /**
- * What may cross from one thread to another, and how the few things MessagePack cannot say are said.
+ * What may cross from one thread to another, and how the few things MessagePack cannot say are
+ * said.
  *
- * Plain data crosses by copy: primitives, arrays, plain objects, Date, Map, Set, RegExp, typed arrays, errors, and the
- * runtime's identities. Instances of other classes lose their prototype, as in structured clone, unless they have data that
- * is not in their properties. Those, functions and symbols cannot cross: the sender gets a `DataCloneError` that names the
- * place, at the send.
+ * Plain data crosses by copy: primitives, arrays, plain objects, Date, Map, Set, RegExp, typed
+ * arrays, errors, and the runtime's identities. Instances of other classes lose their prototype, as
+ * in structured clone, unless they have data that is not in their properties. Those, functions and
+ * symbols cannot cross: the sender gets a `DataCloneError` that names the place, at the send.
  *
- * `toWire` copies only where something has to be said differently; ordinary data is handed on as it is.
+ * `toWire` copies only where something has to be said differently; ordinary data is handed on as it
+ * is.
  */
 
 import { className, hidesState } from "./hidden-state.js";
@@ -35,7 +37,10 @@ const MAX_DEPTH = 500;
 /** Errors inside errors, as their causes and properties, that cross as errors. */
 const MAX_ERRORS = 16;
 
-/** Why something cannot cross, and where it is: the place is put together on the way up, so that what can cross costs nothing. */
+/**
+ * Why something cannot cross, and where it is: the place is put together on the way up, so that
+ * what can cross costs nothing.
+ */
 class Refusal {
   path = "";
   readonly what: string;
@@ -55,7 +60,10 @@ const refuse = (what: string): never => {
   throw new Refusal(`is ${what}; only plain data can be sent to another thread`);
 };
 
-/** What is to be packed in place of `value`. Throws a `DataCloneError` that names the place of what cannot cross. */
+/**
+ * What is to be packed in place of `value`. Throws a `DataCloneError` that names the place of what
+ * cannot cross.
+ */
 export function toWire(value: unknown): unknown {
   try {
     return wireOf(value, 0);
@@ -185,8 +193,8 @@ const isSimple = (item: unknown): boolean =>
 let errorsAbove = 0;
 
 /**
- * An error crosses with all it says: also its own properties, its cause, and the errors of an `AggregateError`. What cannot cross
- * of that arrives as a text, since an error must get through.
+ * An error crosses with all it says: also its own properties, its cause, and the errors of an
+ * `AggregateError`. What cannot cross of that arrives as a text, since an error must get through.
  */
 function errorToWire(error: Error, depth: number): Boxed {
   const described = (value: unknown): unknown => {

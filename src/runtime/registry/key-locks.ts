@@ -1,7 +1,7 @@
 /**
- * Mutual exclusion by key, for the processes of one thread (Elixir: `Registry.lock/3`). First come, first served; a
- * holder that ends gives the lock back, one that ends while it waits is passed over. Different keys do not wait for
- * each other.
+ * Mutual exclusion by key, for the processes of one thread (Elixir: `Registry.lock/3`). First come,
+ * first served; a holder that ends gives the lock back, one that ends while it waits is passed
+ * over. Different keys do not wait for each other.
  */
 import { ProcessExited } from "../kernel/errors.js";
 import type { Process } from "../kernel/process.js";

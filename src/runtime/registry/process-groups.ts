@@ -1,11 +1,13 @@
 /**
  * Process groups: which processes, of all threads, belong together under a name (OTP: `pg`).
  *
- * Each thread that uses a scope runs its scope process; they tell each other of joins and leaves, so every thread knows all
- * members a moment later, in no common order. A lost thread takes its members along.
+ * Each thread that uses a scope runs its scope process; they tell each other of joins and leaves,
+ * so every thread knows all members a moment later, in no common order. A lost thread takes its
+ * members along.
  *
- * A process may join a group several times and must leave it as often. Members leave when they die, before anybody is told
- * of the death. Who monitors a group, or all groups of a scope, is sent `[ref, "join" | "leave", group, pids]`.
+ * A process may join a group several times and must leave it as often. Members leave when they die,
+ * before anybody is told of the death. Who monitors a group, or all groups of a scope, is sent
+ * `[ref, "join" | "leave", group, pids]`.
  */
 
 import { GenServer, type GenServerModule, type StartResult } from "../gen-server/gen-server.js";
@@ -33,7 +35,10 @@ interface Watch {
 
 /** What scope processes tell each other. */
 type Gossip =
-  /** A scope begins: who is there? Answered with `sync`, and that with `state`; from then on with each change. */
+  /**
+   * A scope begins: who is there? Answered with `sync`, and that with `state`; from then on with
+   * each change.
+   */
   | readonly ["discover", node: number]
   | readonly [
       "sync" | "state",

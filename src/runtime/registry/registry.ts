@@ -1,12 +1,13 @@
 /**
  * A registry: keys to processes, with a value for each entry (Elixir: Registry).
  *
- * In a `unique` registry a key belongs to one process, and an entry can serve as that process's name through
- * `{ via: Registry, term: [registry, key] }`. In a `duplicate` registry any number of processes stand under a key, as
- * subscribers of a topic do.
+ * In a `unique` registry a key belongs to one process, and an entry can serve as that process's
+ * name through `{ via: Registry, term: [registry, key] }`. In a `duplicate` registry any number of
+ * processes stand under a key, as subscribers of a topic do.
  *
- * A process registers itself. Its entries vanish when it ends, before anybody is told of the end: whoever
- * sees the `DOWN` finds the key free. Lookups are plain reads: a registry is local to its thread and never in the way.
+ * A process registers itself. Its entries vanish when it ends, before anybody is told of the end:
+ * whoever sees the `DOWN` finds the key free. Lookups are plain reads: a registry is local to its
+ * thread and never in the way.
  */
 
 import { GenServer, type GenServerModule, type StartResult } from "../gen-server/gen-server.js";
@@ -26,7 +27,9 @@ export interface RegistryOptions {
   readonly name: string;
   /** How `dispatch` groups the entries of a duplicate registry. Default 1. */
   readonly partitions?: number;
-  /** Registered names of processes that are told of each register and unregister, but not of deaths. */
+  /**
+   * Registered names of processes that are told of each register and unregister, but not of deaths.
+   */
   readonly listeners?: readonly string[];
   readonly meta?: readonly (readonly [unknown, unknown])[];
 }
@@ -89,7 +92,10 @@ function viaParts(term: unknown): readonly [string, unknown, unknown] {
   throw new BadArg("badarg: a Registry via term is [registry, key] or [registry, key, value]");
 }
 
-/** The table behind a via term. Does not ask for a living process: names are also given back at the end of one. */
+/**
+ * The table behind a via term. Does not ask for a living process: names are also given back at the
+ * end of one.
+ */
 function viaTable(registry: string): RegistryTable {
   const node = context.getStore()?.node;
   const table = node === undefined ? undefined : tableIn(node, registry);
@@ -131,7 +137,10 @@ function dispatch<V>(
 }
 
 export const Registry = {
-  /** Starts a registry linked to the caller. It lives as long as its process. Throws `BadArg` for wrong options. */
+  /**
+   * Starts a registry linked to the caller. It lives as long as its process. Throws `BadArg` for
+   * wrong options.
+   */
   startLink(options: RegistryOptions): Promise<StartResult> {
     checkOptions(options);
     return GenServer.startLink(keeper, options, { name: options.name });
@@ -153,7 +162,10 @@ export const Registry = {
     };
   },
 
-  /** Puts the calling process under `key`: `["ok", owner]`, or for unique keys `["error", ["already_registered", pid]]`. */
+  /**
+   * Puts the calling process under `key`: `["ok", owner]`, or for unique keys `["error",
+   * ["already_registered", pid]]`.
+   */
   register(
     registry: string,
     key: unknown,
@@ -190,7 +202,10 @@ export const Registry = {
       .map((entry) => entry.value);
   },
 
-  /** The entries under `key` whose value `accept` says yes to, as `[pid, value]` (Elixir: a match pattern with guards). */
+  /**
+   * The entries under `key` whose value `accept` says yes to, as `[pid, value]` (Elixir: a match
+   * pattern with guards).
+   */
   match<V = unknown>(
     registry: string,
     key: unknown,
@@ -217,7 +232,10 @@ export const Registry = {
     return picked;
   },
 
-  /** Removes those entries of the calling process under `key` whose value `accept` says yes to. Always ok. */
+  /**
+   * Removes those entries of the calling process under `key` whose value `accept` says yes to.
+   * Always ok.
+   */
   unregisterMatch<V = unknown>(registry: string, key: unknown, accept: (value: V) => boolean): "ok" {
     const me = current("Registry.unregisterMatch()");
     tableOf(registry, "Registry.unregisterMatch()").unregister(me, key, ({ value }) => accept(value as V));
@@ -225,8 +243,8 @@ export const Registry = {
   },
 
   /**
-   * Runs `fn` while no other process runs one under the same key; those that come meanwhile wait in order. The lock is
-   * given back when `fn` is done or throws, and when its process ends.
+   * Runs `fn` while no other process runs one under the same key; those that come meanwhile wait in
+   * order. The lock is given back when `fn` is done or throws, and when its process ends.
    */
   lock<T>(registry: string, key: unknown, fn: () => T | Promise<T>): Promise<T> {
     const me = current("Registry.lock()");
@@ -238,7 +256,10 @@ export const Registry = {
     return tableOf(registry, "Registry.count()").count();
   },
 
-  /** Replaces the value of the caller's own unique key: `[new, old]`, or `"error"` when it is not the caller's. */
+  /**
+   * Replaces the value of the caller's own unique key: `[new, old]`, or `"error"` when it is not
+   * the caller's.
+   */
   updateValue<V = unknown>(
     registry: string,
     key: unknown,
@@ -256,9 +277,9 @@ export const Registry = {
   },
 
   /**
-   * Calls `fn` with the entries under `key`, once for each partition that has any: in the caller, one after another. With
-   * `parallel` each call runs in a task of its own, and the result is a promise of all of them; what one throws makes the
-   * caller exit, as `Task.await` does.
+   * Calls `fn` with the entries under `key`, once for each partition that has any: in the caller,
+   * one after another. With `parallel` each call runs in a task of its own, and the result is a
+   * promise of all of them; what one throws makes the caller exit, as `Task.await` does.
    */
   dispatch,
 

@@ -41,7 +41,10 @@ export class RegistryTable {
     for (const [key, value] of options.meta ?? []) this.putMeta(key, value);
   }
 
-  /** Adds an entry. Gives the holder when the key is unique and taken, also when it is the process itself. */
+  /**
+   * Adds an entry. Gives the holder when the key is unique and taken, also when it is the process
+   * itself.
+   */
   register(process: Process, key: unknown, value: unknown): Pid | undefined {
     const id = termKey(key);
     let bucket = this.#buckets.get(id);

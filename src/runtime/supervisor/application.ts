@@ -8,9 +8,10 @@
  *     });
  *     await Application.ensureAllStarted(shop);
  *
- * Dependencies start first and stop last. Stopping one: `prepStop`, then its tree goes down with `shutdown`, then `stop`.
- * When the root supervisor of a running application ends by itself, its type decides: `permanent` takes every other
- * application down, `transient` does so unless the end was normal, `temporary` (the default) is reported.
+ * Dependencies start first and stop last. Stopping one: `prepStop`, then its tree goes down with
+ * `shutdown`, then `stop`. When the root supervisor of a running application ends by itself, its
+ * type decides: `permanent` takes every other application down, `transient` does so unless the end
+ * was normal, `temporary` (the default) is reported.
  *
  * A program runs applications with `runApplications`, which also minds SIGTERM and SIGINT.
  */
@@ -146,7 +147,9 @@ async function start(
   return ["error", ["bad_return", [spec.name, "start", result]]];
 }
 
-/** Stops one: `prepStop`, the tree, `stop`. What its callbacks throw is reported and stops nothing. */
+/**
+ * Stops one: `prepStop`, the tree, `stop`. What its callbacks throw is reported and stops nothing.
+ */
 async function stop(state: Controller, application: Running): Promise<void> {
   const { spec, root } = application;
   state.running.delete(spec.name);
@@ -211,13 +214,19 @@ export const defineApplication = <State>(spec: ApplicationSpec<State>): Applicat
   spec as ApplicationSpec;
 
 export const Application = {
-  /** Starts one whose dependencies run: `"ok"`, `already_started`, `not_started`, or why its start failed. */
+  /**
+   * Starts one whose dependencies run: `"ok"`, `already_started`, `not_started`, or why its start
+   * failed.
+   */
   async start(spec: ApplicationSpec, type: ApplicationType = "temporary"): Promise<ApplicationResult> {
     check(spec, type);
     return ask(["start", spec, type]);
   },
 
-  /** Starts one and before it whatever it depends on; `["ok", names]` of those that were not running, in start order. */
+  /**
+   * Starts one and before it whatever it depends on; `["ok", names]` of those that were not
+   * running, in start order.
+   */
   async ensureAllStarted(
     spec: ApplicationSpec,
     type: ApplicationType = "temporary",
@@ -270,10 +279,10 @@ export interface RunOptions {
 }
 
 /**
- * Runs applications as a program: starts them in order with what they depend on, then waits. SIGTERM or SIGINT stops
- * all in reverse order and ends the program with 0; a second signal, or `deadlineMs` passing, ends it with 1 at once, and so
- * does the end of one that is `permanent` (the default here). Rejects when one does not start; those before
- * it are stopped again.
+ * Runs applications as a program: starts them in order with what they depend on, then waits.
+ * SIGTERM or SIGINT stops all in reverse order and ends the program with 0; a second signal, or
+ * `deadlineMs` passing, ends it with 1 at once, and so does the end of one that is `permanent` (the
+ * default here). Rejects when one does not start; those before it are stopped again.
  */
 export async function runApplications(
   node: RuntimeNode,

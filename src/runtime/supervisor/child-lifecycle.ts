@@ -1,7 +1,8 @@
 /**
  * Starting and stopping children: what every kind of supervisor has in common.
  *
- * All of it runs as the supervisor process, within one of its turns: requests that arrive meanwhile wait.
+ * All of it runs as the supervisor process, within one of its turns: requests that arrive meanwhile
+ * wait.
  */
 
 import { type ExitReason, reasonOfThrow } from "../kernel/exit-reason.js";
@@ -42,12 +43,12 @@ export interface Stopping {
 }
 
 /**
- * Stops children all at once and waits for the last. A child that overruns its time is killed and waited for without
- * limit. Gives the exit reasons in the same order.
+ * Stops children all at once and waits for the last. A child that overruns its time is killed and
+ * waited for without limit. Gives the exit reasons in the same order.
  *
- * The children are watched, because one that unlinked itself must not hang its supervisor; the links stay until they
- * have ended, so that a kill of the supervisor still reaches them. An `EXIT` in the mailbox tells the reason better
- * than the monitor, which finds a dead child to be `noproc`.
+ * The children are watched, because one that unlinked itself must not hang its supervisor; the
+ * links stay until they have ended, so that a kill of the supervisor still reaches them. An `EXIT`
+ * in the mailbox tells the reason better than the monitor, which finds a dead child to be `noproc`.
  */
 export async function stopChildren(owner: Process, children: readonly Stopping[]): Promise<ExitReason[]> {
   const reasons = await Promise.all(children.map((child) => stopped(owner, child)));

@@ -1,9 +1,10 @@
 /**
- * A child spec says how a supervisor starts a child, when it restarts it and how it stops it (OTP: supervisor child
- * specification).
+ * A child spec says how a supervisor starts a child, when it restarts it and how it stops it (OTP:
+ * supervisor child specification).
  *
- * `start` is a function and its arguments, not a closure over a running thing: it is called again at each restart.
- * It runs as the supervisor process and must start the child linked: `GenServer.startLink` and its like do.
+ * `start` is a function and its arguments, not a closure over a running thing: it is called again
+ * at each restart. It runs as the supervisor process and must start the child linked:
+ * `GenServer.startLink` and its like do.
  */
 import { GenServer, type GenServerModule, type StartOptions } from "../gen-server/gen-server.js";
 
@@ -29,7 +30,9 @@ export interface ChildSpec {
   readonly type?: ChildType;
   /** Whether its end can stop the supervisor, see `autoShutdown`. Default false. */
   readonly significant?: boolean;
-  /** Names of the modules behind the child, for reports. Default: the name of the start function. */
+  /**
+   * Names of the modules behind the child, for reports. Default: the name of the start function.
+   */
   readonly modules?: readonly unknown[] | "dynamic";
 }
 
@@ -45,9 +48,10 @@ const RESTARTS: readonly unknown[] = ["permanent", "transient", "temporary"];
 const TYPES: readonly unknown[] = ["worker", "supervisor"];
 
 /**
- * Checks a spec and fills in the defaults. The first fault wins, in OTP's order: `missing_id`, `missing_start`,
- * `["invalid_mfa", v]`, `["invalid_restart_type", v]`, `["invalid_significant", v]`, `["bad_combination", …]`,
- * `["invalid_child_type", v]`, `["invalid_shutdown", v]`, `["invalid_modules", v]`, `["invalid_child_spec", v]`.
+ * Checks a spec and fills in the defaults. The first fault wins, in OTP's order: `missing_id`,
+ * `missing_start`, `["invalid_mfa", v]`, `["invalid_restart_type", v]`, `["invalid_significant",
+ * v]`, `["bad_combination", …]`, `["invalid_child_type", v]`, `["invalid_shutdown", v]`,
+ * `["invalid_modules", v]`, `["invalid_child_spec", v]`.
  */
 export function checkChildSpec(spec: unknown, autoShutdown: AutoShutdown | "dynamic" = "never"): SpecResult {
   if (typeof spec !== "object" || spec === null || Array.isArray(spec))
@@ -84,8 +88,8 @@ const isShutdown = (value: unknown): boolean =>
   (typeof value === "number" && Number.isInteger(value) && value >= 0);
 
 /**
- * The child spec of a GenServer: `id` is the module's name unless given. Options of `GenServer.startLink` and of the
- * spec stand side by side.
+ * The child spec of a GenServer: `id` is the module's name unless given. Options of
+ * `GenServer.startLink` and of the spec stand side by side.
  */
 export function childSpec<Arg>(
   module: GenServerModule<unknown, Arg>,

@@ -1,8 +1,10 @@
 /**
- * A supervisor whose children are started on demand, any number of one or of many kinds (Elixir: DynamicSupervisor).
+ * A supervisor whose children are started on demand, any number of one or of many kinds (Elixir:
+ * DynamicSupervisor).
  *
- * It starts empty. Children have no ids and no order: each is restarted alone, and when the supervisor stops, all are
- * stopped at once. Use it for processes per connection, per room or per job; for a fixed set see supervisor.ts.
+ * It starts empty. Children have no ids and no order: each is restarted alone, and when the
+ * supervisor stops, all are stopped at once. Use it for processes per connection, per room or per
+ * job; for a fixed set see supervisor.ts.
  */
 
 import {
@@ -100,7 +102,10 @@ class DynamicChildren {
     });
   }
 
-  /** What is kept of a spec. Of a temporary child that is nothing of its own: children of one kind share it. */
+  /**
+   * What is kept of a spec. Of a temporary child that is nothing of its own: children of one kind
+   * share it.
+   */
   #kept(spec: FullChildSpec): FullChildSpec {
     if (spec.restart !== "temporary") return spec;
     const last = this.#temporary;

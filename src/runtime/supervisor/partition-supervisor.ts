@@ -1,6 +1,7 @@
 /**
- * The same child several times, and a way to reach the one that belongs to a key (Elixir: PartitionSupervisor). For a
- * process that would be a bottleneck alone: work that is about one key goes to one partition, always the same.
+ * The same child several times, and a way to reach the one that belongs to a key (Elixir:
+ * PartitionSupervisor). For a process that would be a bottleneck alone: work that is about one key
+ * goes to one partition, always the same.
  *
  *     await PartitionSupervisor.startLink({ name: "counters", childSpec: counterSpec, partitions: 4 });
  *     GenServer.call(PartitionSupervisor.via("counters", userId), "next");
@@ -137,7 +138,10 @@ export const PartitionSupervisor = {
   /** How many partitions take work. */
   partitions: (name: string): number => running(name).active,
 
-  /** Takes fewer partitions into use, or more again, at most as many as there were at the start. Gives the former number. */
+  /**
+   * Takes fewer partitions into use, or more again, at most as many as there were at the start.
+   * Gives the former number.
+   */
   async resize(name: string, partitions: number): Promise<number> {
     const table = running(name);
     if (!Number.isInteger(partitions) || partitions < 0 || partitions > table.all) {

@@ -1,8 +1,8 @@
 /**
  * Too many restarts within a window? Pure: the history goes in and comes out.
  *
- * More than `intensity` restarts within `period` seconds mean that restarting does not help. Intensity 0
- * allows none. A restart exactly one period ago still counts.
+ * More than `intensity` restarts within `period` seconds mean that restarting does not help.
+ * Intensity 0 allows none. A restart exactly one period ago still counts.
  */
 export interface Intensity {
   /** Restarts allowed within the period. */

@@ -1,6 +1,6 @@
 /**
- * What a supervisor shows of itself to tree views, without being asked by a message: a look at a busy or stuck
- * supervisor must not wait for it.
+ * What a supervisor shows of itself to tree views, without being asked by a message: a look at a
+ * busy or stuck supervisor must not wait for it.
  */
 import type { Pid } from "../kernel/pid.js";
 import type { Process } from "../kernel/process.js";

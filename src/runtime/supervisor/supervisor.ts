@@ -1,16 +1,18 @@
 /**
- * A supervisor starts its children in order, watches them, and restarts them according to its strategy. It stops
- * them in reverse order.
+ * A supervisor starts its children in order, watches them, and restarts them according to its
+ * strategy. It stops them in reverse order.
  *
  *   one_for_one    a child that ends is restarted alone
  *   one_for_all    all others are stopped, then all are started again: they cannot work without each other
  *   rest_for_one   those started after it are stopped and restarted with it: they depend on it
  *
- * Restarting is for faults that a fresh start can cure. When children keep failing (more than `intensity` restarts
- * within `period` seconds), the supervisor stops everything and ends with `shutdown`, and its own supervisor decides.
+ * Restarting is for faults that a fresh start can cure. When children keep failing (more than
+ * `intensity` restarts within `period` seconds), the supervisor stops everything and ends with
+ * `shutdown`, and its own supervisor decides.
  *
- * A restart that fails is tried again, without delay, through a message to itself: between two attempts requests
- * and the order to stop are served. A child waiting for its next attempt is `restarting`.
+ * A restart that fails is tried again, without delay, through a message to itself: between two
+ * attempts requests and the order to stop are served. A child waiting for its next attempt is
+ * `restarting`.
  *
  * For children that come and go at runtime, see dynamic-supervisor.ts.
  */
@@ -485,9 +487,9 @@ function startLink(
 
 export const Supervisor = {
   /**
-   * Starts a supervisor linked to the caller, and its children from left to right. Resolves when all are up. When one
-   * fails, those before it are stopped and the result is
-   * `["error", ["shutdown", ["failed_to_start_child", id, reason]]]`.
+   * Starts a supervisor linked to the caller, and its children from left to right. Resolves when
+   * all are up. When one fails, those before it are stopped and the result is `["error",
+   * ["shutdown", ["failed_to_start_child", id, reason]]]`.
    */
   startLink,
 
@@ -519,15 +521,21 @@ export const Supervisor = {
   startChild: (supervisor: Dest, spec: ChildSpec): Promise<StartChildResult> =>
     ask(supervisor, "start_child", spec),
 
-  /** Stops a child; its spec stays unless it is temporary. Ends a restart that keeps failing, too. */
+  /**
+   * Stops a child; its spec stays unless it is temporary. Ends a restart that keeps failing, too.
+   */
   terminateChild: (supervisor: Dest, id: unknown): Promise<"ok" | readonly ["error", "not_found"]> =>
     ask(supervisor, "terminate_child", id),
 
-  /** Starts a child that was stopped: `error` `running`, `restarting`, `not_found` or why it failed. */
+  /**
+   * Starts a child that was stopped: `error` `running`, `restarting`, `not_found` or why it failed.
+   */
   restartChild: (supervisor: Dest, id: unknown): Promise<StartChildResult> =>
     ask(supervisor, "restart_child", id),
 
-  /** Forgets the spec of a child that does not run: `error` `running`, `restarting` or `not_found`. */
+  /**
+   * Forgets the spec of a child that does not run: `error` `running`, `restarting` or `not_found`.
+   */
   deleteChild: (
     supervisor: Dest,
     id: unknown,

@@ -3,8 +3,8 @@
  *
  *     for await (const result of asyncStream(urls, fetchPage, { maxConcurrency: 4 })) …   // ["ok", page] | ["exit", reason]
  *
- * It is lazy: inputs are taken as results are. A consumer that stops early takes the running tasks down with it and finds
- * nothing of them in its mailbox.
+ * It is lazy: inputs are taken as results are. A consumer that stops early takes the running tasks
+ * down with it and finds nothing of them in its mailbox.
  */
 
 import { availableParallelism } from "node:os";
@@ -22,7 +22,10 @@ export interface AsyncStreamOptions {
   readonly ordered?: boolean;
   /** Milliseconds for each task. Default 5000. */
   readonly timeout?: number;
-  /** What a task that takes longer means: the consumer exits, or the result is `["exit", "timeout"]`. Default `exit`. */
+  /**
+   * What a task that takes longer means: the consumer exits, or the result is `["exit",
+   * "timeout"]`. Default `exit`.
+   */
   readonly onTimeout?: "exit" | "kill_task";
   /** Failed results carry their input: `["exit", [input, reason]]`. Default false. */
   readonly zipInputOnExit?: boolean;

@@ -1,9 +1,9 @@
 /**
- * A supervisor for tasks: a DynamicSupervisor whose children run one function each and are not restarted (Elixir:
- * Task.Supervisor).
+ * A supervisor for tasks: a DynamicSupervisor whose children run one function each and are not
+ * restarted (Elixir: Task.Supervisor).
  *
- * A task for an owner runs nothing before its owner watches it and has said so: an owner that is gone by then is not worked
- * for.
+ * A task for an owner runs nothing before its owner watches it and has said so: an owner that is
+ * gone by then is not worked for.
  */
 
 import type { StartResult } from "../gen-server/gen-server.js";
@@ -75,7 +75,10 @@ export const TaskSupervisor = {
     DynamicSupervisor.startLink(options),
   childSpec: DynamicSupervisor.childSpec,
 
-  /** A task under the supervisor, linked to the caller. Throws `BadArg` when the supervisor takes no more. */
+  /**
+   * A task under the supervisor, linked to the caller. Throws `BadArg` when the supervisor takes no
+   * more.
+   */
   async: <T>(supervisor: Dest, fn: () => T | Promise<T>): Promise<Task<T>> => begin(supervisor, fn, true),
   /** As `async`, but its failure does not reach the caller. */
   asyncNolink: <T>(supervisor: Dest, fn: () => T | Promise<T>): Promise<Task<T>> =>

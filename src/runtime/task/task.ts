@@ -5,8 +5,8 @@
  *     …
  *     const value = await Task.await(task);
  *
- * The task is linked to its owner: when it fails, an owner that does not trap exits fails too. Its value comes to the
- * owner's mailbox as `[ref, value]`; only the owner may wait for it, once.
+ * The task is linked to its owner: when it fails, an owner that does not trap exits fails too. Its
+ * value comes to the owner's mailbox as `[ref, value]`; only the owner may wait for it, once.
  *
  * For tasks that outlive or must not hurt their owner, see task-supervisor.ts.
  */
@@ -36,7 +36,10 @@ const DEFAULT_TIMEOUT = 5000;
 
 // ------------------------------------------------------------------ starting
 
-/** @internal A process that runs `fn` and, when it has somebody to tell, tells it; its failure is reported as a task's. */
+/**
+ * @internal A process that runs `fn` and, when it has somebody to tell, tells it; its failure is
+ * reported as a task's.
+ */
 export function createTask(
   starter: Process,
   fn: () => unknown,
@@ -156,7 +159,10 @@ function failWith(reason: ExitReason, operation: string, args: readonly unknown[
   throw new ExitSignal([reason, ["Task", operation, args]]);
 }
 
-/** The task's value. When it fails, or `timeout` ms pass, the caller exits, by an `ExitSignal` that can be caught. */
+/**
+ * The task's value. When it fails, or `timeout` ms pass, the caller exits, by an `ExitSignal` that
+ * can be caught.
+ */
 async function awaitTask<T>(task: Task<T>, timeout: number = DEFAULT_TIMEOUT): Promise<T> {
   checkOwner(task, "Task.await()");
   checkDelay(timeout, "the timeout");
@@ -168,7 +174,10 @@ async function awaitTask<T>(task: Task<T>, timeout: number = DEFAULT_TIMEOUT): P
   return failWith(told(task, arrival.reason), "await", [task, timeout]);
 }
 
-/** The values of all tasks, in order, within `timeout` ms in all. The first failure fails the caller at once. */
+/**
+ * The values of all tasks, in order, within `timeout` ms in all. The first failure fails the caller
+ * at once.
+ */
 async function awaitMany<T>(tasks: readonly Task<T>[], timeout: number = DEFAULT_TIMEOUT): Promise<T[]> {
   for (const task of tasks) checkOwner(task, "Task.awaitMany()");
   checkDelay(timeout, "the timeout");
@@ -197,7 +206,10 @@ async function awaitMany<T>(tasks: readonly Task<T>[], timeout: number = DEFAULT
 const remaining = (deadline: number, now: number): number =>
   deadline === Number.POSITIVE_INFINITY ? deadline : Math.max(0, Math.ceil(deadline - now));
 
-/** `["ok", value]`, `["exit", reason]`, or null when `timeout` ms pass first; then it may be asked again. */
+/**
+ * `["ok", value]`, `["exit", reason]`, or null when `timeout` ms pass first; then it may be asked
+ * again.
+ */
 async function yieldTask<T>(task: Task<T>, timeout: number = DEFAULT_TIMEOUT): Promise<TaskResult<T> | null> {
   checkOwner(task, "Task.yield()");
   checkDelay(timeout, "the timeout");
@@ -217,7 +229,9 @@ export interface YieldManyOptions {
   readonly timeout?: number;
   /** How many results are enough. Default all. */
   readonly limit?: number;
-  /** What becomes of those that are not done: left alone, forgotten, or killed. Default left alone. */
+  /**
+   * What becomes of those that are not done: left alone, forgotten, or killed. Default left alone.
+   */
   readonly onTimeout?: "nothing" | "ignore" | "kill_task";
 }
 
@@ -249,8 +263,9 @@ async function yieldMany<T>(
 }
 
 /**
- * Ends a task: by `shutdown`, by a kill `timeout` ms later, or at once with `"brutal_kill"`. Null when it ended by that;
- * `["ok", value]` when its value was there first; `["exit", reason]` for any other end.
+ * Ends a task: by `shutdown`, by a kill `timeout` ms later, or at once with `"brutal_kill"`. Null
+ * when it ended by that; `["ok", value]` when its value was there first; `["exit", reason]` for any
+ * other end.
  */
 async function shutdown<T>(
   task: Task<T>,

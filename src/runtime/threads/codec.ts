@@ -1,9 +1,9 @@
 /**
  * Signals to bytes and back, for the port between two threads.
  *
- * MessagePack, packed at the moment of the send: what cannot be sent fails in the sender, synchronously, and what was
- * sent is a copy that later changes do not reach. Identities travel as numbers and find their process or connection again
- * when they are unpacked.
+ * MessagePack, packed at the moment of the send: what cannot be sent fails in the sender,
+ * synchronously, and what was sent is a copy that later changes do not reach. Identities travel as
+ * numbers and find their process or connection again when they are unpacked.
  */
 import { addExtension, Packr } from "msgpackr";
 import { pidFromParts } from "../kernel/bifs.js";
@@ -16,7 +16,10 @@ import { refFromParts } from "../kernel/wire-identities.js";
 
 type Parts = readonly [node: number, creation: number, id: number];
 
-/** The node that is unpacking: identities are re-established for it. Unpacking is synchronous, so one is enough. */
+/**
+ * The node that is unpacking: identities are re-established for it. Unpacking is synchronous, so
+ * one is enough.
+ */
 let unpackingNode: RuntimeNode | undefined;
 
 const refHere = ([node, creation, id]: Parts): Ref =>
@@ -70,10 +73,13 @@ addExtension({
   read: ([kind, content]: readonly [string, unknown]) => unbox(new Boxed(kind, content)),
 });
 
-// Records are off: a message whose keys are data, such as a presence list, would compile a reader for each shape.
+// Records are off: a message whose keys are data, such as a presence list, would compile a reader
+// for each shape.
 const packr = new Packr({ useRecords: false, moreTypes: true, mapsAsObjects: true });
 
-/** Packs one signal. The bytes are valid until the next call that packs. Throws `DataCloneError`. */
+/**
+ * Packs one signal. The bytes are valid until the next call that packs. Throws `DataCloneError`.
+ */
 export function pack(signal: unknown): Uint8Array {
   try {
     return packr.pack(signal);

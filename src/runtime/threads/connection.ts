@@ -1,13 +1,16 @@
 /**
- * The connection from one thread to another: one port that carries every signal between the two in one order.
+ * The connection from one thread to another: one port that carries every signal between the two in
+ * one order.
  *
- * Signals are packed when they are sent and posted together at the end of the loop run, or when a batch is full: a port costs tens of microseconds per posting and next to nothing per byte.
+ * Signals are packed when they are sent and posted together at the end of the loop run, or when a
+ * batch is full: a port costs tens of microseconds per posting and next to nothing per byte.
  *
- * Both ends keep records of the links and monitors that cross, so that the end of the other thread can be told to
- * each of them as `noconnection`, after everything that arrived before it.
+ * Both ends keep records of the links and monitors that cross, so that the end of the other thread
+ * can be told to each of them as `noconnection`, after everything that arrived before it.
  *
- * Flow control: the far end acknowledges what it has handled. A process that sends while too much is outstanding is
- * held back after its current turn until the connection is clear again; exit, link and monitor signals always pass.
+ * Flow control: the far end acknowledges what it has handled. A process that sends while too much
+ * is outstanding is held back after its current turn until the connection is clear again; exit,
+ * link and monitor signals always pass.
  */
 
 import type { MessagePort } from "node:worker_threads";
@@ -44,7 +47,10 @@ const Op = {
 } as const;
 
 export interface ConnectionLimits {
-  /** Bytes gathered before a batch is posted without waiting for the end of the loop run. Default 64 KiB. */
+  /**
+   * Bytes gathered before a batch is posted without waiting for the end of the loop run. Default 64
+   * KiB.
+   */
   readonly batchBytes: number;
   /** Signals gathered likewise. Default 256. */
   readonly batchSignals: number;

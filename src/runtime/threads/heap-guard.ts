@@ -1,17 +1,19 @@
 /**
  * Ends a worker thread that uses too much memory before V8 ends the whole program.
  *
- * V8 cannot refuse an allocation. At a heap's limit it asks Node, which ends the thread, and lets it go on for 16 MiB until it
- * stops. Whatever needs more than that at once is fatal to the process: one scavenge that moves a large young generation
- * to the old one, or one large table that grows. So the heap of a thread has
+ * V8 cannot refuse an allocation. At a heap's limit it asks Node, which ends the thread, and lets
+ * it go on for 16 MiB until it stops. Whatever needs more than that at once is fatal to the
+ * process: one scavenge that moves a large young generation to the old one, or one large table that
+ * grows. So the heap of a thread has
  *
  *     0 ────────────── limit ─────── alarm ─────── hard limit
  *                        │             │               └ Node ends the thread; what is too large at once ends the process
  *                        │             └ used, garbage included, as seen from outside: the thread is terminated
  *                        └ used after a full collection: the thread asks to be terminated
  *
- * and a young generation that fits into those 16 MiB. A thread between its limit and the hard one is ended in peace. Memory
- * outside the heap, such as that of buffers, counts too. What remains is in docs/adr/0001-heap-of-a-thread.md.
+ * and a young generation that fits into those 16 MiB. A thread between its limit and the hard one
+ * is ended in peace. Memory outside the heap, such as that of buffers, counts too. What remains is
+ * in docs/adr/0001-heap-of-a-thread.md.
  */
 import { constants, type PerformanceEntry, PerformanceObserver } from "node:perf_hooks";
 import { getHeapStatistics, type HeapInfo } from "node:v8";
@@ -22,7 +24,10 @@ const MIB = 1024 * 1024;
 /** A third of it may move to the old generation at once. */
 const YOUNG_MB = 24;
 
-/** How often a thread is looked at from outside, ms: it can hardly fill the room up to its hard limit in that time. */
+/**
+ * How often a thread is looked at from outside, ms: it can hardly fill the room up to its hard
+ * limit in that time.
+ */
 export const LOOK_MS = 50;
 
 export interface HeapLimits {
@@ -33,8 +38,8 @@ export interface HeapLimits {
 }
 
 /**
- * Room between the limit and the hard one: as much again, but not more than 1 GiB, nor less than 128 MiB, which takes a tight
- * loop longer to fill than a busy main thread to look.
+ * Room between the limit and the hard one: as much again, but not more than 1 GiB, nor less than
+ * 128 MiB, which takes a tight loop longer to fill than a busy main thread to look.
  */
 const roomFor = (limitMb: number): number => Math.min(1024, Math.max(128, limitMb));
 
@@ -63,7 +68,10 @@ interface Collection extends PerformanceEntry {
 
 const FULL = constants.NODE_PERFORMANCE_GC_MAJOR;
 
-/** In the thread: calls `over` with the bytes that are left after a full collection when they are more than the limit. */
+/**
+ * In the thread: calls `over` with the bytes that are left after a full collection when they are
+ * more than the limit.
+ */
 export function watchHeap(limitBytes: number, over: (bytes: number) => void): () => void {
   const observer = new PerformanceObserver((list) => {
     if (!(list.getEntries() as Collection[]).some(({ detail }) => detail?.kind === FULL)) return;
@@ -78,8 +86,8 @@ export function watchHeap(limitBytes: number, over: (bytes: number) => void): ()
 type Inspectable = Worker & { getHeapStatistics?(): Promise<HeapInfo> };
 
 /**
- * From outside, for as long as the thread is busy with one thing and no collection is seen inside: calls `over` when its
- * heap is past the alarm. Does nothing where Node cannot look.
+ * From outside, for as long as the thread is busy with one thing and no collection is seen inside:
+ * calls `over` when its heap is past the alarm. Does nothing where Node cannot look.
  */
 export function pollHeapUsage(worker: Worker, alarmBytes: number, over: (bytes: number) => void): () => void {
   const { getHeapStatistics: look } = worker as Inspectable;

@@ -1,10 +1,11 @@
 /**
- * The main watchdog ends the program when its main thread shows no sign of life for a while: an endless loop there, in the
- * `connect` of a socket for example, stops everything that runs in it, and nothing else would notice. What started the program
- * (systemd, a container) starts it again.
+ * The main watchdog ends the program when its main thread shows no sign of life for a while: an
+ * endless loop there, in the `connect` of a socket for example, stops everything that runs in it,
+ * and nothing else would notice. What started the program (systemd, a container) starts it again.
  *
- * It promises to end the program only for that: not while a debugger is attached, nor after a pause of the whole process. Other
- * threads have the watchdog of their ThreadServer, which ends them alone: see threads/thread-server.ts.
+ * It promises to end the program only for that: not while a debugger is attached, nor after a pause
+ * of the whole process. Other threads have the watchdog of their ThreadServer, which ends them
+ * alone: see threads/thread-server.ts.
  */
 import inspector from "node:inspector";
 import { Worker } from "node:worker_threads";
@@ -18,7 +19,9 @@ export interface MainWatchdogOptions {
 
 const TICKS_PER_STALL = 4;
 
-/** Runs in a thread of its own, from its text: it must not need anything that the main thread gives. */
+/**
+ * Runs in a thread of its own, from its text: it must not need anything that the main thread gives.
+ */
 const WATCH = `
 const { workerData: { signs, stallMs, everyMs } } = require("node:worker_threads");
 const { writeSync } = require("node:fs");

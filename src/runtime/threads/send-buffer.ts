@@ -1,5 +1,6 @@
 /**
- * Where signals wait for the next posting, in the form they will cross in: bytes in one array, or copies in a list.
+ * Where signals wait for the next posting, in the form they will cross in: bytes in one array, or
+ * copies in a list.
  */
 import { pack } from "./codec.js";
 import { toClone } from "./wire-clone.js";

@@ -1,7 +1,8 @@
 /**
- * What runs in a worker thread: one node, the connections to the other threads, and a root supervisor whose children the
- * application names. This module is the one long task of a one-thread Piscina pool; when it returns or throws, the
- * thread is done and its `ThreadServer` in the main thread knows why.
+ * What runs in a worker thread: one node, the connections to the other threads, and a root
+ * supervisor whose children the application names. This module is the one long task of a one-thread
+ * Piscina pool; when it returns or throws, the thread is done and its `ThreadServer` in the main
+ * thread knows why.
  */
 
 import { type Question, THREAD_ROOT } from "../introspect/inspect.js";
@@ -59,7 +60,10 @@ export type ThreadTree =
       readonly period?: number;
     };
 
-/** Runs the thread. Resolves when it has been asked to stop and its tree is down; rejects when its tree failed. */
+/**
+ * Runs the thread. Resolves when it has been asked to stop and its tree is down; rejects when its
+ * tree failed.
+ */
 export default async function threadMain(boot: ThreadBoot): Promise<void> {
   let main: ThreadConnection | undefined;
   const node = createNode({
@@ -187,7 +191,10 @@ async function runExport(url: string, exportName: string, args: readonly unknown
   await (fn as (...args: unknown[]) => unknown)(...args);
 }
 
-/** A report with what cannot cross described instead: a log line must not be lost to a function in a state. */
+/**
+ * A report with what cannot cross described instead: a log line must not be lost to a function in a
+ * state.
+ */
 function describable(report: Report): unknown {
   try {
     return toWire(report);

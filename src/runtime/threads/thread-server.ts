@@ -1,13 +1,14 @@
 /**
- * The process in the main thread that stands for a worker thread: it starts the thread, watches it, and ends with it. A supervisor restarts it like any other child; each time the thread gets a new creation, so that
- * pids of the former one never come to life again.
+ * The process in the main thread that stands for a worker thread: it starts the thread, watches it,
+ * and ends with it. A supervisor restarts it like any other child; each time the thread gets a new
+ * creation, so that pids of the former one never come to life again.
  *
  *   starting ──"ready"──▶ up ──stop──▶ draining ──thread done──▶ ended
  *      │ task fails        │ task fails, or no sign of life for `stallMs`
  *      └──────────────────▶ ended, with the reason
  *
- * The thread is the only worker of a Piscina pool, and runs one task for as long as it lives. Piscina tells how that
- * task ended: a throw, `process.exit`, out of memory, or our own abort.
+ * The thread is the only worker of a Piscina pool, and runs one task for as long as it lives.
+ * Piscina tells how that task ended: a throw, `process.exit`, out of memory, or our own abort.
  */
 import inspector from "node:inspector";
 import { extname } from "node:path";
@@ -40,9 +41,15 @@ export interface ThreadOptions {
   readonly export?: string;
   /** Plain data for it; a function gives it anew each time the thread starts. */
   readonly args?: unknown;
-  /** Heap limits of the thread; over them it dies, alone: see heap-guard.ts. Default: what Node allows a process. */
+  /**
+   * Heap limits of the thread; over them it dies, alone: see heap-guard.ts. Default: what Node
+   * allows a process.
+   */
   readonly resourceLimits?: ResourceLimits;
-  /** Milliseconds without a sign of life after which the thread counts as stalled. Default 10,000; 0 never. */
+  /**
+   * Milliseconds without a sign of life after which the thread counts as stalled. Default 10,000; 0
+   * never.
+   */
   readonly stallMs?: number;
   /** What to do with a stalled thread. Default `terminate`. Never while a debugger is attached. */
   readonly onStall?: "terminate" | "report";
@@ -123,13 +130,15 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       filename: THREAD_MAIN,
       minThreads: 1,
       maxThreads: 1,
-      // With the other settings an idle worker blocks in Atomics.wait and sees neither timers nor ports.
+      // With the other settings an idle worker blocks in Atomics.wait and sees neither timers nor
+      // ports.
       atomics: "disabled",
       idleTimeout: Number.POSITIVE_INFINITY,
       resourceLimits: heap.hard,
     });
     const stopLooking = pollHeapUsage(pool.threads[0] as Worker, heap.alarmBytes, overHeap);
-    // The task's promise tells how the thread ended; without a listener the pool would throw it once more.
+    // The task's promise tells how the thread ended; without a listener the pool would throw it
+    // once more.
     pool.on("error", (error: unknown) => started.reject(error as Error));
     const boot: ThreadBoot = {
       index: options.index,
@@ -261,8 +270,9 @@ export function threadSpec(options: ThreadOptions): ChildSpec {
 }
 
 /**
- * Starts a process on another thread: the export `exportName` of the module at `url`, called with `args` (plain data).
- * Never a closure. Rejects with an `ExitSignal` `["nodedown", index]` when the thread is not there.
+ * Starts a process on another thread: the export `exportName` of the module at `url`, called with
+ * `args` (plain data). Never a closure. Rejects with an `ExitSignal` `["nodedown", index]` when the
+ * thread is not there.
  */
 export async function spawnOn(
   index: number,

@@ -1,7 +1,8 @@
 /**
- * The other form signals can have on a port: structured clone. Ports copy plain data by themselves; this module
- * says what they cannot, in objects with one reserved key, and takes the copy at the moment of the send, so that what
- * was sent is out of the sender's reach and what cannot be sent fails there.
+ * The other form signals can have on a port: structured clone. Ports copy plain data by themselves;
+ * this module says what they cannot, in objects with one reserved key, and takes the copy at the
+ * moment of the send, so that what was sent is out of the sender's reach and what cannot be sent
+ * fails there.
  *
  * It behaves as MessagePack does, for every value: a suite runs under both.
  */

@@ -1,6 +1,7 @@
 /**
- * The ports between simulated threads. As real ones they lose nothing and keep order in each direction; unlike them,
- * every posting is on its way for a while, and a pair of threads can be cut off from each other until it is healed.
+ * The ports between simulated threads. As real ones they lose nothing and keep order in each
+ * direction; unlike them, every posting is on its way for a while, and a pair of threads can be cut
+ * off from each other until it is healed.
  */
 import type { ConnectionPort } from "simurgh/runtime";
 import type { Random } from "./random.js";

@@ -8,8 +8,9 @@
  *         …
  *       }));
  *
- * The scenario runs as a process of the main thread. When it throws, `simulate` rejects with the seed and the last steps;
- * `{ seed }`, or SIMURGH_SEED in the environment, runs that one alone and takes exactly the same steps.
+ * The scenario runs as a process of the main thread. When it throws, `simulate` rejects with the
+ * seed and the last steps; `{ seed }`, or SIMURGH_SEED in the environment, runs that one alone and
+ * takes exactly the same steps.
  */
 import { Simulation, type WorldOptions } from "./simulation.js";
 
@@ -42,7 +43,10 @@ export class SimulationFailed extends Error {
   }
 }
 
-/** Runs `scenario` under each seed. Gives the trace of the last run. Rejects with `SimulationFailed` at the first failure. */
+/**
+ * Runs `scenario` under each seed. Gives the trace of the last run. Rejects with `SimulationFailed`
+ * at the first failure.
+ */
 export async function simulate(
   options: SimulateOptions,
   scenario: (sim: Simulation) => unknown,

@@ -1,6 +1,7 @@
 /**
- * A whole runtime in one place, run step by step: which process goes next, how long a posting between threads is on its
- * way, and when the clock moves on are all decided by one seed. The same seed gives the same run, to the last step.
+ * A whole runtime in one place, run step by step: which process goes next, how long a posting
+ * between threads is on its way, and when the clock moves on are all decided by one seed. The same
+ * seed gives the same run, to the last step.
  */
 import {
   context,
@@ -79,7 +80,9 @@ export class Simulation {
     return this.node(index).run(fn);
   }
 
-  /** Holds back everything between two threads until `heal`. Nothing is lost: ports lose nothing. */
+  /**
+   * Holds back everything between two threads until `heal`. Nothing is lost: ports lose nothing.
+   */
   cut(a: number, b: number): void {
     this.#note(`cut ${a} ${b}`);
     this.#cut.add(pairKey(a, b));
@@ -101,7 +104,10 @@ export class Simulation {
     this.#thread(index).frozen = false;
   }
 
-  /** Ends a thread at once. What it had posted still arrives; the others learn of its end after that. */
+  /**
+   * Ends a thread at once. What it had posted still arrives; the others learn of its end after
+   * that.
+   */
   async kill(index: number): Promise<void> {
     if (index === 0) throw new RangeError("the main thread cannot be killed: the scenario runs there");
     const thread = this.#thread(index);

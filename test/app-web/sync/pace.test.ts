@@ -47,7 +47,9 @@ class FakePage implements PaceClock {
   }
 }
 
-/** Something to show every `everyMs` for `forMs`, each showing taking `costMs`: when it was shown. */
+/**
+ * Something to show every `everyMs` for `forMs`, each showing taking `costMs`: when it was shown.
+ */
 function typed(page: FakePage, costMs: number, everyMs: number, forMs: number): readonly number[] {
   const shown: number[] = [];
   const pace = new Pace(() => {

@@ -1,8 +1,10 @@
 /**
- * The server of docs/room-protocol.md and any number of pages in one room, without sockets. Every hop is a queue that
- * moves only when told to, so that a test decides what crosses what; time is vitest's.
+ * The server of docs/room-protocol.md and any number of pages in one room, without sockets. Every
+ * hop is a queue that moves only when told to, so that a test decides what crosses what; time is
+ * vitest's.
  *
- * The server has what it was sent at once and stores it when told to; a crash takes what was not stored.
+ * The server has what it was sent at once and stores it when told to; a crash takes what was not
+ * stored.
  */
 import * as Y from "yjs";
 import {
@@ -85,7 +87,10 @@ export class Page implements DocumentLink {
     this.up.push({ kind: "push", id, update });
   }
 
-  /** Replaces `length` characters at a place between 0 (start) and 1 (end). False when there is no text to edit yet. */
+  /**
+   * Replaces `length` characters at a place between 0 (start) and 1 (end). False when there is no
+   * text to edit yet.
+   */
   edit(place: number, length: number, insert: string): boolean {
     if (!this.document.received) return false;
     const { doc, text } = this.document;
@@ -105,7 +110,10 @@ export class Page implements DocumentLink {
     this.down.push(() => document.joined(true, "ok"));
   }
 
-  /** The link breaks: what is on the way is gone in both directions, though `arriving` messages still get there. */
+  /**
+   * The link breaks: what is on the way is gone in both directions, though `arriving` messages
+   * still get there.
+   */
   cut(arriving = 0): void {
     if (!this.connected) return;
     for (let i = 0; i < arriving; i += 1) this.arrive();

@@ -21,7 +21,10 @@ const stored = (text: string, updates: readonly Uint8Array[] = []): StoredDocume
   updates,
 });
 
-/** Siblings of a low client id, then as many of a higher one: placing them takes the square of their number. */
+/**
+ * Siblings of a low client id, then as many of a higher one: placing them takes the square of their
+ * number.
+ */
 const dear = (count: number): StoredDocument =>
   stored(
     "",

@@ -346,7 +346,9 @@ function place(text: string, at: number): number {
   return index > 0 && /[\udc00-\udfff]/.test(text.charAt(index)) ? index - 1 : Math.min(index, text.length);
 }
 
-/** Several people write at once, each behind the others; `send` gives what they send to `deliver`. */
+/**
+ * Several people write at once, each behind the others; `send` gives what they send to `deliver`.
+ */
 function write(
   document: SharedDocument,
   actions: readonly { who: number; what: string; at: number; text: string }[],

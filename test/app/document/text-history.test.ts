@@ -8,7 +8,10 @@ function* characters(): Generator<string, never> {
   for (let code = 0x4e00; ; code += 1) yield String.fromCharCode(code);
 }
 
-/** What `history` says is right when what it keeps is the same in both, and what it inserts or deletes is only in one. */
+/**
+ * What `history` says is right when what it keeps is the same in both, and what it inserts or
+ * deletes is only in one.
+ */
 function expectPath(history: TextHistory, version: number, before: string, after: string): void {
   const path = history.since(version);
   if (path === undefined) throw new Error(`version ${version} is not known`);

@@ -1,6 +1,7 @@
 /**
- * What the dearest update that is accepted costs. The limit is 50 ms of this process's CPU time; a figure above it is measured
- * again, as other processes disturb caches, and the least of several measurements counts.
+ * What the dearest update that is accepted costs. The limit is 50 ms of this process's CPU time; a
+ * figure above it is measured again, as other processes disturb caches, and the least of several
+ * measurements counts.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -149,8 +150,8 @@ describe("what many small edits leave behind", () => {
 // ------------------------------------------------------------------ the search
 
 /**
- * More of them search longer, each time from another seed: UPDATE_COST_RUNS=20000. A failure prints the seed
- * (UPDATE_COST_SEED) and the updates.
+ * More of them search longer, each time from another seed: UPDATE_COST_RUNS=20000. A failure prints
+ * the seed (UPDATE_COST_SEED) and the updates.
  */
 const { UPDATE_COST_RUNS, UPDATE_COST_SEED } = process.env;
 const RUNS = Number(UPDATE_COST_RUNS ?? 90);

@@ -20,7 +20,10 @@ const caller = async () => ({
   user: { id: 7, first_name: "Ann", email: "a@b.c" },
 });
 
-/** The status of a request by the owner, and what the room was told, when its change has this outcome. */
+/**
+ * The status of a request by the owner, and what the room was told, when its change has this
+ * outcome.
+ */
 async function changed(outcome: Outcome<null>, method: string, path: string, body?: object) {
   const told: unknown[] = [];
   const repository = {

@@ -1,4 +1,7 @@
-/** The room's process, with a clock that stands still until it is moved and a repository that does as it is told. */
+/**
+ * The room's process, with a clock that stands still until it is moved and a repository that does
+ * as it is told.
+ */
 import { ChannelHarness, Endpoint } from "simurgh/channels";
 import { createNode, exit, GenServer, monitor, type Pid, receive, self, spawn } from "simurgh/runtime";
 import { VirtualClock } from "simurgh/testing";
@@ -173,7 +176,9 @@ class World {
     return Object.assign(pid, { entered: entered[1] });
   }
 
-  /** Sends an update as that channel; the answer is heard as `["reply", ref, [status, response]]`. */
+  /**
+   * Sends an update as that channel; the answer is heard as `["reply", ref, [status, response]]`.
+   */
   update(pid: Pid, bytes: Uint8Array): string {
     this.#refs += 1;
     const ref = String(this.#refs);

@@ -52,7 +52,10 @@ interface Typist {
 const START = "ann:\n\nbob:\n\ncid:";
 const TYPED_MS = 4000;
 
-/** What the text is after each has typed its tokens, each at the end of its own line as it sees it, and what was typed. */
+/**
+ * What the text is after each has typed its tokens, each at the end of its own line as it sees it,
+ * and what was typed.
+ */
 function typeTogether(
   typists: readonly Typist[],
   token: (name: string, nr: number) => string,

@@ -180,7 +180,8 @@ describe("beside others", () => {
       world.tell();
     }
     world.insert("<a0>", 4);
-    // From the first of these, which has just come back to it; from the second it would have put a 0 into a token.
+    // From the first of these, which has just come back to it; from the second it would have put a
+    // 0 into a token.
     expect(world.write("ann:\nbob:<b0><b10>").text).toMatch(/<b1>.*<b10>|<b10>.*<b1>/);
   });
 
@@ -231,7 +232,8 @@ describe("beside others", () => {
       world.now = ms;
       return world.write(sent).text;
     };
-    // Beside the first text it is an addition; but once its client has the second, it has replaced the end.
+    // Beside the first text it is an addition; but once its client has the second, it has replaced
+    // the end.
     expect([madeAt(200) === sent, madeAt(5000) === sent]).toEqual([false, true]);
   });
 

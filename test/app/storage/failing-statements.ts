@@ -1,4 +1,7 @@
-/** What any statement that fails must leave behind, on either database: shared by the suites of both. */
+/**
+ * What any statement that fails must leave behind, on either database: shared by the suites of
+ * both.
+ */
 import { expect } from "vitest";
 import * as Y from "yjs";
 import type { DatabaseConfig } from "../../../src/app/config.js";
@@ -9,7 +12,10 @@ import { prepareSchema } from "../../../src/app/storage/schema.js";
 import { Transactions } from "../../../src/app/storage/transactions.js";
 import { Faults, type Way } from "../../support/faulty-drivers.js";
 
-/** Deadlines: while statements fail, so that what is repeated until then costs little, and when all is well. */
+/**
+ * Deadlines: while statements fail, so that what is repeated until then costs little, and when all
+ * is well.
+ */
 const HASTY_MS = 40;
 const PATIENT_MS = 10_000;
 
@@ -65,7 +71,9 @@ export class Trial {
     await this.#source?.destroy();
   }
 
-  /** One of everything: a statement alone, a document that is made, a group of edits, a snapshot. */
+  /**
+   * One of everything: a statement alone, a document that is made, a group of edits, a snapshot.
+   */
   async work(): Promise<Acknowledged> {
     const repository = this.#repository;
     const done: Acknowledged = { users: [], challenges: [], texts: [], edits: [] };

@@ -1,4 +1,7 @@
-/** What is begun with a password ends with it, on a SQLite database of its own. MariaDB: test/integration/storage.test.ts. */
+/**
+ * What is begun with a password ends with it, on a SQLite database of its own. MariaDB:
+ * test/integration/storage.test.ts.
+ */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createDataSource } from "../../../src/app/storage/data-source.js";
 import type { Outcome, Repository } from "../../../src/app/storage/repository.js";

@@ -1,4 +1,6 @@
-/** The log of a room on a SQLite database of its own. MariaDB: test/integration/durability.test.ts. */
+/**
+ * The log of a room on a SQLite database of its own. MariaDB: test/integration/durability.test.ts.
+ */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import * as Y from "yjs";
 import { DamagedDocument, loadImage, loadText } from "../../../src/app/document/document-loading.js";

@@ -1,4 +1,7 @@
-/** How long a session goes on, on a SQLite database of its own and a clock that is told what time it is. */
+/**
+ * How long a session goes on, on a SQLite database of its own and a clock that is told what time it
+ * is.
+ */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { KeyedQueue } from "../../../src/app/keyed-queue.js";
 import { createDataSource } from "../../../src/app/storage/data-source.js";

@@ -1,4 +1,7 @@
-/** Each statement fails in each way on a SQLite file. MariaDB: test/integration/failing-statements.test.ts. */
+/**
+ * Each statement fails in each way on a SQLite file. MariaDB:
+ * test/integration/failing-statements.test.ts.
+ */
 
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";

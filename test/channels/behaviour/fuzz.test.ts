@@ -1,7 +1,8 @@
 /**
- * Clients that do anything, in any order, and frames that are anything: under many seeds, several clients of one server join,
- * leave, push, crash, close and send garbage at once. Whatever they did, the server lives, a client that behaves notices
- * nothing, there is one channel per topic and socket, and nothing is left when all are gone.
+ * Clients that do anything, in any order, and frames that are anything: under many seeds, several
+ * clients of one server join, leave, push, crash, close and send garbage at once. Whatever they
+ * did, the server lives, a client that behaves notices nothing, there is one channel per topic and
+ * socket, and nothing is left when all are gone.
  *
  * A failure tells its seed; FUZZ_SEED=<seed> runs that one alone.
  */

@@ -1,6 +1,6 @@
 /**
- * Clients that were not written for this server: four generations of Phoenix's own, over both transports, in front of one
- * thread and of several; and Supabase's.
+ * Clients that were not written for this server: four generations of Phoenix's own, over both
+ * transports, in front of one thread and of several; and Supabase's.
  */
 import { RealtimeClient } from "@supabase/realtime-js";
 import * as current from "phoenix";
@@ -126,7 +126,8 @@ describe.each([0, 2])("with %i shards", (shards) => {
                 (payload: { n: number; via?: string }) =>
                   void heard.push([name, event, payload.n, payload.via]),
               );
-          // The oldest client posts each message by itself, and two posts at once may overtake each other.
+          // The oldest client posts each message by itself, and two posts at once may overtake each
+          // other.
           const inTurn = transport === "LongPoll" && version === "1.6";
           const arrived = (count: number): Promise<void> =>
             vi.waitFor(() => expect(heard).toHaveLength(count), 10_000);
@@ -212,11 +213,13 @@ describe.each([0, 2])("with %i shards", (shards) => {
             3000,
           );
           bob.socket.disconnect();
-          // A long-poll client says nothing when it goes: its session ends after a window and a half.
+          // A long-poll client says nothing when it goes: its session ends after a window and a
+          // half.
           await vi.waitFor(() => expect(ann.users()).toEqual(["ann"]), 15_000);
         });
 
-        // Over long-poll, older clients take the end of a session for a new one and do not join again, with Phoenix too.
+        // Over long-poll, older clients take the end of a session for a new one and do not join
+        // again, with Phoenix too.
         if (transport === "WebSocket" || version.startsWith("1.8")) {
           test("disconnected by its id, it connects and joins again by itself (C-138, C-172)", async () => {
             const user = `user-${version}-${transport}`;

@@ -1,4 +1,7 @@
-/** Every limit is on by default, an option of the mount, counted each time, and logged once a connection. */
+/**
+ * Every limit is on by default, an option of the mount, counted each time, and logged once a
+ * connection.
+ */
 import { request } from "node:http";
 import { connect as netConnect } from "node:net";
 import { BroadcastChannel } from "node:worker_threads";

@@ -1,7 +1,8 @@
 /**
- * Four generations of Phoenix's own client over long-poll, with the param `token` that so many applications take, let in
- * and refused in every way. A client waits longer from one failure to the next, and begins to count again whenever a session has
- * begun: as long as it is refused its count must only rise.
+ * Four generations of Phoenix's own client over long-poll, with the param `token` that so many
+ * applications take, let in and refused in every way. A client waits longer from one failure to the
+ * next, and begins to count again whenever a session has begun: as long as it is refused its count
+ * must only rise.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -140,7 +141,8 @@ describe.each(CLIENTS)("phoenix %s over long-poll", (version, load) => {
     await outcome(channel.join());
     at = 1;
     const before = requests;
-    // Before 1.8 a client that is given a new session does not join its channels again, whichever server gives it.
+    // Before 1.8 a client that is given a new session does not join its channels again, whichever
+    // server gives it.
     if (version >= "1.8")
       await expect
         .poll(

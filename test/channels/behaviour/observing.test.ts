@@ -1,4 +1,7 @@
-/** What can be seen of an endpoint from outside: log lines, telemetry, introspection; and connections that are ended. */
+/**
+ * What can be seen of an endpoint from outside: log lines, telemetry, introspection; and
+ * connections that are ended.
+ */
 
 import fc from "fast-check";
 import {

@@ -1,6 +1,7 @@
 /**
- * Topics move between real threads under traffic, where something is different or goes wrong: over long-poll, with other nodes, and
- * with threads that die in the middle. What moves where is a seed's.
+ * Topics move between real threads under traffic, where something is different or goes wrong: over
+ * long-poll, with other nodes, and with threads that die in the middle. What moves where is a
+ * seed's.
  */
 import { type Hub, startHub } from "simurgh/pubsub";
 import { exit, sleep, threadName, whereis } from "simurgh/runtime";

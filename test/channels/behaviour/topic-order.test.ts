@@ -1,4 +1,7 @@
-/** What a client sends for one topic is handled in order, and answered, whatever becomes of its channels meanwhile. */
+/**
+ * What a client sends for one topic is handled in order, and answered, whatever becomes of its
+ * channels meanwhile.
+ */
 import * as current from "phoenix";
 import { PubSub } from "simurgh/pubsub";
 import { Random } from "simurgh/testing";
@@ -74,7 +77,10 @@ describe.each([0, 2])("with %i shards", (shards) => {
   });
   afterAll(() => server.stop());
 
-  /** Sends frames at once and waits until one that `last` accepts has come; gives all that came, in order. */
+  /**
+   * Sends frames at once and waits until one that `last` accepts has come; gives all that came, in
+   * order.
+   */
   type Exchange = (frames: readonly (readonly unknown[])[], last: string) => Promise<readonly unknown[]>;
   const overWebSocket: Exchange = async (frames, last) => {
     const client = await RawClient.connect(server.url);

@@ -1,6 +1,6 @@
 /**
- * Several gateway threads behind one port. The kernel decides who gets a connection, so each test opens enough of them to have
- * some at either.
+ * Several gateway threads behind one port. The kernel decides who gets a connection, so each test
+ * opens enough of them to have some at either.
  */
 import { Agent, createServer, request } from "node:http";
 import { Debug, Endpoint, type EndpointOptions } from "simurgh/channels";
@@ -166,7 +166,8 @@ test.each<[how: string, end: (victim: Placed) => unknown]>([
     expect(of(placed, lost).map(({ client }) => client.closed?.code)).toEqual(
       of(placed, lost).map(() => 1006),
     );
-    // The channels of the lost connections end with them: the lanes of the dead gateway are given up.
+    // The channels of the lost connections end with them: the lanes of the dead gateway are given
+    // up.
     for (const { client } of kept) client.send("1", "9", "room:1", "shout", { after: true });
     for (const { client } of kept) {
       await client.frame((frame: unknown[]) => frame[3] === "shout");
@@ -220,7 +221,8 @@ test("a long-poll session is reached through either; when its gateway dies its c
   await start({ sockets: { "/socket": { module, longpoll: { windowMs: 300 } } } });
   const path = "/socket/longpoll?vsn=2.0.0";
   const { token } = JSON.parse(await get(path)) as { token: string };
-  // Each request comes by a connection of its own: twenty of them do not all come to the same gateway.
+  // Each request comes by a connection of its own: twenty of them do not all come to the same
+  // gateway.
   for (let n = 0; n < 20; n += 1)
     expect(JSON.parse(await get(`${path}&token=${token}`))).toEqual({ status: 204, token, messages: [] });
   await killThread(1001);

@@ -1,4 +1,7 @@
-/** Topics move between real threads while everybody talks: nobody's socket closes, and topics that stay notice nothing. */
+/**
+ * Topics move between real threads while everybody talks: nobody's socket closes, and topics that
+ * stay notice nothing.
+ */
 import { Endpoint } from "simurgh/channels";
 import { PubSub } from "simurgh/pubsub";
 import { DynamicSupervisor, GenServer, receive, Supervisor, sleep, threadName } from "simurgh/runtime";
@@ -42,7 +45,9 @@ class Watched {
 
 type Frame = readonly [join: string | null, ref: string | null, topic: string, event: string, payload: never];
 
-/** Joins every topic, joins again when told to, and asks for an echo as soon as it has the last one. */
+/**
+ * Joins every topic, joins again when told to, and asks for an echo as soon as it has the last one.
+ */
 function follow(client: RawClient): Map<string, Watched> {
   const all = new Map(TOPICS.map((topic) => [topic, new Watched(topic)]));
   const join = (watched: Watched): void => {
@@ -85,7 +90,10 @@ function follow(client: RawClient): Map<string, Watched> {
   return all;
 }
 
-/** In the main thread: a process that broadcasts, and one that subscribes to everything. Both end with the server. */
+/**
+ * In the main thread: a process that broadcasts, and one that subscribes to everything. Both end
+ * with the server.
+ */
 async function traffic(): Promise<{ heard: Map<string, number[]>; sent: () => number; stop: () => void }> {
   const heard = new Map(TOPICS.map((topic) => [topic, [] as number[]]));
   let sent = 0;

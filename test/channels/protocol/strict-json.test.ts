@@ -1,4 +1,7 @@
-/** Whatever one client sends, the others of its room can read what they get with the strictest of JSON readers. */
+/**
+ * Whatever one client sends, the others of its room can read what they get with the strictest of
+ * JSON readers.
+ */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {

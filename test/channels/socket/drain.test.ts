@@ -88,8 +88,8 @@ test.each(sharesPorts() ? [1, 2] : [1])(
     }
     expect(await drained).toBe(count);
     const times = closedAt.toSorted((a, b) => a - b);
-    // Not in one moment: together they take a good part of the round. How evenly is the plan's to say; on a busy machine several
-    // closes are seen at once.
+    // Not in one moment: together they take a good part of the round. How evenly is the plan's to
+    // say; on a busy machine several closes are seen at once.
     expect((times.at(-1) as number) - (times[0] as number)).toBeGreaterThan(windowMs / 2);
     await server.stop();
   },

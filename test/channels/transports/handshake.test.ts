@@ -1,4 +1,7 @@
-/** Requests as bytes: which of them are WebSocket handshakes, and what becomes of those that are not. */
+/**
+ * Requests as bytes: which of them are WebSocket handshakes, and what becomes of those that are
+ * not.
+ */
 import { spawnSync } from "node:child_process";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -27,7 +30,10 @@ const sockets = async (options: Partial<EndpointOptions> = {}): Promise<void> =>
   server = await startServer({ sockets: { "/socket": { module, authToken: true } }, ...options });
 };
 
-/** An endpoint beside a server that shows what it was asked; `/wait` is answered when `answer` is called. */
+/**
+ * An endpoint beside a server that shows what it was asked; `/wait` is answered when `answer` is
+ * called.
+ */
 async function besideOthers(): Promise<{ port: number; answer: () => void }> {
   let answer = (): void => {};
   http = createServer((request, response) => {

@@ -118,7 +118,8 @@ describe("options that cannot be", () => {
     ],
     ["a function for origins", { listen, checkOrigin: () => true }, "the endpoint.checkOrigin is a function"],
   ])("several gateways with %s: refused with what to do instead", async (_what, options, onNode24) => {
-    // Before anything else is looked at, a Node that cannot share ports says so: it would not if it was just asked to.
+    // Before anything else is looked at, a Node that cannot share ports says so: it would not if it
+    // was just asked to.
     const why = major < 24 ? "needs Node 22.12 or later" : onNode24;
     expect((await refusal({ gateways: 2, ...options })).replaceAll('\\"', '"')).toContain(why);
   });

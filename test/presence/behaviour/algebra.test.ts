@@ -1,4 +1,7 @@
-/** The algebra of presence: whatever order, loss and repetition do to messages, the same entries come out. */
+/**
+ * The algebra of presence: whatever order, loss and repetition do to messages, the same entries
+ * come out.
+ */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { behind, type Clock, dominates } from "../../../src/presence/tracker/clock.js";

@@ -1,6 +1,6 @@
 /**
- * The official client's Presence, fed with what a presence of ours sends: what applications see of it, and that it always
- * ends as the server's list.
+ * The official client's Presence, fed with what a presence of ours sends: what applications see of
+ * it, and that it always ends as the server's list.
  */
 import { Presence as PhoenixPresence } from "phoenix";
 import type { PresenceDiff, Presences } from "simurgh/presence";
@@ -145,7 +145,8 @@ describe("the official client", () => {
       ["join", "ann", [1], [2]],
       ["leave", "ann", [2], [1]],
     ]);
-    // A second tab comes and goes: kept metas stay in front, a leave of somebody unknown is nothing.
+    // A second tab comes and goes: kept metas stay in front, a leave of somebody unknown is
+    // nothing.
     const tab = a.process();
     await a.track(tab, "room", "ann", { tab: 3 });
     await expect.poll(() => frames.length).toBe(3);

@@ -1,7 +1,8 @@
 /**
- * A cluster under simulation: PubSub over its networked adapter, and presence over that, as they run in production; only the link to
- * the engine is the network of the tests. Each simulated thread is a node. Links are cut, messages lost and doubled, the engine
- * goes away, nodes go deaf, die and come back; afterwards everybody lists the same and hears everybody, and nobody ever got a message
+ * A cluster under simulation: PubSub over its networked adapter, and presence over that, as they
+ * run in production; only the link to the engine is the network of the tests. Each simulated thread
+ * is a node. Links are cut, messages lost and doubled, the engine goes away, nodes go deaf, die and
+ * come back; afterwards everybody lists the same and hears everybody, and nobody ever got a message
  * twice or out of its sender's order.
  *
  * A failure names its seed; SIMURGH_SEED=<seed> runs that one alone. SIMURGH_SEEDS=<n> runs more.

@@ -1,4 +1,7 @@
-/** The fault scenarios of presence, on the simulated network. Each ends with everybody listing the same. */
+/**
+ * The fault scenarios of presence, on the simulated network. Each ends with everybody listing the
+ * same.
+ */
 import { describe, expect, test } from "vitest";
 import { refText } from "../../../src/presence/tracker/clock.js";
 import type { Answer, Heartbeat, Message } from "../../../src/presence/tracker/message.js";
@@ -930,7 +933,8 @@ describe("lives", () => {
     cluster.leave("B", "room", "same");
     cluster.run(SAMPLE);
     for (const name of ["A", "B", "C"]) expect(cluster.keys(name)).toEqual(["same"]);
-    // The tracker of A begins anew and tracks the same again; what its past life said arrives once more.
+    // The tracker of A begins anew and tracks the same again; what its past life said arrives once
+    // more.
     const old = cluster
       .messages("heartbeat")
       .findLast(({ from, message }) => from === "A" && (message as Heartbeat).delta)?.message as Message;

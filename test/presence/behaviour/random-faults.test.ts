@@ -1,9 +1,10 @@
 /**
- * Random faults: a thousand seeds, each a cluster in which messages are lost, doubled and delayed, links are cut, replicas
- * crash, freeze, come back under their name or say goodbye, and clocks jump. Whatever happened, afterwards everybody lists the
- * same: what is really there.
+ * Random faults: a thousand seeds, each a cluster in which messages are lost, doubled and delayed,
+ * links are cut, replicas crash, freeze, come back under their name or say goodbye, and clocks
+ * jump. Whatever happened, afterwards everybody lists the same: what is really there.
  *
- * A failure names its seed; SIMURGH_SEED=<seed> runs that one alone, with the same steps. SIMURGH_SEEDS=<n> runs more.
+ * A failure names its seed; SIMURGH_SEED=<seed> runs that one alone, with the same steps.
+ * SIMURGH_SEEDS=<n> runs more.
  */
 import { expect, test } from "vitest";
 import { Cluster, type Life } from "../support/cluster.js";

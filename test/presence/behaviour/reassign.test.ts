@@ -1,4 +1,7 @@
-/** Topics move from one real thread to another, and their presence with them: nobody is seen to leave who did not move. */
+/**
+ * Topics move from one real thread to another, and their presence with them: nobody is seen to
+ * leave who did not move.
+ */
 import { PubSub, slot } from "simurgh/pubsub";
 import {
   createNode,

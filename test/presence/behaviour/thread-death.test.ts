@@ -1,4 +1,7 @@
-/** A shard thread dies, with a real thread: whoever was tracked in it leaves at once, everywhere, and nobody else does. */
+/**
+ * A shard thread dies, with a real thread: whoever was tracked in it leaves at once, everywhere,
+ * and nobody else does.
+ */
 import { slot } from "simurgh/pubsub";
 import {
   createNode,
@@ -70,7 +73,8 @@ describe("a worker thread dies (P-130, P-634)", () => {
           { strategy: "one_for_one" },
         );
         if (started[0] !== "ok") throw new Error(JSON.stringify(started));
-        // A process of each thread is on a topic of each: the tracker of a topic is not always the process's own.
+        // A process of each thread is on a topic of each: the tracker of a topic is not always the
+        // process's own.
         for (const thread of [1, 2])
           await spawnOn(thread, module, "member", [topics, `of ${thread}`, self()]);
         // One that is to end with its tracker, of the thread that lives on.

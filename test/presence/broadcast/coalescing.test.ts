@@ -1,4 +1,7 @@
-/** When frames are due, on a clock of the test's own: what a burst costs, and how long anybody waits. */
+/**
+ * When frames are due, on a clock of the test's own: what a burst costs, and how long anybody
+ * waits.
+ */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -33,7 +36,10 @@ interface Run {
   readonly end: number;
 }
 
-/** What a room does that begins with `size` members and in which these changes happen, in order of time. */
+/**
+ * What a room does that begins with `size` members and in which these changes happen, in order of
+ * time.
+ */
 function run(changes: readonly Change[], size = 0, options: Coalesce = DEFAULT_COALESCE): Run {
   let pace: Pace = QUIET;
   const times: number[] = [];
@@ -119,13 +125,15 @@ describe("the window", () => {
     expect(times(0)).toEqual([...doubling, 5150, 7150, 9150, 10_483]);
     // Nor does who comes last before the stall, at 3990. Afterwards all goes on as before.
     expect(times(1000)).toEqual([...doubling, 4483, 6483, 8483, 10_483, 11_817]);
-    // After one that is longer the first is told at once, and windows begin to grow again a step or two further down.
+    // After one that is longer the first is told at once, and windows begin to grow again a step or
+    // two further down.
     expect(times(5000)).toEqual([...doubling, 4483, 9000, 10_600, 12_600, 14_600, 15_933]);
   });
 });
 
 describe("what a burst costs", () => {
-  // 500 that join at once may cost 10,000 frames, others in proportion; an answer and a state for each are among them.
+  // 500 that join at once may cost 10,000 frames, others in proportion; an answer and a state for
+  // each are among them.
   const PER_JOIN = 10_000 / 500;
   const OWN = 2;
 

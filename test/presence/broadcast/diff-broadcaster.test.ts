@@ -99,7 +99,8 @@ describe("a burst", () => {
         expect(told.filter(([at, keys]) => at >= from && keys.includes("u0")).length).toBe(1);
       }
       await sleep(2000);
-      // Fifty while the room was small, five for the updates, and few for the joins of the five seconds after that.
+      // Fifty while the room was small, five for the updates, and few for the joins of the five
+      // seconds after that.
       expect(told.length).toBeLessThan(50 + 5 + 15);
     }));
 

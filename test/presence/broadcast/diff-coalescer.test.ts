@@ -25,7 +25,10 @@ const shown = (state: Presences): string[] =>
     .flatMap(([key, { metas }]) => metas.map(({ phx_ref }) => `${key} ${phx_ref}`))
     .sort();
 
-/** A history of one topic: who joins, changes, leaves, or comes back with the same ref as a replica's entries do. */
+/**
+ * A history of one topic: who joins, changes, leaves, or comes back with the same ref as a
+ * replica's entries do.
+ */
 const history = fc.array(
   fc.record({
     what: fc.constantFrom("join", "update", "leave", "return", "flush", "serve"),

@@ -1,7 +1,7 @@
 /**
- * Several replicas on one simulated network: every delay, loss, repetition and fault comes from one seed, time is virtual, so
- * the same seed takes the same steps. Each message goes through its wire form. After each diff the replica's folded diffs
- * are held against what it lists.
+ * Several replicas on one simulated network: every delay, loss, repetition and fault comes from one
+ * seed, time is virtual, so the same seed takes the same steps. Each message goes through its wire
+ * form. After each diff the replica's folded diffs are held against what it lists.
  */
 import { Presence as PhoenixPresence } from "phoenix";
 import { Random } from "simurgh/testing";
@@ -274,7 +274,9 @@ export class Cluster {
     this.now = until;
   }
 
-  /** Long enough for everybody to agree: an idle heartbeat, two samples and the messages they cause. */
+  /**
+   * Long enough for everybody to agree: an idle heartbeat, two samples and the messages they cause.
+   */
   quiet(): void {
     this.heal();
     this.loss = 0;
@@ -355,7 +357,10 @@ export class Cluster {
     }
   }
 
-  /** Throws unless all living replicas list each other's entries; those of the dead may still be there. */
+  /**
+   * Throws unless all living replicas list each other's entries; those of the dead may still be
+   * there.
+   */
   checkTheLiving(): void {
     const truth = new Set(this.truth());
     const live = new Set(this.living.map(({ core }) => core.ref.incarnation));

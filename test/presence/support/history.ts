@@ -1,4 +1,7 @@
-/** Histories of one replica for tests of the algebra: what it did, and every message it could have sent about it. */
+/**
+ * Histories of one replica for tests of the algebra: what it did, and every message it could have
+ * sent about it.
+ */
 import fc from "fast-check";
 import type { Delta, Row, Snapshot } from "../../../src/presence/tracker/delta.js";
 import { mergeDeltas } from "../../../src/presence/tracker/delta.js";

@@ -1,4 +1,7 @@
-/** A shard thread with a presence, for thread-death.test.ts: a node of its own cluster, joined to others by a BroadcastChannel. */
+/**
+ * A shard thread with a presence, for thread-death.test.ts: a node of its own cluster, joined to
+ * others by a BroadcastChannel.
+ */
 import { BroadcastChannel } from "node:worker_threads";
 import { definePresence } from "simurgh/presence";
 import { type Adapter, type AdapterFactory, PubSub } from "simurgh/pubsub";
@@ -61,7 +64,10 @@ export function start({ cluster, nodeName, owners }: TreeArgs): ThreadTree {
   return { children, strategy: "rest_for_one" };
 }
 
-/** A process of the thread that is on the topics, until it is told to end; unless said otherwise it outlives its trackers. */
+/**
+ * A process of the thread that is on the topics, until it is told to end; unless said otherwise it
+ * outlives its trackers.
+ */
 export async function member(
   topics: readonly string[],
   key: string,
@@ -81,7 +87,10 @@ export async function quitter(topic: string, key: string, ready: Pid): Promise<v
   await receive((message) => message === "end" || undefined);
 }
 
-/** Says on `topic`, in the way changes are told to other nodes, that 100 ms have passed since it heard that a thread is gone. */
+/**
+ * Says on `topic`, in the way changes are told to other nodes, that 100 ms have passed since it
+ * heard that a thread is gone.
+ */
 export async function clockOf(thread: number, topic: string, ready: Pid): Promise<void> {
   register("clock", self());
   const ref = monitor({ name: PUBSUB, node: thread });

@@ -1,4 +1,7 @@
-/** The tracker process: its module, its limits, and what happens when it, or one on another node, ends. */
+/**
+ * The tracker process: its module, its limits, and what happens when it, or one on another node,
+ * ends.
+ */
 import { type Diff, Tracker, type TrackerModule, type TrackerOptions } from "simurgh/presence";
 import { MemoryNetwork, PubSub } from "simurgh/pubsub";
 import {
@@ -507,7 +510,8 @@ describe("a tracker that starts again", () => {
     await expect.poll(() => resets.length, { timeout: 10_000 }).toBe(1);
     await expect.poll(() => a.keys("room")).toEqual(["ann", "bob"]);
     await expect.poll(() => leavesOf(frames)).toContain("carl");
-    // Ann and Bob have new refs: an update of theirs, in which nobody is without a meta at any time.
+    // Ann and Bob have new refs: an update of theirs, in which nobody is without a meta at any
+    // time.
     const there = new Map([
       ["ann", 1],
       ["bob", 1],

@@ -1,6 +1,6 @@
 /**
- * Slots move between simulated threads while everybody publishes, under many seeds: who runs next, how long a posting is on its way,
- * what moves where, and what breaks meanwhile are all the seed's.
+ * Slots move between simulated threads while everybody publishes, under many seeds: who runs next,
+ * how long a posting is on its way, what moves where, and what breaks meanwhile are all the seed's.
  */
 import { PubSub, type ReassignResult, type SlotOwners, slot } from "simurgh/pubsub";
 import { exit, type Pid, receive, Supervisor, sleep, trapExit, whereis } from "simurgh/runtime";

@@ -18,7 +18,10 @@ import {
 import { describe, expect, test } from "vitest";
 import { idle, inLab, next, nothing, reasonOf, settle, trapper, waitThenExit } from "../support.js";
 
-/** The partner of a fresh process that ends with `reason` over a link; what the partner saw or died of. */
+/**
+ * The partner of a fresh process that ends with `reason` over a link; what the partner saw or died
+ * of.
+ */
 async function overLink(reason: ExitReason, trapping: boolean): Promise<unknown> {
   const me = self();
   const [partner] = spawnMonitor(async () => {

@@ -1,6 +1,7 @@
 /**
- * Models: short programs that say what must come out, against the real thing under random programs of requests and
- * faults. fast-check makes the programs and shrinks those that fail; the simulation makes each run repeatable.
+ * Models: short programs that say what must come out, against the real thing under random programs
+ * of requests and faults. fast-check makes the programs and shrinks those that fail; the simulation
+ * makes each run repeatable.
  */
 import fc from "fast-check";
 import {

@@ -1,6 +1,6 @@
 /**
- * One set of scenarios, three worlds: both processes in one thread, and in two joined by either encoding. What the
- * near process sees must be the same (R-465, X-195, X-205).
+ * One set of scenarios, three worlds: both processes in one thread, and in two joined by either
+ * encoding. What the near process sees must be the same (R-465, X-195, X-205).
  */
 import {
   alias,

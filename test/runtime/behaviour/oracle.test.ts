@@ -1,6 +1,6 @@
 /**
- * Every scenario of the oracle beside what Erlang/OTP with Elixir gave for it (test/oracle/recorded.json). `npm run oracle`
- * asks the real one again.
+ * Every scenario of the oracle beside what Erlang/OTP with Elixir gave for it
+ * (test/oracle/recorded.json). `npm run oracle` asks the real one again.
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";

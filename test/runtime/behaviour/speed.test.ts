@@ -1,6 +1,6 @@
 /**
- * Floors far below the goals, so that a loaded machine keeps them and a mistake of an order of magnitude does not pass. What is
- * reached is measured by bench/runtime, beside a peer.
+ * Floors far below the goals, so that a loaded machine keeps them and a mistake of an order of
+ * magnitude does not pass. What is reached is measured by bench/runtime, beside a peer.
  */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";

@@ -521,7 +521,8 @@ describe("fairness", () => {
       server.closeAllConnections();
       const median = (values: number[]): number =>
         values.sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
-      // Medians, because a loaded machine has lags of its own; a starved event loop would not get here at all.
+      // Medians, because a loaded machine has lags of its own; a starved event loop would not get
+      // here at all.
       expect(lags.length).toBeGreaterThan(10);
       expect(median(lags)).toBeLessThan(30);
       expect(median(requests)).toBeLessThan(60);

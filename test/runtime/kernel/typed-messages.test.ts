@@ -1,4 +1,7 @@
-/** What must not compile: each `@ts-expect-error` is an error for `npm run types` as soon as the line below it does compile. */
+/**
+ * What must not compile: each `@ts-expect-error` is an error for `npm run types` as soon as the
+ * line below it does compile.
+ */
 import { type Call, GenServer, type GenServerModule, type Pid } from "simurgh/runtime";
 import { expect, expectTypeOf, test } from "vitest";
 import { inLab } from "../support.js";

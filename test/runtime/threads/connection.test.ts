@@ -186,7 +186,8 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
       const leftover = await receive((message) => ({ message }), { after: 20 });
       return { reasons: new Set(reasons), leftover };
     });
-    // Whether the process was still there for the second link depends on the crossing; its first link never counts.
+    // Whether the process was still there for the second link depends on the crossing; its first
+    // link never counts.
     for (const reason of outcome.reasons) expect(["crash", "noproc"]).toContain(reason);
     expect(outcome.leftover).toBeUndefined();
   });

@@ -40,7 +40,10 @@ const echo = {
   },
 };
 
-/** A table that grows turn by turn, as a room's does that forgets nobody; each time it grows it is copied whole. */
+/**
+ * A table that grows turn by turn, as a room's does that forgets nobody; each time it grows it is
+ * copied whole.
+ */
 async function leak(hoard: Map<number, string>): Promise<never> {
   for (;;) {
     for (let n = 0; n < 20_000; n += 1) hoard.set(hoard.size, `member ${hoard.size}`);

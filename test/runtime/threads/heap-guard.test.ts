@@ -1,4 +1,6 @@
-/** The sizes; that they keep the program alive is shown in thread-server.test.ts, with real threads. */
+/**
+ * The sizes; that they keep the program alive is shown in thread-server.test.ts, with real threads.
+ */
 import { getHeapStatistics } from "node:v8";
 import { expect, test } from "vitest";
 import { heapLimits } from "../../../src/runtime/threads/heap-guard.js";

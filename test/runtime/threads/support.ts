@@ -1,4 +1,6 @@
-/** Two nodes of one thread joined by a real port: everything a connection does, without a worker. */
+/**
+ * Two nodes of one thread joined by a real port: everything a connection does, without a worker.
+ */
 import { MessageChannel } from "node:worker_threads";
 import { createNode, type Encoding, type NodeOptions, type Report, type RuntimeNode } from "simurgh/runtime";
 import { type ConnectionLimits, ThreadConnection } from "../../../src/runtime/threads/connection.js";

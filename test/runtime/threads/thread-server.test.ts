@@ -96,7 +96,9 @@ describe("a worker thread as a node", () => {
     });
   });
 
-  /** What V8 alone would let end the whole process, some of it always and some of it now and then. */
+  /**
+   * What V8 alone would let end the whole process, some of it always and some of it now and then.
+   */
   const DEATHS = [
     "exit the thread",
     "eat the heap",

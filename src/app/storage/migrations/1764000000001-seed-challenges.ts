@@ -1,4 +1,7 @@
-/** Five challenges to begin with. A migration, so that they come once and stay deleted when they are deleted. */
+/**
+ * Five challenges to begin with. A migration, so that they come once and stay deleted when they are
+ * deleted.
+ */
 import type { MigrationInterface, QueryRunner } from "typeorm";
 import { dialectOf } from "../database.js";
 import { SEEDS } from "../seeds.js";
@@ -8,7 +11,8 @@ export class SeedChallenges1764000000001 implements MigrationInterface {
   readonly name = "SeedChallenges1764000000001";
 
   async up(runner: QueryRunner): Promise<void> {
-    // An older program may have made the table in a character set without the signs in these texts, and ended here.
+    // An older program may have made the table in a character set without the signs in these texts,
+    // and ended here.
     if (dialectOf(runner.connection) === "mysql") await stateCharacterSet(runner, "challenges");
     // In UTC, as both databases have it; a Date can be bound with an entity only.
     const now = new Date().toISOString().replace("T", " ").replace("Z", "");

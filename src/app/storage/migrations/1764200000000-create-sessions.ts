@@ -1,4 +1,6 @@
-/** Sessions that are renewed by a refresh token. Whoever was signed in before signs in once more. */
+/**
+ * Sessions that are renewed by a refresh token. Whoever was signed in before signs in once more.
+ */
 import type { MigrationInterface, QueryRunner } from "typeorm";
 import { columnTypes, dialectOf } from "../database.js";
 import { createTable } from "./tables.js";

@@ -1,9 +1,10 @@
 /**
  * Who may enter which room: a challenge's access, the roles of single people, and invitations.
  *
- * Older programs do not check whether the schema is newer than they are; they only look for the names of their own
- * migrations, and this one had another name then (`FORMER_NAMES` in schema.ts). So such a program tries to add these columns
- * once more at its start and ends with an error, before it writes what a newer program would lose.
+ * Older programs do not check whether the schema is newer than they are; they only look for the
+ * names of their own migrations, and this one had another name then (`FORMER_NAMES` in schema.ts).
+ * So such a program tries to add these columns once more at its start and ends with an error,
+ * before it writes what a newer program would lose.
  */
 import type { MigrationInterface, QueryRunner } from "typeorm";
 import { columnTypes, dialectOf } from "../database.js";

@@ -1,8 +1,10 @@
 /**
- * The character set and the collation of every table, which older programs left to the server's defaults: utf8mb4, compared by
- * bytes. The columns with a text that users choose as a key hold its bytes alone, where spaces at the end count, too.
+ * The character set and the collation of every table, which older programs left to the server's
+ * defaults: utf8mb4, compared by bytes. The columns with a text that users choose as a key hold its
+ * bytes alone, where spaces at the end count, too.
  *
- * Bytes are finer than any other collation, so no unique key can fail. SQLite has compared by bytes always.
+ * Bytes are finer than any other collation, so no unique key can fail. SQLite has compared by bytes
+ * always.
  */
 import type { MigrationInterface, QueryRunner } from "typeorm";
 import { dialectOf } from "../database.js";

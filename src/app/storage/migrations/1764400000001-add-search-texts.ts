@@ -1,4 +1,7 @@
-/** What a search looks through, folded by the program: see search.ts. The texts of before are folded here. */
+/**
+ * What a search looks through, folded by the program: see search.ts. The texts of before are folded
+ * here.
+ */
 import type { MigrationInterface, QueryRunner } from "typeorm";
 import { columnTypes, dialectOf } from "../database.js";
 import { refreshSearchTexts } from "../search.js";

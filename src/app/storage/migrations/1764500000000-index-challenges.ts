@@ -1,6 +1,6 @@
 /**
- * An index over who may see a challenge: lists and quotas are decided by its columns alone. In the table they stand behind the
- * texts, and SQLite reads all of a row that far.
+ * An index over who may see a challenge: lists and quotas are decided by its columns alone. In the
+ * table they stand behind the texts, and SQLite reads all of a row that far.
  */
 import type { MigrationInterface, QueryRunner } from "typeorm";
 import { TableIndex } from "typeorm";

@@ -1,4 +1,7 @@
-/** Which roles an owner has given by hand: a link changes none of these. Of the roles of before that is not known. */
+/**
+ * Which roles an owner has given by hand: a link changes none of these. Of the roles of before that
+ * is not known.
+ */
 import type { MigrationInterface, QueryRunner } from "typeorm";
 import { addColumn } from "./tables.js";
 

@@ -1,9 +1,10 @@
 /**
- * Steps of migrations, for both databases. Each may be cut off after any statement and done again: MySQL commits every change of a
- * table by itself, so a migration that ended halfway is repeated over what it had done. A table or column that is there already is
- * left as it is.
+ * Steps of migrations, for both databases. Each may be cut off after any statement and done again:
+ * MySQL commits every change of a table by itself, so a migration that ended halfway is repeated
+ * over what it had done. A table or column that is there already is left as it is.
  *
- * On MySQL a table states its engine, character set and collation itself; the server's defaults have no part in it.
+ * On MySQL a table states its engine, character set and collation itself; the server's defaults
+ * have no part in it.
  */
 import { type QueryRunner, Table, type TableColumnOptions, type TableOptions } from "typeorm";
 import { dialectOf } from "../database.js";
@@ -24,7 +25,8 @@ export async function createTable(runner: QueryRunner, options: TableOptions): P
 /** Converts a table of MySQL that has another character set or collation. */
 export async function stateCharacterSet(runner: QueryRunner, table: string): Promise<void> {
   if (await isStated(runner, table)) return;
-  // One statement: with four bytes a character, an index over a text may need the longer keys of DYNAMIC rows.
+  // One statement: with four bytes a character, an index over a text may need the longer keys of
+  // DYNAMIC rows.
   await runner.query(
     `alter table ${table} row_format=dynamic, convert to character set ${CHARSET} collate ${COLLATION}`,
   );
@@ -53,7 +55,10 @@ export async function addColumn(
   await runner.query(`alter table ${table} add column ${name} ${definition}`);
 }
 
-/** A text of the program's users that is a key: on MySQL its bytes, where spaces at the end count, too. */
+/**
+ * A text of the program's users that is a key: on MySQL its bytes, where spaces at the end count,
+ * too.
+ */
 export const keyColumn = (runner: QueryRunner, name: string, length: number): TableColumnOptions =>
   dialectOf(runner.connection) === "mysql"
     ? { name, type: "varbinary", length: String(4 * length) }

@@ -1,4 +1,7 @@
-/** The form of a challenge, new or changed: what is checked here saves a way to the server, which checks it all. */
+/**
+ * The form of a challenge, new or changed: what is checked here saves a way to the server, which
+ * checks it all.
+ */
 import { useState } from "preact/hooks";
 import { ApiError, messageOf } from "../api.js";
 import { Field, TextField, useFormErrors } from "../ui/field.js";

@@ -1,6 +1,6 @@
 /**
- * Where an invitation leads: it is accepted, and the room opens. The token stands behind the `#`, which browsers send to
- * no server: so no log and no other site has it.
+ * Where an invitation leads: it is accepted, and the room opens. The token stands behind the `#`,
+ * which browsers send to no server: so no log and no other site has it.
  */
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, api, messageOf } from "../api.js";

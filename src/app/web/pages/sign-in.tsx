@@ -15,7 +15,10 @@ interface SignProps {
 
 type Errors = Partial<Record<"name" | "email" | "password" | "form", string>>;
 
-/** Signing in and signing up: the same form, one field more. Where one goes afterwards is App's business. */
+/**
+ * Signing in and signing up: the same form, one field more. Where one goes afterwards is App's
+ * business.
+ */
 export function SignPage({ mode, next }: SignProps) {
   const joining = mode === "sign-up";
   const { form, errors, show, clear } = useFormErrors<Errors>();

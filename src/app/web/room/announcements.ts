@@ -6,7 +6,10 @@ import type { RoomView } from "./room-view.js";
 /** Changes within this time are told together; somebody who reloads the page has not left. */
 const GATHER_MS = 1_200;
 
-/** What a screen reader says by itself: trouble and its end at once, comings and goings gathered, typing never. */
+/**
+ * What a screen reader says by itself: trouble and its end at once, comings and goings gathered,
+ * typing never.
+ */
 export function useAnnouncements(view: RoomView | undefined): string {
   const [text, setText] = useState("");
   const told = useRef<readonly Person[]>(undefined);

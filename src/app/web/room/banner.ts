@@ -1,4 +1,7 @@
-/** What the room says about its connection and about saving, and what that means for what one types. Pure. */
+/**
+ * What the room says about its connection and about saving, and what that means for what one types.
+ * Pure.
+ */
 import type { RoomView } from "./room-view.js";
 
 export interface Banner {

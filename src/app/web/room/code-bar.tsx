@@ -1,4 +1,7 @@
-/** Above the code: its language, which is the same for everybody in the room, and what one can do with the text. */
+/**
+ * Above the code: its language, which is the same for everybody in the room, and what one can do
+ * with the text.
+ */
 import { useState } from "preact/hooks";
 import { ApiError, api } from "../api.js";
 import type { Challenge } from "../types.js";

@@ -1,6 +1,7 @@
 /**
- * The code editor: CodeMirror, the keys, the colours, bound to the room's shared text. It knows nothing of the network.
- * Edits of others keep caret, selection and scroll position of the reader, and undo takes back one's own edits only.
+ * The code editor: CodeMirror, the keys, the colours, bound to the room's shared text. It knows
+ * nothing of the network. Edits of others keep caret, selection and scroll position of the reader,
+ * and undo takes back one's own edits only.
  *
  * Tab indents. Escape, then Tab leaves the editor (CodeMirror's own way out), and the page says so.
  */
@@ -41,7 +42,10 @@ export interface EditorEvents {
   readonly onFull: () => void;
 }
 
-/** Where this editor's cursor and its first line in view are, as other copies of the text understand it. */
+/**
+ * Where this editor's cursor and its first line in view are, as other copies of the text understand
+ * it.
+ */
 export interface Whereabouts {
   readonly cursor: { readonly anchor: Uint8Array; readonly head: Uint8Array };
   readonly top: Uint8Array;
@@ -195,7 +199,8 @@ export class CodeEditor {
       annotations: filling.of(true),
     });
     placeCursors(this.#view, [], shownCursors(this.#view));
-    // Awareness is the server's here (peers.ts), and undo the text's own: a new text has nothing to undo.
+    // Awareness is the server's here (peers.ts), and undo the text's own: a new text has nothing to
+    // undo.
     this.#view.dispatch({
       effects: this.#shared.reconfigure(yCollab(text, null, { undoManager: new Y.UndoManager(text) })),
     });
@@ -266,7 +271,9 @@ export class CodeEditor {
     this.#view.dispatch({ effects: this.#view.scrollSnapshot() });
   }
 
-  /** Scrolls to what somebody sees, as far as this window allows, and in any case to their cursor. */
+  /**
+   * Scrolls to what somebody sees, as far as this window allows, and in any case to their cursor.
+   */
   goTo({ top, cursor }: Peer): void {
     this.#going = true;
     this.#view.requestMeasure({
@@ -307,7 +314,9 @@ export class CodeEditor {
     return anchor === undefined || head === undefined ? undefined : { id, name, color, anchor, head };
   }
 
-  /** Letters have arrived: perhaps those that a cursor was waiting for. Not from within an update. */
+  /**
+   * Letters have arrived: perhaps those that a cursor was waiting for. Not from within an update.
+   */
   #placeEarly(): void {
     queueMicrotask(() => {
       if (this.#text) this.showPeers([...this.#early.values()], []);
@@ -332,10 +341,16 @@ export class CodeEditor {
 
 const readOnly = (on: boolean) => [EditorState.readOnly.of(on), EditorView.editable.of(!on)];
 
-/** Characters that a browser may write into the page by itself; more of them take it seconds, and are read back wrongly. */
+/**
+ * Characters that a browser may write into the page by itself; more of them take it seconds, and
+ * are read back wrongly.
+ */
 const WRITTEN_BY_BROWSER = 2000;
 
-/** A long text that comes neither by paste nor by drop, such as from dictation or a password manager. */
+/**
+ * A long text that comes neither by paste nor by drop, such as from dictation or a password
+ * manager.
+ */
 function insertedAtOnce(event: InputEvent, view: EditorView): boolean {
   const { inputType, data, isComposing } = event;
   if (inputType !== "insertText" || isComposing || data === null || data.length <= WRITTEN_BY_BROWSER)
@@ -347,8 +362,9 @@ function insertedAtOnce(event: InputEvent, view: EditorView): boolean {
 }
 
 /**
- * What is put in here, by whatever way, as the shared text is to have it: it goes over the wire as UTF-8, which has no room for
- * half a character. Halves become U+FFFD, and a change that would leave half of a character takes all of it.
+ * What is put in here, by whatever way, as the shared text is to have it: it goes over the wire as
+ * UTF-8, which has no room for half a character. Halves become U+FFFD, and a change that would
+ * leave half of a character takes all of it.
  */
 const tidyEdits = EditorState.transactionFilter.of((transaction) => {
   if (!transaction.docChanged || transaction.annotation(filling) || transaction.annotation(ySyncAnnotation))

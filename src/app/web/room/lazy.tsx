@@ -2,7 +2,10 @@ import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Notice } from "../ui/notice.js";
 
-/** A component in a chunk of its own, fetched when it is first shown: the text of the room comes first. */
+/**
+ * A component in a chunk of its own, fetched when it is first shown: the text of the room comes
+ * first.
+ */
 export function Lazy<Props extends object>({
   load,
   props,

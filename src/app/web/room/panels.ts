@@ -1,8 +1,10 @@
 /**
- * What stands beside the code besides the challenge and the people: chat, history, sharing. A panel is a component with
- * a tab of its own; it lives as long as the room, shown or not, so that it can count what it has not shown yet.
+ * What stands beside the code besides the challenge and the people: chat, history, sharing. A panel
+ * is a component with a tab of its own; it lives as long as the room, shown or not, so that it can
+ * count what it has not shown yet.
  *
- * A panel talks to the server through `room`, which is the room's one channel: it never opens a socket.
+ * A panel talks to the server through `room`, which is the room's one channel: it never opens a
+ * socket.
  */
 import type { ComponentType } from "preact";
 import type { Challenge, Signed } from "../types.js";
@@ -10,7 +12,10 @@ import type { RoomView } from "./room-view.js";
 
 /** The room's channel as a panel may use it. */
 export interface RoomChannel {
-  /** Sends an event; rejects with `PushError` when it is refused, not answered in time, or there is no connection. */
+  /**
+   * Sends an event; rejects with `PushError` when it is refused, not answered in time, or there is
+   * no connection.
+   */
   push(event: string, payload: object): Promise<unknown>;
   /** Calls `listener` with each event that the server pushes or broadcasts. Returns how to stop. */
   on(event: string, listener: (payload: unknown) => void): () => void;

@@ -1,7 +1,8 @@
 /**
- * Where the others are in the text: the states of `y:awareness`, each of one connection, so a person with two tabs has
- * two cursors. Who they are is the server's word; positions are Yjs's relative ones and become places in the text only
- * in the editor, which may not have the letters yet that they name.
+ * Where the others are in the text: the states of `y:awareness`, each of one connection, so a
+ * person with two tabs has two cursors. Who they are is the server's word; positions are Yjs's
+ * relative ones and become places in the text only in the editor, which may not have the letters
+ * yet that they name.
  */
 import { fromBase64 } from "../sync/bytes.js";
 
@@ -22,8 +23,8 @@ export type Peers = ReadonlyMap<string, Peer>;
 export const COLORS = 12;
 
 /**
- * The peers after these messages, and those among them of whom one was about. What is malformed in a message is as if it
- * were not there.
+ * The peers after these messages, and those among them of whom one was about. What is malformed in
+ * a message is as if it were not there.
  */
 export function withAwareness(
   before: Peers,

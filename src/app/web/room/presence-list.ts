@@ -1,6 +1,6 @@
 /**
- * From the metas of Phoenix Presence (one per open tab) to the people one sees: each once, oneself first, then by
- * name. Somebody types when any of their tabs says so.
+ * From the metas of Phoenix Presence (one per open tab) to the people one sees: each once, oneself
+ * first, then by name. Somebody types when any of their tabs says so.
  */
 import { COLORS } from "./peers.js";
 
@@ -20,7 +20,10 @@ export interface Person {
 
 export type Presences = readonly (readonly [id: string, metas: readonly Meta[]])[];
 
-/** `colors` are those that the server gave to people with a cursor; everybody else has one that follows from the id. */
+/**
+ * `colors` are those that the server gave to people with a cursor; everybody else has one that
+ * follows from the id.
+ */
 export function peopleOf(
   presences: Presences,
   yourId: string,
@@ -51,7 +54,10 @@ function nameOf(metas: readonly Meta[]): string {
   return typeof name === "string" ? name : "Somebody";
 }
 
-/** What to tell a listener about a change of the company: who came, who went. Typing is not worth a word. */
+/**
+ * What to tell a listener about a change of the company: who came, who went. Typing is not worth a
+ * word.
+ */
 export function comingsAndGoings(before: readonly Person[], after: readonly Person[]): string {
   const missing = (from: readonly Person[], of: readonly Person[]): readonly string[] =>
     of

@@ -1,8 +1,10 @@
 /**
- * The cursors and selections of others, drawn over and under the text, never in it: the text stays one's own for
- * selecting, reading aloud and input methods. A cursor shows its name when it moves, and when pointed at.
+ * The cursors and selections of others, drawn over and under the text, never in it: the text stays
+ * one's own for selecting, reading aloud and input methods. A cursor shows its name when it moves,
+ * and when pointed at.
  *
- * Places move with the text at once; the owner's next message, a moment later, says where the cursor really is.
+ * Places move with the text at once; the owner's next message, a moment later, says where the
+ * cursor really is.
  */
 import {
   EditorSelection,
@@ -106,7 +108,8 @@ class Caret implements LayerMarker {
   draw(): HTMLElement {
     const caret = document.createElement("div");
     const flag = document.createElement("span");
-    // Others' names are no part of the text; the list of people is where a screen reader finds them.
+    // Others' names are no part of the text; the list of people is where a screen reader finds
+    // them.
     caret.setAttribute("aria-hidden", "true");
     flag.textContent = this.#cursor.name;
     caret.append(flag);

@@ -1,6 +1,7 @@
 /**
- * The room's one channel as its panels use it (panels.ts). What cannot be sent now is refused, never kept back: the
- * package's own buffer would send it after an outage, when the person has long given up or tried again.
+ * The room's one channel as its panels use it (panels.ts). What cannot be sent now is refused,
+ * never kept back: the package's own buffer would send it after an outage, when the person has long
+ * given up or tried again.
  */
 import type { Channel } from "phoenix";
 import type { RoomChannel } from "./panels.js";

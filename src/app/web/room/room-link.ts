@@ -1,7 +1,8 @@
 /**
- * One room as the page sees it: the socket, the channel of docs/room-protocol.md, the shared document, who is there and
- * where they are. The document decides what is sent and what is saved (sync/), this file carries it over the wire. The
- * view is a plain value that listeners read after each change.
+ * One room as the page sees it: the socket, the channel of docs/room-protocol.md, the shared
+ * document, who is there and where they are. The document decides what is sent and what is saved
+ * (sync/), this file carries it over the wire. The view is a plain value that listeners read after
+ * each change.
  *
  *     connecting ──▶ online ──▶ reconnecting ──▶ back ──a moment──▶ online
  *         └──────────────┴───────────┴──▶ ended: signed out, or the server says that this room is not for us
@@ -25,7 +26,10 @@ import type { RoomView } from "./room-view.js";
 import { keepSession } from "./session-keeper.js";
 
 const BACK_SHOWN_MS = 4_000;
-/** Refused connects in a row after which the token is looked at: a browser does not say why a socket was refused. */
+/**
+ * Refused connects in a row after which the token is looked at: a browser does not say why a socket
+ * was refused.
+ */
 const DOUBT_AFTER = 3;
 /** The server takes ten positions a second. */
 const POSITION_EVERY_MS = 110;
@@ -235,7 +239,10 @@ export class RoomLink implements DocumentLink {
     this.#document?.joined(this.view.canWrite, this.view.persistence);
   }
 
-  /** A document for this epoch. What an earlier one had unsaved does not fit into it, and is offered as text. */
+  /**
+   * A document for this epoch. What an earlier one had unsaved does not fit into it, and is offered
+   * as text.
+   */
   async #begin(epoch: string): Promise<void> {
     const before = this.#document;
     this.#epoch = epoch;
@@ -285,7 +292,10 @@ export class RoomLink implements DocumentLink {
     if (this.view.ready) this.#editor.allowEditing(canWrite);
   }
 
-  /** What the others have done since the last time: their letters first, to which their cursors then point. */
+  /**
+   * What the others have done since the last time: their letters first, to which their cursors then
+   * point.
+   */
   #showOthers(): void {
     const updates = this.#updates;
     this.#updates = [];
@@ -351,7 +361,9 @@ export class RoomLink implements DocumentLink {
     if (this.view.ready) this.#show({ connection: "reconnecting", following: undefined });
   }
 
-  /** The document was begun anew while we were in the room: joining again tells which one it is now. */
+  /**
+   * The document was begun anew while we were in the room: joining again tells which one it is now.
+   */
   #rejoin(): void {
     this.#document?.left();
     this.#socket.disconnect(() => this.#socket.connect());
@@ -362,7 +374,10 @@ export class RoomLink implements DocumentLink {
     if (this.#failedConnects % DOUBT_AFTER === 0) await this.#checkToken();
   }
 
-  /** The api ends the session on a 401, and the page goes to the sign-in form; every other failure is a matter of time. */
+  /**
+   * The api ends the session on a 401, and the page goes to the sign-in form; every other failure
+   * is a matter of time.
+   */
   async #checkToken(): Promise<void> {
     try {
       await api.challenge(this.#id);

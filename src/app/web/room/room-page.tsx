@@ -1,4 +1,7 @@
-/** The room: task, people and code. What it shows is the link's view; what it does is a few keystrokes away. */
+/**
+ * The room: task, people and code. What it shows is the link's view; what it does is a few
+ * keystrokes away.
+ */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { follow } from "../router.js";
 import { useSession } from "../session.js";
@@ -93,7 +96,8 @@ export function RoomPage({ id }: { readonly id: string }) {
   const banner = view && bannerOf(view);
   const leader = view?.people.find((person) => person.id === view.following);
 
-  // Where there is room for them, code and people are always shown; on a phone they are tabs among the others.
+  // Where there is room for them, code and people are always shown; on a phone they are tabs among
+  // the others.
   const tabs: readonly Tab[] = [
     ...(wide ? [] : [{ id: "code", title: "Code" }]),
     { id: "task", title: "Task" },

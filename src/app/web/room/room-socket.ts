@@ -1,9 +1,10 @@
 /**
  * The connection of a room: a WebSocket, or long-poll where the network lets no WebSocket through.
  *
- * Phoenix's client falls back as soon as one WebSocket fails, and stays with long-poll as long as the tab lives. Here a server
- * that is merely away takes nobody's WebSocket: where one has worked it is tried for a while, and whoever has fallen back tries
- * it first whenever they have to connect again.
+ * Phoenix's client falls back as soon as one WebSocket fails, and stays with long-poll as long as
+ * the tab lives. Here a server that is merely away takes nobody's WebSocket: where one has worked
+ * it is tried for a while, and whoever has fallen back tries it first whenever they have to connect
+ * again.
  */
 import { LongPoll, Socket } from "phoenix";
 

@@ -1,4 +1,6 @@
-/** What a room is to its page, as room-link.ts keeps it and everything else shows it: a plain value. */
+/**
+ * What a room is to its page, as room-link.ts keeps it and everything else shows it: a plain value.
+ */
 import type { Block, Persistence, SaveStatus } from "../sync/doc-sync.js";
 import type { Challenge } from "../types.js";
 import type { Person } from "./presence-list.js";

@@ -1,6 +1,6 @@
 /**
- * Keeps a room's connection alive beyond its token: each new token is shown to the server, which else closes the
- * connection when the old one ends, and one that is about to end is renewed.
+ * Keeps a room's connection alive beyond its token: each new token is shown to the server, which
+ * else closes the connection when the old one ends, and one that is about to end is renewed.
  */
 import type { Channel } from "phoenix";
 import { session } from "../session.js";

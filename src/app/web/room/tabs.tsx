@@ -1,4 +1,7 @@
-/** A row of tabs as the ARIA pattern has it: one of them in the Tab order, arrows, Home and End move between them. */
+/**
+ * A row of tabs as the ARIA pattern has it: one of them in the Tab order, arrows, Home and End move
+ * between them.
+ */
 import { useRef } from "preact/hooks";
 
 export interface Tab {

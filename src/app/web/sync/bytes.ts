@@ -1,6 +1,11 @@
-/** Bytes as the wire has them: an ArrayBuffer of their own as a binary frame, base64 within JSON. */
+/**
+ * Bytes as the wire has them: an ArrayBuffer of their own as a binary frame, base64 within JSON.
+ */
 
-/** Yjs gives views into larger buffers; the Phoenix client sends an ArrayBuffer, whole, and nothing else as bytes. */
+/**
+ * Yjs gives views into larger buffers; the Phoenix client sends an ArrayBuffer, whole, and nothing
+ * else as bytes.
+ */
 export const toBuffer = (bytes: Uint8Array): ArrayBuffer =>
   bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
 
@@ -22,7 +27,10 @@ export function fromBase64(text: unknown): Uint8Array | undefined {
   }
 }
 
-/** The bytes of a message, as a binary frame or as base64 within JSON; undefined for any other message. */
+/**
+ * The bytes of a message, as a binary frame or as base64 within JSON; undefined for any other
+ * message.
+ */
 export const bytesOf = (payload: unknown): Uint8Array | undefined =>
   payload instanceof ArrayBuffer
     ? new Uint8Array(payload)

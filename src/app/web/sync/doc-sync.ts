@@ -1,24 +1,29 @@
 /**
- * When to send what of a shared document, and whether what was typed is saved. Pure: events in, actions out. Bytes are
- * opaque here; room-document.ts knows Yjs and carries the actions out.
+ * When to send what of a shared document, and whether what was typed is saved. Pure: events in,
+ * actions out. Bytes are opaque here; room-document.ts knows Yjs and carries the actions out.
  *
  *     away ──joined──▶ asking ──asked──▶ live ──left──▶ away
  *                        ▲                 │
  *                        └── retry, later ─┘ refused
  *
- * `asking`: the server was asked which of our edits it lacks. Its answer brings the difference, and from then on edits
- * go out as they are made. Nothing goes out before: an edit that overtakes an earlier one is refused for the gap.
+ * `asking`: the server was asked which of our edits it lacks. Its answer brings the difference, and
+ * from then on edits go out as they are made. Nothing goes out before: an edit that overtakes an
+ * earlier one is refused for the gap.
  *
- * "Saved" is the server's word and nobody else's: an edit counts as stored when the update that carried it was answered
- * with ok. Edits of an update that was refused, or whose answer a broken link swallowed, are owed: they go with the next
- * difference, and sending again what has arrived after all does no harm.
+ * "Saved" is the server's word and nobody else's: an edit counts as stored when the update that
+ * carried it was answered with ok. Edits of an update that was refused, or whose answer a broken
+ * link swallowed, are owed: they go with the next difference, and sending again what has arrived
+ * after all does no harm.
  */
 import { mergeUpdates } from "yjs";
 
 export type SyncEvent =
   | { readonly type: "joined"; readonly canWrite: boolean; readonly persistence: Persistence }
   | { readonly type: "left" }
-  /** The server said what it has; `missing` is what it lacks and what is not known to be stored, in order. */
+  /**
+   * The server said what it has; `missing` is what it lacks and what is not known to be stored, in
+   * order.
+   */
   | { readonly type: "asked"; readonly missing: readonly Uint8Array[] }
   /** The question was refused or not answered in time. */
   | { readonly type: "unasked" }
@@ -52,7 +57,10 @@ export interface SyncState {
   readonly pending: readonly Uint8Array[];
   /** Sent and not answered, in order. */
   readonly unanswered: readonly number[];
-  /** There are edits that are neither pending nor unanswered and not stored; the next difference has them. */
+  /**
+   * There are edits that are neither pending nor unanswered and not stored; the next difference has
+   * them.
+   */
   readonly owed: boolean;
   readonly block: Block | undefined;
   readonly persistence: Persistence;
@@ -194,7 +202,8 @@ function unblock(state: SyncState, canWrite: boolean, persistence: Persistence):
 
 function edited(state: SyncState, update: Uint8Array, now: number): SyncState {
   if (state.block === "too_large") {
-    // Perhaps it was shortened: what the server then gets is the difference, which has room for it or not.
+    // Perhaps it was shortened: what the server then gets is the difference, which has room for it
+    // or not.
     return { ...state, owed: true, block: undefined, retryAt: now + RETRY_MS[1]! };
   }
   if (state.phase !== "live" || state.block !== undefined || state.retryAt !== undefined) {
@@ -204,7 +213,10 @@ function edited(state: SyncState, update: Uint8Array, now: number): SyncState {
   return { ...state, pending: [...state.pending, update], flushAt };
 }
 
-/** What was sent after a refused update is refused for the gap; one question for all of them is enough. */
+/**
+ * What was sent after a refused update is refused for the gap; one question for all of them is
+ * enough.
+ */
 function refused(state: SyncState, id: number, refusal: Refusal, now: number): SyncState {
   const owing: SyncState = {
     ...state,

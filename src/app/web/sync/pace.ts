@@ -1,12 +1,15 @@
 /**
- * When to show what others do. It is gathered and shown together, at most once in a frame, and the more a page needs for
- * showing it the rarer: so the typing of a crowd never takes the page away from its reader, whose own keys are shown at
- * once. On a quick machine with one partner that is every frame.
+ * When to show what others do. It is gathered and shown together, at most once in a frame, and the
+ * more a page needs for showing it the rarer: so the typing of a crowd never takes the page away
+ * from its reader, whose own keys are shown at once. On a quick machine with one partner that is
+ * every frame.
  */
 export interface PaceClock {
   /** Milliseconds. */
   now(): number;
-  /** Calls once, before the next picture is drawn, or after `withinMs` in a page that draws none. */
+  /**
+   * Calls once, before the next picture is drawn, or after `withinMs` in a page that draws none.
+   */
   frame(run: () => void, withinMs: number): () => void;
   /** Calls once, later; in the frame of the caller that is after its picture was drawn. */
   later(run: () => void, ms: number): () => void;

@@ -1,9 +1,10 @@
 /**
- * The shared document of a room in this page: a Yjs document, kept in step with the server's by doc-sync.ts, and its
- * unsaved edits kept where a reload finds them.
+ * The shared document of a room in this page: a Yjs document, kept in step with the server's by
+ * doc-sync.ts, and its unsaved edits kept where a reload finds them.
  *
- * The promise: an edit made here is in the document at once, in the `UnsavedEdits` before the browser paints, and in
- * every other copy as soon as there is a connection. Nothing typed is ever taken away by what others do.
+ * The promise: an edit made here is in the document at once, in the `UnsavedEdits` before the
+ * browser paints, and in every other copy as soon as there is a connection. Nothing typed is ever
+ * taken away by what others do.
  *
  * One document is one epoch of the room; for another epoch make another one.
  */
@@ -34,7 +35,10 @@ export interface DocumentLink {
   push(id: number, update: Uint8Array): void;
 }
 
-/** Where edits wait that are not stored by the server. Adding must not need a further turn of the event loop. */
+/**
+ * Where edits wait that are not stored by the server. Adding must not need a further turn of the
+ * event loop.
+ */
 export interface UnsavedEdits {
   add(row: number, update: Uint8Array): void;
   /** Everything up to this row is stored, or is contained in a later one. */
@@ -178,7 +182,10 @@ export class RoomDocument {
     this.doc.destroy();
   }
 
-  /** What the server lacks, and what it has but is not known to have stored, in parts that may be sent. */
+  /**
+   * What the server lacks, and what it has but is not known to have stored, in parts that may be
+   * sent.
+   */
   #missing(theirs: Map<number, number>): readonly Uint8Array[] {
     const ours = Y.decodeStateVector(Y.encodeStateVector(this.doc));
     const known = new Map(theirs);
@@ -208,7 +215,10 @@ export class RoomDocument {
     this.#firstRow = this.#row;
   }
 
-  /** Edits of an earlier page that it did not get stored. They follow what the server sent, on which they build. */
+  /**
+   * Edits of an earlier page that it did not get stored. They follow what the server sent, on which
+   * they build.
+   */
   async #restore(): Promise<void> {
     const rows = await this.#unsaved.left();
     for (const row of rows) {
@@ -242,7 +252,8 @@ export class RoomDocument {
       return;
     }
     const clocks = new Map<number, number>();
-    // Answers come in order, so this one stands for all that was pushed before; what is pending is not in it.
+    // Answers come in order, so this one stands for all that was pushed before; what is pending is
+    // not in it.
     if (this.#state.pending.length === 0) {
       const all = Y.decodeStateVector(Y.encodeStateVector(this.doc));
       for (const client of this.#storedClocks.keys()) clocks.set(client, all.get(client) ?? 0);

@@ -1,7 +1,8 @@
 /**
- * One Yjs update as several that are small enough to send. Each needs only those before it and what the receiver has
- * already, for a server refuses an update with a gap; together they say exactly what the whole one says. The deletions
- * stand in the last, and in further ones where there are many.
+ * One Yjs update as several that are small enough to send. Each needs only those before it and what
+ * the receiver has already, for a server refuses an update with a gap; together they say exactly
+ * what the whole one says. The deletions stand in the last, and in further ones where there are
+ * many.
  *
  * For large pastes and long outages. An update within the limit is left as it is.
  */
@@ -9,7 +10,9 @@ import * as Y from "yjs";
 
 type Struct = ReturnType<typeof Y.decodeUpdate>["structs"][number];
 
-/** Structs, and deleted ranges, of one part: a server refuses an update that takes long to apply. */
+/**
+ * Structs, and deleted ranges, of one part: a server refuses an update that takes long to apply.
+ */
 const COUNT_AT_MOST = 2_000;
 /** What an item costs beside its text: ids of its neighbours, clock, lengths. */
 const ITEM_BYTES = 40;
@@ -64,7 +67,10 @@ const bytesOf = (struct: Struct): number =>
   ITEM_BYTES +
   (struct instanceof Y.Item && struct.content instanceof Y.ContentString ? 3 * struct.length : 0);
 
-/** An item of a long text as several of shorter texts, each the right neighbour of the one before, as Yjs itself cuts. */
+/**
+ * An item of a long text as several of shorter texts, each the right neighbour of the one before,
+ * as Yjs itself cuts.
+ */
 function pieces(struct: Struct, limit: number): readonly Struct[] {
   if (!(struct instanceof Y.Item && struct.content instanceof Y.ContentString)) return [struct];
   const most = Math.max(2, Math.floor((limit - ITEM_BYTES) / 3));

@@ -1,9 +1,11 @@
 /**
- * Edits that the server has not stored yet, in IndexedDB: a reload in the middle of a word, or a tab closed while the
- * link was down, loses nothing. One row per edit, keyed by person, room, epoch, page and number.
+ * Edits that the server has not stored yet, in IndexedDB: a reload in the middle of a word, or a
+ * tab closed while the link was down, loses nothing. One row per edit, keyed by person, room,
+ * epoch, page and number.
  *
- * A row is written in the turn in which the edit was made, and committed at once: a page that is being closed gives its
- * transactions no time. Two tabs do not disturb each other; a row that two pages send is one edit all the same.
+ * A row is written in the turn in which the edit was made, and committed at once: a page that is
+ * being closed gives its transactions no time. Two tabs do not disturb each other; a row that two
+ * pages send is one edit all the same.
  *
  * Without IndexedDB (private windows, storage switched off) edits live as long as the page.
  */
@@ -98,7 +100,10 @@ class RoomEdits implements UnsavedEdits {
   }
 }
 
-/** The unsaved edits of a person in a room. What belongs to an earlier epoch of the room is of no use any more. */
+/**
+ * The unsaved edits of a person in a room. What belongs to an earlier epoch of the room is of no
+ * use any more.
+ */
 export async function unsavedEdits(user: string, room: string, epoch: string): Promise<UnsavedEdits> {
   const database = await open();
   write(database, (store) => {

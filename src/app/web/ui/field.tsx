@@ -8,7 +8,10 @@ interface Common {
   readonly error?: string | undefined;
 }
 
-/** A label, an input, and what to say about it; hint and error are tied to the input for screen readers. */
+/**
+ * A label, an input, and what to say about it; hint and error are tied to the input for screen
+ * readers.
+ */
 export function Field({ name, label, hint, error, ...input }: Common & InputHTMLAttributes) {
   return (
     <Labelled name={name} label={label} hint={hint} error={error}>
@@ -55,7 +58,10 @@ function described(name: string, hint: string | undefined, error: string | undef
   return { ...(ids && { "aria-describedby": ids }), ...(error && { "aria-invalid": true as const }) };
 }
 
-/** What is wrong with the fields of a form, by name. Shown errors take the focus to the first of them. */
+/**
+ * What is wrong with the fields of a form, by name. Shown errors take the focus to the first of
+ * them.
+ */
 export function useFormErrors<Errors extends Readonly<Record<string, string | undefined>>>() {
   const form = useRef<HTMLFormElement>(null);
   const [errors, setErrors] = useState<Partial<Errors>>({});

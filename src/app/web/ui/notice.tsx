@@ -7,7 +7,9 @@ interface NoticeProps {
   readonly children: ComponentChildren;
 }
 
-/** What went wrong and what to do about it. Errors interrupt a screen reader, information does not. */
+/**
+ * What went wrong and what to do about it. Errors interrupt a screen reader, information does not.
+ */
 export function Notice({ tone, id, action, children }: NoticeProps) {
   return (
     <div class={`notice ${tone}`} role={tone === "error" ? "alert" : "status"} id={id}>

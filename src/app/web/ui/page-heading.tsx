@@ -3,8 +3,8 @@ import { useEffect, useRef } from "preact/hooks";
 let first = true;
 
 /**
- * The heading of a page. It names the tab, and takes the focus when the page was reached inside the app: without a
- * page load, a screen reader would not notice that anything changed.
+ * The heading of a page. It names the tab, and takes the focus when the page was reached inside the
+ * app: without a page load, a screen reader would not notice that anything changed.
  */
 export function PageHeading({ title, focus = true }: { readonly title: string; readonly focus?: boolean }) {
   const heading = useRef<HTMLHeadingElement>(null);

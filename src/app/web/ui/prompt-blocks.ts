@@ -1,4 +1,7 @@
-/** Taking a prompt apart, without losing a character of what it says. Pure; prompt-text.tsx shows the parts. */
+/**
+ * Taking a prompt apart, without losing a character of what it says. Pure; prompt-text.tsx shows
+ * the parts.
+ */
 
 export type Block =
   | { readonly kind: "text" | "code"; readonly text: string }
@@ -12,8 +15,9 @@ export interface Span {
 const ITEM = /^\s*[-*•] +/;
 
 /**
- * Paragraphs; blocks of lines indented by two or more spaces or by a tab, which are code and are shown without that
- * indent; and lists, when such a block begins with a dash. A further line of an item is indented deeper than its dash.
+ * Paragraphs; blocks of lines indented by two or more spaces or by a tab, which are code and are
+ * shown without that indent; and lists, when such a block begins with a dash. A further line of an
+ * item is indented deeper than its dash.
  */
 export function blocksOf(prompt: string): readonly Block[] {
   const runs: { indented: boolean; lines: string[] }[] = [];
@@ -51,7 +55,9 @@ function undent(lines: readonly string[]): readonly string[] {
   return lines.map((line) => line.slice(depth));
 }
 
-/** What stands between two backticks in one line is code; a backtick without a partner is itself. */
+/**
+ * What stands between two backticks in one line is code; a backtick without a partner is itself.
+ */
 export function spansOf(text: string): readonly Span[] {
   return text
     .split(/(`[^`\n]+`)/)

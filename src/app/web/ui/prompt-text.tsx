@@ -1,6 +1,6 @@
 /**
- * A prompt as its author wrote it, only easier on the eye (prompt-blocks.ts says how). Everything is a text node;
- * there is no way from a prompt to HTML.
+ * A prompt as its author wrote it, only easier on the eye (prompt-blocks.ts says how). Everything
+ * is a text node; there is no way from a prompt to HTML.
  */
 import { Fragment } from "preact";
 import { type Block, blocksOf, spansOf } from "./prompt-blocks.js";

@@ -1,6 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 
-/** Re-renders when an outside value changes. (Preact has the same in its compat layer, which the shell does without.) */
+/**
+ * Re-renders when an outside value changes. (Preact has the same in its compat layer, which the
+ * shell does without.)
+ */
 export function useSyncExternalStore<T>(subscribe: (listener: () => void) => () => void, read: () => T): T {
   const [value, setValue] = useState(read);
   useEffect(() => {

@@ -1,6 +1,6 @@
 /**
- * Short messages that come by themselves: what was done, or what went wrong and what to do about it. Those that say
- * something went wrong stay until they are sent away.
+ * Short messages that come by themselves: what was done, or what went wrong and what to do about
+ * it. Those that say something went wrong stay until they are sent away.
  */
 import { useSyncExternalStore } from "./store.js";
 
@@ -40,7 +40,10 @@ const subscribe = (listener: () => void): (() => void) => {
   return () => listeners.delete(listener);
 };
 
-/** The place where they appear; once in the page, and there before the first one, so that they are read out. */
+/**
+ * The place where they appear; once in the page, and there before the first one, so that they are
+ * read out.
+ */
 export function Toasts() {
   const shown = useSyncExternalStore(subscribe, () => toasts);
   return (

@@ -11,7 +11,10 @@ export type Loading<T> =
 export const shownOf = <T>(loading: Loading<T>): T | undefined =>
   loading.state === "ready" ? loading.value : loading.state === "loading" ? loading.before : undefined;
 
-/** Loads with `load`, anew whenever `key` changes; returns how to try again. What was there before stays in `before`. */
+/**
+ * Loads with `load`, anew whenever `key` changes; returns how to try again. What was there before
+ * stays in `before`.
+ */
 export function useLoading<T>(
   key: string,
   load: (signal: AbortSignal) => Promise<T>,

@@ -1,18 +1,20 @@
 /**
  * Long-polling: the way in for clients that cannot have a WebSocket (Phoenix.Transports.LongPoll).
  *
- * A session lives from its first GET until no poll has come for one and a half windows. GET fetches what the server has
- * sent, waiting up to a window for the first frame; POST publishes frames. Every answer is HTTP 200 with the real status
- * in its JSON, as the client expects. A session is reached through any gateway of its endpoint: its token says where
- * it is.
+ * A session lives from its first GET until no poll has come for one and a half windows. GET fetches
+ * what the server has sent, waiting up to a window for the first frame; POST publishes frames.
+ * Every answer is HTTP 200 with the real status in its JSON, as the client expects. A session is
+ * reached through any gateway of its endpoint: its token says where it is.
  *
- * There is no acknowledgement: frames that were handed to a poll whose client vanished are lost. What waits between
- * two polls is bounded; a session over the bound ends, and its client begins another.
+ * There is no acknowledgement: frames that were handed to a poll whose client vanished are lost.
+ * What waits between two polls is bounded; a session over the bound ends, and its client begins
+ * another.
  *
- * The official client waits longer from one failed attempt to the next, and begins to count again once a session has begun.
- * So whatever refuses a client does so before there is a session: with the status 403 in JSON where `connect` refuses,
- * and with HTTP 429 or 503 and `Retry-After` where it may come back later. The body of the latter has the status 500, as
- * the client throws at any that it does not know and then stays away.
+ * The official client waits longer from one failed attempt to the next, and begins to count again
+ * once a session has begun. So whatever refuses a client does so before there is a session: with
+ * the status 403 in JSON where `connect` refuses, and with HTTP 429 or 503 and `Retry-After` where
+ * it may come back later. The body of the latter has the status 500, as the client throws at any
+ * that it does not know and then stays away.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -61,7 +63,9 @@ const DRAIN_RETRY_MS = 1000;
 /** Frames of one POST that are handled; the rest is ignored. */
 const MAX_BATCH = 100;
 
-/** A request to another node and its answer may take this long beyond what the session itself takes. */
+/**
+ * A request to another node and its answer may take this long beyond what the session itself takes.
+ */
 const ON_ITS_WAY_MS = 5000;
 
 interface Polling extends Target {
@@ -172,7 +176,10 @@ export class LongPollListener {
     }
   }
 
-  /** Connects a client, unless that is too many, and keeps what the limits count until the session ends. */
+  /**
+   * Connects a client, unless that is too many, and keeps what the limits count until the session
+   * ends.
+   */
   async #begin(asked: Asked): Promise<void> {
     const { target, response, address } = asked;
     const host = this.#host;
@@ -193,8 +200,8 @@ export class LongPollListener {
   }
 
   /**
-   * Tells a client its token, with the status 410 that stands for a new session. False when there is none;
-   * `release` is called when it has ended.
+   * Tells a client its token, with the status 410 that stands for a new session. False when there
+   * is none; `release` is called when it has ended.
    */
   async #connect(
     { target, request, response, address, params }: Asked,
@@ -397,7 +404,10 @@ async function readBody(
   return Buffer.concat(chunks, size).toString("utf8");
 }
 
-/** The frames of a POST: one, or one a line, where a line that is no JSON is a binary frame in Base64. */
+/**
+ * The frames of a POST: one, or one a line, where a line that is no JSON is a binary frame in
+ * Base64.
+ */
 function partsOf(request: IncomingMessage, body: string): (string | Uint8Array)[] {
   const type = (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase();
   if (type !== "application/x-ndjson") return [body];

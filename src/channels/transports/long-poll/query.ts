@@ -1,12 +1,13 @@
 /**
- * The query of a long-poll request. Phoenix's client writes the connect params first and appends its session's token as
- * `token`; an application that takes a param `token` too has both in one query:
+ * The query of a long-poll request. Phoenix's client writes the connect params first and appends
+ * its session's token as `token`; an application that takes a param `token` too has both in one
+ * query:
  *
  *     first request:  ?token=<the application's>&vsn=2.0.0&
  *     later ones:     ?token=<the application's>&vsn=2.0.0&token=<the session's>
  *
- * So the last `token` is the session's, and one before it is a connect param. A client that sends the session's token as a
- * header has connect params alone in its query.
+ * So the last `token` is the session's, and one before it is a connect param. A client that sends
+ * the session's token as a header has connect params alone in its query.
  */
 
 /** The form of a token of `long-poll.ts`, with any signature. */
@@ -21,7 +22,10 @@ export const sessionToken = (
 ): string | undefined =>
   (typeof header === "object" ? header[0] : header) ?? new URLSearchParams(query).getAll("token").at(-1);
 
-/** The query with the connect params alone: `connect` must not take the session's token for the application's. */
+/**
+ * The query with the connect params alone: `connect` must not take the session's token for the
+ * application's.
+ */
 export function withoutSessionToken(header: string | readonly string[] | undefined, query: string): string {
   if (header !== undefined) return query;
   const pairs = query.split("&");

@@ -1,9 +1,10 @@
 /**
- * The way to long-poll sessions of other nodes: a balancer without memory sends each request of a client wherever it likes. Each gateway
- * listens on a topic of its own, on which gateways of other nodes ask for its sessions and get their answers.
+ * The way to long-poll sessions of other nodes: a balancer without memory sends each request of a
+ * client wherever it likes. Each gateway listens on a topic of its own, on which gateways of other
+ * nodes ask for its sessions and get their answers.
  *
- * As with everything between nodes, a request or an answer may get lost; whoever waits for it gives up after a while, and the client
- * begins a new session.
+ * As with everything between nodes, a request or an answer may get lost; whoever waits for it gives
+ * up after a while, and the client begins a new session.
  */
 import { PubSub } from "simurgh/pubsub";
 import { receive, spawnLink } from "simurgh/runtime";

@@ -1,7 +1,7 @@
 /**
- * Whether a new long-poll session may begin. Sessions cost memory for as long as a client may stay away, and beginning one
- * costs a `connect`, so both are limited: how many there are of one network and of one socket id, and how fast one
- * network begins them, refused attempts included.
+ * Whether a new long-poll session may begin. Sessions cost memory for as long as a client may stay
+ * away, and beginning one costs a `connect`, so both are limited: how many there are of one network
+ * and of one socket id, and how fast one network begins them, refused attempts included.
  *
  * Pure but for its own counts; the time is handed in. Counts are those of one gateway.
  */
@@ -22,7 +22,10 @@ export type Admission =
   | { readonly ok: true; release(): void }
   | { readonly ok: false; readonly retryAfterMs: number };
 
-/** While a limit on how many there are is reached: sessions end by themselves within about this time. */
+/**
+ * While a limit on how many there are is reached: sessions end by themselves within about this
+ * time.
+ */
 const FULL_RETRY_MS = 5000;
 
 export class SessionLimits {

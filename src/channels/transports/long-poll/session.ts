@@ -1,8 +1,9 @@
 /**
  * Long-poll sessions, apart from HTTP: frames that wait for a poll, or polls that wait for frames.
  *
- * A session stays in the thread it began in, with its socket process. What a client wants of it is a `SessionRequest`, plain
- * data, so that whichever gateway an HTTP request comes to can ask the one that has the session.
+ * A session stays in the thread it began in, with its socket process. What a client wants of it is
+ * a `SessionRequest`, plain data, so that whichever gateway an HTTP request comes to can ask the
+ * one that has the session.
  */
 import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
 import { ClientFrame, SocketNews } from "../../channel/messages.js";
@@ -33,7 +34,9 @@ const GONE = answer(410);
 /** Polls of one session that may wait at once; of more the oldest is answered. */
 const MAX_POLLS = 8;
 
-/** A client polls again at once; a session without a poll for longer may have been left for another. */
+/**
+ * A client polls again at once; a session without a poll for longer may have been left for another.
+ */
 const ABANDONED_MS = 1000;
 
 /** Characters of one answer's frames: as bytes they fit into what crosses between nodes. */
@@ -59,7 +62,10 @@ export class Session implements Connection {
   #answeredAt = performance.now();
   #frames: string[] = [];
   #bytes = 0;
-  /** Those that wait, oldest first. The newest is told what comes; the others end with their windows. */
+  /**
+   * Those that wait, oldest first. The newest is told what comes; the others end with their
+   * windows.
+   */
   #polls: Poll[] = [];
   #wakeQueued = false;
   /** Of frames that came in and are not handled yet. */
@@ -99,7 +105,10 @@ export class Session implements Connection {
     });
   }
 
-  /** What is there, or the first frame that comes within the window, unless a newer poll comes first. */
+  /**
+   * What is there, or the first frame that comes within the window, unless a newer poll comes
+   * first.
+   */
   poll(name: string): Promise<SessionAnswer> {
     this.lastPoll = performance.now();
     return new Promise((resolve) => {
@@ -117,7 +126,10 @@ export class Session implements Connection {
     for (const poll of this.#polls) if (poll.name === name) this.#answer(poll, 204);
   }
 
-  /** Hands frames to the socket process, one after the other. Of requests at once together no more than one may have. */
+  /**
+   * Hands frames to the socket process, one after the other. Of requests at once together no more
+   * than one may have.
+   */
   async publish(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
     const bytes = frames.reduce((total, frame) => total + frame.length, 0);
     if (this.#bytesIn > 0 && this.#bytesIn + bytes > this.#options.maxBodySize) {
@@ -239,7 +251,10 @@ export class Sessions {
     this.#sessions.delete(name);
   }
 
-  /** Ends the session of a socket id that has been without a poll for longest. False when all are polled. */
+  /**
+   * Ends the session of a socket id that has been without a poll for longest. False when all are
+   * polled.
+   */
   endAbandoned(id: string): boolean {
     const now = performance.now();
     let longest = ABANDONED_MS;
@@ -253,7 +268,10 @@ export class Sessions {
     return abandoned !== undefined;
   }
 
-  /** Asks a session of the gateway at `home`. Null when it is not there any more, its gateway is not, or is silent for `ms`. */
+  /**
+   * Asks a session of the gateway at `home`. Null when it is not there any more, its gateway is
+   * not, or is silent for `ms`.
+   */
   async ask(home: Home, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
     if (home.node !== this.nodeName) return (await this.#relay?.ask(home, request, ms)) ?? null;
     if (home.gateway === this.#host.node.index) return this.answer(request);

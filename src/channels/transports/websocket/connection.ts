@@ -1,10 +1,12 @@
 /**
- * One WebSocket connection: `ws` reads, checks and answers control frames; we write data frames straight to the net
- * socket that the upgrade gave us, prepared, and all frames of one loop run, or of a few when there are many, in one write
- * (with several frames per socket and run a fraction of the cost).
+ * One WebSocket connection: `ws` reads, checks and answers control frames; we write data frames
+ * straight to the net socket that the upgrade gave us, prepared, and all frames of one loop run, or
+ * of a few when there are many, in one write (with several frames per socket and run a fraction of
+ * the cost).
  *
- * Both sides are bounded. Out: more than `maxBufferedBytes` waiting closes the connection with 1013. In: while more than
- * `inboundHighWater` frames wait for the socket process, the TCP socket is not read.
+ * Both sides are bounded. Out: more than `maxBufferedBytes` waiting closes the connection with
+ * 1013. In: while more than `inboundHighWater` frames wait for the socket process, the TCP socket
+ * is not read.
  */
 import type { Socket as NetSocket } from "node:net";
 import { onExit, outside, type Pid, send } from "simurgh/runtime";
@@ -73,10 +75,10 @@ let waiting: WebSocketConnection[] = [];
 let frames = 0;
 
 /**
- * A broadcast to many is worth another look at what comes in before it leaves: broadcasts close behind it share its writes. How
- * long we look, per connection, follows from whether looking has paid lately: up to a tenth of what a write costs when
- * something came, half as long each time nothing did, and long once more every now and then. So a lone broadcast waits
- * for one look only.
+ * A broadcast to many is worth another look at what comes in before it leaves: broadcasts close
+ * behind it share its writes. How long we look, per connection, follows from whether looking has
+ * paid lately: up to a tenth of what a write costs when something came, half as long each time
+ * nothing did, and long once more every now and then. So a lone broadcast waits for one look only.
  */
 const MANY = 32;
 const LONGEST_LOOK_MS = 0.0004;
@@ -134,7 +136,9 @@ export class WebSocketConnection implements Connection, Transport, Live {
   #closeWith: readonly [code: number, reason: string] | undefined;
   /** Nothing more is read, since the connection is about to close. */
   #quiet = false;
-  /** When the client last sent a byte, on the monotonic clock, and one that was no answer to a ping. */
+  /**
+   * When the client last sent a byte, on the monotonic clock, and one that was no answer to a ping.
+   */
   #receivedAt = performance.now();
   #spokeAt = this.#receivedAt;
   /** What had come by then. */
@@ -189,8 +193,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   }
 
   /**
-   * Pings a client that has been silent for a while, and closes one that does not answer, or has said nothing else for too
-   * long. Called for all connections by the gateway's one timer.
+   * Pings a client that has been silent for a while, and closes one that does not answer, or has
+   * said nothing else for too long. Called for all connections by the gateway's one timer.
    */
   sweep(now: number): void {
     this.#notice(now);
@@ -208,8 +212,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   }
 
   /**
-   * While a client is not read, neither its answers are seen nor that it has gone; but what is written to one that has
-   * gone fails, the second time at the latest.
+   * While a client is not read, neither its answers are seen nor that it has gone; but what is
+   * written to one that has gone fails, the second time at the latest.
    */
   #probe(now: number, pingMs: number): void {
     if (now - this.#probedAt < pingMs || this.#socket.destroyed) return;
@@ -230,7 +234,10 @@ export class WebSocketConnection implements Connection, Transport, Live {
     this.#pinged = false;
   }
 
-  /** Keeps the frame until the end of the loop run: what one run writes to a connection leaves in one piece. */
+  /**
+   * Keeps the frame until the end of the loop run: what one run writes to a connection leaves in
+   * one piece.
+   */
   write(outgoing: Outgoing): void {
     if (this.#closing || this.#socket.destroyed) return;
     const { bytes } = outgoing;
@@ -261,7 +268,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   received(data: string | Uint8Array): void {
     this.#unhandled += 1;
     if (this.#unhandled === this.#kind.limits.inboundHighWater) this.#ws?.pause();
-    // Listeners may run in the context of whichever process began to listen; this one speaks for none.
+    // Listeners may run in the context of whichever process began to listen; this one speaks for
+    // none.
     outside(() => send(this.pid, new ClientFrame(data)));
   }
 
@@ -289,7 +297,10 @@ export class WebSocketConnection implements Connection, Transport, Live {
       this.#ws?.resume();
   }
 
-  /** Starts the closing handshake; a peer that does not take part is cut off. Nothing is written after it. */
+  /**
+   * Starts the closing handshake; a peer that does not take part is cut off. Nothing is written
+   * after it.
+   */
   close(code: number, reason = ""): void {
     const ws = this.#ws;
     if (ws === undefined) this.#closeWith ??= [code, reason];

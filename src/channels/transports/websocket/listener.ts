@@ -1,6 +1,6 @@
 /**
- * Takes WebSocket handshakes from an `http.Server`, on the paths of the mounted sockets, and gives each connection its
- * process.
+ * Takes WebSocket handshakes from an `http.Server`, on the paths of the mounted sockets, and gives
+ * each connection its process.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket as NetSocket } from "node:net";
@@ -32,7 +32,10 @@ import {
 
 const DEFAULT_HANDSHAKE_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 60_000;
-/** Together with a sweep and the close at most 30 s, after which a client that has gone is no longer shown. */
+/**
+ * Together with a sweep and the close at most 30 s, after which a client that has gone is no longer
+ * shown.
+ */
 const DEFAULT_PING_MS = 10_000;
 const DEFAULT_PONG_MS = 12_000;
 /** Of the WebSocket protocol (RFC 6455); there is no other. */
@@ -175,7 +178,8 @@ export class WebSocketListener {
       return;
     }
     if (netSocket.destroyed || host.draining) return refuse(netSocket, 503);
-    // The process first, then the answer: a client that knows it is connected is listened to, on its id topic too.
+    // The process first, then the answer: a client that knows it is connected is listened to, on
+    // its id topic too.
     const connection = new WebSocketConnection(host.writer.reserve(), netSocket, target.kind);
     const pid = await host.startSocket(target, shaken.socket, shaken, connection.id, connection);
     let opened = false;
@@ -206,8 +210,8 @@ export class WebSocketListener {
     }
     const offered = offeredProtocols(request);
     headers.upgrade = "websocket";
-    // A browser fails the connection unless one of the protocols it offered is chosen. Others, such as a token in
-    // Base64 with a slash, ws would refuse as malformed.
+    // A browser fails the connection unless one of the protocols it offered is chosen. Others, such
+    // as a token in Base64 with a slash, ws would refuse as malformed.
     const chosen = protocolsOf(resolved, options)?.find((protocol) => offered.includes(protocol));
     if (chosen === undefined) delete headers["sec-websocket-protocol"];
     else headers["sec-websocket-protocol"] = chosen;
@@ -285,7 +289,10 @@ const TEXTS: Record<number, string> = {
   503: "Service Unavailable",
 };
 
-/** One for all: a listener made in `onUpgrade` would keep the request for as long as the connection lasts. */
+/**
+ * One for all: a listener made in `onUpgrade` would keep the request for as long as the connection
+ * lasts.
+ */
 function destroy(this: Duplex): void {
   this.destroy();
 }

@@ -1,6 +1,7 @@
 /**
- * A hub joins processes of one machine, with no engine: a socket file to which each thread of each process connects. It passes on
- * what is published to whoever listens, at most once, in order, and keeps nothing. For several processes behind `node:cluster`:
+ * A hub joins processes of one machine, with no engine: a socket file to which each thread of each
+ * process connects. It passes on what is published to whoever listens, at most once, in order, and
+ * keeps nothing. For several processes behind `node:cluster`:
  *
  *     if (cluster.isPrimary) {
  *       const { path } = await startHub();
@@ -9,8 +10,8 @@
  *       Endpoint.childSpec({ …, cluster: { adapter: "hub", path: process.env.HUB } });
  *     }
  *
- * For more than one machine, use NATS or Redis. The file is in a folder that only its user can enter: who can reach it is trusted
- * as the nodes trust each other.
+ * For more than one machine, use NATS or Redis. The file is in a folder that only its user can
+ * enter: who can reach it is trusted as the nodes trust each other.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -28,7 +29,10 @@ export interface Hub {
 export interface HubOptions {
   /** For one that takes the place of another. Default: a file of its own. */
   readonly path?: string;
-  /** Bytes that may wait for a link that does not read; with more it is cut off, and connects anew. Default 64 MiB. */
+  /**
+   * Bytes that may wait for a link that does not read; with more it is cut off, and connects anew.
+   * Default 64 MiB.
+   */
   readonly maxBehindBytes?: number;
 }
 

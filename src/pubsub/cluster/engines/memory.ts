@@ -1,6 +1,7 @@
 /**
- * Joins several nodes inside one OS process, for tests of clusters: a network that can be cut, slowed, made to lose and repeat
- * messages, or switched off. Everything above it is what runs over a real engine, and messages cross as bytes.
+ * Joins several nodes inside one OS process, for tests of clusters: a network that can be cut,
+ * slowed, made to lose and repeat messages, or switched off. Everything above it is what runs over
+ * a real engine, and messages cross as bytes.
  *
  *     const network = new MemoryNetwork();
  *     PubSub.childSpec({ name: "pubsub", adapter: network.adapter("a@here") });
@@ -25,7 +26,10 @@ export class MemoryNetwork {
   readonly #cut = new Set<string>();
   readonly #options: MemoryNetworkOptions;
   #up = true;
-  /** How many messages were encoded, and how many copies were handed to nodes; pulses are not counted. */
+  /**
+   * How many messages were encoded, and how many copies were handed to nodes; pulses are not
+   * counted.
+   */
   encoded = 0;
   carried = 0;
   dropped = 0;
@@ -38,7 +42,10 @@ export class MemoryNetwork {
     this.#options = options;
   }
 
-  /** The adapter of the node with this name. Without `options` it drops interests at once and sends no pulses. */
+  /**
+   * The adapter of the node with this name. Without `options` it drops interests at once and sends
+   * no pulses.
+   */
   adapter(name: string, options: Partial<NetworkedOptions> = {}): AdapterFactory {
     const open: OpenLink = async (events) => {
       const link = new MemoryLink(this, name, events);

@@ -1,12 +1,13 @@
 /**
- * Nodes joined by NATS: the recommended engine. Its core publish/subscribe carries each message only to nodes that listen to its
- * slot; nothing is stored.
+ * Nodes joined by NATS: the recommended engine. Its core publish/subscribe carries each message
+ * only to nodes that listen to its slot; nothing is stored.
  *
  *     PubSub.childSpec({ name: "pubsub", adapter: natsAdapter({ url: "nats://127.0.0.1:4222", nodeName: "a" }) });
  *
- * One connection carries everything, so that order is kept; a second one sends only pulses, so that they come back to the first,
- * to which the server does not send its own messages. Server settings that matter: `write_deadline: "2s"`, or a node that is
- * frozen holds up the others for ten seconds, and `max_payload` of at least 320 KiB.
+ * One connection carries everything, so that order is kept; a second one sends only pulses, so that
+ * they come back to the first, to which the server does not send its own messages. Server settings
+ * that matter: `write_deadline: "2s"`, or a node that is frozen holds up the others for ten
+ * seconds, and `max_payload` of at least 320 KiB.
  */
 import { isIP } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
@@ -38,7 +39,10 @@ export interface NatsConnectOptions {
   readonly creds?: string;
   /** Seed of an NKey. */
   readonly nkeySeed?: string;
-  /** Certificates: `ca`, `cert` and `key` as text, or `caFile`, `certFile` and `keyFile`; `handshakeFirst`. */
+  /**
+   * Certificates: `ca`, `cert` and `key` as text, or `caFile`, `certFile` and `keyFile`;
+   * `handshakeFirst`.
+   */
   readonly tls?: TlsOptions;
 }
 
@@ -99,7 +103,8 @@ function connectOptions(
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
-    // A link that is dead without a word is noticed in less than 10 s, well before others take this node for down.
+    // A link that is dead without a word is noticed in less than 10 s, well before others take this
+    // node for down.
     pingInterval: 3000,
     maxPingOut: 2,
     waitOnFirstConnect: false,
@@ -117,7 +122,10 @@ function connectOptions(
   };
 }
 
-/** For a server that is known by its IP address, NATS's client would have the certificate name localhost. */
+/**
+ * For a server that is known by its IP address, NATS's client would have the certificate name
+ * localhost.
+ */
 function knownByAddress(tls: TlsOptions, servers: readonly string[]): TlsOptions {
   const hosts = servers.map((server) => new URL(`tcp://${server}`).hostname.replace(/^\[|\]$/g, ""));
   const addresses = hosts.filter((host) => isIP(host) !== 0);
@@ -222,7 +230,8 @@ class NatsLink implements Link {
       return new ClusterError(`${at} refuses these credentials (${message}); check user, password or token`, {
         cause: error,
       });
-    // A server that misses this node's certificate closes the connection; why, NATS's client does not say.
+    // A server that misses this node's certificate closes the connection; why, NATS's client does
+    // not say.
     const { tls: own } = this.#options;
     const shown = own === undefined || own === null || own.cert !== undefined || own.certFile !== undefined;
     const hint = shown ? "" : "; if it asks for a certificate of this node, give one as tls.cert and tls.key";

@@ -1,12 +1,14 @@
 /**
- * Nodes joined by Redis publish/subscribe, for who runs a Redis or Valkey already. One instance, or one behind Sentinel's address;
- * not Redis Cluster, which would carry every message to each of its nodes.
+ * Nodes joined by Redis publish/subscribe, for who runs a Redis or Valkey already. One instance, or
+ * one behind Sentinel's address; not Redis Cluster, which would carry every message to each of its
+ * nodes.
  *
  *     PubSub.childSpec({ name: "pubsub", adapter: redisAdapter({ url: "redis://127.0.0.1:6379", nodeName: "a" }) });
  *
- * One connection listens and one publishes. A publication costs the client much more than its bytes, so what one loop run sends on
- * one channel in a row travels together. Everything published comes back to this node's own listener, which drops it unread. Server
- * setting that matters: `client-output-buffer-limit pubsub`, the bytes a slow node may be behind before it is cut off.
+ * One connection listens and one publishes. A publication costs the client much more than its
+ * bytes, so what one loop run sends on one channel in a row travels together. Everything published
+ * comes back to this node's own listener, which drops it unread. Server setting that matters:
+ * `client-output-buffer-limit pubsub`, the bytes a slow node may be behind before it is cut off.
  */
 import { randomBytes } from "node:crypto";
 import type { AdapterFactory } from "../adapter.js";
@@ -113,7 +115,8 @@ class RedisLink implements Link {
       // What could not be sent is lost, not late: at most once.
       disableOfflineQueue: which === "mouth",
       commandsQueueMaxLength: MAX_COMMANDS,
-      // Its default is a timer for each command, after which the command is silently not sent; what is late is seen by probes.
+      // Its default is a timer for each command, after which the command is silently not sent; what
+      // is late is seen by probes.
       commandOptions: { timeout: 0 },
       socket: {
         ...(tls === undefined ? {} : { ...tls, tls: true as const }),
@@ -263,7 +266,8 @@ class RedisLink implements Link {
     const answers = this.#answers;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        // A connection that is dead without a word: TCP alone would take minutes to notice. A busy one has answered others.
+        // A connection that is dead without a word: TCP alone would take minutes to notice. A busy
+        // one has answered others.
         this.#unanswered = this.#answers === answers ? this.#unanswered + 1 : 0;
         if (this.#unanswered >= DEAD_PROBES) this.reconnect();
         reject(new Error("no answer"));

@@ -113,7 +113,8 @@ describe("a silent client", () => {
     const client = await RawClient.connect(own.url);
     client.send("1", "1", "room:1", "phx_join", {});
     await client.until(2);
-    // More than may wait behind an event that takes longer than the test: what follows is not read, the end neither.
+    // More than may wait behind an event that takes longer than the test: what follows is not read,
+    // the end neither.
     const data = "x".repeat(1000);
     const sent = Array.from({ length: 300 }, (_, n) => {
       const frame = JSON.stringify(["1", `${n}`, "room:1", "slow", { ms: 600_000, data }]);

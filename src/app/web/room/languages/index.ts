@@ -1,6 +1,7 @@
 /**
- * Highlighting, one chunk per language, loaded when a room needs it. A language that is not known here, or whose chunk
- * does not arrive, is edited as plain text: colour is a comfort, not a condition.
+ * Highlighting, one chunk per language, loaded when a room needs it. A language that is not known
+ * here, or whose chunk does not arrive, is edited as plain text: colour is a comfort, not a
+ * condition.
  *
  * C++ and whatever needs CodeMirror's older modes (Ruby, SQL) would take a room over its 200 kB.
  */

@@ -1,6 +1,6 @@
 /**
- * The messages of a chat as one sees them: those of the server in their order, each once, and after them what was written
- * here and is not there yet. Pure.
+ * The messages of a chat as one sees them: those of the server in their order, each once, and after
+ * them what was written here and is not there yet. Pure.
  */
 export interface Message {
   readonly id: number;

@@ -1,4 +1,7 @@
-/** The chat of the room. What was written and could not be sent stays, says why, and can be sent again. */
+/**
+ * The chat of the room. What was written and could not be sent stays, says why, and can be sent
+ * again.
+ */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { PanelProps } from "../panels.js";
 import { PushError } from "../room-events.js";

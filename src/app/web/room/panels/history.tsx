@@ -1,6 +1,6 @@
 /**
- * Former states of the code: looked at, and gone back to. Going back is an edit like any other, which others see and which
- * can be taken back by the same way.
+ * Former states of the code: looked at, and gone back to. Going back is an edit like any other,
+ * which others see and which can be taken back by the same way.
  */
 import { useEffect, useState } from "preact/hooks";
 import { api, messageOf } from "../../api.js";

@@ -1,6 +1,6 @@
 /**
- * Who may enter this room: told to everybody, decided by its owner. A link that lets people in is shown once, when it is
- * made: the server keeps only what it needs to recognise it.
+ * Who may enter this room: told to everybody, decided by its owner. A link that lets people in is
+ * shown once, when it is made: the server keeps only what it needs to recognise it.
  */
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { api, messageOf } from "../../api.js";
