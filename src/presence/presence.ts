@@ -11,17 +11,8 @@
  *     // in a channel, after join:  await RoomPresence.track(socket, userId, { typing: false });
  *     //                            push(socket, "presence_state", await RoomPresence.list(socket));
  */
-import {
-  BadArg,
-  type ChildSpec,
-  isPid,
-  onExit,
-  type Pid,
-  type RuntimeNode,
-  self,
-  send,
-  thisNode,
-} from "simurgh/runtime";
+import { BadArg, type ChildSpec, isPid, onExit, type Pid, self, send, thisNode } from "simurgh/runtime";
+import { NamedTable } from "#runtime";
 import type { CoalesceOptions } from "./broadcast/coalescing.js";
 import {
   type Baseline,
@@ -143,7 +134,7 @@ export interface Presence {
   stats(): Promise<PresenceStats>;
 }
 
-const feeds = new WeakMap<RuntimeNode, Map<string, DiffBroadcaster>>();
+const feeds = new NamedTable<DiffBroadcaster>();
 
 const UNSAFE_KEYS: readonly string[] = [
   "__proto__",
@@ -160,7 +151,7 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
   const handler = handlerOf(options);
 
   const feedHere = (topic: string): DiffBroadcaster | undefined =>
-    trackerOf(name, topic) === thisNode().index ? feeds.get(thisNode())?.get(name) : undefined;
+    trackerOf(name, topic) === thisNode().index ? feeds.get(name) : undefined;
 
   const complete = async (topic: string, bare: Presences): Promise<Presences> =>
     fetch === undefined ? bare : checked(name, topic, bare, await fetch(topic, bare));
@@ -184,13 +175,8 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
         leaveGraceMs,
       };
       const feed = new DiffBroadcaster({ ...feedOptions, diffs, handler }, view, baseline);
-      const node = thisNode();
-      const named = feeds.get(node) ?? new Map<string, DiffBroadcaster>();
-      feeds.set(node, named.set(name, feed));
-      onExit(self(), () => {
-        if (named.get(name) === feed) named.delete(name);
-        feed.end();
-      });
+      feeds.putFor(self(), name, feed);
+      onExit(self(), () => feed.end());
       return ["ok", feed];
     },
     handleDiff(diff, feed) {
@@ -279,10 +265,10 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
       send(feed.pid, feed.stateRequest(topic, push));
     },
 
-    fetchersPids: () => feeds.get(thisNode())?.get(name)?.fetchers ?? [],
+    fetchersPids: () => feeds.get(name)?.fetchers ?? [],
 
     async stats() {
-      const feed = feeds.get(thisNode())?.get(name);
+      const feed = feeds.get(name);
       return {
         ...(await Tracker.stats(name)),
         frames: feed?.frames ?? 0,

@@ -9,7 +9,6 @@ import {
   type StartResult,
   self,
   send,
-  thisNode,
   trapExit,
 } from "simurgh/runtime";
 import type { Adapter, AdapterEvent, Position } from "./cluster/adapter.js";
@@ -45,7 +44,6 @@ const server: GenServerModule<
   name: "PubSub",
 
   async init({ options, supervised }) {
-    const node = thisNode();
     const me = self();
     // To wait for what is still to be sent it must hear of its end before it ends. Who starts it by
     // hand may end before it.
@@ -68,13 +66,7 @@ const server: GenServerModule<
     adapter = await (options.adapter ?? localAdapter())(deliver, tell, inbox);
     if (ended) void adapter.stop?.();
     const running = instanceOf(options, adapter, inbox);
-    let named = instances.get(node);
-    if (named === undefined) {
-      named = new Map();
-      instances.set(node, named);
-    }
-    named.set(options.name, running);
-    onExit(me, () => void named.delete(options.name));
+    instances.putFor(me, options.name, running);
     return ["ok", running];
   },
 

@@ -276,7 +276,7 @@ export const PubSub = {
   OWNERS_CHANGED,
 
   /** Whether the PubSub runs in this thread. */
-  isRunning: (name: string): boolean => instances.get(thisNode())?.has(name) ?? false,
+  isRunning: (name: string): boolean => instances.get(name) !== undefined,
 
   /** Whether there can be no other nodes. */
   isAlone: (name: string): boolean => instance(name).adapter.alone ?? false,

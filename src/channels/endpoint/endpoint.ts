@@ -27,13 +27,13 @@ import {
   BadArg,
   type ChildSpec,
   type Pid,
-  type RuntimeNode,
   type StartResult,
   Supervisor,
   show,
   thisNode,
   threadSpec,
 } from "simurgh/runtime";
+import { NamedTable } from "#runtime";
 import { fastlane } from "../fanout/fastlane.js";
 import { type EndpointConfig, endpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import { checkPayload } from "../protocol/message.js";
@@ -196,19 +196,16 @@ function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
   return all;
 }
 
-const checked = new WeakMap<RuntimeNode, Set<string>>();
+const checked = new NamedTable<true>();
 
 /**
  * The engine must be there when the program starts. When the endpoint is restarted later, nothing
  * waits for it.
  */
 async function checkOnce(endpoint: string, cluster: Cluster): Promise<void> {
-  const node = thisNode();
-  const names = checked.get(node) ?? new Set();
-  checked.set(node, names);
-  if (names.has(endpoint)) return;
+  if (checked.get(endpoint)) return;
   await checkCluster(cluster);
-  names.add(endpoint);
+  checked.put(endpoint, true);
 }
 
 async function startLink(options: EndpointOptions): Promise<StartResult> {

@@ -1,7 +1,8 @@
 /** What every thread that has a part of an endpoint knows of it. */
 
 import type { Cluster } from "simurgh/pubsub";
-import { BadArg, inProcess, type RuntimeNode, thisNode } from "simurgh/runtime";
+import { inProcess } from "simurgh/runtime";
+import { NamedTable } from "#runtime";
 import type { ParamFilter } from "./param-filter.js";
 
 /** Plain data: it crosses to the threads. */
@@ -16,27 +17,17 @@ export interface EndpointConfig {
   readonly cluster: Cluster | undefined;
 }
 
-const endpoints = new WeakMap<RuntimeNode, Map<string, EndpointConfig>>();
+const endpoints = new NamedTable<EndpointConfig>(
+  (name) => `badarg: no endpoint named ${name} runs in this thread`,
+);
 
-export function registerEndpoint(name: string, facts: EndpointConfig): void {
-  const node = thisNode();
-  let known = endpoints.get(node);
-  if (known === undefined) {
-    known = new Map();
-    endpoints.set(node, known);
-  }
-  known.set(name, facts);
-}
+export const registerEndpoint = (name: string, config: EndpointConfig): void => endpoints.put(name, config);
 
-export function endpointConfig(name: string): EndpointConfig {
-  const facts = endpoints.get(thisNode())?.get(name);
-  if (facts === undefined) throw new BadArg(`badarg: no endpoint named ${name} runs in this thread`);
-  return facts;
-}
+export const endpointConfig = (name: string): EndpointConfig => endpoints.require(name);
 
 /**
  * The secret of an endpoint of this thread; undefined when there is none of that name, or outside
  * of any process.
  */
 export const endpointSecret = (name: string): string | undefined =>
-  inProcess() ? endpoints.get(thisNode())?.get(name)?.secret : undefined;
+  inProcess() ? endpoints.get(name)?.secret : undefined;

@@ -27,7 +27,6 @@ import {
   onExit,
   type Pid,
   type Ref,
-  type RuntimeNode,
   type StartResult,
   self,
   send,
@@ -36,6 +35,7 @@ import {
   thisNode,
   trapExit,
 } from "simurgh/runtime";
+import { NamedTable } from "#runtime";
 import { type ReplicaRef, refText } from "./clock.js";
 import type { Meta, Row } from "./delta.js";
 import { follow, replication } from "./durable-subscription.js";
@@ -167,23 +167,18 @@ interface Tracker {
   timerAt: number;
 }
 
-const trackers = new WeakMap<RuntimeNode, Map<string, Tracker>>();
+const trackers = new NamedTable<Tracker>();
 /** Entries of processes that asked to outlive their tracker, until the next one takes them up. */
-const orphans = new WeakMap<RuntimeNode, Map<string, { pid: Pid; row: Row }[]>>();
+const orphans = new NamedTable<readonly { readonly pid: Pid; readonly row: Row }[]>();
 
-const lastWords = new WeakMap<RuntimeNode, Map<string, unknown>>();
+const lastWords = new NamedTable<unknown>();
 /** Outlives the tracker: whom others keep, they keep on. */
-const abroads = new WeakMap<RuntimeNode, Map<string, RemotelyTracked>>();
+const abroads = new NamedTable<RemotelyTracked>();
 
 /** What the tracker of this name left when it crashed; once. */
-export function lostBy(name: string): unknown {
-  const named = lastWords.get(thisNode());
-  const words = named?.get(name);
-  named?.delete(name);
-  return words;
-}
+export const lostBy = (name: string): unknown => lastWords.take(name);
 
-const running = (name: string): Tracker | undefined => trackers.get(thisNode())?.get(name);
+const running = (name: string): Tracker | undefined => trackers.get(name);
 
 /** What the tracker of this name shows in this thread; undefined when it is not running here. */
 export const trackerView = (name: string): ReadView | undefined => running(name)?.core.view;
@@ -384,38 +379,25 @@ function make(module: TrackerModule, options: TrackerOptions, settings: Settings
 }
 
 function abroadOf(name: string): RemotelyTracked {
-  const node = thisNode();
-  const named = abroads.get(node) ?? new Map<string, RemotelyTracked>();
-  abroads.set(node, named);
-  const abroad = named.get(name) ?? new RemotelyTracked();
-  named.set(name, abroad);
+  const abroad = abroads.get(name) ?? new RemotelyTracked();
+  abroads.put(name, abroad);
   return abroad;
 }
 
 function remember(tracker: Tracker): void {
   const node = thisNode();
   const { name } = tracker.options;
-  let named = trackers.get(node);
-  if (named === undefined) {
-    named = new Map();
-    trackers.set(node, named);
-  }
-  named.set(name, tracker);
+  trackers.putFor(self(), name, tracker);
   onExit(self(), (reason: ExitReason) => {
-    named.delete(name);
     if (isNormalClass(reason)) return;
     const last = tracker.module.lost?.(tracker.moduleState);
-    if (last !== undefined)
-      lastWords.set(node, (lastWords.get(node) ?? new Map<string, unknown>()).set(name, last));
+    if (last !== undefined) lastWords.put(name, last, node);
     const left: { pid: Pid; row: Row }[] = [];
     for (const row of tracker.core.own.rows()) {
       const entry = tracker.tracked.get(row.pid);
       if (entry?.retrack) left.push({ pid: entry.pid, row });
     }
-    if (left.length > 0) {
-      const byName = orphans.get(node) ?? new Map();
-      orphans.set(node, byName.set(name, left));
-    }
+    if (left.length > 0) orphans.put(name, left, node);
     for (const { pid, retrack } of tracker.tracked.values())
       if (!retrack) node.exit(pid, ["tracker_down", name]);
   });
@@ -435,9 +417,7 @@ function begin(tracker: Tracker): void {
     const wait = (0.1 + 0.15 * Math.random()) * settings.broadcastPeriod;
     perform(tracker, core.start(now(), wait));
   }
-  const left = orphans.get(thisNode())?.get(name) ?? [];
-  orphans.get(thisNode())?.delete(name);
-  for (const { pid, row } of left)
+  for (const { pid, row } of orphans.take(name) ?? [])
     if (isAlive(pid)) track(tracker, ["track", pid, row.topic, row.key, withRef(row.meta), "retrack"]);
   for (const thread of tracker.abroad.threads) watchHost(tracker, thread);
   takeIn(tracker);

@@ -2,7 +2,8 @@
  * What a thread knows of its running PubSub, and where other parts find it (OTP: a named ETS
  * table).
  */
-import { BadArg, type From, type Pid, type Ref, type RuntimeNode, self, thisNode } from "simurgh/runtime";
+import { type From, type Pid, type Ref, self, thisNode } from "simurgh/runtime";
+import { NamedTable } from "#runtime";
 import type { Adapter, AdapterFactory } from "../cluster/adapter.js";
 import { Marks, type MovedSubscription } from "../handover/coordinator.js";
 import { slot } from "./slot.js";
@@ -118,14 +119,11 @@ export type Published =
     ]
   | readonly ["direct", nodeName: string, topic: string, message: unknown, dispatcher: string];
 
-export const instances = new WeakMap<RuntimeNode, Map<string, Instance>>();
+export const instances = new NamedTable<Instance>(
+  (name) => `badarg: the PubSub ${name} is not running in this thread; start it before it is used`,
+);
 
-export function instance(name: string): Instance {
-  const found = instances.get(thisNode())?.get(name);
-  if (found === undefined)
-    throw new BadArg(`badarg: the PubSub ${name} is not running in this thread; start it before it is used`);
-  return found;
-}
+export const instance = (name: string): Instance => instances.require(name);
 
 export function instanceOf(
   { name, owners }: PubSubOptions,

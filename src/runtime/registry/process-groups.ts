@@ -14,6 +14,7 @@ import { GenServer, type GenServerModule, type StartResult } from "../gen-server
 import { onExit, send } from "../kernel/bifs.js";
 import { current } from "../kernel/context.js";
 import { BadArg } from "../kernel/errors.js";
+import { NamedTable } from "../kernel/named-table.js";
 import type { RuntimeNode } from "../kernel/node.js";
 import { isPid, type Pid, type Ref } from "../kernel/pid.js";
 import { termKey } from "../kernel/term-key.js";
@@ -206,31 +207,22 @@ class Scope {
 
 const nameOf = (scope: string): string => `groups.${scope}`;
 
-const scopes = new WeakMap<RuntimeNode, Map<string, Scope>>();
+const scopes = new NamedTable<Scope>(
+  (name) => `badarg: the group scope ${name} is not running; start it with Groups.startLink()`,
+);
 
-function scopeNamed(name: string): Scope {
-  const scope = scopes.get(current("groups").node)?.get(name);
-  if (scope === undefined)
-    throw new BadArg(`badarg: the group scope ${name} is not running; start it with Groups.startLink()`);
-  return scope;
-}
+const scopeNamed = (name: string): Scope => scopes.require(name);
 
 const server: GenServerModule<Scope, string> = {
   name: "Groups",
   init(name) {
     const { node, pid } = current("Groups");
     const scope = new Scope(node, nameOf(name));
-    let named = scopes.get(node);
-    if (named === undefined) {
-      named = new Map();
-      scopes.set(node, named);
-    }
-    named.set(name, scope);
-    const deaf = node.onNodeDown(({ index }) => scope.lost(index));
-    onExit(pid, () => {
-      deaf();
-      named.delete(name);
-    });
+    scopes.putFor(pid, name, scope);
+    onExit(
+      pid,
+      node.onNodeDown(({ index }) => scope.lost(index)),
+    );
     return ["ok", scope];
   },
   handleInfo(message: Gossip, scope) {

@@ -13,6 +13,7 @@
 import { GenServer, type GenServerModule, type StartResult } from "../gen-server/gen-server.js";
 import { context, current } from "../kernel/context.js";
 import { BadArg } from "../kernel/errors.js";
+import { NamedTable } from "../kernel/named-table.js";
 import type { RuntimeNode } from "../kernel/node.js";
 import { Pid } from "../kernel/pid.js";
 import { Process } from "../kernel/process.js";
@@ -34,10 +35,10 @@ export interface RegistryOptions {
   readonly meta?: readonly (readonly [unknown, unknown])[];
 }
 
-const tables = new WeakMap<RuntimeNode, Map<string, RegistryTable>>();
+const tables = new NamedTable<RegistryTable>();
 
 function tableIn(node: RuntimeNode, registry: unknown): RegistryTable | undefined {
-  return typeof registry === "string" ? tables.get(node)?.get(registry) : undefined;
+  return typeof registry === "string" ? tables.get(registry, node) : undefined;
 }
 
 function tableOf(registry: string, operation: string): RegistryTable {
@@ -52,19 +53,9 @@ const keeper: GenServerModule<RegistryTable, RegistryOptions> = {
   name: "Registry",
   init(options) {
     const process = current("Registry");
-    const { node } = process;
-    let ofNode = tables.get(node);
-    if (ofNode === undefined) {
-      ofNode = new Map();
-      tables.set(node, ofNode);
-    }
-    const table = new RegistryTable(node, options);
-    const all = ofNode;
-    all.set(options.name, table);
-    process.onExit(() => {
-      all.delete(options.name);
-      table.drop();
-    });
+    const table = new RegistryTable(process.node, options);
+    tables.putFor(process.pid, options.name, table);
+    process.onExit(() => table.drop());
     return ["ok", table];
   },
   formatStatus: ({ state }) => ({ entries: state.count() }),

@@ -13,7 +13,7 @@ import { onExit, type ViaModule, type ViaName } from "../kernel/bifs.js";
 import { current } from "../kernel/context.js";
 import { BadArg } from "../kernel/errors.js";
 import { fnv1a } from "../kernel/hash.js";
-import type { RuntimeNode } from "../kernel/node.js";
+import { NamedTable } from "../kernel/named-table.js";
 import { Pid } from "../kernel/pid.js";
 import { show, showTerm } from "../kernel/show.js";
 import { termKey } from "../kernel/term-key.js";
@@ -41,9 +41,7 @@ interface Partitions {
   readonly pids: (Pid | undefined)[];
 }
 
-const tables = new WeakMap<RuntimeNode, Map<string, Partitions>>();
-const tableOf = (name: string): Partitions | undefined =>
-  tables.get(current("PartitionSupervisor").node)?.get(name);
+const tables = new NamedTable<Partitions>();
 
 /** The partition of a key: a whole number by itself, anything else by its hash. */
 export function partitionOf(key: unknown, partitions: number): number {
@@ -58,7 +56,7 @@ const router: ViaModule = {
   unregisterName() {},
   whereisName(term) {
     const { name, key } = term as { name: string; key: unknown };
-    const table = tableOf(name);
+    const table = tables.get(name);
     return table === undefined ? undefined : table.pids[partitionOf(key, table.active)];
   },
   send(term, message) {
@@ -104,22 +102,13 @@ async function startLink(options: PartitionSupervisorOptions): Promise<StartResu
   const result = await Supervisor.startLink(children, { strategy, intensity, period, name });
   if (result[0] === "ok" && result !== "ignore") {
     const supervisor = result[1] as Pid;
-    let named = tables.get(node);
-    if (named === undefined) {
-      named = new Map();
-      tables.set(node, named);
-    }
-    const table: Partitions = { supervisor, all: partitions, active: partitions, pids };
-    named.set(name, table);
-    onExit(supervisor, () => {
-      if (named.get(name) === table) named.delete(name);
-    });
+    tables.putFor(supervisor, name, { supervisor, all: partitions, active: partitions, pids });
   }
   return result;
 }
 
 function running(name: string): Partitions {
-  const table = tableOf(name);
+  const table = tables.get(name);
   if (table === undefined) throw new BadArg(`badarg: no PartitionSupervisor named ${name} is running`);
   return table;
 }

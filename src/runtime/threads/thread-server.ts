@@ -10,6 +10,7 @@
  * The thread is the only worker of a Piscina pool, and runs one task for as long as it lives.
  * Piscina tells how that task ended: a throw, `process.exit`, out of memory, or our own abort.
  */
+
 import inspector from "node:inspector";
 import { extname } from "node:path";
 import { MessageChannel, type ResourceLimits, type Worker } from "node:worker_threads";
@@ -21,7 +22,7 @@ import { current, outside, self } from "../kernel/context.js";
 import { ExitSignal } from "../kernel/errors.js";
 import type { ExitReason } from "../kernel/exit-reason.js";
 import { globalNames } from "../kernel/global.js";
-import type { RuntimeNode } from "../kernel/node.js";
+import { NamedTable } from "../kernel/named-table.js";
 import type { Pid } from "../kernel/pid.js";
 import type { Report } from "../kernel/reports.js";
 import { Request } from "../kernel/request.js";
@@ -73,16 +74,11 @@ interface ThreadState {
 /** Beside this module and of its kind: built, or the source that a loader translates. */
 const THREAD_MAIN = new URL(`./thread-main${extname(import.meta.url)}`, import.meta.url).href;
 
-const creations = new WeakMap<RuntimeNode, Map<number, number>>();
+const creations = new NamedTable<number, number>();
 
-function nextCreation(node: RuntimeNode, index: number): number {
-  let ofNode = creations.get(node);
-  if (ofNode === undefined) {
-    ofNode = new Map();
-    creations.set(node, ofNode);
-  }
-  const creation = (ofNode.get(index) ?? -1) + 1;
-  ofNode.set(index, creation);
+function nextCreation(index: number): number {
+  const creation = (creations.get(index) ?? -1) + 1;
+  creations.put(index, creation);
   return creation;
 }
 
@@ -93,7 +89,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
     trapExit(true);
     const { node } = current("ThreadServer");
     const me = self();
-    const creation = nextCreation(node, options.index);
+    const creation = nextCreation(options.index);
     // Before the thread asks for the names there are.
     globalNames(node);
     const channel = new MessageChannel();
