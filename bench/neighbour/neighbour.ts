@@ -1,5 +1,5 @@
 /** How long do others wait while one room keeps its thread busy for 200 ms at a time? */
-import { slot } from "simurgh/pubsub";
+import { slot } from "#pubsub";
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
 
 /** A room that two shards keep apart from the quiet one. */

@@ -2,7 +2,9 @@
  * How many casts can go from one thread to another in a second, and how long does a single call
  * take there and back?
  */
-import { type Encoding, GenServer, startThread, threadName } from "simurgh/runtime";
+
+import { type Encoding, GenServer, startThread } from "simurgh/runtime";
+import { threadName } from "#runtime";
 import { benchNode, compare } from "./harness.js";
 
 const module = new URL("../fixtures/thread-counter.ts", import.meta.url);

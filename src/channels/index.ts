@@ -9,7 +9,6 @@ export {
   type Payload,
   payload,
 } from "./channel/channel.js";
-export { ChannelHarness, type HarnessFrame, type JoinOutcome } from "./channel/harness.js";
 export type { LogLevel } from "./channel/instrumentation.js";
 export {
   type InfoResult,
@@ -60,7 +59,6 @@ export {
   defineSocket,
   error,
   ok,
-  routeOf,
   type SocketDefinition,
 } from "./socket/define-socket.js";
 export type { DrainOptions } from "./socket/drain.js";

@@ -18,7 +18,8 @@
  */
 
 import { type Dispatcher, type PublishResult, PubSub, registerDispatcher } from "simurgh/pubsub";
-import { type ChildSpec, isPid, self, send, show, showTerm } from "simurgh/runtime";
+import { type ChildSpec, isPid, self, send } from "simurgh/runtime";
+import { show, showTerm } from "#runtime";
 import type { Meta } from "./tracker/delta.js";
 import type { ReplicationOptions } from "./tracker/options.js";
 import { Tracker } from "./tracker/tracker.js";

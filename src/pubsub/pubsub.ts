@@ -10,6 +10,7 @@
  * forwarded there. In that thread a broadcast is dispatched in the caller's own turn, without a
  * hop.
  */
+
 import {
   BadArg,
   type ChildSpec,
@@ -20,9 +21,9 @@ import {
   type Pid,
   type StartResult,
   self,
-  showTerm,
   thisNode,
 } from "simurgh/runtime";
+import { showTerm } from "#runtime";
 import type { AdapterHealth, AdapterStatus, PublishResult } from "./cluster/adapter.js";
 import { EVENTS } from "./cluster/adapter-events.js";
 import { type ReassignResult, reassign } from "./handover/coordinator.js";

@@ -18,20 +18,17 @@ import { AssertionError } from "node:assert";
 import {
   type Assigns,
   type Channel,
-  ChannelHarness,
   type ChannelSocket,
   type ConnectInfo,
   type ConnectResult,
   type ConnectSocket,
   Endpoint,
-  type HarnessFrame,
   isBroadcast,
-  type JoinOutcome,
-  routeOf,
   type SocketDefinition,
 } from "simurgh/channels";
 import { type PublishResult, PubSub } from "simurgh/pubsub";
 import { type ChildSpec, createNode, exit, link, monitor, receive, self } from "simurgh/runtime";
+import { ChannelHarness, type HarnessFrame, type JoinOutcome, routeOf } from "#channels";
 import { matches, type Pattern } from "./match.js";
 
 export interface ChannelTestOptions {

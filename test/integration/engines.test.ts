@@ -305,7 +305,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await waitFor("the first", () => got.length === 1);
       const garbage = createConnection(server.port, "127.0.0.1");
       const text = "\u0001not an envelope";
-      const { slot } = await import("simurgh/pubsub");
+      const { slot } = await import("#pubsub");
       if (kind === "NATS")
         garbage.write(
           `CONNECT {"verbose":false}\r\nPUB simurgh.b.${slot("t")} ${text.length}\r\n${text}\r\nPUB simurgh.h 3\r\nabc\r\n`,

@@ -3,8 +3,9 @@
  * other nodes at once.
  */
 import { type ClusterOptions, startHub } from "simurgh/pubsub";
-import { Supervisor, threadName } from "simurgh/runtime";
+import { Supervisor } from "simurgh/runtime";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { threadName } from "#runtime";
 import { RawClient, startServer, type TestServer } from "../channels/support.js";
 import { AppCluster } from "../support/app-cluster.js";
 import { type EngineServer, startNats, startRedis } from "../support/engines.js";

@@ -10,8 +10,8 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { slot } from "simurgh/pubsub";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { slot } from "#pubsub";
 import { RejoiningClient, type Room } from "../support/rejoining-client.js";
 import { waitFor } from "../support/wait.js";
 

@@ -6,16 +6,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Endpoint } from "simurgh/channels";
 import { PubSub } from "simurgh/pubsub";
-import {
-  createNode,
-  exit,
-  type Pid,
-  type Report,
-  Supervisor,
-  threadName,
-  trapExit,
-  whereis,
-} from "simurgh/runtime";
+import { createNode, exit, type Pid, type Report, Supervisor, trapExit, whereis } from "simurgh/runtime";
+import { threadName } from "#runtime";
 
 const ENDPOINT = "fragile";
 

@@ -9,7 +9,7 @@
  * A room lives in the thread of its topic, beside the channels of those who are in it. `enter` is
  * for those channels; everything else works in every thread, inside a process.
  */
-import { slot } from "simurgh/pubsub";
+
 import {
   type ChildSpec,
   DynamicSupervisor,
@@ -20,6 +20,7 @@ import {
   Registry,
   Supervisor,
 } from "simurgh/runtime";
+import { slot } from "#pubsub";
 import { appContext, ENDPOINT } from "../app-context.js";
 import { ThreadLoader } from "../document/document-loader.js";
 import { type Failure, type Outcome, repositoryOn } from "../storage/repository-client.js";

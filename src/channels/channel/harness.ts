@@ -14,9 +14,9 @@ import {
   Supervisor,
   self,
   send,
-  showTerm,
   thisNode,
 } from "simurgh/runtime";
+import { showTerm } from "#runtime";
 import { Writer } from "../fanout/connection-writer.js";
 import { registerEndpoint } from "../protocol/endpoint-config.js";
 import type { RawPayload } from "../protocol/frame-scanner.js";

@@ -6,7 +6,9 @@
  * what applications send them in the same mailbox, and the connection's process gets what is
  * published on its id.
  */
-import { type Pid, registerMessageClass } from "simurgh/runtime";
+
+import type { Pid } from "simurgh/runtime";
+import { registerMessageClass } from "#runtime";
 import type { RawPayload } from "../protocol/frame-scanner.js";
 import type { WireRef } from "../protocol/message.js";
 import type { ChannelStart } from "./channel-server.js";

@@ -4,7 +4,7 @@
  */
 
 import type { ExitReason } from "simurgh/runtime";
-import { show } from "simurgh/runtime";
+import { show } from "#runtime";
 import type { ChannelSocket } from "./socket.js";
 
 export type JoinedResult<Reply = unknown> = {

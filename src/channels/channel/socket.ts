@@ -4,7 +4,8 @@
  */
 
 import { type PublishResult, PubSub } from "simurgh/pubsub";
-import { type Pid, send, show } from "simurgh/runtime";
+import { type Pid, send } from "simurgh/runtime";
+import { show } from "#runtime";
 import { fastlane } from "../fanout/fastlane.js";
 import { reportFrames, sendFrame } from "../fanout/writer-messages.js";
 import { checkPayload, type Frame, type WireRef } from "../protocol/message.js";

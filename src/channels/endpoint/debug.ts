@@ -2,7 +2,9 @@
  * Looking at a running endpoint from a REPL or an admin page: who is connected, which channels they
  * have (Phoenix.Debug).
  */
-import { DynamicSupervisor, ExitSignal, GenServer, Pid, processInfoAt } from "simurgh/runtime";
+
+import { DynamicSupervisor, ExitSignal, GenServer, Pid } from "simurgh/runtime";
+import { processInfoAt } from "#runtime";
 import { SHOW_SOCKET } from "../channel/channel-server.js";
 import type { ChannelSocket } from "../channel/socket.js";
 import { endpointConfig } from "../protocol/endpoint-config.js";

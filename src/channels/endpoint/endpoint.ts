@@ -17,8 +17,6 @@ import { extname } from "node:path";
 import {
   type Cluster,
   type ClusterOptions,
-  checkCluster,
-  clusterOf,
   type PublishResult,
   PubSub,
   type ReassignResult,
@@ -29,11 +27,11 @@ import {
   type Pid,
   type StartResult,
   Supervisor,
-  show,
   thisNode,
   threadSpec,
 } from "simurgh/runtime";
-import { NamedTable } from "#runtime";
+import { checkCluster, clusterOf } from "#pubsub";
+import { NamedTable, show } from "#runtime";
 import { fastlane } from "../fanout/fastlane.js";
 import { type EndpointConfig, endpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import { checkPayload } from "../protocol/message.js";

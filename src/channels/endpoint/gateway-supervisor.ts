@@ -12,7 +12,8 @@
  * accepted it; what channels send it goes there by the pid of that thread's writer. A thread that
  * ends takes its own connections along, and no others.
  */
-import { localAdapter, PubSub, type PubSubOptions, type SlotOwners } from "simurgh/pubsub";
+
+import { PubSub, type PubSubOptions, type SlotOwners } from "simurgh/pubsub";
 import {
   BadArg,
   type ChildSpec,
@@ -26,6 +27,7 @@ import {
   threadSpec,
   trapExit,
 } from "simurgh/runtime";
+import { localAdapter } from "#pubsub";
 import { type EndpointConfig, endpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import type { GatewayOptions } from "../transports/host.js";
 import { claimPort, type ListenOptions } from "../transports/http-server.js";

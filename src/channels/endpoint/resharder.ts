@@ -9,7 +9,8 @@
  * The Resharder does one change after the other. A thread that is restarted, and whatever else
  * starts later, begins with the owners there are then.
  */
-import { PubSub, type ReassignResult, SLOTS, type SlotOwners } from "simurgh/pubsub";
+
+import { PubSub, type ReassignResult, type SlotOwners } from "simurgh/pubsub";
 import {
   BadArg,
   type ChildSpec,
@@ -19,8 +20,9 @@ import {
   Supervisor,
   sleep,
   thisNode,
-  threadName,
 } from "simurgh/runtime";
+import { SLOTS } from "#pubsub";
+import { threadName } from "#runtime";
 import { channelsName } from "./shard.js";
 import { inTurns, spread } from "./slot-assignment.js";
 

@@ -1,7 +1,7 @@
 /**
  * Which thread owns which slot: evenly, and with as few slots moved as that allows. Pure.
  */
-import { SLOTS } from "simurgh/pubsub";
+import { SLOTS } from "#pubsub";
 
 /** The first layout: slots take turns. */
 export const inTurns = (threads: readonly number[]): readonly number[] =>

@@ -1,8 +1,7 @@
 /** What every thread that has a part of an endpoint knows of it. */
 
 import type { Cluster } from "simurgh/pubsub";
-import { inProcess } from "simurgh/runtime";
-import { NamedTable } from "#runtime";
+import { inProcess, NamedTable } from "#runtime";
 import type { ParamFilter } from "./param-filter.js";
 
 /** Plain data: it crosses to the threads. */

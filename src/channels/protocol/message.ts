@@ -2,7 +2,7 @@
  * The values of the Phoenix protocol: what a client sends, what it is answered, what a topic is
  * told.
  */
-import { show } from "simurgh/runtime";
+import { show } from "#runtime";
 
 /** A join_ref or ref: normally a string, but any JSON value; echoed as it came. */
 export type WireRef = string | number | boolean | null | object;

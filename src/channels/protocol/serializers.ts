@@ -4,7 +4,7 @@
  * A socket's own serializers are registered by its module, so every thread that runs its channels
  * knows them.
  */
-import { show } from "simurgh/runtime";
+import { show } from "#runtime";
 import type { Serializer } from "./serializer.js";
 import { supabaseJson } from "./supabase-json.js";
 import { v1Json } from "./v1-json.js";

@@ -8,7 +8,7 @@
  * Both stand for the event `broadcast` with `{type: "broadcast", event, payload}`, which is what
  * channels see and send.
  */
-import { show } from "simurgh/runtime";
+import { show } from "#runtime";
 import type { ScannedFrame } from "./frame-scanner.js";
 import { type Broadcast, bytesOf, type Frame } from "./message.js";
 import type { Serializer } from "./serializer.js";

@@ -12,7 +12,8 @@
 
 import { createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from "node:crypto";
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
-import { BadArg, show } from "simurgh/runtime";
+import { BadArg } from "simurgh/runtime";
+import { show } from "#runtime";
 import { endpointSecret } from "./endpoint-config.js";
 
 export type TokenContext = string | { readonly endpoint: string };

@@ -2,7 +2,7 @@
  * Phoenix's protocol 2.0.0: `[join_ref, ref, topic, event, payload]` as JSON text, and binary
  * frames for binary payloads.
  */
-import { sharedJson } from "simurgh/pubsub";
+import { sharedJson } from "#pubsub";
 import { scanBinary, scanText } from "./frame-scanner.js";
 import {
   type Broadcast,

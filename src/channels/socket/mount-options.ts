@@ -3,7 +3,9 @@
  * the mount says over it, and what a transport says over both. Whatever is wrong is told at the
  * start, with the keys that would be right.
  */
-import { BadArg, show } from "simurgh/runtime";
+
+import { BadArg } from "simurgh/runtime";
+import { show } from "#runtime";
 import type { LogLevel } from "../channel/instrumentation.js";
 import { DEFAULT_SERIALIZERS, meets, type SerializerEntry, serializerFor } from "../protocol/serializers.js";
 import { type CheckOrigin, checkOriginOption } from "./check-origin.js";

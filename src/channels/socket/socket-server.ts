@@ -20,12 +20,12 @@ import {
   monitor,
   type Pid,
   type Ref,
-  SmallMap,
   self,
   send,
   sendAfter,
   thisNode,
 } from "simurgh/runtime";
+import { SmallMap } from "#runtime";
 import type { ChannelStart } from "../channel/channel-server.js";
 import { Backlog, FULL_ROOM, type WaitingLimits, Window } from "../channel/credit-window.js";
 import { limitHit, transportClosed } from "../channel/instrumentation.js";

@@ -4,7 +4,7 @@
  */
 
 import type { IncomingMessage } from "node:http";
-import { show } from "simurgh/runtime";
+import { show } from "#runtime";
 import { connected } from "../channel/instrumentation.js";
 import { badReturn } from "../channel/results.js";
 import type { ConnectSocket } from "../channel/socket.js";

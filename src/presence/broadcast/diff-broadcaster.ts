@@ -5,8 +5,10 @@
  *     diff ─▶ grace period ─▶ window of the topic ─▶ queue of the topic (fetch) ─▶ broadcast ─▶ handleMetas
  *                                   state for those who join ──────▲
  */
-import { bareDispatcher, dispatcherNamed, PubSub, sharePayload } from "simurgh/pubsub";
+
+import { PubSub, sharePayload } from "simurgh/pubsub";
 import { type Pid, self, send, sendAfter, telemetry, thisNode } from "simurgh/runtime";
+import { bareDispatcher, dispatcherNamed } from "#pubsub";
 import type { Meta } from "../tracker/delta.js";
 import type { Diff, ReadView, TopicDiff } from "../tracker/view.js";
 import { diffChunks, stateChunks } from "./chunks.js";

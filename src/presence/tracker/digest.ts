@@ -2,8 +2,8 @@
  * A digest of entries per slot: equal entries give equal digests, in whatever order they came. It
  * lets replicas notice that they list different things although their clocks agree.
  */
-import { slot } from "simurgh/pubsub";
-import { fnv1a } from "simurgh/runtime";
+import { slot } from "#pubsub";
+import { fnv1a } from "#runtime";
 import { entryOf, type Row } from "./delta.js";
 
 export class Digest {

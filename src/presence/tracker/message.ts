@@ -6,8 +6,8 @@
  * node has is said nowhere.
  */
 
-import { SLOTS } from "simurgh/pubsub";
-import { show } from "simurgh/runtime";
+import { SLOTS } from "#pubsub";
+import { show } from "#runtime";
 import type { ReplicaRef } from "./clock.js";
 import { type Change, type Delta, isRow, type Meta } from "./delta.js";
 

@@ -8,7 +8,7 @@
  */
 
 import { hostname } from "node:os";
-import { show, showTerm } from "simurgh/runtime";
+import { show, showTerm } from "#runtime";
 import type { AdapterFactory } from "./adapter.js";
 import { ClusterError, type OpenLink } from "./engine.js";
 import {

@@ -12,7 +12,7 @@
 import { randomBytes } from "node:crypto";
 import { Packr } from "msgpackr";
 import type { Clock } from "simurgh/runtime";
-import { show } from "simurgh/runtime";
+import { show } from "#runtime";
 import type { AdapterEvent, Position } from "./adapter.js";
 
 export const ENVELOPE_VERSION = 1;

@@ -17,7 +17,9 @@
  * time, all go on with the owners they had. Not for frequent use: each time costs a few turns of
  * every thread.
  */
-import { ExitSignal, GenServer, type Pid, show, sleep, thisNode } from "simurgh/runtime";
+
+import { ExitSignal, GenServer, type Pid, sleep, thisNode } from "simurgh/runtime";
+import { show } from "#runtime";
 import type { Position } from "../cluster/adapter.js";
 import { slot } from "../local/slot.js";
 

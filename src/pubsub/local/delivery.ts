@@ -2,7 +2,9 @@
  * From a broadcast to who hears of it: the subscribers of this thread by its dispatcher, and the
  * other nodes by the adapter.
  */
-import { type Pid, show, telemetry } from "simurgh/runtime";
+
+import { type Pid, telemetry } from "simurgh/runtime";
+import { show } from "#runtime";
 import type { PublishResult } from "../cluster/adapter.js";
 import { type Dispatcher, dispatcherNamed } from "./dispatcher.js";
 import { type Dropped, type Instance, notice } from "./pubsub-state.js";

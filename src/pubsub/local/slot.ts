@@ -6,7 +6,7 @@
  * different numbers of threads. The hash is FNV-1a (32 bits) over the UTF-8 bytes of the topic; a
  * test holds golden values.
  */
-import { fnv1a } from "simurgh/runtime";
+import { fnv1a } from "#runtime";
 
 export const SLOTS = 256;
 

@@ -3,7 +3,7 @@
  * direction; unlike them, every posting is on its way for a while, and a pair of threads can be cut
  * off from each other until it is healed.
  */
-import type { ConnectionPort } from "simurgh/runtime";
+import type { ConnectionPort } from "#runtime";
 import type { Random } from "./random.js";
 import type { VirtualClock } from "./virtual-clock.js";
 

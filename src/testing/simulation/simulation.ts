@@ -3,15 +3,9 @@
  * between threads is on its way, and when the clock moves on are all decided by one seed. The same
  * seed gives the same run, to the last step.
  */
-import {
-  context,
-  createNode,
-  type Process,
-  type Report,
-  type RunQueue,
-  type RuntimeNode,
-  ThreadConnection,
-} from "simurgh/runtime";
+
+import { createNode, type Report, type RuntimeNode } from "simurgh/runtime";
+import { context, type Process, type RunQueue, ThreadConnection } from "#runtime";
 import { Lane, SimulatedPort } from "./network.js";
 import { Random } from "./random.js";
 import { VirtualClock } from "./virtual-clock.js";

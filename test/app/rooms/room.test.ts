@@ -2,11 +2,13 @@
  * The room's process, with a clock that stands still until it is moved and a repository that does
  * as it is told.
  */
-import { ChannelHarness, Endpoint } from "simurgh/channels";
+
+import { Endpoint } from "simurgh/channels";
 import { createNode, exit, GenServer, monitor, type Pid, receive, self, spawn } from "simurgh/runtime";
 import { VirtualClock } from "simurgh/testing";
 import { describe, expect, test } from "vitest";
 import * as Y from "yjs";
+import { ChannelHarness } from "#channels";
 import type { DocumentImage } from "../../../src/app/document/document-image.js";
 import type { DocumentLoader, LoadOutcome } from "../../../src/app/document/document-loader.js";
 import { loadImage, type StoredDocument } from "../../../src/app/document/document-loading.js";

@@ -4,9 +4,10 @@
  * seed's.
  */
 import { type Hub, startHub } from "simurgh/pubsub";
-import { exit, sleep, threadName, whereis } from "simurgh/runtime";
+import { exit, sleep, whereis } from "simurgh/runtime";
 import { Random } from "simurgh/testing";
 import { afterEach, expect, test } from "vitest";
+import { threadName } from "#runtime";
 import {
   atEnd,
   endAll,

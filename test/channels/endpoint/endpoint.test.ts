@@ -1,8 +1,9 @@
 import type { Channel as PhoenixChannel } from "phoenix";
 import { Endpoint } from "simurgh/channels";
 import { PubSub } from "simurgh/pubsub";
-import { exit, type Pid, threadName } from "simurgh/runtime";
+import { exit, type Pid } from "simurgh/runtime";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { threadName } from "#runtime";
 import { outcome, phoenixSocket, RawClient, startServer, type TestServer } from "../support.js";
 
 describe.each([0, 2])("an endpoint with %i shards", (shards) => {

@@ -4,8 +4,9 @@
  */
 import { Agent, createServer, request } from "node:http";
 import { Debug, Endpoint, type EndpointOptions } from "simurgh/channels";
-import { exit, GenServer, type Pid, threadName, whereis } from "simurgh/runtime";
+import { exit, GenServer, type Pid, whereis } from "simurgh/runtime";
 import { afterEach, expect, test, vi } from "vitest";
+import { threadName } from "#runtime";
 import { RawClient, startServer, type TestServer } from "../support.js";
 
 let server: TestServer;

@@ -4,8 +4,9 @@
  */
 import { Endpoint } from "simurgh/channels";
 import { PubSub } from "simurgh/pubsub";
-import { DynamicSupervisor, GenServer, receive, Supervisor, sleep, threadName } from "simurgh/runtime";
+import { DynamicSupervisor, GenServer, receive, Supervisor, sleep } from "simurgh/runtime";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { threadName } from "#runtime";
 import { waitFor } from "../../support/wait.js";
 import { RawClient, startServer, type TestServer } from "../support.js";
 

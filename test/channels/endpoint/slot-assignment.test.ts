@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { SLOTS } from "simurgh/pubsub";
 import { expect, test } from "vitest";
+import { SLOTS } from "#pubsub";
 import { inTurns, spread } from "../../../src/channels/endpoint/slot-assignment.js";
 
 const threads = fc.uniqueArray(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 12 });

@@ -1,7 +1,8 @@
 import "simurgh/channels";
-import { dispatcherNamed, PubSub } from "simurgh/pubsub";
+import { PubSub } from "simurgh/pubsub";
 import { createNode, type Pid, self } from "simurgh/runtime";
 import { afterEach, expect, test } from "vitest";
+import { dispatcherNamed } from "#pubsub";
 import type { Dispatcher } from "../../../src/pubsub/local/dispatcher.js";
 
 const node = createNode();

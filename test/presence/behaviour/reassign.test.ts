@@ -2,7 +2,8 @@
  * Topics move from one real thread to another, and their presence with them: nobody is seen to
  * leave who did not move.
  */
-import { PubSub, slot } from "simurgh/pubsub";
+
+import { PubSub } from "simurgh/pubsub";
 import {
   createNode,
   GenServer,
@@ -16,6 +17,7 @@ import {
   trapExit,
 } from "simurgh/runtime";
 import { afterEach, expect, test } from "vitest";
+import { slot } from "#pubsub";
 import { waitFor } from "../../support/wait.js";
 import { type Frame, joinsOf, PresenceNode } from "../support/node.js";
 import { channelAdapter, PUBSUB, type TreeArgs } from "../support/thread-tree.js";

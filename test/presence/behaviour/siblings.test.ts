@@ -1,8 +1,9 @@
 /** What the replica of a thread said before it ended, and that arrives only then. */
 import { definePresence } from "simurgh/presence";
-import { MemoryNetwork, PubSub, slot } from "simurgh/pubsub";
+import { MemoryNetwork, PubSub } from "simurgh/pubsub";
 import { createNode, type RuntimeNode, receive, Supervisor, sleep, trapExit } from "simurgh/runtime";
 import { afterEach, expect, test } from "vitest";
+import { slot } from "#pubsub";
 import { replication } from "../../../src/presence/tracker/durable-subscription.js";
 import { encode, type Message } from "../../../src/presence/tracker/message.js";
 

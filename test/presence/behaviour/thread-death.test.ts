@@ -2,7 +2,7 @@
  * A shard thread dies, with a real thread: whoever was tracked in it leaves at once, everywhere,
  * and nobody else does.
  */
-import { slot } from "simurgh/pubsub";
+
 import {
   createNode,
   exit,
@@ -16,11 +16,12 @@ import {
   self,
   send,
   spawnOn,
-  threadName,
   threadSpec,
   trapExit,
 } from "simurgh/runtime";
 import { afterEach, describe, expect, test } from "vitest";
+import { slot } from "#pubsub";
+import { threadName } from "#runtime";
 import { waitFor } from "../../support/wait.js";
 import { type Frame, joinsOf, leavesOf, PresenceNode } from "../support/node.js";
 import { channelAdapter, type TreeArgs } from "../support/thread-tree.js";

@@ -1,10 +1,11 @@
 /** What clients of a topic get: frames merged, completed and in order. */
 import { Presence as PhoenixPresence } from "phoenix";
 import { definePresence, type PresenceDiff, type Presences } from "simurgh/presence";
-import { type Dispatcher, PubSub, registerDispatcher, sharedJson } from "simurgh/pubsub";
+import { type Dispatcher, PubSub, registerDispatcher } from "simurgh/pubsub";
 import { exit, type Pid, receive, Supervisor, self, send, sleep, spawn } from "simurgh/runtime";
 import { simulate } from "simurgh/testing";
 import { afterEach, describe, expect, test } from "vitest";
+import { sharedJson } from "#pubsub";
 import { type Frame, joinsOf, leavesOf, PresenceNode, PUBSUB } from "../support/node.js";
 
 const nodes: PresenceNode[] = [];

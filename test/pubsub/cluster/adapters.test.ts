@@ -2,21 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
-import {
-  type AdapterHealth,
-  type Envelope,
-  hubAdapter,
-  localAdapter,
-  MemoryNetwork,
-  PubSub,
-  Receiver,
-  Sender,
-  slot,
-  startHub,
-} from "simurgh/pubsub";
-
+import { type AdapterHealth, hubAdapter, MemoryNetwork, PubSub, startHub } from "simurgh/pubsub";
 import { createNode, type RuntimeNode, receive } from "simurgh/runtime";
 import { afterEach, describe, expect, test } from "vitest";
+import { type Envelope, localAdapter, Receiver, Sender, slot } from "#pubsub";
 import { adapterContract } from "./adapter-contract.js";
 
 const LIMIT = 983_040;

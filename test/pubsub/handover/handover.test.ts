@@ -2,10 +2,12 @@
  * Slots move between simulated threads while everybody publishes, under many seeds: who runs next,
  * how long a posting is on its way, what moves where, and what breaks meanwhile are all the seed's.
  */
-import { PubSub, type ReassignResult, type SlotOwners, slot } from "simurgh/pubsub";
+
+import { PubSub, type ReassignResult, type SlotOwners } from "simurgh/pubsub";
 import { exit, type Pid, receive, Supervisor, sleep, trapExit, whereis } from "simurgh/runtime";
 import { type Simulation, simulate } from "simurgh/testing";
 import { expect, test } from "vitest";
+import { slot } from "#pubsub";
 
 const PUBSUB = "moving";
 /** The main thread owns nothing, as in an endpoint. */

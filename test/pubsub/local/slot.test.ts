@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import { SLOTS, slot } from "simurgh/pubsub";
-import { fnv1a } from "simurgh/runtime";
 import { expect, test } from "vitest";
+import { SLOTS, slot } from "#pubsub";
+import { fnv1a } from "#runtime";
 
 test("the slot of a topic is the same for ever: golden values of FNV-1a over UTF-8 (P-024)", () => {
   expect([fnv1a(""), fnv1a("a"), fnv1a("foobar")]).toEqual([0x811c9dc5, 0xe40c292c, 0xbf9cf968]);

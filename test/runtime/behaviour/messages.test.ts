@@ -1,4 +1,5 @@
 /** What happens between a send and the code that takes the message. */
+
 import {
   BadArg,
   exit,
@@ -10,7 +11,6 @@ import {
   type Pid,
   processInfo,
   receive,
-  registerMessageClass,
   self,
   send,
   sleep,
@@ -19,6 +19,7 @@ import {
   yieldNow,
 } from "simurgh/runtime";
 import { describe, expect, test } from "vitest";
+import { registerMessageClass } from "#runtime";
 import { idle, inLab, next, reasonOf } from "../support.js";
 
 class Batch {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { createNode, show } from "simurgh/runtime";
+import { createNode } from "simurgh/runtime";
 import { afterAll, describe, expect, test } from "vitest";
+import { show } from "#runtime";
 
 const node = createNode({ onReport() {} });
 afterAll(() => node.stop());

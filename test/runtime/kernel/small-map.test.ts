@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { SmallMap } from "simurgh/runtime";
 import { expect, test } from "vitest";
+import { SmallMap } from "#runtime";
 
 const operation = fc.oneof(
   fc.record({ set: fc.integer({ min: 0, max: 5 }), value: fc.option(fc.nat(), { nil: undefined }) }),

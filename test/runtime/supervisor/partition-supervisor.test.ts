@@ -5,13 +5,13 @@ import {
   monitor,
   PartitionSupervisor,
   type Pid,
-  partitionOf,
   receive,
   self,
   send,
   whereis,
 } from "simurgh/runtime";
 import { expect, test } from "vitest";
+import { partitionOf } from "#runtime";
 import { inLab, next } from "../support.js";
 
 const worker = {

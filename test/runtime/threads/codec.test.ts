@@ -1,7 +1,8 @@
 import { EventEmitter } from "node:events";
 import fc from "fast-check";
-import { createNode, Pid, Ref, registerMessageClass } from "simurgh/runtime";
+import { createNode, Pid, Ref } from "simurgh/runtime";
 import { afterAll, describe, expect, test } from "vitest";
+import { registerMessageClass } from "#runtime";
 import { DataCloneError, toWire } from "../../../src/runtime/kernel/wire-data.js";
 import { unpackAll } from "../../../src/runtime/threads/codec.js";
 import { openOutbox } from "../../../src/runtime/threads/send-buffer.js";

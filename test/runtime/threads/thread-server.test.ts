@@ -14,11 +14,11 @@ import {
   send,
   spawnOn,
   type ThreadOptions,
-  threadName,
   threadSpec,
   trapExit,
 } from "simurgh/runtime";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { threadName } from "#runtime";
 import { eventually } from "./support.js";
 
 const module = new URL("./fixture-tree.ts", import.meta.url);
