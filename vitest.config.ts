@@ -1,35 +1,62 @@
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /**
- * `unit` needs nothing but Node. The projects of `integration` start real servers, databases and browsers; the suites that the
- * machine cannot run say so by name (see test/support/requirements.ts).
+ * `unit` needs nothing but Node. The projects of `integration` start real servers, databases and
+ * browsers; the suites that the machine cannot run say so by name (see
+ * test/support/requirements.ts).
  *
- * Tests run from the TypeScript sources: the `simurgh-source` condition points `simurgh/...` at `src/`, and the loader
- * lets the worker threads that the tests start load the same sources.
+ * Tests run from the TypeScript sources: the `simurgh-source` condition points `simurgh/...` at
+ * `src/`, and the loader lets the worker threads that the tests start load the same sources.
  */
 const loader = new URL("./scripts/typescript-loader.mjs", import.meta.url).href;
 const execArgv = ["--import", loader, "--conditions", "simurgh-source"];
 
 const [major = 0] = process.versions.node.split(".").map(Number);
 const sharesPorts = major >= 24;
+/** Names that a move has left behind would leave tests out without a word. */
+function existing<Names extends string | readonly string[]>(names: Names): Names {
+  for (const name of [names].flat())
+    if (!existsSync(new URL(name, import.meta.url)))
+      throw new Error(`vitest.config.ts names ${name}, which does not exist; change it to the new place`);
+  return names;
+}
+const testsIn = (folders: readonly string[]): string[] =>
+  existing(folders).map((folder) => `${folder}/**/*.test.ts`);
+
 /** Needs several gateway threads. */
-const GATEWAYS = "test/channels/endpoint/gateway-supervisor.test.ts";
-/** What goes over the wire. The other tests of the channels look into the one thread they run in. */
-const WIRE = [
-  "test/channels/{endpoint,fuzz,interop,presence,reshard,reshard-faults,wire}.test.ts",
-  "test/channels/transports/*.test.ts",
-];
+const GATEWAYS = existing("test/channels/endpoint/gateway-supervisor.test.ts");
+/**
+ * What goes over the wire. The other tests of the channels look into the one thread they run in.
+ */
+const WIRE = existing([
+  "test/channels/behaviour/fuzz.test.ts",
+  "test/channels/behaviour/interop.test.ts",
+  "test/channels/behaviour/long-poll-clients.test.ts",
+  "test/channels/behaviour/presence.test.ts",
+  "test/channels/behaviour/reshard-faults.test.ts",
+  "test/channels/behaviour/wire.test.ts",
+  "test/channels/endpoint/endpoint.test.ts",
+  "test/channels/endpoint/resharder.test.ts",
+  "test/channels/transports/long-poll/listener.test.ts",
+  "test/channels/transports/long-poll/query.test.ts",
+  "test/channels/transports/long-poll/session-limits.test.ts",
+  "test/channels/transports/websocket/listener.test.ts",
+]);
 /** Where one gateway has been tested, on another Node: the wire is tested with several only. */
 const severalOnly = sharesPorts && process.env.SIMURGH_SEVERAL_GATEWAYS_ONLY === "1";
 
-/** They load the machine or watch how long something takes; the other suites mostly wait, and share it. */
-const ALONE = [
+/**
+ * They load the machine or watch how long something takes; the other suites mostly wait, and share
+ * it.
+ */
+const ALONE = existing([
   "test/e2e/crowd.test.ts",
   ...["endless-loop", "isolation", "rolling-deploy", "shard-lost", "shard-storm"].map(
     (name) => `test/integration/${name}.test.ts`,
   ),
-];
+]);
 const integration = {
   globalSetup: ["test/integration/setup.ts"],
   testTimeout: 120_000,
@@ -58,17 +85,22 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
-      // The runtime's suite once more under each of the other isolations (R-011); the default in tests is freeze.
+      // The runtime's suite once more under each of the other isolations (R-011); the default in
+      // tests is freeze.
       ...["clone", "none"].map((isolation) => ({
         extends: true as const,
         test: {
           name: `unit isolation ${isolation}`,
-          include: ["test/runtime/*.test.ts"],
-          exclude: [
+          include: testsIn(
+            ["behaviour", "gen-server", "kernel", "registry", "supervisor", "task"].map(
+              (folder) => `test/runtime/${folder}`,
+            ),
+          ),
+          exclude: existing([
             "test/runtime/behaviour/speed.test.ts",
             "test/runtime/behaviour/models.test.ts",
             "test/runtime/kernel/typed-messages.test.ts",
-          ],
+          ]),
           testTimeout: 20_000,
           env: { SIMURGH_TEST_ISOLATION: isolation },
         },
