@@ -1,6 +1,6 @@
 /**
- * simurgh/client: the official `phoenix` client with the types of the server's channels. Nothing is
- * generated and nothing is added to the wire; at run time this is a thin layer of promises over the
+ * simurgh/client is the official `phoenix` client with the types of the server's channels. No code
+ * is generated and the wire does not change; at run time it is a thin layer of promises over the
  * package.
  *
  *     import type { roomChannel } from "../server/room-channel.js";
@@ -14,10 +14,10 @@
 import { type Channel as PhoenixChannel, Socket, type SocketConnectOption } from "phoenix";
 import type { Channel, ChannelTypes, EventTypes } from "simurgh/channels";
 
-/** A push or join was answered with anything but ok, or not in time. */
+/** A push or join got a reply other than ok, or none in time. */
 export class ReplyError extends Error {
   override readonly name = "ReplyError";
-  /** "error", "timeout", or a status of the server's own. */
+  /** "error", "timeout", or a custom status of the server. */
   readonly status: string;
   readonly response: unknown;
 
@@ -45,19 +45,16 @@ function settled<T>(what: string, push: unknown): Promise<T> {
   });
 }
 
-/** One topic, joined or not, as its server's definition types it. */
+/** A channel of one topic, typed by the server's definition. */
 export class TypedChannel<Types extends ChannelTypes> {
-  /** The package's own channel, for what has no wrapper here. */
+  /** The channel of the `phoenix` package, for features without a wrapper here. */
   readonly phoenix: PhoenixChannel;
 
   constructor(channel: PhoenixChannel) {
     this.phoenix = channel;
   }
 
-  /**
-   * Joins, once; the client joins again by itself after that. Rejects with `ReplyError` when
-   * refused the first time.
-   */
+  /** Joins. Rejects with `ReplyError` when refused; afterwards the client rejoins by itself. */
   join(timeoutMs?: number): Promise<Types["reply"]> {
     return settled(`the join of ${this.phoenix.topic}`, this.phoenix.join(timeoutMs));
   }
@@ -74,7 +71,7 @@ export class TypedChannel<Types extends ChannelTypes> {
     );
   }
 
-  /** Sends an event whose reply nobody waits for. */
+  /** Sends an event and ignores its reply. */
   send<Event extends keyof Types["events"] & string>(
     event: Event,
     payload: PayloadOf<Types["events"][Event]>,
@@ -82,7 +79,10 @@ export class TypedChannel<Types extends ChannelTypes> {
     this.phoenix.push(event, payload as object);
   }
 
-  /** Calls `listener` with each event the server pushes or broadcasts. Returns how to stop. */
+  /**
+   * Calls `listener` with each event the server pushes or broadcasts. Returns a function that
+   * removes the listener.
+   */
   on<Event extends keyof Types["pushes"] & string>(
     event: Event,
     listener: (payload: Types["pushes"][Event]) => void,
@@ -97,7 +97,7 @@ export class TypedChannel<Types extends ChannelTypes> {
 }
 
 export class Client {
-  /** The package's own socket. */
+  /** The socket of the `phoenix` package. */
   readonly phoenix: Socket;
 
   constructor(socket: Socket) {

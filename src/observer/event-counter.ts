@@ -1,52 +1,51 @@
-/**
- * Counts telemetry events of its thread. None of them happens for each message, so counting costs
- * nothing there.
- */
+/** Counts telemetry events of its thread. None of these events is emitted per message. */
 import { telemetry } from "simurgh/runtime";
 import { counter, type Source } from "./sample.js";
 
 interface Counted {
   readonly name: string;
   readonly help: string;
-  /** Metadata by which it is split. */
+  /** The metadata key that becomes a label. */
   readonly by?: string;
-  /** Values of it that are counted from the start, so that their growth is seen. */
+  /**
+   * Label values that are exported from the start, so that Prometheus sees their first increase.
+   */
   readonly values?: readonly string[];
 }
 
 const COUNTED: Readonly<Record<string, Counted>> = {
   "phoenix.socket_connected": {
     name: "simurgh_sockets_connected_total",
-    help: "Connections, by whether they were let in.",
+    help: "Connections, by the result of connect.",
     by: "result",
     values: ["ok", "error"],
   },
   "phoenix.channel_joined": {
     name: "simurgh_channels_joined_total",
-    help: "Joins, by whether they were let in.",
+    help: "Joins, by result.",
     by: "result",
     values: ["ok", "error"],
   },
   "phoenix.channel_ended": { name: "simurgh_channels_ended_total", help: "Channels that have ended." },
   "phoenix.limit": {
     name: "simurgh_limits_total",
-    help: "How often clients ran into a limit.",
+    help: "How often clients exceeded a limit.",
     by: "limit",
     values: ["messages", "joins", "outbound_bytes"],
   },
   "presence.replica": {
     name: "simurgh_presence_replica_changes_total",
-    help: "How often replicas of other nodes came and went.",
+    help: "How often replicas of other nodes went up and down.",
     by: "event",
     values: ["replica_up", "replica_down"],
   },
   "presence.refused": {
     name: "simurgh_presence_refused_total",
-    help: "Messages of replicas that do not fit.",
+    help: "Messages of replicas that were refused as incompatible.",
   },
   "presence.transfer": {
     name: "simurgh_presence_transfers_total",
-    help: "Whole or partial states sent to replicas that were behind.",
+    help: "Full or partial states sent to replicas that were behind.",
   },
 };
 

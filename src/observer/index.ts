@@ -1,4 +1,4 @@
-/** simurgh/observer: what is going on in a node, for people and for Prometheus. */
+/** simurgh/observer exports the metrics of a node to Prometheus. */
 export type { NodeMetricsOptions } from "./metrics.js";
 export { MetricsServer, type MetricsServerOptions } from "./metrics-server.js";
 export { counter, gauge, type Sample, type Source } from "./sample.js";

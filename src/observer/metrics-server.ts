@@ -1,7 +1,6 @@
 /**
- * Answers `GET /metrics` on a port of its own, which is nobody's business but Prometheus': what it
- * tells is not for clients, and a public listener that is overrun must not take it along. In the
- * endpoint's own thread.
+ * MetricsServer answers `GET /metrics` on a port of its own: metrics are not for clients, and must
+ * stay available when the public listener is overloaded. It runs in the endpoint's own thread.
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
@@ -20,11 +19,11 @@ import type { Source } from "./sample.js";
 import { threadSources } from "./thread-metrics.js";
 
 export interface MetricsServerOptions extends NodeMetricsOptions {
-  /** 0 takes a free one. */
+  /** 0 selects a free port. */
   readonly port: number;
-  /** Default: this machine alone, 127.0.0.1. */
+  /** Default: 127.0.0.1, this machine only. */
   readonly host?: string;
-  /** The application's own figures of the endpoint's thread. */
+  /** The application's own metrics of the endpoint's thread. */
   readonly sources?: readonly Source[];
 }
 
@@ -39,17 +38,17 @@ async function listen(options: MetricsServerOptions): Promise<Server> {
       response.writeHead(404).end();
       return;
     }
-    // As a process: it asks the threads.
+    // In a process, because it calls the threads.
     node
       .run(async () => metricsText(await nodeSamples(options, own), ofProcess))
       .then(
         (text) => response.writeHead(200, { "content-type": ofProcess.contentType }).end(text),
-        // The endpoint is being restarted.
+        // The endpoint is restarting.
         () => response.writeHead(503).end(),
       );
   });
   const listening = once(server, "listening");
-  // What connections cause must not run as the process that began to listen.
+  // Listeners must not run in the context of the process that called `listen`.
   outside(() => server.listen(options.port, options.host ?? "127.0.0.1"));
   await listening;
   return server;

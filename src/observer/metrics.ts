@@ -1,12 +1,11 @@
 /**
- * The figures of a node in Prometheus' text format, over all its threads: what each of them gives
- * at the moment of the scrape, with its number as the label `thread`, and those of the Node process
- * by `prom-client`.
+ * The metrics of a node in Prometheus' text format: the samples of each thread at the moment of the
+ * scrape, labelled with its index as `thread`, and those of the Node process by `prom-client`.
  *
  *     main tree:   MetricsServer.childSpec({ endpoint: "shop", port: 9100 })
  *     shard tree:  ThreadMetrics.childSpec({ endpoint, pubsub, presences: ["shop.presence"] })
  *
- * Nothing is measured between scrapes but the event loop's lag and rare events.
+ * Between scrapes only the event loop's lag and rare events are measured.
  */
 import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
 import { Endpoint } from "simurgh/channels";
@@ -19,7 +18,7 @@ export interface NodeMetricsOptions {
   readonly endpoint: string;
   /** The endpoint's PubSub. Default: the endpoint's name with ".pubsub". */
   readonly pubsub?: string;
-  /** Node indexes of further threads that have a `ThreadMetrics`. */
+  /** Node indexes of further threads with a `ThreadMetrics`. */
   readonly threads?: readonly number[];
 }
 
@@ -30,15 +29,14 @@ const endpointSource =
     return [
       gauge("simurgh_connections", "Connections of clients.", connections),
       gauge("simurgh_gateways", "Threads that accept connections.", gateways),
-      gauge("simurgh_draining", "1 while connections are sent away.", draining ? 1 : 0),
+      gauge("simurgh_draining", "1 while the endpoint drains its connections.", draining ? 1 : 0),
     ];
   };
 
 type Labelled = readonly [thread: number | undefined, Sample];
 
 /**
- * The figures of all threads. `own`: those of the calling thread, where no `ThreadMetrics` gives
- * them.
+ * The samples of all threads. `own` are those of the calling thread, which has no `ThreadMetrics`.
  */
 export async function nodeSamples(
   { endpoint, pubsub = `${endpoint}.pubsub`, threads = [] }: NodeMetricsOptions,
@@ -53,7 +51,7 @@ export async function nodeSamples(
   ]);
   const up = (thread: number, value: number): Labelled => [
     thread,
-    gauge("simurgh_thread_up", "1 when the thread gave its figures, 0 when it did not.", value),
+    gauge("simurgh_thread_up", "1 when the thread returned its samples, 0 when it did not.", value),
   ];
   return [
     ...ofNode.map((sample): Labelled => [undefined, sample]),
@@ -66,14 +64,14 @@ export async function nodeSamples(
   ];
 }
 
-/** A registry that has what Node itself tells of the process; made once. */
+/** A registry with the default metrics of the Node process; made once. */
 export function processRegistry(): Registry {
   const register = new Registry();
   collectDefaultMetrics({ register });
   return register;
 }
 
-/** Figures as text, behind those of `process`. */
+/** Formats the samples as text, after those of `process`. */
 export async function metricsText(samples: readonly Labelled[], process: Registry): Promise<string> {
   const register = new Registry();
   const metrics = new Map<string, Metric>();
@@ -85,7 +83,7 @@ export async function metricsText(samples: readonly Labelled[], process: Registr
       metric = type === "counter" ? new Counter(options) : new Gauge(options);
       metrics.set(name, metric);
     }
-    // A fresh counter begins at 0, so it comes to what its thread has counted.
+    // A new counter starts at 0, so `inc` sets it to the thread's count.
     (metric as Gauge | Counter).inc(
       { ...labels, ...(thread === undefined ? {} : { thread: String(thread) }) },
       value,

@@ -1,4 +1,4 @@
-/** What a thread's PubSub has done, and how its connection to other nodes is. */
+/** The samples of a thread's PubSub and of its connection to other nodes. */
 import { type AdapterHealth, PubSub } from "simurgh/pubsub";
 import { thisNode } from "simurgh/runtime";
 import { counter, gauge, type Sample, type Source } from "./sample.js";
@@ -10,11 +10,15 @@ export const pubsubSource =
     const { broadcasts, fromOthers, waiting, waitingBytes } = PubSub.traffic(pubsub);
     const health = await PubSub.health(pubsub, thisNode().index);
     return [
-      gauge("simurgh_pubsub_topics", "Topics somebody subscribes to.", topics),
-      gauge("simurgh_pubsub_subscribers", "Processes that subscribe to something.", processes),
+      gauge("simurgh_pubsub_topics", "Topics with subscribers.", topics),
+      gauge("simurgh_pubsub_subscribers", "Subscribed processes.", processes),
       counter("simurgh_pubsub_broadcasts_total", "Broadcasts published on this node.", broadcasts),
-      counter("simurgh_pubsub_from_others_total", "Broadcasts of other nodes, delivered here.", fromOthers),
-      gauge("simurgh_pubsub_waiting", "Messages of other nodes that wait to be delivered.", waiting),
+      counter(
+        "simurgh_pubsub_from_others_total",
+        "Broadcasts of other nodes that were delivered on this node.",
+        fromOthers,
+      ),
+      gauge("simurgh_pubsub_waiting", "Messages of other nodes that are queued for delivery.", waiting),
       gauge("simurgh_pubsub_waiting_bytes", "The same in bytes.", waitingBytes),
       ...Object.entries(PubSub.dropped(pubsub)).map(([why, count]) =>
         counter(
@@ -35,38 +39,46 @@ function engineSamples(health: AdapterHealth): readonly Sample[] {
   return [
     gauge(
       "simurgh_engine_up",
-      "1 while the engine can be used, 0 while this thread is cut off.",
+      "1 while the engine is reachable, 0 while this thread is disconnected.",
       yes(health.status !== "down"),
       {
         engine: health.engine,
       },
     ),
     gauge("simurgh_engine_degraded", "1 while some messages may be lost.", yes(health.status === "degraded")),
-    gauge("simurgh_engine_deaf", "1 while the engine takes messages but brings none.", yes(health.deaf)),
-    gauge("simurgh_node_name_taken", "1 while another node has this one's name.", yes(health.nameTaken)),
-    gauge("simurgh_engine_slots", "Slots that are listened to.", health.slots),
-    gauge("simurgh_engine_unsent_bytes", "Bytes on their way to the engine.", health.unsentBytes),
-    counter("simurgh_engine_reconnects_total", "How often the connection was made anew.", health.reconnects),
+    gauge(
+      "simurgh_engine_deaf",
+      "1 while this thread can send through the engine but does not receive.",
+      yes(health.deaf),
+    ),
+    gauge("simurgh_node_name_taken", "1 while another node has the same name.", yes(health.nameTaken)),
+    gauge("simurgh_engine_slots", "Slots that are subscribed to.", health.slots),
+    gauge("simurgh_engine_unsent_bytes", "Bytes not yet sent to the engine.", health.unsentBytes),
+    counter("simurgh_engine_reconnects_total", "Reconnects to the engine.", health.reconnects),
     counter("simurgh_engine_sent_total", "Messages sent to other nodes.", health.sent),
     counter("simurgh_engine_sent_bytes_total", "The same in bytes.", health.sentBytes),
     counter("simurgh_engine_received_total", "Messages received from other nodes.", health.received),
     counter("simurgh_engine_dropped_total", dropped, health.droppedDown, { why: "down" }),
     counter("simurgh_engine_dropped_total", dropped, health.droppedCrowded, { why: "crowded" }),
-    counter("simurgh_engine_refused_total", "Messages too large or not to be encoded.", health.refused),
+    counter(
+      "simurgh_engine_refused_total",
+      "Messages that were too large or could not be encoded.",
+      health.refused,
+    ),
     counter(
       "simurgh_engine_behind_total",
-      "Messages of other nodes dropped because too much waited here.",
+      "Messages of other nodes dropped because the receive queue was full.",
       health.droppedBehind,
     ),
     counter(
       "simurgh_engine_unreadable_total",
-      "Received, but nothing this version knows.",
+      "Received messages that this version cannot decode.",
       health.unreadable,
     ),
-    counter("simurgh_engine_gaps_total", "How often messages of another node were missing.", health.gaps),
-    counter("simurgh_engine_lost_total", "Messages of other nodes that are known to be lost.", health.lost),
-    counter("simurgh_engine_duplicates_total", "Messages that came twice.", health.duplicates),
-    // Only the thread that speaks for its node knows the others.
-    ...(health.leads ? [gauge("simurgh_nodes", "Other nodes that are heard.", health.nodes.length)] : []),
+    counter("simurgh_engine_gaps_total", "Gaps in the sequence of another node's messages.", health.gaps),
+    counter("simurgh_engine_lost_total", "Messages of other nodes that were lost.", health.lost),
+    counter("simurgh_engine_duplicates_total", "Duplicate messages.", health.duplicates),
+    // Only the thread that leads its node knows the others.
+    ...(health.leads ? [gauge("simurgh_nodes", "Other nodes that are up.", health.nodes.length)] : []),
   ];
 }

@@ -1,17 +1,17 @@
 /**
- * What a thread has in hand: processes, mailboxes, what is on its way to other threads, and how
- * late its event loop is.
+ * The runtime's samples of a thread: processes, mailboxes, bytes in flight to other threads, and
+ * the event loop's lag.
  */
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { type ConnectionStats, mailboxStatistics, nodeStatistics, onExit, self } from "simurgh/runtime";
 import { counter, gauge, type Source } from "./sample.js";
 
-/** The event loop is looked at that often, in ms. */
+/** The sampling interval of the event loop's lag, in ms. */
 const RESOLUTION_MS = 20;
 
 /**
- * The source of the thread it is made in; it looks at the event loop until the calling process
- * ends. The event loop's figures are of the time since the scrape before.
+ * The source of the calling thread; it measures the event loop until the calling process ends. The
+ * event loop's samples cover the time since the previous scrape.
  */
 export function runtimeSource(): Source {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
@@ -24,19 +24,23 @@ export function runtimeSource(): Source {
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, before);
     before = now;
-    // It measures the time between two looks, so an idle loop shows the resolution.
+    // The histogram has the time between two samples, which in an idle loop is the resolution.
     const lag = (ns: number): number => Math.max(0, ns / 1e9 - RESOLUTION_MS / 1000);
     const [p50, p99, max] = [delay.percentile(50), delay.percentile(99), delay.max].map(lag);
     delay.reset();
-    const lagHelp = "How late the event loop is, since the scrape before.";
+    const lagHelp = "Lag of the event loop since the previous scrape.";
     return [
       gauge("simurgh_processes", "Live processes.", processes),
-      gauge("simurgh_timers", "Timers that run.", timers),
-      gauge("simurgh_run_queue", "Processes with something to do.", runQueue),
-      gauge("simurgh_mailbox_messages", "Messages that wait in all mailboxes.", messages),
-      gauge("simurgh_mailbox_longest", "Messages that wait in the longest mailbox.", longest),
+      gauge("simurgh_timers", "Running timers.", timers),
+      gauge("simurgh_run_queue", "Processes that are ready to run.", runQueue),
+      gauge("simurgh_mailbox_messages", "Messages in all mailboxes.", messages),
+      gauge("simurgh_mailbox_longest", "Messages in the longest mailbox.", longest),
       counter("simurgh_dropped_sends_total", "Messages to processes that had ended.", droppedSends),
-      counter("simurgh_suppressed_reports_total", "Reports left out of the log.", suppressedReports),
+      counter(
+        "simurgh_suppressed_reports_total",
+        "Reports suppressed by the log's rate limit.",
+        suppressedReports,
+      ),
       gauge("simurgh_event_loop_utilization", "Share of the time the event loop was busy.", utilization),
       gauge("simurgh_event_loop_lag_seconds", lagHelp, p50 as number, { quantile: "0.5" }),
       gauge("simurgh_event_loop_lag_seconds", lagHelp, p99 as number, { quantile: "0.99" }),

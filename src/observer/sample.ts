@@ -1,17 +1,17 @@
-/** A figure at this moment, as plain data that crosses threads. */
+/** A sample is the value of a metric at this moment: plain data that is sent between threads. */
 export interface Sample {
-  /** As Prometheus has names: `simurgh_processes`; counters end in `_total`. */
+  /** The Prometheus name, such as `simurgh_processes`; counters end in `_total`. */
   readonly name: string;
   readonly help: string;
-  /** A counter only grows, until its thread begins anew. */
+  /** A counter only grows, until its thread restarts. */
   readonly type: "gauge" | "counter";
   readonly value: number;
   readonly labels?: Readonly<Record<string, string>>;
 }
 
 /**
- * Where figures come from: asked at each scrape, in its own thread, inside a process. What it
- * throws leaves its figures out.
+ * A function that returns samples, called at each scrape in its own thread, inside a process. When
+ * it throws, its samples are left out.
  */
 export type Source = () => readonly Sample[] | Promise<readonly Sample[]>;
 

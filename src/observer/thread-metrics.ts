@@ -1,6 +1,6 @@
 /**
- * The process that knows the figures of its thread, one in each thread that is to be seen. It works
- * only when it is asked.
+ * ThreadMetrics is the process that collects the samples of its thread, one in each observed
+ * thread. It is idle between scrapes.
  */
 import { Debug } from "simurgh/channels";
 import { Tracker } from "simurgh/presence";
@@ -17,14 +17,14 @@ export interface ThreadMetricsOptions {
   readonly pubsub?: string;
   /** Names of the trackers, or presences, of this thread. */
   readonly presences?: readonly string[];
-  /** The application's own figures. */
+  /** The application's own metrics. */
   readonly sources?: readonly Source[];
 }
 
 /** The registered name of the process, in every thread. */
 export const THREAD_METRICS = "simurgh.metrics";
 
-/** Milliseconds one thread has to give its figures. */
+/** Milliseconds a thread has to return its samples. */
 export const ANSWER_MS = 2000;
 
 const channelSource =
@@ -35,8 +35,8 @@ const presenceSource =
   (presence: string): Source =>
   async () => {
     const { entries, remoteEntries, replicasUp, replicasDown, lagMs } = await Tracker.stats(presence);
-    const replicas = "Replicas of this tracker on other nodes, by what is known of them.";
-    const people = "Entries, by whose processes they are.";
+    const replicas = "Replicas of this tracker on other nodes, by status.";
+    const people = "Entries, by the node of their processes.";
     return [
       gauge("simurgh_presence_replicas", replicas, replicasUp, { presence, status: "up" }),
       gauge("simurgh_presence_replicas", replicas, replicasDown, { presence, status: "down" }),
@@ -44,7 +44,7 @@ const presenceSource =
       gauge("simurgh_presence_entries", people, remoteEntries, { presence, of: "others" }),
       gauge(
         "simurgh_presence_lag_seconds",
-        "Age of the oldest change that a replica has not confirmed.",
+        "Age of the oldest change that a replica has not acknowledged.",
         lagMs / 1000,
         {
           presence,
@@ -54,14 +54,14 @@ const presenceSource =
   };
 
 /**
- * Milliseconds one source has: less than its thread, so that a slow one does not take the others
- * along.
+ * Milliseconds a source has: less than a thread has, so that a slow source does not delay the
+ * others.
  */
 const SOURCE_MS = 1000;
 
 /**
- * What all sources say. One that fails, or is late, is left out: a scrape must not fail when it is
- * needed most.
+ * Collects the samples of all sources. A source that fails or is late is left out: a scrape must
+ * not fail when it is needed most.
  */
 export async function collect(sources: readonly Source[]): Promise<Sample[]> {
   let timer: NodeJS.Timeout | undefined;
@@ -75,7 +75,7 @@ export async function collect(sources: readonly Source[]): Promise<Sample[]> {
   return all.flatMap((result) => (result.status === "fulfilled" ? result.value : []));
 }
 
-/** The sources of a thread, for the process that calls it; what they hold ends with it. */
+/** The sources of a thread. Their resources are released when the calling process ends. */
 export function threadSources({
   endpoint,
   pubsub,
@@ -104,7 +104,7 @@ const server: GenServerModule<readonly Source[], ThreadMetricsOptions, "samples"
 };
 
 export const ThreadMetrics = {
-  /** For the tree of a thread: its `shardTree`, behind what is looked at. */
+  /** For the tree of a thread (`shardTree`), after the processes that it observes. */
   childSpec: (options: ThreadMetricsOptions): ChildSpec => ({
     id: THREAD_METRICS,
     start: [GenServer.startLink, [server, options, { name: THREAD_METRICS }]] as ChildSpec["start"],

@@ -5,13 +5,14 @@
  *      │ refused, thrown
  *      └──▶ ended
  *
- * What it sends to its client goes straight to the gateway's writer. It reports to the connection's
- * process what the client has been sent about the channel itself: the answer to the join, and the
- * end. When it ends without that, the process learns so from its monitor, and sends what is
- * missing.
+ * Frames to the client go straight to the gateway's writer. The connection's process is notified of
+ * the two frames it must know of: the join reply and the end of the channel. When a channel dies
+ * without having sent them, the connection's process learns that from its monitor and sends them
+ * instead.
  *
- * A channel that ends by itself, because a handler says so or throws, first answers what is on its
- * way to it: events that have been sent and not handled get an error, as those that come later do.
+ * A channel that stops because a handler returned `stop` or threw first replies with an error to
+ * every event that was sent to it and not handled; later events get the same error from the
+ * connection's process.
  */
 
 import { PubSub } from "simurgh/pubsub";
@@ -51,24 +52,21 @@ import {
 import { validate } from "./validate.js";
 
 export interface ChannelStart {
-  /** Which of the connection's joins this is. */
+  /** Identifies the join among those of its connection. */
   readonly token: number;
-  /** Whether there is such a process, and it answers `closing`. Tests have none. */
+  /** Whether a process of the connection exists that replies to `closing`. False in tests. */
   readonly connected: boolean;
   readonly socket: ChannelSocket;
-  /** Of the join. */
+  /** The ref of the join. */
   readonly ref: WireRef;
-  /** The join_ref as sent: what the join is answered and its end is told with. */
+  /** The join_ref as the client sent it: carried by the join reply and by the close or error. */
   readonly wireJoinRef: WireRef;
   readonly payload: RawPayload;
-  /** Frames owed for the channel this one replaces: they follow the join reply. */
+  /** Frames owed for the channel that this one replaces, sent after the join reply. */
   readonly after: readonly Frame[];
 }
 
-/**
- * Changed in place, and only once a callback has returned: it is handled far too often to be copied
- * each time.
- */
+/** Mutated in place, once a callback has returned: a copy per message would be too expensive. */
 interface ChannelState {
   channel: Channel;
   start: ChannelStart | undefined;
@@ -80,11 +78,11 @@ interface ChannelState {
   readonly connected: boolean;
   /** The monitor of the connection's process. */
   readonly transport: Ref;
-  /** Events that this client's channel sees before it does. */
+  /** Events that go through `handleOut` instead of straight to the client. */
   intercepts: readonly string[];
-  /** What has come in from the client. */
+  /** Counts handled frames for the connection's flow control. */
   readonly intake: Intake;
-  /** The client has been sent the end, or is sent it by the connection's process. */
+  /** The close or error has been sent, or the connection's process sends it. */
   closed: boolean;
 }
 
@@ -109,14 +107,14 @@ const IN_FORMS = [
 ];
 const INFO_FORMS = ["noreply(socket)", "noreply(socket, timeout)", "stop(reason, socket)"];
 
-/** Asks a channel for its socket, whatever its own `handleCall` does. */
+/** The call that returns a channel's socket; it never reaches the channel's own `handleCall`. */
 export const SHOW_SOCKET = "$simurgh.channel.socket";
 
-/** Reports to the connection's process. */
+/** Notifies the connection's process. */
 const reportNews = (socket: ChannelSocket, news: ChannelNews): void =>
   void send(socket.transportPid, new SocketNews(news));
 
-/** What a report is about. */
+/** The fields that identify a channel in a notification. */
 const about = ({ socket, token }: ChannelState): { topic: string; token: number } => ({
   topic: socket.topic,
   token,
@@ -133,7 +131,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     // The end of the connection is the end of the channel.
     const transport = monitor(socket.transportPid);
     const { wireJoinRef, token, connected } = start;
-    // By the channel itself, so that it comes before all its other reports.
+    // Sent by the channel itself, so that it arrives before its other notifications.
     reportNews(socket, { type: "started", topic: socket.topic, token, pid: self() });
     const serializer = serializerFor(socket.serializer);
     return [
@@ -215,7 +213,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const reply = answer("ok", result.reply);
     const reach = PubSub.prepare(socket.pubsub, socket.topic);
     if (reach !== undefined) await reach;
-    // No await when it is done at once: nothing may be broadcast between the subscription and the
+    // No await when the subscription is synchronous: no broadcast may come between it and the
     // reply.
     const subscribed = PubSub.subscribe(socket.pubsub, socket.topic, { metadata });
     if (subscribed !== "ok") await subscribed;
@@ -323,8 +321,8 @@ function runHandler(event: string, payload: unknown, state: ChannelState): Next 
     return result;
   };
   const result = callHandler(event, payload, state);
-  const told = result instanceof Promise ? result.then(done) : done(result);
-  return act(`handleIn ${event}`, told, state, IN_FORMS);
+  const measured = result instanceof Promise ? result.then(done) : done(result);
+  return act(`handleIn ${event}`, measured, state, IN_FORMS);
 }
 
 function callHandler(event: string, payload: unknown, state: ChannelState): InResult | Promise<InResult> {
@@ -341,7 +339,7 @@ function answerPush({ serializer, socket }: ChannelState, status: string, respon
   write(socket, serializer.encodeReply(socket.joinRef, socket.ref, socket.topic, status, response));
 }
 
-/** Carries out what a callback returned; synchronously when it did. */
+/** Applies the result of a callback; synchronously when the callback was synchronous. */
 function act(
   callback: string,
   result: InResult | InfoResult | Promise<InResult | InfoResult>,
@@ -374,7 +372,7 @@ function carryOut(
   } else if (result.type === "stop" && result.reply !== undefined) {
     answer(result.reply.status, result.reply.response);
   }
-  // The ref belongs to the push, which has been handled.
+  // The push has been handled, so its ref is no longer valid.
   state.push.ref = null;
   state.socket = socket;
   if (result.type === "stop") return ["stop", result.reason, state];
@@ -422,12 +420,12 @@ function disconnected(reason: unknown, state: ChannelState): Next {
   return ["stop", reason === "normal" ? ["shutdown", "closed"] : reason, state];
 }
 
-/** How long the connection's process may take to confirm that it sends no more. */
+/** Milliseconds the connection's process has to confirm that it sends no more events. */
 const REST_MS = 5000;
 
 /**
- * Answers what has been sent to a channel that ends by itself, until the connection's process
- * confirms that this was all.
+ * Replies to the events still in the mailbox of a channel that stops by itself, until the
+ * connection's process confirms that no more follow.
  */
 async function answerTheRest(state: ChannelState): Promise<void> {
   const { socket, serializer, transport } = state;
@@ -448,7 +446,7 @@ async function answerTheRest(state: ChannelState): Promise<void> {
     } else if (next instanceof ChannelOrder && next.order.type === "leave") {
       write(socket, leaveReply(next.order.ref, state));
     } else if (!(next instanceof ChannelOrder) || next.order.type === "ended") {
-      // There is no client any more.
+      // The client is gone.
       if (next === "down") state.closed = true;
       return;
     }
@@ -456,8 +454,8 @@ async function answerTheRest(state: ChannelState): Promise<void> {
 }
 
 /**
- * Topics have moved to other threads. All that is of a topic meets in one: if this one has moved,
- * its client joins there.
+ * Slots have moved between threads. When this topic has moved, the channel stops and its client
+ * joins again on the new thread.
  */
 function moved(state: ChannelState): Next | Promise<Next> {
   const { socket } = state;
@@ -467,7 +465,7 @@ function moved(state: ChannelState): Next | Promise<Next> {
 
 async function moveOut(state: ChannelState): Promise<Next> {
   const { socket } = state;
-  // Its subscription has moved already, and would be there beside that of the next channel.
+  // The subscription has moved already, and would stay beside that of the next channel.
   await PubSub.unsubscribe(socket.pubsub, socket.topic);
   return ["stop", MOVED, state];
 }
@@ -484,7 +482,7 @@ function announceEnd(reason: ExitReason, state: ChannelState): void {
   report(socket, [frame], { type: "closed", ...about(state) });
 }
 
-/** Starts a channel under the shard's ChannelSupervisor. It joins by itself. */
+/** Starts a channel under the shard's ChannelSupervisor; the channel itself runs the join. */
 export function startChannel(
   supervisor: string,
   channel: Channel,

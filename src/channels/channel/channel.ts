@@ -1,7 +1,7 @@
 /**
- * A channel definition: which topics it serves and what it does with a client's join, events and
- * messages (Phoenix.Channel). A definition is data and functions; each (connection, topic) runs it
- * in a process of its own, see channel-server.ts.
+ * A channel definition: the topics it serves, and the callbacks for joins, events and messages
+ * (Phoenix.Channel). A definition is data and functions; each (connection, topic) runs it in a
+ * process of its own, see channel-server.ts.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { ExitReason, From } from "simurgh/runtime";
@@ -17,7 +17,9 @@ type Async<T> = T | Promise<T>;
 type Checked<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : any;
 
 export interface IncomingEvent {
-  /** Checked before the handler runs; a payload it refuses is answered with `invalid_payload`. */
+  /**
+   * Validated before the handler runs; an invalid payload gets the error reply `invalid_payload`.
+   */
   readonly payload?: StandardSchemaV1;
 }
 
@@ -38,7 +40,7 @@ type Handlers<Incoming, Results, Outgoing> = {
 
 declare const payloadType: unique symbol;
 
-/** Stands for the payload of an event the server pushes. Types only. */
+/** The payload type of an event that the server pushes. Types only. */
 export interface Payload<T> {
   readonly [payloadType]?: T;
 }
@@ -54,7 +56,7 @@ type PushesOf<Outgoing> = [keyof Outgoing] extends [never]
   ? Open
   : { readonly [Event in keyof Outgoing]: Outgoing[Event] extends Payload<infer T> ? T : never };
 
-// biome-ignore lint/suspicious/noExplicitAny: for whoever declares no types
+// biome-ignore lint/suspicious/noExplicitAny: for channels that declare no types
 type Open = any;
 
 export interface ChannelCallbacks<
@@ -65,7 +67,7 @@ export interface ChannelCallbacks<
   Reply = Open,
   Outgoing = Open,
 > {
-  /** Checked before `join` runs; params it refuses are answered with `invalid_payload`. */
+  /** Validated before `join` runs; invalid params get the error reply `invalid_payload`. */
   readonly params?: Params;
   /** Payload schemas by event. */
   readonly incoming?: Incoming;
@@ -79,7 +81,7 @@ export interface ChannelCallbacks<
   readonly logHandleIn?: LogLevel | false;
   /** Merged over the connection's assigns when a client joins. */
   readonly assigns?: Readonly<Record<string, unknown>>;
-  /** What it pushes and broadcasts, for `push` and for clients to know; see `payload`. */
+  /** Types of the events it pushes and broadcasts, for `push` and for clients; see `payload`. */
   readonly outgoing?: Outgoing;
   join(
     topic: TopicOf<Pattern>,
@@ -101,7 +103,7 @@ export interface ChannelCallbacks<
 
 declare const channelTypes: unique symbol;
 
-/** What a channel and its clients say to each other, in types. */
+/** The types of a channel's topic, params, reply, events and pushes. */
 export interface ChannelTypes {
   readonly topic: string;
   readonly params: unknown;
@@ -110,7 +112,7 @@ export interface ChannelTypes {
   readonly pushes: object;
 }
 
-/** What a client sends: the payload before it is checked, and what comes back. */
+/** An event of a client: the payload before validation, and the type of its reply. */
 export interface EventTypes<Payload, Result> {
   readonly payload: Payload;
   readonly reply: ReplyOf<Result>;
@@ -129,7 +131,7 @@ type SentPayload<Incoming, Event> = Event extends keyof Incoming
 
 // biome-ignore lint/suspicious/noExplicitAny: a list of channels has channels of every type
 export interface Channel<Types extends ChannelTypes = any> {
-  /** Never there: carries the types to clients. */
+  /** Never set: carries the types to clients. */
   readonly [channelTypes]?: Types;
   readonly pattern: string;
   // biome-ignore lint/suspicious/noExplicitAny: the server runs channels of every type
@@ -166,7 +168,7 @@ export function defineChannel<
   return { pattern, callbacks };
 }
 
-/** @internal The events themselves; throws when the channel has no `handleOut` for one. */
+/** @internal Returns the events; throws when the channel has no `handleOut` for one. */
 export function checkIntercepts(
   { pattern, callbacks }: Channel,
   intercepts: readonly string[],

@@ -1,20 +1,20 @@
 /**
- * How much of what a client sends may wait. One channel is given so many frames; what is more waits
- * in the connection's process, which reads on, so that a slow channel holds up neither the
- * heartbeat nor the other topics. When too much waits on the whole connection it is not read until
- * half of that is left: the client is held back by TCP, and memory stays bounded (Phoenix: the
- * mailbox grows).
+ * Flow control between a connection and its channels. Each channel grants its connection a window
+ * of 256 frames or 1 MiB. Frames beyond it are queued in the connection's process, which keeps
+ * reading, so that a slow channel delays neither the heartbeat nor other topics. When the queues of
+ * a connection reach its limit, its socket is paused until they are half empty: TCP then pushes
+ * back on the client, and memory stays bounded. (Phoenix has no such limit: the channel's mailbox
+ * grows.)
  *
- * The connection's process counts what it has handed over; a channel reports from time to time what
- * it has begun to handle. What it has not reported yet does not count against the connection, so
- * that one that was held back always continues.
+ * A channel returns credits every 64 frames or 256 KiB, less than half a window. What it has not
+ * returned yet does not count against the connection, so that a paused connection always resumes.
  */
 
-/** Frames and bytes that a channel may have before it. */
+/** The window of a channel, in frames and bytes. */
 const MOST_FRAMES = 256;
 const MOST_BYTES = 1024 * 1024;
 
-/** A channel reports after this much. */
+/** A channel returns credits after this much. */
 const REPORT_FRAMES = 64;
 const REPORT_BYTES = 256 * 1024;
 
@@ -23,7 +23,7 @@ export interface Taken {
   readonly bytes: number;
 }
 
-/** What may wait on one connection. */
+/** Limits on what one connection may queue. */
 export interface WaitingLimits {
   readonly frames: number;
   readonly bytes: number;
@@ -31,22 +31,19 @@ export interface WaitingLimits {
 
 export const DEFAULT_WAITING: WaitingLimits = { frames: 4096, bytes: 4 * 1024 * 1024 };
 
-/** At the connection: what waits on it, for all its channels. */
+/** At the connection: what is queued, for all its channels. */
 export class Backlog {
   readonly #limits: WaitingLimits;
   #frames = 0;
   #bytes = 0;
-  /** The connection is not to be read. */
+  /** The socket must not be read. */
   held = false;
 
   constructor(limits: WaitingLimits) {
     this.#limits = limits;
   }
 
-  /**
-   * Counts what has come or gone. Whether the connection is to be held, or no longer: `held` has
-   * changed.
-   */
+  /** Adds to the counts, or subtracts. Returns whether `held` has changed. */
   count(frames: number, bytes: number): boolean {
     this.#frames += frames;
     this.#bytes += bytes;
@@ -60,11 +57,11 @@ export class Backlog {
   }
 }
 
-/** At the connection: what one channel has been handed and has not reported. */
+/** At the connection: what one channel has been sent and has not returned as credits. */
 export class Window {
   #frames = 0;
   #bytes = 0;
-  /** Frames it has reported so far. */
+  /** Frames returned as credits so far. */
   handled = 0;
 
   handed(size: number): void {
@@ -78,12 +75,12 @@ export class Window {
     this.handled += frames;
   }
 
-  /** It may be handed more. */
+  /** More may be sent to the channel. */
   get hasRoom(): boolean {
     return this.#frames < MOST_FRAMES && this.#bytes < MOST_BYTES;
   }
 
-  /** Half of what it may have is left, or less: worth handing it more. */
+  /** At most half of the window is in use: worth sending more. */
   get isLow(): boolean {
     return this.#frames <= MOST_FRAMES / 2 && this.#bytes <= MOST_BYTES / 2;
   }
@@ -92,7 +89,7 @@ export class Window {
     return { frames: MOST_FRAMES - this.#frames, bytes: MOST_BYTES - this.#bytes };
   }
 
-  /** Whether some of it surely waits: all but what it may have handled without a report. */
+  /** Whether more is outstanding than the channel may have handled without returning credits. */
   get hasSurplus(): boolean {
     return this.#frames > REPORT_FRAMES || this.#bytes > REPORT_BYTES;
   }
@@ -106,15 +103,15 @@ export class Window {
   }
 }
 
-/** A channel that has just begun. */
+/** The credit of a new channel. */
 export const FULL_ROOM = new Window().room;
 
-/** In the channel: what has been taken since the last report. */
+/** In the channel: what has been handled since credits were last returned. */
 export class Intake {
   #frames = 0;
   #bytes = 0;
 
-  /** Gives what is to be reported, when it is time. */
+  /** Counts a frame. Returns the credits to send, when they are due. */
   take(size: number): Taken | undefined {
     this.#frames += 1;
     this.#bytes += size;

@@ -1,7 +1,7 @@
 /**
- * Channels without a connection: what a test needs to be the other side of a channel itself. Frames
- * are not encoded; they come to the owner's mailbox as values, together with whatever it subscribes
- * to.
+ * ChannelHarness runs channels without a connection, with the test as the client. Frames are not
+ * encoded: they arrive in the owner's mailbox as values, together with the messages of topics that
+ * it subscribes to.
  *
  * See `simurgh/testing`, which builds its helpers on this.
  */
@@ -28,7 +28,7 @@ import { startChannel } from "./channel-server.js";
 import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "./messages.js";
 import type { Assigns, ChannelSocket, ConnectSocket } from "./socket.js";
 
-/** A frame as the owner finds it in its mailbox. */
+/** A frame as it arrives in the owner's mailbox. */
 export type HarnessFrame =
   | {
       readonly type: "push";
@@ -48,7 +48,7 @@ export type HarnessFrame =
 
 const frame = (value: HarnessFrame): Frame => value as never;
 
-/** Leaves everything as it is. */
+/** Encodes nothing. */
 const noop: Serializer = {
   name: "noop",
   scan: () => undefined,
@@ -82,8 +82,8 @@ export class ChannelHarness {
   }
 
   /**
-   * Starts what channels need, for the calling process, which gets the frames. `children` are the
-   * application's own.
+   * Starts the processes that channels need. The calling process receives the frames. `children`
+   * are the application's own.
    */
   static async start(
     endpoint: string,
@@ -114,7 +114,7 @@ export class ChannelHarness {
     return harness;
   }
 
-  /** A connection of nobody. */
+  /** A socket without a connection. */
   socket(id: string | null, assigns: Assigns, transport = "websocket"): ConnectSocket {
     return { assigns, endpoint: this.endpoint, transport, id };
   }
@@ -125,9 +125,9 @@ export class ChannelHarness {
   }
 
   /**
-   * Joins: runs the channel's own process. `news` waits for what a channel tells its socket;
-   * `reply` for the frame with a ref. Both are the caller's way of taking messages from its
-   * mailbox.
+   * Starts the channel's process and waits for the join reply. `news` waits for a notification of
+   * the channel to its connection, `reply` for the frame with a ref; both take messages from the
+   * caller's mailbox.
    */
   async join(
     channel: Channel,
@@ -204,14 +204,14 @@ export class ChannelHarness {
     return ref;
   }
 
-  /** What a channel is told when its client's connection has ended. */
+  /** Notifies a channel that its client's connection has ended. */
   disconnect(socket: ChannelSocket): void {
     send(socket.channelPid, new ChannelOrder({ type: "disconnected" }));
     this.#writer.close(socket.connection);
   }
 }
 
-/** What a channel reports of the join with that token, once it has been answered. */
+/** The outcome of the join with that token, when the message is about it. */
 function outcomeOf(message: unknown, token: number): "joined" | "refused" | undefined {
   if (!(message instanceof SocketNews)) return undefined;
   const news = message.news as ChannelNews;
@@ -219,6 +219,6 @@ function outcomeOf(message: unknown, token: number): "joined" | "refused" | unde
   return news.token === token ? news.type : undefined;
 }
 
-/** Objects and bytes as they are; of everything else, the text a client would have sent. */
+/** Objects and bytes unchanged; any other value as the text a client would have sent. */
 const raw = (payload: unknown): RawPayload =>
   typeof payload === "object" && payload !== null ? payload : `${JSON.stringify(payload)}]`;

@@ -1,9 +1,9 @@
 /**
- * What is logged and measured of connections and channels: Phoenix's log lines and telemetry
- * events, params filtered.
+ * Log lines and telemetry events of connections and channels, as Phoenix has them, with filtered
+ * params.
  *
- * A line is made only when the node logs its level; an event only when somebody listens. Topics
- * that start with `phoenix` are never logged.
+ * A line is built only when the node logs its level, an event only when a handler is attached.
+ * Topics that start with `phoenix` are never logged.
  */
 import type { IncomingMessage } from "node:http";
 import { type ExitReason, type RuntimeNode, self, telemetry, thisNode } from "simurgh/runtime";
@@ -19,7 +19,7 @@ export function duration(ms: number): string {
 
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
-/** An endpoint's gateway, as far as it says something in the log. */
+/** The part of a gateway that writes to the log. */
 interface Notices {
   readonly node: RuntimeNode;
   readonly options: { readonly endpoint: string };
@@ -55,7 +55,7 @@ export interface Connected {
   readonly durationMs: number;
 }
 
-/** A client has been let in or refused by `connect`. */
+/** `connect` has accepted or refused a client. */
 export function connected(event: Connected): void {
   const { durationMs, info, ...metadata } = event;
   telemetry.emit("phoenix.socket_connected", { duration: durationMs }, { ...metadata, connectInfo: info });
@@ -68,7 +68,7 @@ export function connected(event: Connected): void {
 
 const isQuiet = (topic: string): boolean => topic.startsWith("phoenix");
 
-/** A join was answered; told before the answer goes out. */
+/** A join is about to be answered. */
 export function joinAnswered(
   socket: ChannelSocket,
   params: unknown,
@@ -86,9 +86,7 @@ export function joinAnswered(
 
 const handledInEvent = telemetry.named("phoenix.channel_handled_in");
 
-/**
- * Whether anybody wants to know of handled events: their callers skip the clock when nobody does.
- */
+/** Whether handled events are logged or measured; callers read the clock only then. */
 export const handledInIsWatched = (log: LogLevel | false): boolean =>
   handledInEvent.observed || (log !== false && thisNode().logs(log));
 
@@ -131,7 +129,7 @@ export function transportClosed(
   telemetry.emit("phoenix.transport_closed", { count: 1 }, { endpoint, transport, id, reason });
 }
 
-/** The request as it came, for who asked for it. Cookies and authorization are left out. */
+/** Logs a raw request, without its cookies and authorization. */
 export function logRequest(host: Notices, level: LogLevel | false, request: IncomingMessage): void {
   if (level === false || !host.node.logs(level)) return;
   const { cookie: _cookie, authorization: _authorization, ...headers } = request.headers;
@@ -144,7 +142,7 @@ export function logRequest(host: Notices, level: LogLevel | false, request: Inco
   });
 }
 
-/** Params are logged filtered, with the connect. */
+/** Params are logged with the connect, where they are filtered. */
 const withoutQuery = (url = ""): string => url.split("?", 1)[0] as string;
 
 /** A round of draining begins. */
@@ -163,7 +161,7 @@ export function drained(
   );
 }
 
-/** The limits a client may run into; each is an option of its mount. */
+/** The limits that a client may exceed; each is an option of its mount. */
 export type Limit =
   | "frame_size"
   | "topics"
@@ -176,8 +174,7 @@ export type Limit =
   | "sessions";
 
 /**
- * A client has run into a limit: counted each time as `phoenix.limit`. Who logs it does so once a
- * connection.
+ * Emits `phoenix.limit` each time a client exceeds a limit. Callers log it once per connection.
  */
 export function limitHit(endpoint: string, limit: Limit): void {
   telemetry.emit("phoenix.limit", { count: 1 }, { endpoint, limit });

@@ -1,9 +1,9 @@
 /**
- * What the processes of a connection send each other: the transport, the connection's process, its
- * channels and their shard.
+ * The messages between the processes of a connection: the transport, the connection's process, its
+ * channels and their shards.
  *
- * They are classes, so that no message of an application can be taken for one of them: channels get
- * what applications send them in the same mailbox, and the connection's process gets what is
+ * They are classes, so that they cannot be confused with messages of the application, which arrive
+ * in the same mailboxes: channels receive anything, and the connection's process receives what is
  * published on its id.
  */
 
@@ -18,8 +18,8 @@ import type { Taken } from "./credit-window.js";
 export const shardName = (endpoint: string): string => `${endpoint}.shard`;
 
 /**
- * From the connection's process to the shard of a topic, which starts the channel. The channel
- * itself reports; the shard reports only what it did not start.
+ * From the connection's process to the shard of a topic, which starts the channel. A channel that
+ * starts notifies the connection's process itself; otherwise the shard does.
  */
 export type StartChannel = readonly ["start channel", mount: string, channel: number, start: ChannelStart];
 
@@ -50,17 +50,17 @@ export class ChannelPush {
 }
 
 /**
- * From the connection's process to a channel: what is to become of it, in order with the events of
- * its client.
+ * From the connection's process to a channel: leave, or stop. Sent in order with the client's
+ * events.
  */
 export class ChannelOrder {
   readonly order:
     | { readonly type: "leave"; readonly ref: WireRef }
-    /** The client has joined again; its end is reported to the client by others. */
+    /** The client has joined again; the channel sends no close. */
     | { readonly type: "replaced" }
-    /** Nothing comes after this: the answer to `closing`. */
+    /** The reply to `closing`: no further event follows. */
     | { readonly type: "ended" }
-    /** The connection has ended (in tests it has no process). */
+    /** The connection has ended. For tests, whose connections have no process. */
     | { readonly type: "disconnected" };
 
   constructor(order: ChannelOrder["order"]) {
@@ -68,33 +68,30 @@ export class ChannelOrder {
   }
 }
 
-/**
- * What a channel, or its shard, reports to the connection's process. `token` says which join it is
- * about.
- */
+/** From a channel, or its shard, to the connection's process. `token` identifies the join. */
 export type ChannelNews = { readonly topic: string; readonly token: number } & (
   | { readonly type: "started"; readonly pid: Pid }
-  /** There is no channel, and the join has not been answered. */
+  /** The channel did not start, and the join has not been answered. */
   | { readonly type: "not_started" }
-  /** The topic has moved to another thread meanwhile. */
+  /** Another thread owns the topic now. */
   | { readonly type: "elsewhere" }
   /** The join has been answered. */
   | { readonly type: "joined" | "refused" }
-  /** It ends by itself; what it has been sent until it gets `ended` it answers. */
+  /** The channel stops by itself. It replies to all events that arrive before `ended`. */
   | { readonly type: "closing" }
-  /** The client has been sent the close, or an error. */
+  /** The close or error has been sent to the client. */
   | { readonly type: "closed" }
   | { readonly type: "taken"; readonly taken: Taken }
-  /** A payload was not one. When it was the join's, the channel has ended. */
+  /** A payload was not valid JSON. When it was the join's, the channel has ended. */
   | { readonly type: "invalid_frame"; readonly ref: WireRef; readonly join: boolean }
 );
 
-/** What others report to the connection's process. */
+/** From other processes to the connection's process. */
 export type ConnectionNews =
   | { readonly type: "transport_closed"; readonly reason: unknown }
   | { readonly type: "thread_gone"; readonly node: number }
   | { readonly type: "drain" }
-  /** The client has shown a fresh token. */
+  /** Moves the time at which the connection expires. */
   | { readonly type: "expire_at"; readonly at: number }
   | { readonly type: "expired" }
   | { readonly type: "timer"; readonly topic: string; readonly timer: number };

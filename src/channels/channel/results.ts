@@ -1,6 +1,6 @@
 /**
- * What channel and socket callbacks return: one member of a small union, made by these helpers.
- * Anything else fails with a text that lists the allowed forms.
+ * The results that channel and socket callbacks return, a union made by these helpers. Any other
+ * value is an error whose text lists the allowed forms.
  */
 
 import type { ExitReason } from "simurgh/runtime";
@@ -39,13 +39,13 @@ export type InfoResult = NoReplyResult | StopResult;
 
 export interface JoinOptions {
   /**
-   * Events that go through `handleOut` for this client, in place of the channel's `intercept`: for
+   * Events that go through `handleOut` for this client, instead of the channel's `intercept`: for
    * topics whose clients differ.
    */
   readonly intercept?: readonly string[];
 }
 
-/** The client may join; `reply` is the response of the join, `{}` by default. */
+/** Accepts the join; `reply` is its response, `{}` by default. */
 export function joined(socket: ChannelSocket): JoinedResult<Record<string, never>>;
 export function joined<const Reply>(
   socket: ChannelSocket,
@@ -60,12 +60,12 @@ export function joined(
   return { type: "joined", socket, reply, intercept };
 }
 
-/** The client may not join; `reply` says why, such as `{ reason: "unauthorized" }`. */
+/** Refuses the join; `reply` is the error's response, such as `{ reason: "unauthorized" }`. */
 export const refused = (reply: unknown = {}): RefusedResult => ({ type: "refused", reply });
 
 /**
- * Nothing is answered now. With a number of ms, `handleInfo` gets `"timeout"` if no message comes
- * within that time; "hibernate" gives back what memory an idle channel can.
+ * Sends no reply. With a number of ms, `handleInfo` receives `"timeout"` when no message arrives
+ * within that time; "hibernate" releases what memory an idle channel can.
  */
 export const noreply = (socket: ChannelSocket, idle?: number | "hibernate"): NoReplyResult => ({
   type: "noreply",
@@ -73,7 +73,7 @@ export const noreply = (socket: ChannelSocket, idle?: number | "hibernate"): NoR
   idle,
 });
 
-/** Answers the push: `reply("ok", socket)` or `reply("ok", { id: 1 }, socket)`. */
+/** Replies to the push: `reply("ok", socket)` or `reply("ok", { id: 1 }, socket)`. */
 export function reply<Status extends string>(
   status: Status,
   socket: ChannelSocket,
@@ -88,7 +88,10 @@ export function reply(status: string, second: unknown, third?: ChannelSocket): R
   return { type: "reply", socket: third, status, response: second };
 }
 
-/** Ends the channel; with a reply, that is sent first: `stop("normal", ["ok", {}], socket)`. */
+/**
+ * Stops the channel, after sending the reply when there is one: `stop("normal", ["ok", {}],
+ * socket)`.
+ */
 export function stop(reason: ExitReason, socket: ChannelSocket): StopResult;
 export function stop(
   reason: ExitReason,

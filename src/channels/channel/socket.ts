@@ -1,6 +1,6 @@
 /**
- * The socket as callbacks see it: an immutable value. `assign` gives a new one, and a callback
- * returns the one that counts from then on (Phoenix.Socket).
+ * The socket that callbacks receive: an immutable value. `assign` returns a new one, and the one
+ * that a callback returns replaces the channel's (Phoenix.Socket).
  */
 
 import { type PublishResult, PubSub } from "simurgh/pubsub";
@@ -14,7 +14,7 @@ import { type ChannelNews, SocketNews } from "./messages.js";
 
 export type Assigns = Readonly<Record<string, unknown>>;
 
-/** The connection, as `connect` and `id` see it. */
+/** The connection, as `connect` and `id` receive it. */
 export interface ConnectSocket {
   readonly assigns: Assigns;
   readonly endpoint: string;
@@ -25,12 +25,12 @@ export interface ConnectSocket {
 declare const pushes: unique symbol;
 
 /**
- * One channel's view of its connection. `Pushes` tells in types what the channel may push; see
- * `outgoing` of a channel.
+ * One channel's view of its connection. `Pushes` types what the channel may push; see `outgoing` of
+ * a channel.
  */
 // biome-ignore lint/suspicious/noExplicitAny: most channels declare nothing
 export interface ChannelSocket<Pushes = any> extends ConnectSocket {
-  /** Never there. */
+  /** Never set. */
   readonly [pushes]?: Pushes;
   readonly topic: string;
   readonly joined: boolean;
@@ -44,20 +44,20 @@ export interface ChannelSocket<Pushes = any> extends ConnectSocket {
   /** Name of the serializer its frames go through. */
   readonly serializer: string;
   readonly pubsub: string;
-  /** Who writes to the connection, and its number there. */
+  /** The gateway's writer, and the number that the connection has there. */
   readonly writer: Pid;
   readonly connection: number;
 }
 
 /**
- * The push a channel is handling. One per channel, shared by all values of its socket, so that none
- * need be copied for it.
+ * The ref of the push that a channel is handling: one cell per channel, shared by all its socket
+ * values, so that setting the ref copies no socket.
  */
 export interface PushCell {
   ref: WireRef;
 }
 
-/** A channel's socket. The ref is that of its push, whatever the fields say. */
+/** A channel's socket. Its `ref` reads the channel's push cell. */
 export class ChannelSocketValue implements ChannelSocket {
   readonly assigns: Assigns;
   readonly endpoint: string;
@@ -125,8 +125,8 @@ export const channelSocket = (
 ): ChannelSocketValue => new ChannelSocketValue(fields, push, channelPid, assigns, false);
 
 /**
- * @internal What a callback returned, as the socket of this channel: a copy made by spreading is as
- * good as one of `assign`. Undefined when it is no socket, or another channel's.
+ * @internal The socket that a callback returned; a copy made by spreading is accepted. Undefined
+ * when the value is not a socket, or another channel's.
  */
 export function returnedSocket(returned: unknown, own: ChannelSocketValue): ChannelSocketValue | undefined {
   if (typeof returned !== "object" || returned === null) return undefined;
@@ -135,7 +135,7 @@ export function returnedSocket(returned: unknown, own: ChannelSocketValue): Chan
   return returned instanceof ChannelSocketValue ? returned : own.with(assigns, own.joined);
 }
 
-/** @internal The socket once its channel has joined. */
+/** @internal The socket of a channel that has joined. */
 export const joinedSocket = (socket: ChannelSocketValue): ChannelSocketValue =>
   socket.with(socket.assigns, true);
 
@@ -159,14 +159,14 @@ export function push<Pushes, Event extends keyof Pushes & string>(
   write(socket, serializerFor(socket.serializer).encodePush(socket.joinRef, socket.topic, event, payload));
 }
 
-/** Sends an event to everybody on the channel's topic, this client included. */
+/** Sends an event to all clients on the channel's topic, this one included. */
 export function broadcast(socket: ChannelSocket, event: string, payload: unknown): PublishResult {
   checkJoined(socket, "broadcast()");
   checkPayload(event, payload);
   return PubSub.broadcast(socket.pubsub, socket.topic, { topic: socket.topic, event, payload }, fastlane);
 }
 
-/** As `broadcast`, but leaves this channel out. */
+/** Like `broadcast`, but not to this channel's client. */
 export function broadcastFrom(socket: ChannelSocket, event: string, payload: unknown): PublishResult {
   checkJoined(socket, "broadcastFrom()");
   checkPayload(event, payload);
@@ -180,8 +180,8 @@ export function broadcastFrom(socket: ChannelSocket, event: string, payload: unk
 }
 
 /**
- * Moves the end of the client's connection, in ms since the epoch; Infinity takes it away. For a
- * handler that has been shown a fresh token. To end all connections of a user now:
+ * Moves the time at which the client's connection expires, in ms since the epoch; Infinity removes
+ * it. For a handler that has received a fresh token. To end all connections of a user now, call
  * `Endpoint.disconnect`.
  */
 export function expireAt(socket: ChannelSocket, epochMs: number): void {
@@ -190,7 +190,7 @@ export function expireAt(socket: ChannelSocket, epochMs: number): void {
   send(socket.transportPid, new SocketNews({ type: "expire_at", at: epochMs }));
 }
 
-/** What is needed to answer a push later, from anywhere. Plain data. */
+/** A push to reply to later, from any process. Plain data. */
 export interface SocketRef {
   readonly writer: Pid;
   readonly connection: number;
@@ -200,7 +200,7 @@ export interface SocketRef {
   readonly joinRef: WireRef;
 }
 
-/** Captures the push that is being handled, to answer it later with `replyTo`. */
+/** Captures the push that is being handled, to reply later with `replyTo`. */
 export function socketRef(socket: ChannelSocket): SocketRef {
   if (!socket.joined || socket.ref === null) {
     throw new Error("socket refs can only be generated for a socket that has joined with a push ref");
@@ -209,18 +209,18 @@ export function socketRef(socket: ChannelSocket): SocketRef {
   return { writer, connection, serializer, topic, ref, joinRef };
 }
 
-/** Answers a push captured by `socketRef`. Harmless when the client is gone. */
+/** Replies to a push captured by `socketRef`. Does nothing when the client is gone. */
 export function replyTo(ref: SocketRef, status: string, response: unknown = {}): void {
   const frame = serializerFor(ref.serializer).encodeReply(ref.joinRef, ref.ref, ref.topic, status, response);
   send(ref.writer, sendFrame(ref.connection, frame));
 }
 
-/** @internal Hands a frame to the gateway's writer. */
+/** @internal Sends a frame to the gateway's writer. */
 export function write(socket: ChannelSocket, frame: Frame): void {
   send(socket.writer, sendFrame(socket.connection, frame));
 }
 
-/** @internal Writes frames about the channel, and reports them to the process of the connection. */
+/** @internal Sends frames about the channel, and notifies the connection's process of them. */
 export function report(socket: ChannelSocket, frames: readonly Frame[], news: ChannelNews): void {
   send(socket.writer, reportFrames(socket.connection, frames, socket.transportPid, new SocketNews(news)));
 }

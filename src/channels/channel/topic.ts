@@ -13,7 +13,7 @@ export function checkPattern(pattern: unknown): asserts pattern is string {
 export const matchesPattern = (pattern: string, topic: string): boolean =>
   pattern.endsWith("*") ? topic.startsWith(pattern.slice(0, -1)) : topic === pattern;
 
-/** What a pattern allows as a topic: `room:*` gives `room:${string}`. */
+/** The topics that a pattern matches: `room:*` gives `room:${string}`. */
 export type TopicOf<Pattern extends string> = Pattern extends `${infer Prefix}*`
   ? `${Prefix}${string}`
   : Pattern;

@@ -1,6 +1,6 @@
 /**
- * Payload schemas by Standard Schema: zod, valibot, arktype and others, without depending on any of
- * them.
+ * Validates payloads against a Standard Schema (zod, valibot, arktype and others), without
+ * depending on any of these libraries.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
@@ -12,8 +12,7 @@ export type Checked =
     };
 
 /**
- * Checks a value; without a schema everything passes. A promise only when the schema is
- * asynchronous.
+ * Validates a value; without a schema, all pass. Returns a promise only for an asynchronous schema.
  */
 export function validate(schema: StandardSchemaV1 | undefined, value: unknown): Checked | Promise<Checked> {
   if (schema === undefined) return { ok: true, value };

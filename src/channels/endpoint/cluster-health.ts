@@ -1,16 +1,16 @@
 /**
- * How a node is joined to others, over all its threads.
+ * ClusterHealth is the state of a node's connection to the cluster, over all its threads.
  *
- * `ready` is false only for what sending clients elsewhere would cure: this node alone hears
- * nothing, or has the name of another. An engine that is away is away for all nodes: taking them
- * all out of service for it would make an outage of it.
+ * `ready` is false only for faults that moving clients to other nodes cures: this node alone
+ * receives nothing, or its name is a duplicate. An engine that is down is down for all nodes; a
+ * readiness check that failed for it would turn that into a full outage.
  */
 import { type AdapterHealth, type AdapterStatus, PubSub } from "simurgh/pubsub";
 import { ExitSignal } from "simurgh/runtime";
 import type { EndpointConfig } from "../protocol/endpoint-config.js";
 
 export interface ClusterHealth {
-  /** This node's name; undefined when there are no others by configuration. */
+  /** This node's name; undefined without a cluster. */
   readonly node: string | undefined;
   /** The worst of all threads. */
   readonly status: AdapterStatus;
@@ -19,7 +19,7 @@ export interface ClusterHealth {
   readonly reason: "deaf" | "name taken" | undefined;
   /** Other nodes, sorted by name. */
   readonly nodes: AdapterHealth["nodes"];
-  /** By thread; one that is being replaced is not there. */
+  /** By thread; without threads that are restarting. */
   readonly threads: Readonly<Record<number, AdapterHealth>>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Looking at a running endpoint from a REPL or an admin page: who is connected, which channels they
- * have (Phoenix.Debug).
+ * Debug inspects a running endpoint from a REPL or an admin page: its connections and their
+ * channels (Phoenix.Debug).
  */
 
 import { DynamicSupervisor, ExitSignal, GenServer, Pid } from "simurgh/runtime";
@@ -52,7 +52,7 @@ export const Debug = {
   async listSockets(endpoint: string): Promise<SocketEntry[]> {
     const gateways = await Promise.all(
       endpointConfig(endpoint).gateways.map((node) =>
-        // A gateway that has just ended has none.
+        // A gateway that is down has no connections.
         DynamicSupervisor.whichChildren({ name: `${endpoint}.sockets`, node }).catch(noneAfterExit),
       ),
     );
@@ -80,7 +80,7 @@ export const Debug = {
     return (await DynamicSupervisor.countChildren(channelsName(endpoint))).active;
   },
 
-  /** The channels of a connection; `"timeout"` when it does not answer within five seconds. */
+  /** The channels of a connection; `"timeout"` when it does not reply within five seconds. */
   async listChannels(
     socket: Pid,
   ): Promise<readonly ["ok", readonly ChannelEntry[]] | readonly ["error", "not_alive" | "timeout"]> {
@@ -105,7 +105,7 @@ export const Debug = {
     }
   },
 
-  /** Whether a process is the one of a connection. */
+  /** Whether a process is that of a connection. */
   isSocket: async (pid: unknown): Promise<boolean> => (await initialCall(pid)) === "Socket.init",
 
   /** Whether a process is a channel. */

@@ -1,13 +1,14 @@
 /**
- * An endpoint: sockets on an HTTP server, and the threads their channels run in (Phoenix.Endpoint).
+ * An endpoint mounts sockets on an HTTP server and supervises the threads in which their channels
+ * run (Phoenix.Endpoint).
  *
  *   Endpoint  rest_for_one
- *   ├ PubSub            of this thread: owns no slots when there are shards, and forwards
- *   ├ Shards            one_for_one: a ThreadServer per shard; without shards, the shard's own children
+ *   ├ PubSub            of this thread; with shards it owns no slots and forwards
+ *   ├ Shards            a ThreadServer per shard; with shards: 0 the children of one shard
  *   ├ SocketSupervisor  one process per connection
  *   └ Gateway           accepts connections last and drains them first
  *
- * The last two are in threads of their own when there are several gateways; see gateways.ts.
+ * With several gateways the last two run in threads of their own; see gateway-supervisor.ts.
  */
 
 import { randomBytes } from "node:crypto";
@@ -64,18 +65,18 @@ export interface EndpointOptions {
   /** Names the endpoint's processes. Required. */
   readonly name: string;
   /**
-   * The HTTP server to take WebSocket handshakes from, or the module that makes one, for each
-   * gateway anew. Default: one that has nothing but sockets.
+   * The HTTP server, or the module that makes one for each gateway. Default: a server that serves
+   * only sockets.
    */
   readonly server?: HttpServer | ServerModule;
   /**
-   * Where to listen. Default: whoever made the server sees to it. With several gateways, or no
-   * server of one's own, required.
+   * Where to listen. Default: the application makes its server listen. Required with several
+   * gateways or without a server.
    */
   readonly listen?: ListenOptions;
   /**
-   * Who accepts connections: 1 is this thread; 2 and more are so many threads that share the port,
-   * from Node 22.12. Each makes a `server` of its own by module. Default 1.
+   * The number of gateways: 1 accepts connections in this thread, 2 or more in that many threads
+   * that share the port, from Node 22.12. Each makes its own `server` by module. Default 1.
    */
   readonly gateways?: number;
   /**
@@ -86,16 +87,15 @@ export interface EndpointOptions {
   /** Shard threads; 0 runs everything in this thread. Default: cores − 1, at least 1. */
   readonly shards?: number;
   /**
-   * The application's children of every shard: the export of a module, `(args, context) =>
-   * ChildSpec[]`.
+   * The application's children of each shard: a module's export `(args, context) => ChildSpec[]`.
    */
   readonly shardTree?: { readonly module: URL | string; readonly export?: string; readonly args?: unknown };
   /** Name of the PubSub. Default: the endpoint's name with ".pubsub". */
   readonly pubsub?: string;
   /**
-   * Joins this node to others: `{ adapter: "nats" | "redis", url, nodeName }`. The start fails when
-   * the engine cannot be used; when it goes away later, this node works alone and joins again by
-   * itself. Default: no other nodes.
+   * Connects this node to a cluster: `{ adapter: "nats" | "redis", url, nodeName }`. The start
+   * fails when the engine is unreachable; when it becomes unreachable later, this node works alone
+   * and reconnects by itself. Default: no cluster.
    */
   readonly cluster?: ClusterOptions;
   /** Which pages may connect. Default true: only pages of `host`. */
@@ -103,27 +103,27 @@ export interface EndpointOptions {
   /** The endpoint's own host, for `checkOrigin: true`. Default "localhost". */
   readonly host?: string | null;
   /**
-   * How many proxies stand before this endpoint, whose `X-Forwarded-…` or `Forwarded` headers tell
-   * the scheme, host and address of a client; true is one. Default false: such headers are ignored.
+   * The number of trusted proxies in front, whose `X-Forwarded-*` or `Forwarded` headers have the
+   * scheme, host and address of a client; true is one. Default false: such headers are ignored.
    */
   readonly trustProxy?: boolean | number;
   /**
    * Signs `Token`s and long-poll sessions: 20 bytes or more, the same on all nodes of a cluster.
-   * Default: random, so that neither outlives the server.
+   * Default: random, so both are invalid after a restart.
    */
   readonly secret?: string;
-  /** What is left out of logged params. Default: keys that contain "password" or "token". */
+  /** Which params the log filters. Default: keys that contain "password" or "token". */
   readonly filterParameters?: ParamFilter;
-  /** How connections are sent away when the endpoint stops; false cuts them off at once. */
+  /** How connections are drained when the endpoint stops; false terminates them at once. */
   readonly drainer?: Partial<DrainOptions> | false | (() => Partial<DrainOptions>);
   /**
-   * Memory of each shard thread in MiB; over it the thread ends, alone. Default: what Node allows a
+   * Heap of each shard thread in MiB; a thread over it ends alone. Default: Node's limit for a
    * process, less a reserve.
    */
   readonly shardHeapMb?: number;
   /**
-   * Milliseconds a thread of the endpoint may go without a sign of life before it is terminated.
-   * Default 10,000.
+   * Milliseconds without a heartbeat after which a thread of the endpoint is terminated. Default
+   * 10,000.
    */
   readonly stallMs?: number;
 }
@@ -166,7 +166,7 @@ function checkServer({ server, listen }: EndpointOptions): void {
     );
 }
 
-/** What several threads cannot have in common. */
+/** Options that several threads cannot share. */
 function checkSeveral(gateways: number, { server, listen, checkOrigin, sockets }: EndpointOptions): void {
   checkSharedPort(gateways);
   if (server !== undefined && !isServerModule(server))
@@ -197,8 +197,7 @@ function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
 const checked = new NamedTable<true>();
 
 /**
- * The engine must be there when the program starts. When the endpoint is restarted later, nothing
- * waits for it.
+ * Checks the engine when the program starts. A later restart of the endpoint does not wait for it.
  */
 async function checkOnce(endpoint: string, cluster: Cluster): Promise<void> {
   if (checked.get(endpoint)) return;
@@ -217,17 +216,17 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const drainer = drainOptions(options.drainer);
   const cluster = options.cluster && clusterOf(options.cluster, pubsub);
   if (cluster !== undefined) await checkOnce(name, cluster);
-  const facts: EndpointConfig = {
+  const config: EndpointConfig = {
     pubsub,
     cluster,
     gateways: gatewayNodes(options.gateways ?? 1, here),
     secret,
     filterParameters: options.filterParameters ?? DEFAULT_FILTER,
   };
-  registerEndpoint(name, facts);
+  registerEndpoint(name, config);
   const args: ShardArgs = {
     endpoint: name,
-    facts,
+    config,
     owners: shards === 0 ? undefined : layout.owners.current,
     sockets: Object.fromEntries(
       Object.entries(options.sockets).map(([path, { module }]) => [path, String(module)]),
@@ -239,7 +238,7 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
     endpoint: name,
     server: server === undefined || !isServerModule(server) ? server : named(server, "server"),
     listen: options.listen,
-    shared: facts.gateways.length > 1,
+    shared: config.gateways.length > 1,
     sockets: Object.fromEntries(
       Object.entries(options.sockets).map(([path, mount]) => [
         path,
@@ -256,9 +255,9 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   };
   const shardSpec = (index: number): ChildSpec => shardThread(index, args, layout, options);
   const children: ChildSpec[] = [
-    ...(shards === 0 ? [] : [PubSub.childSpec(forwarding(facts, layout.owners))]),
+    ...(shards === 0 ? [] : [PubSub.childSpec(forwarding(config, layout.owners))]),
     { id: "shards", start: [startShards, [args, layout, shardSpec]], type: "supervisor" },
-    ...gatewayChildren(gateway, facts, layout, options.stallMs),
+    ...gatewayChildren(gateway, config, layout, options.stallMs),
     ...(shards === 0
       ? []
       : [
@@ -268,20 +267,20 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
             layout,
             clustered: cluster !== undefined,
             shardSpec,
-            others: [...new Set([here, ...facts.gateways])],
+            others: [...new Set([here, ...config.gateways])],
           }),
         ]),
   ];
   return Supervisor.startLink(children, { strategy: "rest_for_one", name });
 }
 
-/** A module as it crosses to threads. */
+/** A module reference that can be sent to threads. */
 const named = <M extends ServerModule>(from: M | undefined, export_: string) =>
   from && { module: String(from.module), export: from.export ?? export_, args: from.args };
 
 /**
- * The shards' supervisor. Shards fail alone, and often is not a reason to take the connections
- * down.
+ * Starts the shards' supervisor. Its restart intensity is high: failing shards must not take the
+ * connections down.
  */
 async function startShards(
   args: ShardArgs,
@@ -306,7 +305,7 @@ function shardThread(index: number, args: ShardArgs, layout: Layout, options: En
   return threadSpec({
     index,
     module: SHARD_MODULE,
-    // Whenever it starts, it begins with the owners there are then.
+    // Evaluated at each start, so that a restart gets the current owners.
     args: (): ShardArgs => ({ ...args, owners: layout.owners.current }),
     ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
     ...(options.shardHeapMb === undefined
@@ -331,7 +330,7 @@ export const Endpoint = {
   }),
 
   /**
-   * Sends an event to everybody on a topic. Works in every thread of the endpoint, with no joined
+   * Sends an event to all clients on a topic. Works in every thread of the endpoint, without a
    * socket.
    */
   broadcast(endpoint: string, topic: string, event: string, payload: unknown): PublishResult {
@@ -339,7 +338,7 @@ export const Endpoint = {
     return PubSub.broadcast(pubsub, to, message, fastlane);
   },
 
-  /** As `broadcast`, but leaves out the channel or process `from`. */
+  /** Like `broadcast`, but not to the channel or process `from`. */
   broadcastFrom(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): PublishResult {
     const [pubsub, to, message] = publish(endpoint, topic, event, payload);
     return PubSub.broadcastFrom(pubsub, from, to, message, fastlane);
@@ -350,7 +349,7 @@ export const Endpoint = {
     return PubSub.localBroadcast(pubsub, to, message, fastlane);
   },
 
-  /** As `broadcastFrom`, on this node only. */
+  /** Like `broadcastFrom`, on this node only. */
   localBroadcastFrom(
     endpoint: string,
     from: Pid,
@@ -362,21 +361,21 @@ export const Endpoint = {
     return PubSub.localBroadcastFrom(pubsub, from, to, message, fastlane);
   },
 
-  /** As `broadcast`; throws `BroadcastError` instead of returning an error. */
+  /** Like `broadcast`; throws `BroadcastError` instead of returning an error. */
   "broadcast!"(endpoint: string, topic: string, event: string, payload: unknown): "ok" {
     const [pubsub, to, message] = publish(endpoint, topic, event, payload);
     return PubSub["broadcast!"](pubsub, to, message, fastlane);
   },
 
-  /** As `broadcastFrom`; throws `BroadcastError` instead of returning an error. */
+  /** Like `broadcastFrom`; throws `BroadcastError` instead of returning an error. */
   "broadcastFrom!"(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): "ok" {
     const [pubsub, to, message] = publish(endpoint, topic, event, payload);
     return PubSub["broadcastFrom!"](pubsub, from, to, message, fastlane);
   },
 
   /**
-   * Subscribes the calling process to a topic; it gets each broadcast as `{ topic, event, payload
-   * }`.
+   * Subscribes the calling process to a topic; it receives each broadcast as `{ topic, event,
+   * payload }`.
    */
   subscribe: (endpoint: string, topic: string): "ok" | Promise<"ok"> =>
     PubSub.subscribe(endpointConfig(endpoint).pubsub, topic),
@@ -388,29 +387,27 @@ export const Endpoint = {
     Endpoint.broadcast(endpoint, id, "disconnect", {}),
 
   /**
-   * Accepts no more connections and sends those there are away with 1012, at all gateways. Resolves
+   * Accepts no more connections and closes the existing ones with 1012, at all gateways. Resolves
    * with their number.
    */
   drain: (endpoint: string, options: Partial<DrainOptions> = {}): Promise<number> =>
     Gateways.drain(endpoint, options),
 
   /**
-   * Moves topics between shard threads while the endpoint runs: to as many threads as given, or
-   * each of the 256 slots to the thread with that node index. No socket closes; clients of topics
-   * that move get `phx_error` and join again. Resolves once it is done, with `["error", reason]`
-   * when everything stayed as it was. In the endpoint's own thread.
+   * Moves topics between shard threads while the endpoint runs: to the given number of threads, or
+   * each of the 256 slots to the thread with the given node index. No socket closes; clients of
+   * topics that move get `phx_error` and join again. Resolves when done, with `["error", reason]`
+   * when nothing has changed. Call it in the endpoint's own thread.
    */
   reshard: (endpoint: string, shards: Wanted): Promise<ReassignResult> => Resharder.reshard(endpoint, shards),
 
-  /**
-   * How many gateways there are, and what they have in all: connections, lanes, whether they drain.
-   */
+  /** The number of gateways, their connections and lanes in total, and whether they drain. */
   info: (endpoint: string): Promise<GatewayInfo & { readonly gateways: number }> => Gateways.info(endpoint),
 
-  /** How this node is joined to others; for readiness and for people. */
+  /** This node's connection to the cluster, for readiness checks and operators. */
   health: (endpoint: string): Promise<ClusterHealth> => clusterHealth(endpointConfig(endpoint)),
 
-  /** Where the endpoint's server listens; null while it does not. */
+  /** The address on which the endpoint listens; null while it does not. */
   address: (endpoint: string): Promise<{ readonly host: string; readonly port: number } | null> =>
     Gateways.address(endpoint),
 };

@@ -1,16 +1,16 @@
 /**
- * The gateways of an endpoint: one beside it in its own thread, or several, each in a thread of its
- * own, that share the port.
+ * Supervises the gateways of an endpoint: one in the endpoint's own thread, or several that share
+ * the port, each in a thread of its own.
  *
  *   gateways: 1                  gateways: n
  *   Endpoint                     Endpoint
  *   ├ SocketSupervisor           ├ Gateways   one_for_one: a ThreadServer per gateway
  *   └ Gateway                    │   each thread: PubSub (owns no slots), SocketSupervisor, Gateway
- *                                └ Drainer    asks all of them at once to send everybody away
+ *                                └ Drainer    drains all of them at once
  *
- * Nothing else of an endpoint knows how many there are. A connection lives in the thread that
- * accepted it; what channels send it goes there by the pid of that thread's writer. A thread that
- * ends takes its own connections along, and no others.
+ * No other part of an endpoint depends on their number. A connection lives in the thread that
+ * accepted it; channels send frames to the pid of that thread's writer. When a gateway thread ends,
+ * only its own connections end.
  */
 
 import { PubSub, type PubSubOptions, type SlotOwners } from "simurgh/pubsub";
@@ -41,12 +41,12 @@ import {
 import type { Layout } from "./resharder.js";
 
 /**
- * Node index of the first gateway thread: far from those of shards, and of the application's own
+ * Node index of the first gateway thread: outside the range of shards and of the application's own
  * threads.
  */
 const FIRST_GATEWAY = 1001;
 
-/** The most there may be. */
+/** The maximum number of gateways. */
 export const MAX_GATEWAYS = 64;
 
 /** The node indexes of the gateways of an endpoint on the node `here`. */
@@ -55,13 +55,13 @@ export const gatewayNodes = (gateways: number, here: number): readonly number[] 
 
 interface GatewayThreadArgs {
   readonly options: GatewayOptions;
-  readonly facts: EndpointConfig;
+  readonly config: EndpointConfig;
   readonly owners: readonly number[];
 }
 
 const THREAD_MODULE = new URL(import.meta.url);
 
-/** The children of whichever thread has a gateway. */
+/** The children of a thread with a gateway. */
 const ownChildren = (options: GatewayOptions): ChildSpec[] => [
   DynamicSupervisor.childSpec({ id: "sockets", name: options.socketsSupervisor }),
   {
@@ -71,23 +71,23 @@ const ownChildren = (options: GatewayOptions): ChildSpec[] => [
   },
 ];
 
-/** The endpoint's children that accept connections. `stallMs` is for their threads. */
+/** The endpoint's children that accept connections. `stallMs` applies to their threads. */
 export function gatewayChildren(
   options: GatewayOptions,
-  facts: EndpointConfig,
+  config: EndpointConfig,
   layout: Layout,
   stallMs: number | undefined,
 ): ChildSpec[] {
-  if (facts.gateways.length === 1) return ownChildren(options);
+  if (config.gateways.length === 1) return ownChildren(options);
   const shutdown = options.drainer.shutdownMs + 3 * REQUEST_GRACE_MS;
   return [
-    { id: "gateways", start: [startThreads, [{ options, facts }, layout, stallMs]], type: "supervisor" },
+    { id: "gateways", start: [startThreads, [{ options, config }, layout, stallMs]], type: "supervisor" },
     { id: "drainer", start: [GenServer.startLink, [drainer, options.endpoint]], shutdown },
   ];
 }
 
 async function startThreads(
-  { options, facts }: Omit<GatewayThreadArgs, "owners">,
+  { options, config }: Omit<GatewayThreadArgs, "owners">,
   layout: Layout,
   stallMs: number | undefined,
 ): Promise<StartResult> {
@@ -95,10 +95,10 @@ async function startThreads(
   const { port, release } = await claimPort(wanted);
   const args = (): GatewayThreadArgs => ({
     options: { ...options, listen: { ...wanted, port } },
-    facts,
+    config,
     owners: layout.owners.current,
   });
-  const threads = facts.gateways.map((index) =>
+  const threads = config.gateways.map((index) =>
     threadSpec({
       index,
       module: THREAD_MODULE,
@@ -115,7 +115,7 @@ async function startThreads(
   }
 }
 
-/** The PubSub of a thread that owns no topics: it knows the node's name, and forwards. */
+/** The PubSub of a thread that owns no topics: it forwards to the owners. */
 export const forwarding = ({ pubsub, cluster }: EndpointConfig, owners: SlotOwners): PubSubOptions => ({
   name: pubsub,
   owners,
@@ -123,17 +123,17 @@ export const forwarding = ({ pubsub, cluster }: EndpointConfig, owners: SlotOwne
 });
 
 /** The tree of a gateway thread: called there by the runtime. */
-export function start({ options, facts, owners }: GatewayThreadArgs): ThreadTree {
-  registerEndpoint(options.endpoint, facts);
+export function start({ options, config, owners }: GatewayThreadArgs): ThreadTree {
+  registerEndpoint(options.endpoint, config);
   return {
-    children: [PubSub.childSpec(forwarding(facts, { current: owners })), ...ownChildren(options)],
+    children: [PubSub.childSpec(forwarding(config, { current: owners })), ...ownChildren(options)],
     strategy: "rest_for_one",
     intensity: 10,
     period: 5,
   };
 }
 
-/** Threads stop one after the other; what takes long, all gateways do at the same time before. */
+/** Drains all gateways at the same time, before their threads stop one after the other. */
 const drainer: GenServerModule<string, string> = {
   name: "Drainer",
   init(endpoint) {
@@ -146,7 +146,7 @@ const drainer: GenServerModule<string, string> = {
 };
 
 /**
- * What the gateways answer that are there. One that has just ended has no connections to speak of.
+ * The replies of all running gateways. A gateway that is down is left out: it has no connections.
  */
 async function askGateways<T>(endpoint: string, request: GatewayRequest): Promise<readonly T[]> {
   const answers = await Promise.all(
@@ -191,15 +191,15 @@ export const Gateways = {
 };
 
 /**
- * What crosses to a thread is plain data. Throws for a function, and says where it is and where it
- * could be.
+ * Throws when options contain a function, which cannot be sent to a thread; the error says where
+ * the function belongs instead.
  */
 export function checkCrosses(options: object, where: string): void {
   for (const [key, value] of Object.entries(options)) {
     const place = `${where}.${key}`;
     if (typeof value === "function")
       throw new BadArg(
-        `badarg: ${place} is a function, and cannot reach the threads of several gateways; say it in the options of the socket's definition, which each thread loads: defineSocket({ options: { … } })`,
+        `badarg: ${place} is a function, and cannot be sent to the threads of several gateways; set it in the options of the socket's definition, which each thread loads: defineSocket({ options: { … } })`,
       );
     if (typeof value === "object" && value !== null && !(value instanceof URL)) checkCrosses(value, place);
   }

@@ -1,9 +1,10 @@
 /**
- * A gateway: the process that accepts connections for the sockets of one endpoint, and owns the
- * writer that everything leaves through. How connections come in is the transports' business; the
- * gateway starts their processes, looks after silent ones, and sends all of them away when it ends.
+ * A gateway is the process that accepts connections for the sockets of one endpoint, and owns their
+ * writer. Transports accept the connections; the gateway starts their processes, closes silent
+ * ones, and drains all of them when it stops.
  *
- * An endpoint has one in its own thread, or several, each in a thread of its own; see gateways.ts.
+ * An endpoint has one in its own thread, or several, each in a thread of its own; see
+ * gateway-supervisor.ts.
  */
 import type { Server as HttpServer } from "node:http";
 import { PubSub } from "simurgh/pubsub";
@@ -43,13 +44,13 @@ import { shortestTimeout, WebSocketListener } from "../transports/websocket/list
 const DEFAULT_MESSAGE_RATE: Rate = { perSecond: 2000, burst: 4000 };
 const DEFAULT_JOIN_RATE: Rate = { perSecond: 100, burst: 500 };
 
-/** Milliseconds in which what a client has sent is answered before it is sent away. */
+/** Milliseconds in which frames already received from a client are answered before it is closed. */
 const ANSWER_MS = 100;
 
-/** Milliseconds that requests under way have to finish once all connections are gone. */
+/** Milliseconds for HTTP requests in progress to finish once all connections are gone. */
 export const REQUEST_GRACE_MS = 2000;
 
-/** The part of the gateway that is not a process: what the callbacks of the HTTP server need. */
+/** The state of the gateway, which the callbacks of the HTTP server use outside of the process. */
 class Gateway implements GatewayHost {
   readonly options: GatewayOptions;
   readonly server: HttpServer;
@@ -61,13 +62,13 @@ class Gateway implements GatewayHost {
   readonly sweepEvery: number;
   draining = false;
   #sweptAt = performance.now();
-  /** The last sweep was put off. */
+  /** The last sweep was skipped. */
   #sweptLate = false;
-  /** Connections whose limit has been logged. */
+  /** Connections that have had a limit logged. */
   readonly #limited = new Set<number>();
   readonly #kinds = new Map<string, SocketKind>();
   readonly #detach: (() => void)[] = [];
-  /** Connections that are sent away, with what is to happen to them next. */
+  /** Connections that are being closed, with the timer of their next step. */
   readonly #leaving = new Map<Live, NodeJS.Timeout>();
   #stopped: Promise<number> | undefined;
 
@@ -132,7 +133,7 @@ class Gateway implements GatewayHost {
     throw new Error("the process of a connection did not start", { cause: started });
   }
 
-  /** What all connections of a mount share. */
+  /** The part that all connections of a mount share. */
   #kindOf({ mount, path, definition }: MountedSocket): SocketKind {
     let kind = this.#kinds.get(path);
     if (kind === undefined) {
@@ -166,7 +167,7 @@ class Gateway implements GatewayHost {
     limitHit(this.options.endpoint, limit);
     if (connection !== undefined && this.#limited.has(connection)) return;
     if (connection !== undefined) this.#limited.add(connection);
-    this.notice("warning", `a client ran into the limit ${limit} of its mount`);
+    this.notice("warning", `a client exceeded the limit ${limit} of its mount`);
   }
 
   relay(node: number, request: SessionRequest): Promise<SessionAnswer | null> {
@@ -175,14 +176,14 @@ class Gateway implements GatewayHost {
     return GenServer.call(gateway, message, Number.POSITIVE_INFINITY);
   }
 
-  /** Ends connections that have been silent for too long. */
+  /** Closes connections that have been silent for too long. */
   sweep(): void {
     for (const connection of this.#limited) if (!this.live.has(connection)) this.#limited.delete(connection);
     const now = performance.now();
     const late = now - this.#sweptAt > 2 * this.sweepEvery;
     this.#sweptAt = now;
-    // This thread has stood still: what clients sent meanwhile is read before the next sweep, not
-    // before this one.
+    // The thread was blocked: frames that clients sent meanwhile are read only after this sweep, so
+    // connections are judged at the next one.
     if (late && !this.#sweptLate) this.#sweptLate = true;
     else {
       this.#sweptLate = false;
@@ -191,7 +192,7 @@ class Gateway implements GatewayHost {
   }
 
   /**
-   * Lets no more connections in and sends those there are away with 1012, as `planDrain` has it.
+   * Accepts no more connections and closes the existing ones with 1012, as planned by `planDrain`.
    * Resolves with their number once they are gone, or after `shutdownMs`.
    */
   async drain(options: DrainOptions): Promise<number> {
@@ -213,7 +214,7 @@ class Gateway implements GatewayHost {
       }
     }
     while (this.live.size > 0 && performance.now() < until) {
-      // Those whose handshake was under way.
+      // Connections whose handshake was in progress.
       for (const live of [...this.live.values()]) if (!this.#leaving.has(live)) this.#sendAway(live, 0);
       await pause(5);
     }
@@ -222,7 +223,7 @@ class Gateway implements GatewayHost {
     return all.length;
   }
 
-  /** What the client has sent by then is answered before the connection closes. */
+  /** Closes a connection, after answering the frames received before. */
   #sendAway(live: Live, after: number): void {
     if (this.#leaving.has(live)) return;
     const close = (): void => void send(live.pid, new SocketNews({ type: "drain" }));
@@ -246,16 +247,12 @@ class Gateway implements GatewayHost {
       : { host: address.address, port: address.port };
   }
 
-  /**
-   * Sends all clients away for good, and gives the port back. Resolves with the number of
-   * connections there were.
-   */
+  /** Drains all connections and closes the port. Resolves with the number of connections. */
   stop(): Promise<number> {
     this.#stopped ??= (async () => {
       const { listen, drainer } = this.options;
       if (listen === undefined) return this.drain(drainer);
-      // A long-poll client needs the port until it is its turn to go; others can do without at
-      // once.
+      // Long-poll clients need the port until they are closed; without them it is closed at once.
       const finish = this.longPolls.sessions.size === 0 ? close(this.server) : undefined;
       const count = await this.drain(drainer);
       await (finish ?? close(this.server))(this.requests.drain(), REQUEST_GRACE_MS);
@@ -271,7 +268,7 @@ class Gateway implements GatewayHost {
   }
 }
 
-/** What a gateway is asked. */
+/** The calls of a gateway. */
 export type GatewayRequest =
   | readonly ["info"]
   | readonly ["address"]
@@ -299,7 +296,7 @@ const server: GenServerModule<Gateway, GatewayOptions> = {
     const gateway = new Gateway(options, http, mounted);
     onExit(self(), () => gateway.detach());
     sendAfter(self(), "sweep", gateway.sweepEvery);
-    // A shutdown by the supervisor comes to `terminate`, which drains.
+    // So that a shutdown by the supervisor runs `terminate`, which drains.
     trapExit(true);
     if (options.listen !== undefined) keepAlive(http, options.listen);
     if (options.listen !== undefined) await listen(http, options.listen, options.shared ? SHARED : undefined);
@@ -320,7 +317,7 @@ const server: GenServerModule<Gateway, GatewayOptions> = {
         return ["noreply", gateway];
       }
       case "session": {
-        // It may wait for as long as a poll does.
+        // Not awaited: a poll may take its whole window.
         const answered = gateway.node.run(() => gateway.longPolls.sessions.answer(request[1]));
         answered.then(
           (answer) => GenServer.reply(from, answer),

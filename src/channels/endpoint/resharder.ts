@@ -1,13 +1,13 @@
 /**
- * The shard threads of an endpoint, and how their number and the slots they own change while it
- * runs.
+ * The Resharder changes the number of an endpoint's shard threads, and the slots that they own,
+ * while it runs.
  *
- * A topic that moves is told to its clients as a channel that crashed is: `phx_error`, and they
- * join again, at the new thread. No socket closes, and topics that stay notice nothing. Threads are
- * added before slots move to them, and stopped once nothing is left in them.
+ * Clients of a topic that moves get `phx_error`, as for a crash, and join again on the new thread.
+ * No socket closes, and topics that stay are not affected. Threads are started before slots move to
+ * them, and stopped once their channels have ended.
  *
- * The Resharder does one change after the other. A thread that is restarted, and whatever else
- * starts later, begins with the owners there are then.
+ * Changes run one after the other. A thread that restarts or is added later starts with the owners
+ * of that moment.
  */
 
 import { PubSub, type ReassignResult, type SlotOwners } from "simurgh/pubsub";
@@ -26,10 +26,7 @@ import { threadName } from "#runtime";
 import { channelsName } from "./shard.js";
 import { inTurns, spread } from "./slot-assignment.js";
 
-/**
- * The threads of an endpoint as they are now. Its owner is the endpoint; all who start later look
- * at it.
- */
+/** The current shard threads and slot owners of an endpoint, read by children that start later. */
 export interface Layout {
   readonly owners: SlotOwners;
   /** Node indexes of the shard threads. */
@@ -43,16 +40,16 @@ export const firstLayout = (shards: number, here: number): Layout => {
 
 export const MOST_SHARDS = 64;
 
-/** How many threads, or which of them owns each of the 256 slots. */
+/** A number of threads, or the owner of each of the 256 slots. */
 export type Wanted = number | readonly number[];
 
 export interface ResharderOptions {
   readonly endpoint: string;
   readonly pubsub: string;
   readonly layout: Layout;
-  /** Whether there are other nodes: then the first shard speaks for this one. */
+  /** Whether there is a cluster: then the first shard is the node's leader and must stay. */
   readonly clustered: boolean;
-  /** Threads other than shards in which the PubSub runs. */
+  /** Other threads in which the PubSub runs. */
   readonly others: readonly number[];
   readonly shardSpec: (index: number) => ChildSpec;
 }
@@ -61,7 +58,7 @@ const resharderName = (endpoint: string): string => `${endpoint}.resharder`;
 
 export const shardsName = (endpoint: string): string => `${endpoint}.shards`;
 
-/** A thread that is no longer needed waits for its channels to end, but not for ever. */
+/** How long a thread that is no longer needed waits for its channels to end. */
 const EMPTY_MS = 10_000;
 
 const server: GenServerModule<ResharderOptions, ResharderOptions, readonly ["reshard", Wanted]> = {
@@ -106,7 +103,7 @@ async function reshard(wanted: Wanted, options: ResharderOptions): Promise<Reass
 
 const distinct = (wanted: readonly number[]): readonly number[] => [...new Set(wanted)].sort((a, b) => a - b);
 
-/** The first `wanted` of those there are, and as many new ones as are missing. */
+/** The first `wanted` of the present threads, and new ones up to that number. */
 function chosen(wanted: number, present: readonly number[]): readonly number[] {
   const threads = present.slice(0, wanted);
   for (let index = 1; threads.length < wanted; index += 1)
@@ -114,7 +111,7 @@ function chosen(wanted: number, present: readonly number[]): readonly number[] {
   return threads;
 }
 
-/** The application may have threads of its own. */
+/** Whether the application uses the index for a thread of its own. */
 const isFree = (index: number): boolean => {
   const node = thisNode();
   return (
@@ -134,7 +131,9 @@ async function stop(endpoint: string, threads: readonly number[]): Promise<void>
   );
 }
 
-/** Its channels have been told that their topics are elsewhere, and may still be saying goodbye. */
+/**
+ * Waits for the channels of a thread to end: they have been notified that their topics have moved.
+ */
 async function untilEmpty(endpoint: string, node: number): Promise<void> {
   const until = performance.now() + EMPTY_MS;
   try {
@@ -144,7 +143,7 @@ async function untilEmpty(endpoint: string, node: number): Promise<void> {
       await sleep(20);
     }
   } catch {
-    // It is gone already.
+    // The thread is down already.
   }
 }
 

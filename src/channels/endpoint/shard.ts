@@ -1,10 +1,10 @@
 /**
- * What runs where channels run: in each shard thread, or in the main thread when there are no
- * shards.
+ * A shard is the process tree in which channels run: one in each shard thread, or in the main
+ * thread when there are no shards.
  *
- * Root supervisor: PubSub of the thread's slots, the application's own children (its Presence,
- * say), the ChannelSupervisor, and the ShardServer, which starts a channel for each join it is
- * sent.
+ * Its children: the PubSub of the thread's slots, the application's own children (such as a
+ * Presence), the ChannelSupervisor, and the ShardServer, which starts a channel for each join it
+ * receives.
  */
 
 import { clusterAdapter, PubSub } from "simurgh/pubsub";
@@ -24,10 +24,10 @@ import { SocketNews, type StartChannel, shardName } from "../channel/messages.js
 import { type EndpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import { loadSocket, type SocketDefinition } from "../socket/define-socket.js";
 
-/** Plain data: it crosses to the thread. */
+/** Plain data: it is sent to the thread. */
 export interface ShardArgs {
   readonly endpoint: string;
-  readonly facts: EndpointConfig;
+  readonly config: EndpointConfig;
   /** Index of the thread that owns each slot; undefined when this thread owns all. */
   readonly owners: readonly number[] | undefined;
   /** URLs of the socket modules, by mount path. */
@@ -59,9 +59,9 @@ interface Shard {
 const shardServer: GenServerModule<Shard, ShardArgs, never, StartChannel> = {
   name: "ShardServer",
 
-  async init({ sockets, endpoint, facts }) {
-    registerEndpoint(endpoint, facts);
-    PubSub.watchOwners(facts.pubsub);
+  async init({ sockets, endpoint, config }) {
+    registerEndpoint(endpoint, config);
+    PubSub.watchOwners(config.pubsub);
     const definitions = new Map<string, SocketDefinition>();
     for (const [path, module] of Object.entries(sockets)) definitions.set(path, await loadSocket(module));
     return ["ok", { endpoint, definitions }];
@@ -83,7 +83,7 @@ const shardServer: GenServerModule<Shard, ShardArgs, never, StartChannel> = {
     return ["noreply", shard];
   },
 
-  /** Topics have moved: each channel looks whether its own has. */
+  /** Topics have moved: each channel checks whether its own has. */
   async handleInfo(message, shard) {
     if (message === PubSub.OWNERS_CHANGED) {
       for (const { pid } of await DynamicSupervisor.whichChildren(channelsName(shard.endpoint)))
@@ -95,10 +95,10 @@ const shardServer: GenServerModule<Shard, ShardArgs, never, StartChannel> = {
 
 /** The children of a shard, in start order. */
 export async function shardChildren(args: ShardArgs, context: ThreadContext): Promise<ChildSpec[]> {
-  const { endpoint, facts, owners } = args;
-  const { pubsub, cluster } = facts;
+  const { endpoint, config, owners } = args;
+  const { pubsub, cluster } = config;
   const thread = context.node;
-  // The first shard speaks for the node.
+  // The first shard is the leader of the node.
   const leads = thread === Math.min(...(owners ?? [thread]));
   return [
     PubSub.childSpec({
@@ -113,7 +113,7 @@ export async function shardChildren(args: ShardArgs, context: ThreadContext): Pr
 }
 
 async function applicationChildren(
-  { shardTree, endpoint, facts }: ShardArgs,
+  { shardTree, endpoint, config }: ShardArgs,
   context: ThreadContext,
 ): Promise<readonly ChildSpec[]> {
   if (shardTree === undefined) return [];
@@ -121,12 +121,11 @@ async function applicationChildren(
   const tree = exports[shardTree.export];
   if (typeof tree !== "function")
     throw new TypeError(`${shardTree.module} has no function named ${shardTree.export}`);
-  return (tree as ShardTree)(shardTree.args, { ...context, endpoint, pubsub: facts.pubsub });
+  return (tree as ShardTree)(shardTree.args, { ...context, endpoint, pubsub: config.pubsub });
 }
 
-/** The tree of a shard thread: called there by the runtime. */
+/** The tree of a shard thread; the runtime calls it there. */
 export async function start(args: ShardArgs, context: ThreadContext): Promise<ThreadTree> {
-  // What PubSub and the application's children know is lost with them, so what came after them
-  // starts afresh too.
+  // rest_for_one: the later children depend on the state of PubSub and the application's children.
   return { children: await shardChildren(args, context), strategy: "rest_for_one", intensity: 10, period: 5 };
 }

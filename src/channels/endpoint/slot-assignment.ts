@@ -1,22 +1,20 @@
-/**
- * Which thread owns which slot: evenly, and with as few slots moved as that allows. Pure.
- */
+/** Assigns slots to threads evenly, moving as few as possible. Pure. */
 import { SLOTS } from "#pubsub";
 
-/** The first layout: slots take turns. */
+/** Assigns slots to threads in turn. */
 export const inTurns = (threads: readonly number[]): readonly number[] =>
   Array.from({ length: SLOTS }, (_, number) => threads[number % threads.length] as number);
 
 /**
- * The same slots spread over `threads`: none has two more than another, and a slot moves only where
- * that needs it.
+ * Distributes the slots over `threads`, whose shares differ by at most one, and moves no more slots
+ * than that requires.
  */
 export function spread(owners: readonly number[], threads: readonly number[]): readonly number[] {
   const counts = new Map(threads.map((thread) => [thread, 0]));
   for (const owner of owners) if (counts.has(owner)) counts.set(owner, (counts.get(owner) as number) + 1);
   const least = Math.floor(owners.length / threads.length);
   let larger = owners.length % threads.length;
-  // Who has most keeps one more than the others, where it does not come out even.
+  // When the slots do not divide evenly, the threads with the most keep one more.
   const shares = new Map<number, number>();
   for (const [thread] of [...counts].sort(([, a], [, b]) => b - a)) {
     shares.set(thread, least + (larger > 0 ? 1 : 0));

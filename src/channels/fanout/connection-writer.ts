@@ -1,16 +1,16 @@
 /**
- * The gateway's writer: the only one who writes to the connections of its thread.
+ * The writer of a gateway is the only one that writes to the connections of its thread.
  *
- * Channel pushes and replies, broadcasts and the socket's own frames all arrive here in signal
- * order, so what a channel sends first is seen first, whichever way it goes. The writer is a sink:
- * nothing waits in a mailbox.
+ * Pushes and replies of channels, broadcasts and the socket's own frames arrive here in signal
+ * order, so a client receives a channel's frames in the order in which they were sent. The writer
+ * is a sink, not a process: messages are handled at once, without a mailbox.
  */
 import { outside, type Pid, type RuntimeNode, send } from "simurgh/runtime";
 import type { Frame } from "../protocol/message.js";
 import { websocketFrame } from "./websocket-frame.js";
 import type { WriterMessage } from "./writer-messages.js";
 
-/** A frame and, once a WebSocket needs it, its bytes: made once for all who get it. */
+/** A frame and its WebSocket bytes, which are made on first use and shared by all receivers. */
 export class Outgoing {
   readonly frame: Frame;
   #bytes: Buffer | undefined;
@@ -25,21 +25,21 @@ export class Outgoing {
   }
 }
 
-/** One client's way out. */
+/** A client's connection, of any transport. */
 export interface Connection {
   write(outgoing: Outgoing): void;
 }
 
 interface Entry {
   readonly connection: Connection;
-  /** As many as it has joined topics. */
+  /** At most one per joined topic. */
   lanes: readonly string[];
 }
 
 const NO_LANES: readonly string[] = [];
 
 export class Writer {
-  /** Where the other processes, on any thread, send what is to be written. */
+  /** Processes of any thread send frames to this pid. */
   readonly pid: Pid;
   readonly #connections = new Map<number, Entry>();
   readonly #lanes = new Map<string, Set<number>>();
@@ -57,7 +57,7 @@ export class Writer {
     return this.#lanes.size;
   }
 
-  /** The number of a connection that is about to be opened. */
+  /** The number for a connection that is about to open. */
   reserve(): number {
     const id = this.#nextConnection;
     this.#nextConnection += 1;
@@ -75,7 +75,7 @@ export class Writer {
     for (const lane of entry.lanes) this.#leave(lane, id);
   }
 
-  /** A thread is gone, and with it everything it knew of its lanes. */
+  /** Removes the lanes of a thread that is gone. */
   dropLanesOf(node: number, creation: number): void {
     const prefix = `${node}.${creation}.`;
     for (const [lane, members] of this.#lanes) {
@@ -109,7 +109,7 @@ export class Writer {
     }
   }
 
-  /** Writes to one connection. One that is gone is no error. */
+  /** Writes to one connection; does nothing when it is gone. */
   send(id: number, frame: Frame): void {
     this.#connections.get(id)?.connection.write(new Outgoing(frame));
   }

@@ -1,10 +1,10 @@
 /**
- * The fastlane: how a broadcast reaches clients without their channel processes.
+ * The fastlane delivers broadcasts to clients without passing through their channel processes.
  *
- * This is PubSub's dispatcher for channels. It keeps, per topic, the subscribers grouped in lanes,
- * and sends a broadcast once per lane to the gateway that owns those connections; the gateway
- * writes the same bytes to each. A subscriber whose channel intercepts the event gets the broadcast
- * as a message instead, and so does one that is not a channel.
+ * It is PubSub's dispatcher for channels. It groups the subscribers of each topic in lanes and
+ * sends a broadcast once per lane to the gateway that owns those connections; the gateway writes
+ * the same bytes to each. A channel that intercepts the event receives the broadcast as a message
+ * instead, and so does a subscriber that is not a channel.
  */
 
 import { type Dispatcher, registerDispatcher, type Subscription } from "simurgh/pubsub";
@@ -14,13 +14,13 @@ import { serializerFor } from "../protocol/serializers.js";
 import { stringifyStrict } from "../protocol/strict-json.js";
 import { joinLane, leaveLane, sendLane } from "./writer-messages.js";
 
-/** What a channel's subscription says about its client. */
+/** The metadata of a channel's subscription: its client's connection. */
 export interface FastlaneMetadata {
   readonly fastlane: true;
   readonly writer: Pid;
   readonly connection: number;
   readonly serializer: string;
-  /** Events the channel wants to see itself. */
+  /** Events that the channel receives itself. */
   readonly intercepts: readonly string[];
 }
 
@@ -33,9 +33,9 @@ interface Lane {
 }
 
 interface Lanes {
-  /** Few: one per gateway, serializer and choice of intercepted events. */
+  /** Few: one per gateway, serializer and list of intercepted events. */
   readonly lanes: Lane[];
-  /** Subscriptions that are not a client's own channel. */
+  /** Subscriptions of processes that are not channels. */
   readonly others: Set<Subscription>;
 }
 
@@ -70,8 +70,8 @@ export const fastlane: Dispatcher<Lanes> = {
     let lane = laneFor(state.lanes, metadata);
     if (lane === undefined) {
       const node = thisNode();
-      // The node and its creation make the key unique at the gateway and tell whose lanes end when
-      // a thread does.
+      // The node and its creation make the key unique at the gateway, and identify the lanes to
+      // remove when a thread ends.
       const key = `${node.index}.${node.creation}.${nextLane}`;
       nextLane += 1;
       lane = {
@@ -94,7 +94,7 @@ export const fastlane: Dispatcher<Lanes> = {
       return;
     }
     const lane = laneFor(state.lanes, metadata);
-    // A newer channel of the same connection may have taken the place already.
+    // A newer channel of the same connection may have replaced it already.
     if (lane?.members.get(metadata.connection) !== pid) return;
     lane.members.delete(metadata.connection);
     send(lane.writer, leaveLane(lane.key, metadata.connection));
@@ -144,11 +144,11 @@ export const fastlane: Dispatcher<Lanes> = {
   },
 };
 
-/** How a message crosses to other nodes. */
+/** The kinds of a message between nodes. */
 const AS_IT_IS = 0;
 const AS_JSON = 1;
 
-/** Undefined for what JSON cannot say: bytes, as a payload or in one. */
+/** Undefined for what JSON cannot represent: bytes, as a payload or in one. */
 function jsonOf(payload: unknown): string | undefined {
   if (typeof payload !== "object" || payload === null || bytesOf(payload) !== undefined) return undefined;
   for (const value of Object.values(payload)) if (bytesOf(value) !== undefined) return undefined;
@@ -159,13 +159,15 @@ function jsonOf(payload: unknown): string | undefined {
   }
 }
 
-/** For a process, which looks into it. */
+/** The broadcast with a decoded payload, for processes that read it. */
 const decoded = (message: Broadcast): Broadcast =>
   message.payload instanceof EncodedPayload ? { ...message, payload: message.payload.value } : message;
 
 registerDispatcher(fastlane);
 
-/** Encodes for one serializer. One that cannot say it must not keep the others from it. */
+/**
+ * Encodes once per serializer. An error of one serializer must not stop the delivery to the others.
+ */
 function encodeOnce(
   frames: Map<string, Frame | undefined>,
   serializer: string,
@@ -190,7 +192,7 @@ function encodeOnce(
   return frames.get(serializer);
 }
 
-/** The client that subscriptions of one process stand for. */
+/** The client of the channel among the subscriptions of one process. */
 function clientOf(subscriptions: readonly Subscription[]): FastlaneMetadata | undefined {
   for (const { metadata } of subscriptions) if (isFastlane(metadata)) return metadata;
   return undefined;

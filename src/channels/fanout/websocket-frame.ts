@@ -1,5 +1,5 @@
 /**
- * WebSocket framing of what a server sends: header and payload in one piece, unmasked, never
+ * Encodes a WebSocket frame of the server: header and payload in one buffer, unmasked, never
  * fragmented (RFC 6455, 5.2).
  *
  * A broadcast is framed once and the same bytes are written to every subscriber; `ws` would build a

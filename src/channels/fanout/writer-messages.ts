@@ -1,9 +1,9 @@
 /**
- * What the gateway's writer understands. Small arrays, because each of them may cross a thread.
+ * The messages of the gateway's writer. Small arrays, because each may cross threads.
  *
- * A *lane* is all subscribers on one gateway that want the same bytes: same topic, same serializer,
- * same intercepted events. The thread of the topic names its lanes and says who is in them, in
- * order with what it sends over them.
+ * A *lane* is the set of subscribers on one gateway that receive the same bytes: same topic, same
+ * serializer, same intercepted events. The thread that owns the topic names the lanes and sends
+ * their members, in order with the frames it sends over them.
  */
 import type { Pid } from "simurgh/runtime";
 import type { Frame } from "../protocol/message.js";
@@ -17,8 +17,9 @@ export type WriterMessage =
 
 export const sendFrame = (connection: number, frame: Frame): WriterMessage => ["send", connection, frame];
 /**
- * Frames about a channel, and news of them for the connection's process. They are one message, so
- * that it knows what its client has been sent even when the channel's thread dies right after.
+ * Frames about a channel together with the notification of them to the connection's process. They
+ * are one message, so that the process knows what its client has been sent even when the channel's
+ * thread dies right after.
  */
 export const reportFrames = (
   connection: number,

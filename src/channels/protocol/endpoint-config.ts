@@ -1,10 +1,10 @@
-/** What every thread that has a part of an endpoint knows of it. */
+/** EndpointConfig is the configuration of an endpoint that each of its threads has. */
 
 import type { Cluster } from "simurgh/pubsub";
 import { inProcess, NamedTable } from "#runtime";
 import type { ParamFilter } from "./param-filter.js";
 
-/** Plain data: it crosses to the threads. */
+/** Plain data: it is sent to the threads. */
 export interface EndpointConfig {
   readonly pubsub: string;
   /** Node indexes of the threads with a gateway. */
@@ -12,7 +12,7 @@ export interface EndpointConfig {
   /** Signs tokens and long-poll sessions. */
   readonly secret: string;
   readonly filterParameters: ParamFilter;
-  /** Undefined when there are no other nodes. */
+  /** Undefined without a cluster. */
   readonly cluster: Cluster | undefined;
 }
 
@@ -25,8 +25,8 @@ export const registerEndpoint = (name: string, config: EndpointConfig): void => 
 export const endpointConfig = (name: string): EndpointConfig => endpoints.require(name);
 
 /**
- * The secret of an endpoint of this thread; undefined when there is none of that name, or outside
- * of any process.
+ * The secret of an endpoint. Undefined when this thread has no endpoint of that name, or outside of
+ * a process.
  */
 export const endpointSecret = (name: string): string | undefined =>
   inProcess() ? endpoints.get(name)?.secret : undefined;

@@ -1,10 +1,11 @@
 /**
- * Reads the routing fields of a V2 frame, join_ref, ref, topic and event, and leaves the payload
- * alone.
+ * The frame scanner reads the routing fields of a V2 frame (join_ref, ref, topic and event) and
+ * leaves the payload undecoded. `scanText` and `scanBinary` are the first half of a pair,
+ * `decodePayload` is the second.
  *
- * The gateway does not need the payload; the process that does may be in another thread. Scanning
- * four short fields is much cheaper than parsing a whole text twice. The payload stays a slice of
- * the frame, and is checked where it is decoded.
+ * The gateway does not need the payload, and the channel that does may run in another thread.
+ * Scanning four short fields is much cheaper than parsing the whole text twice. The payload stays a
+ * slice of the frame and is validated where it is decoded.
  */
 import type { WireRef } from "./message.js";
 import { checked, keepsItsDigits, parseStrict } from "./strict-json.js";
@@ -15,21 +16,19 @@ export interface ScannedFrame {
   readonly joinRef: WireRef;
   readonly ref: WireRef;
   readonly topic: string;
-  /**
-   * The topic as sent, where that is not a text: it matches nothing, and is answered as it came.
-   */
+  /** The topic as sent, when it is not a string: it matches no channel, and replies echo it. */
   readonly wireTopic?: unknown;
   readonly event: string;
   /**
-   * The undecoded rest: JSON text that starts with the payload, the payload's bytes, or a payload
-   * that is decoded already.
+   * The payload, still undecoded: JSON text that starts with it, its bytes, or an object when the
+   * serializer has decoded it already.
    */
   readonly payload: RawPayload;
 }
 
 /**
- * A frame whose topic and event may be any JSON value. An event that is no text is one that no
- * channel has.
+ * Makes a frame whose topic and event may be any JSON value. An event that is not a string is one
+ * that no channel handles.
  */
 export function scanned(
   joinRef: WireRef,
@@ -53,14 +52,14 @@ const CLOSE = 0x5d;
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 
 /**
- * The index of the quote that ends the text whose first character is at `start`; -1 where JSON has
- * more to say of it, or it does not end.
+ * The index of the quote that ends the string whose first character is at `start`; -1 when the
+ * string has escapes or does not end.
  */
 function endOfPlain(text: string, start: number): number {
   for (let index = start; ; index += 1) {
     const code = text.charCodeAt(index);
     if (code === QUOTE) return index;
-    // Not a number: the end of the frame.
+    // NaN is the end of the frame.
     if (!(code >= 0x20) || code === BACKSLASH) return -1;
   }
 }
@@ -71,9 +70,9 @@ export function scanText(text: string): ScannedFrame | undefined {
 }
 
 /**
- * A frame as clients write it: no spaces, refs that are texts or null, nothing escaped. Its fields
- * are slices of the frame, which keep it in memory; a join's topic is kept for long, so that a join
- * is left to `scanAny`.
+ * The fast path for frames as clients write them: no spaces, refs that are strings or null, no
+ * escapes. The fields are slices that keep the frame in memory; a join's topic lives long, so joins
+ * are left to `scanAny`.
  */
 function scanPlain(text: string): ScannedFrame | undefined {
   if (text.charCodeAt(0) !== OPEN) return undefined;
@@ -143,8 +142,8 @@ function scanAny(text: string): ScannedFrame | undefined {
 }
 
 /**
- * The same for a frame with a nested value before its payload, which no client sends and the
- * protocol allows.
+ * The slow path for a frame with a nested value before its payload, which the protocol allows and
+ * no known client sends.
  */
 function scanWhole(text: string): ScannedFrame | undefined {
   let frame: unknown[];
@@ -191,19 +190,19 @@ export function decodePayload(payload: RawPayload): unknown {
   if (typeof payload !== "string") return payload;
   if (payload.charCodeAt(payload.length - 1) === CLOSE) {
     try {
-      // Mostly the frame ends with its payload. A slice is parsed where it is; a text put together
-      // is copied first.
+      // Usually the frame ends with its payload. Parsing a slice copies nothing; a concatenated
+      // string would be copied first.
       return parseStrict(payload.slice(0, -1));
     } catch {
-      // There is more after the payload, or it is none.
+      // More elements follow the payload, or it is invalid.
     }
   }
   try {
     const rest = JSON.parse(`[${payload}`) as unknown[];
     if (rest.length > 0) return checked(rest[0], payload);
   } catch {
-    // Falls through: the same answer for text that is no JSON, or not strict, and for a frame with
-    // no payload.
+    // Falls through: invalid JSON, JSON that is not strict, and a missing payload are the same
+    // error.
   }
   throw new InvalidFrame("the payload is not valid JSON");
 }

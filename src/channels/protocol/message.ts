@@ -1,10 +1,7 @@
-/**
- * The values of the Phoenix protocol: what a client sends, what it is answered, what a topic is
- * told.
- */
+/** The values of the Phoenix protocol: messages of clients, replies and broadcasts. */
 import { show } from "#runtime";
 
-/** A join_ref or ref: normally a string, but any JSON value; echoed as it came. */
+/** A join_ref or ref: normally a string, but any JSON value; echoed unchanged. */
 export type WireRef = string | number | boolean | null | object;
 
 /** Whether two refs are the same value of the same type. */
@@ -20,7 +17,7 @@ export interface Message {
   readonly payload: unknown;
 }
 
-/** What goes to everybody on a topic (Phoenix.Socket.Broadcast). */
+/** A message to all subscribers of a topic (Phoenix.Socket.Broadcast). */
 export interface Broadcast {
   readonly topic: string;
   readonly event: string;
@@ -28,14 +25,14 @@ export interface Broadcast {
 }
 
 /**
- * The payload of a broadcast as JSON, made once for the other nodes, or by one of them. It passes
- * into frames as it is; only who must look into it decodes it.
+ * The payload of a broadcast as JSON, encoded once for the other nodes, or received from one of
+ * them. Frames embed the JSON; it is decoded only for processes that read the payload.
  */
 export class EncodedPayload {
   readonly json: string;
   #value: unknown;
 
-  /** `value` is what it was made of, where that is known. */
+  /** `value` is the decoded payload, when it is known. */
   constructor(json: string, value?: unknown) {
     this.json = json;
     this.#value = value;
@@ -66,10 +63,7 @@ export function checkPayload(event: string, payload: unknown): void {
     );
 }
 
-/**
- * What a reply says when nothing was given. Throws for what JSON would leave out of the frame
- * without a word.
- */
+/** The response of a reply, `{}` by default. Throws for a value that JSON would silently omit. */
 export function checkedResponse(status: string, response: unknown): unknown {
   if (response === undefined) return {};
   if (typeof response === "function" || typeof response === "symbol")

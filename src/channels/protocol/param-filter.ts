@@ -1,6 +1,5 @@
 /**
- * Keeps secrets out of the log: what a client sent is filtered before it is written down (Phoenix:
- * `filter_parameters`).
+ * Filters secrets out of what a client sent before it is logged (Phoenix: `filter_parameters`).
  *
  * - a list of words: a key that contains one of them, or a text that contains `word=`, is shown as
  *   `[FILTERED]`
@@ -12,7 +11,7 @@ export const DEFAULT_FILTER: ParamFilter = ["password", "token"];
 
 const FILTERED = "[FILTERED]";
 
-/** The value with what must not be logged replaced. Instances of classes are left as they are. */
+/** The value with secrets replaced. Instances of classes are not changed. */
 export function filterParams(value: unknown, filter: ParamFilter = DEFAULT_FILTER): unknown {
   return "keep" in filter ? keep(value, filter.keep) : discard(value, filter);
 }

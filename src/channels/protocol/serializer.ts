@@ -1,12 +1,12 @@
 /**
- * A serializer turns the values of the protocol into frames, and reads of a frame what routing
- * needs. The payload is decoded where it is used, see frame-scanner.ts.
+ * A serializer encodes the values of the protocol as frames, and scans a frame for its routing
+ * fields. The payload is decoded where it is used, see frame-scanner.ts.
  */
 import type { ScannedFrame } from "./frame-scanner.js";
 import type { Broadcast, Frame, WireRef } from "./message.js";
 
 export interface Serializer {
-  /** By which mounts list it and every thread finds it. */
+  /** The name under which mounts list it and threads look it up. */
   readonly name: string;
   /** The routing fields of a text or binary frame; undefined when it is not a valid one. */
   scan(data: string | Uint8Array): ScannedFrame | undefined;
@@ -15,8 +15,8 @@ export interface Serializer {
   /** Encoded once for all subscribers that share this serializer. */
   encodeBroadcast(broadcast: Broadcast): Frame;
   /**
-   * It puts the JSON of an `EncodedPayload` into a broadcast's frame as it is. Default: it gets the
-   * decoded payload.
+   * Whether `encodeBroadcast` embeds the JSON of an `EncodedPayload`. Default: it gets the decoded
+   * payload.
    */
   readonly takesEncoded?: true;
   /** `phx_close` and `phx_error` carry the join_ref as their ref too. */

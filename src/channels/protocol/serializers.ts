@@ -1,8 +1,8 @@
 /**
- * The serializers there are, by name, and which of them a client gets for the `vsn` it asks for.
+ * The serializers by name, and the negotiation that selects one for the `vsn` of a client.
  *
- * A socket's own serializers are registered by its module, so every thread that runs its channels
- * knows them.
+ * A socket's own serializers are registered when its module is loaded, so in every thread that runs
+ * its channels.
  */
 import { show } from "#runtime";
 import type { Serializer } from "./serializer.js";
@@ -13,8 +13,8 @@ import { v2Json } from "./v2-json.js";
 export type { Serializer };
 
 /**
- * A serializer's name and the versions of the protocol it stands for: `"~> 2.0.0"` means 2.0 with
- * any third part.
+ * A serializer's name and the protocol versions that it serves: `"~> 2.0.0"` means 2.0 with any
+ * patch version.
  */
 export type SerializerEntry = readonly [name: string, requirement: string];
 
@@ -27,7 +27,7 @@ export const DEFAULT_SERIALIZERS: readonly SerializerEntry[] = [
   [v2Json.name, "~> 2.0.0"],
 ];
 
-/** @internal Makes a serializer known in this thread. */
+/** @internal Registers a serializer in this thread. */
 export function registerSerializer(serializer: Serializer): void {
   for (const operation of [
     "scan",
@@ -56,7 +56,7 @@ interface Requirement {
   readonly patch: number | undefined;
 }
 
-/** Requirements are few and asked of every connection. */
+/** Parsed requirements: few, and matched for every connection. */
 const requirements = new Map<string, Requirement>();
 
 function parseRequirement(text: string): Requirement {
@@ -72,7 +72,7 @@ function parseRequirement(text: string): Requirement {
   return found;
 }
 
-/** Whether a client's `vsn` is a version at all, in full: `"2.0.0"`. */
+/** Whether a client's `vsn` is a complete version such as `"2.0.0"`. */
 export const isVersion = (vsn: unknown): boolean =>
   typeof vsn === "string" &&
   /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/.test(vsn);
@@ -91,8 +91,7 @@ export function meets(version: string, requirement: string): boolean {
 }
 
 /**
- * The first serializer of the list that stands for the version a client asks for. Undefined when
- * none does.
+ * The first serializer of the list that serves the requested version. Undefined when none does.
  */
 export function negotiate(entries: readonly SerializerEntry[], vsn: unknown): Serializer | undefined {
   if (typeof vsn !== "string") return undefined;

@@ -1,27 +1,27 @@
 /**
- * JSON that every reader takes. JSON.parse accepts more than can be passed on: halves of surrogate
- * pairs, which other readers refuse; numbers beyond a double, which come out as null; and nesting
- * deeper than JSON.stringify can follow. A frame with one of them is invalid, so that it troubles
- * its sender only. JSON.stringify writes halves of pairs, too; here they become the replacement
- * character U+FFFD, as they do in UTF-8.
+ * Strict JSON is JSON that every reader accepts. JSON.parse accepts values that could not be
+ * forwarded: lone surrogates, which other parsers reject; numbers beyond the range of a double,
+ * which JSON.stringify writes as null; and nesting deeper than JSON.stringify supports. A frame
+ * with one of them is invalid, so that only its sender is affected. JSON.stringify also writes lone
+ * surrogates; here they become the replacement character U+FFFD, as in UTF-8.
  */
 
 /** Levels of arrays and objects. */
 export const MAX_DEPTH = 256;
 
 /**
- * A text shorter than this cannot be too deep, and has a number beyond a double only with an
+ * A text shorter than this cannot be nested too deeply, and can exceed a double only with an
  * exponent.
  */
 const SHORT = 300;
 const SUSPICIOUS = /\\u[dD][89a-fA-F]|\d[eE]/;
 
-/** As JSON.parse; throws a SyntaxError, too, for what could not be passed on. */
+/** Like JSON.parse; also throws a SyntaxError for values that could not be forwarded. */
 export function parseStrict(text: string): unknown {
   return checked(JSON.parse(text), text);
 }
 
-/** The value, which is in that text. Throws a SyntaxError for what could not be passed on. */
+/** Returns `value`, parsed from `text`. Throws a SyntaxError when it could not be forwarded. */
 export function checked(value: unknown, text: string): unknown {
   if (text.length >= SHORT || SUSPICIOUS.test(text)) check(value, 0);
   return value;
@@ -30,10 +30,10 @@ export function checked(value: unknown, text: string): unknown {
 function check(value: unknown, depth: number): void {
   switch (typeof value) {
     case "string":
-      if (!value.isWellFormed()) throw new SyntaxError("a text has half of a surrogate pair");
+      if (!value.isWellFormed()) throw new SyntaxError("a string has a lone surrogate");
       return;
     case "number":
-      if (!Number.isFinite(value)) throw new SyntaxError("a number is larger than a double can be");
+      if (!Number.isFinite(value)) throw new SyntaxError("a number exceeds the range of a double");
       return;
     case "object":
       break;
@@ -47,15 +47,12 @@ function check(value: unknown, depth: number): void {
     return;
   }
   for (const key of Object.keys(value)) {
-    if (!key.isWellFormed()) throw new SyntaxError("a key has half of a surrogate pair");
+    if (!key.isWellFormed()) throw new SyntaxError("a key has a lone surrogate");
     check((value as Record<string, unknown>)[key], depth + 1);
   }
 }
 
-/**
- * Whether a number, or each in a value, is one that comes back with all its digits: an integer up
- * to 2^53, or a fraction.
- */
+/** Whether every number in the value is echoed with all its digits: at most 2^53. */
 export function keepsItsDigits(value: unknown): boolean {
   if (typeof value === "number") return Math.abs(value) <= Number.MAX_SAFE_INTEGER;
   if (typeof value !== "object" || value === null) return true;
@@ -63,17 +60,16 @@ export function keepsItsDigits(value: unknown): boolean {
 }
 
 /**
- * In what JSON.stringify writes, an escaped surrogate is half of a pair; an escaped backslash may
- * stand before the same letters.
+ * JSON.stringify escapes only lone surrogates; an escaped backslash may precede the same letters.
  */
 const HALVES = /\\(?:\\|ud[89a-f][0-9a-f]{2})/g;
 
-/** JSON text that JSON.stringify has written, with each half of a surrogate pair replaced. */
+/** Output of JSON.stringify with each lone surrogate replaced. */
 export const wellFormed = (json: string): string =>
   json.includes("\\ud") ? json.replace(HALVES, (found) => (found === "\\\\" ? found : "\\ufffd")) : json;
 
 /**
- * As JSON.stringify, without halves of surrogate pairs. Undefined where JSON.stringify gives that.
+ * Like JSON.stringify, without lone surrogates. Undefined when JSON.stringify returns undefined.
  */
 export function stringifyStrict(value: unknown): string {
   const json = JSON.stringify(value) as string | undefined;

@@ -1,12 +1,14 @@
 /**
- * Protocol 2.0.0 as Supabase's realtime-js speaks it: text frames as Phoenix's, and two binary
- * kinds of its own for what users broadcast. It reads no other binary frame, so none is ever sent.
+ * Supabase's variant of protocol 2.0.0 (realtime-js): Phoenix's text frames, and two binary kinds
+ * of its own for user broadcasts. The client reads no other binary frame, so no other is sent.
  *
- *     3  client to server: kind, lengths J R T U M, encoding, join_ref, ref, topic, user event, metadata, payload
- *     4  server to client: kind, lengths T U M, encoding, topic, user event, metadata, payload
+ *     3  client to server: kind, lengths of the fields, encoding, join_ref, ref, topic, user event,
+ *        metadata, payload
+ *     4  server to client: kind, lengths of the fields, encoding, topic, user event, metadata,
+ *        payload
  *
- * Both stand for the event `broadcast` with `{type: "broadcast", event, payload}`, which is what
- * channels see and send.
+ * Both are the event `broadcast` with the payload `{type: "broadcast", event, payload}` in
+ * channels.
  */
 import { show } from "#runtime";
 import type { ScannedFrame } from "./frame-scanner.js";
@@ -51,8 +53,8 @@ function scanUserBroadcast(bytes: Uint8Array): ScannedFrame | undefined {
 }
 
 /**
- * The bytes a user broadcast carries; undefined when it is any other event, or carries JSON, which
- * goes as text.
+ * The bytes of a user broadcast. Undefined for any other event, and for a JSON payload, which is
+ * sent as text.
  */
 function userBytes(event: string, payload: unknown): Uint8Array | undefined {
   if (event !== "broadcast" || typeof payload !== "object" || payload === null) return undefined;

@@ -6,8 +6,8 @@
  *     if (result[0] === "ok") result[1].id;
  *
  * The context is an endpoint's name, anything that has an `endpoint`, such as a socket, or a secret
- * of at least 20 bytes. The salt separates uses from each other; it is no secret. Data is plain
- * JSON. A signed token can be read by whoever has it: `encrypt` what must not be.
+ * of at least 20 bytes. The salt separates the uses of one secret; it is not secret itself. Data is
+ * plain JSON. Any holder of a signed token can read it: use `encrypt` for confidential data.
  */
 
 import { createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from "node:crypto";
@@ -30,12 +30,12 @@ export interface KeyOptions {
 export interface SignOptions extends KeyOptions {
   /** Seconds since the epoch. Default now. */
   readonly signedAt?: number;
-  /** Seconds the token is good for; Infinity for ever. Default 86,400, a day. */
+  /** Seconds the token is valid; Infinity for no limit. Default 86,400, a day. */
   readonly maxAge?: number;
 }
 
 export interface VerifyOptions extends KeyOptions {
-  /** Overrides the age the token was signed with. */
+  /** Overrides the maximum age that the token was signed with. */
   readonly maxAge?: number;
 }
 
@@ -45,13 +45,13 @@ const DAY = 86_400;
 const SHORTEST_SECRET = 20;
 const HASHES: Record<string, string> = { HS256: "sha256", HS384: "sha384", HS512: "sha512" };
 const HEADER = Buffer.from("HS256").toString("base64url");
-/** What an encrypted token begins with, and what is authenticated along with it. */
+/** The prefix of an encrypted token, and its additional authenticated data. */
 const ENCRYPTED = "XCP.";
 const ADDITIONAL_DATA = Buffer.from("A128GCM");
 const NONCE_BYTES = 24;
 const TAG_BYTES = 16;
 
-/** Derived keys: derivation is slow on purpose, and the same few are needed over and over. */
+/** Cache of derived keys: derivation is slow by design, and few distinct keys are in use. */
 const keys = new Map<string, Buffer>();
 const MOST_KEYS = 1000;
 
@@ -83,10 +83,10 @@ function secretOf(context: TokenContext): string {
   return secret;
 }
 
-/** How far the clock of the node that signed may be ahead of this one's. */
+/** How far the clock of the signing node may be ahead of this one's. */
 const CLOCKS_APART_MS = 60_000;
 
-/** What is in a token: the data, when it was signed in ms, and its age in ms, null for ever. */
+/** The content of a token. A `maxAgeMs` of null is no limit. */
 type Content = readonly [data: unknown, signedAtMs: number, maxAgeMs: number | null];
 
 function contentOf(data: unknown, { signedAt, maxAge = DAY }: SignOptions): string {
@@ -117,8 +117,8 @@ function read<T>(text: string, { maxAge }: VerifyOptions): TokenResult<T> {
 
 export const Token = {
   /**
-   * A text that carries `data`, readable by anybody, changeable by nobody. Throws `BadArg` for a
-   * secret that is too short.
+   * A signed token that carries `data`, which any holder can read and none can change. Throws
+   * `BadArg` for a secret that is too short.
    */
   sign(context: TokenContext, salt: string, data: unknown, options: SignOptions = {}): string {
     const body = `${HEADER}.${Buffer.from(contentOf(data, options)).toString("base64url")}`;
@@ -128,10 +128,7 @@ export const Token = {
     return `${body}.${mac}`;
   },
 
-  /**
-   * The data of a signed token: `["error", "missing" | "invalid" | "expired"]` when it is not to be
-   * believed.
-   */
+  /** The data of a signed token, or `["error", "missing" | "invalid" | "expired"]`. */
   verify<T = unknown>(
     context: TokenContext,
     salt: string,
@@ -150,7 +147,7 @@ export const Token = {
     return read(Buffer.from(body, "base64url").toString(), options);
   },
 
-  /** As `sign`, and nobody can read it either. */
+  /** Like `sign`, but only holders of the secret can read the data. */
   encrypt(context: TokenContext, salt: string, data: unknown, options: SignOptions = {}): string {
     const nonce = randomBytes(NONCE_BYTES);
     const sealed = cipher(keyOf(context, salt, options), nonce).encrypt(

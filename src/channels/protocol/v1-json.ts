@@ -1,6 +1,6 @@
 /**
- * Phoenix's protocol 1.0.0: `{topic, event, payload, ref}` as JSON text. No join_ref goes out and
- * no binary goes either way; it is what a client speaks that does not say what it speaks.
+ * Phoenix's protocol 1.0.0: `{topic, event, payload, ref}` as JSON text, without join_ref to the
+ * client and without binary frames. It is the protocol of a client that sends no `vsn`.
  */
 
 import { type ScannedFrame, scanned } from "./frame-scanner.js";
@@ -21,7 +21,7 @@ export const v1Json: Serializer = {
   name: "v1_json",
   takesEncoded: true,
 
-  /** All of `topic`, `event`, `payload` and `ref` must be there; join_ref may be. */
+  /** `topic`, `event`, `payload` and `ref` are required, `join_ref` is optional. */
   scan(data): ScannedFrame | undefined {
     let value: unknown;
     try {

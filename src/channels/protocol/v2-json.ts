@@ -53,13 +53,13 @@ function binary(
   return frame;
 }
 
-/** A binary frame has only texts for refs. */
+/** Refs in a binary frame are strings. */
 const refText = (ref: WireRef): string =>
   ref === null ? "" : typeof ref === "object" ? stringifyStrict(ref) : String(ref);
 
 /**
- * As JSON. Most fields are short texts in which nothing is to be escaped: looking at them is
- * cheaper than asking.
+ * JSON of a field. Most are short strings without escapes: scanning them is cheaper than
+ * JSON.stringify.
  */
 const quoted = (value: WireRef): string =>
   typeof value === "string" && isPlain(value) ? `"${value}"` : JSON.stringify(value);
@@ -110,7 +110,7 @@ export const v2Json: Serializer = {
         bytes,
       );
     }
-    // Undefined where its own toJSON says so: JSON leaves it out.
+    // Undefined when its toJSON returns undefined: JSON omits it.
     const json = JSON.stringify(checkedResponse(status, response)) as string | undefined;
     const body = json === undefined ? "" : `,"response":${json}`;
     return wellFormed(

@@ -1,14 +1,14 @@
 /**
- * Which pages may open a socket here: the check of the `Origin` header (Phoenix: `check_origin`).
+ * Checks the `Origin` header of a handshake: which pages may connect (Phoenix: `check_origin`).
  * Browsers send the header with every WebSocket handshake; a request without it does not come from
- * a page and passes.
+ * a page and is allowed.
  */
 import { BadArg } from "simurgh/runtime";
 import { parseHost, type RequestOrigin } from "./request-origin.js";
 
 /**
  * - `true`: the origin's host must be the endpoint's own host
- * - `false`: anything passes
+ * - `false`: every origin is allowed
  * - `"conn"`: scheme, host and port must be those of the request itself
  * - a list of `scheme://host[:port]` or `//host[:port]`, host possibly `*.example.com`
  * - a function of the parsed origin
@@ -34,7 +34,7 @@ export function parseOrigin(text: string): ParsedOrigin {
   return { text, scheme, host: given.host, port: given.port ?? DEFAULT_PORTS[scheme ?? ""] };
 }
 
-/** Checks the option where it is given. Throws `BadArg` for an entry without a host. */
+/** Validates the option. Throws `BadArg` for an entry without a host. */
 export function checkOriginOption(option: unknown): asserts option is CheckOrigin {
   if (typeof option === "boolean" || option === "conn" || typeof option === "function") return;
   if (!Array.isArray(option))
@@ -58,7 +58,7 @@ function matchesEntry(entry: string, origin: ParsedOrigin): boolean {
   return origin.host === domain || (origin.host?.endsWith(`.${domain}`) ?? false);
 }
 
-/** Whether a handshake with this `Origin` header may go on. */
+/** Whether a handshake with this `Origin` header is allowed. */
 export function originAllowed(
   option: CheckOrigin,
   header: string | undefined,

@@ -1,26 +1,28 @@
 /**
- * The address of a client, in one spelling for each, and the network it stands for in limits. Pure.
+ * ClientAddress is the address of a client in canonical form, and the network by which limits count
+ * it. Pure.
  *
- * IPv4 addresses count one by one. Of IPv6 the first 64 bits count, since a client that has one
- * address has the whole /64 and may use another for each request. IPv4 addresses in IPv6 clothes
- * (mapped `::ffff:1.2.3.4`, translated `64:ff9b::`, 6to4 `2002::`) are what they contain, so that
- * one client is never two.
+ * Each IPv4 address is a network. Of IPv6 the first 64 bits are, since a client with one address
+ * has its whole /64 and may use another address for each request. IPv6 addresses that contain an
+ * IPv4 address (mapped `::ffff:1.2.3.4`, translated `64:ff9b::`, 6to4 `2002::`) become that
+ * address, so that no client counts twice.
  */
 import { isIP, isIPv4 } from "node:net";
 
 export interface ClientAddress {
   /** Canonical: `1.2.3.4`, or IPv6 as RFC 5952 writes it, without a zone. */
   readonly address: string;
-  /** What limits count by: the address, or `2001:db8:1:2::/64`. */
+  /** The key of limits: the address, or `2001:db8:1:2::/64`. */
   readonly network: string;
   /**
-   * What takes turns: the address, or `2001:db8:1::/48`, which one organisation may have all of.
+   * The key of fair queues: the address, or `2001:db8:1::/48`, which may belong to one
+   * organisation.
    */
   readonly site: string;
 }
 
 /**
- * Reads an address as sockets and proxies write it: `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1`,
+ * Parses an address as sockets and proxies write it: `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1`,
  * `[2001:db8::1]:5678`, `fe80::1%eth0`. Undefined for anything else, such as `unknown` or
  * `_hidden`.
  */
@@ -45,13 +47,13 @@ function withoutPort(text: string): string | undefined {
   return /^((?:[\da-f:]+:)?\d+\.[\d.]+)(?::[\w.-]*)?$/i.exec(text)?.[1] ?? text;
 }
 
-/** IPv6 addresses are canonical as hosts of URLs. */
+/** The URL parser makes IPv6 addresses canonical. */
 const canonical = (groups: readonly number[]): string =>
   new URL(`http://[${groups.map((group) => group.toString(16)).join(":")}]`).hostname.slice(1, -1);
 
 /** The eight groups of an IPv6 address. */
 function groupsOf(address: string): readonly number[] {
-  // In the URL an IPv4 tail is hexadecimal already.
+  // The URL parser has converted an IPv4 tail to hexadecimal.
   const [head = "", tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
   const numbers = (part: string): number[] =>
     part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16));

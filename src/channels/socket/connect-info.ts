@@ -1,9 +1,9 @@
 /**
- * What `connect` may know of the request besides its params: only what the mount lists (Phoenix:
- * `connect_info`).
+ * ConnectInfo is what `connect` receives of the request besides its params: only what the mount
+ * lists (Phoenix: `connect_info`).
  *
  * Cookies and authorization headers cannot be listed: a page of another origin could make a browser
- * send them. The session is the exception, and is given only to who shows its CSRF token.
+ * send them. The session is the exception; it requires the session's CSRF token.
  */
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
@@ -11,10 +11,7 @@ import { BadArg } from "simurgh/runtime";
 import { Token } from "../protocol/token.js";
 import type { RequestOrigin } from "./request-origin.js";
 
-/**
- * What a request asks for: the path and the query as they were sent, of the host that the client
- * saw.
- */
+/** The target of a request: the path and query as sent, and the host that the client addressed. */
 export interface RequestAddress extends RequestOrigin {
   readonly path: string;
   /** Without its question mark. */
@@ -25,7 +22,7 @@ export interface ConnectInfo {
   readonly peerData?: {
     readonly address: string | undefined;
     readonly port: number | undefined;
-    /** The client's certificate, DER; null without. */
+    /** The client's certificate in DER; null without one. */
     readonly sslCert: Uint8Array | null;
   };
   /** Headers whose name starts with `x-`, in order, duplicates kept. */
@@ -50,21 +47,21 @@ export interface ConnectInfo {
    * sent none.
    */
   readonly authToken?: string | null;
-  /** What the mount lists of its own. */
+  /** Custom values of the mount. */
   readonly [custom: string]: unknown;
 }
 
-/** How a session is found in its cookie. */
+/** How a session is read from its cookie. */
 export interface SessionOptions {
   /** The cookie's name. */
   readonly key: string;
-  /** Salt of the token the cookie is; see `Token.sign`. */
+  /** Salt of the token in the cookie; see `Token.sign`. */
   readonly salt?: string;
-  /** Reads the cookie some other way; null or undefined when it is not valid. */
+  /** Decodes the cookie instead of `Token`; null or undefined when it is not valid. */
   readonly decode?: (cookie: string) => unknown;
-  /** Where the session keeps its CSRF token. Default "_csrf_token". */
+  /** The session's key that has the CSRF token. Default "_csrf_token". */
   readonly csrfKey?: string;
-  /** Seconds a session is good for. Default: as signed. */
+  /** Seconds a session is valid. Default: as signed. */
   readonly maxAge?: number;
 }
 
@@ -78,9 +75,7 @@ const KEYS = [
 ] as const;
 type Key = (typeof KEYS)[number];
 
-/**
- * One of the keys, `{ session: options }`, or values of one's own, such as `{ signingSalt: "s" }`.
- */
+/** One of the keys, `{ session: options }`, or custom values such as `{ signingSalt: "s" }`. */
 export type ConnectInfoEntry =
   | Key
   | { readonly session: SessionOptions | (() => SessionOptions) }
@@ -99,7 +94,7 @@ export function checkConnectInfo(entries: unknown): asserts entries is readonly 
 }
 
 /**
- * What the mount lists, of this request. `csrf` says whether a session needs its CSRF token shown.
+ * Collects what the mount lists from a request. `csrf` requires the CSRF token for the session.
  */
 export function connectInfo(
   entries: readonly ConnectInfoEntry[],

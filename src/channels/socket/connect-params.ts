@@ -1,33 +1,32 @@
 /**
- * Connect params are what a client says of itself in the query of its URL, read as Phoenix reads
- * them (Plug.Conn.Query). Pure.
+ * Connect params are the query of a client's URL, parsed like Plug.Conn.Query. Pure.
  *
  *     a=1            {a: "1"}             a[b][c]=1           {a: {b: {c: "1"}}}
  *     a[]=1&a[]=2    {a: ["1", "2"]}      a[][b]=1&a[][c]=2   {a: [{b: "1", c: "2"}]}
  *
  * Only `[]` makes a list: `a[0]=1` is `{a: {0: "1"}}`, as Phoenix's client writes an array and an
- * object with numbers for keys alike. Of what cannot be together the last wins: a value or an
- * object, a list or an object.
+ * object with numbers for keys alike. When names conflict (a value and an object, a list and an
+ * object), the last wins.
  */
 import { isUtf8 } from "node:buffer";
 
 export type ConnectParam = string | readonly ConnectParam[] | { readonly [key: string]: ConnectParam };
 
-/** Pairs of one query that are read; the rest is ignored. */
+/** Maximum pairs of a query; the rest is ignored. */
 const MAX_PAIRS = 200;
-/** Brackets of one name; a pair with more is ignored. */
+/** Maximum brackets of a name; a pair with more is ignored. */
 const MAX_DEPTH = 32;
 
 /**
- * All that was said with one prefix of names, such as `a[b]`, in order. Its last entry says what it
- * is.
+ * The entries of one prefix of names, such as `a[b]`, in order. The last entry decides whether it
+ * is a list or an object.
  */
 class Level {
   /** The key of an entry, or null in a list. */
   readonly entries: (readonly [key: string | null, value: string | Level])[] = [];
 }
 
-/** Undefined when the query is not UTF-8: no string could hold it. */
+/** Undefined when the query is not UTF-8. */
 export function connectParams(query: string): Record<string, ConnectParam> | undefined {
   const root = new Level();
   const levels = new Map<string, Level>();
@@ -45,12 +44,12 @@ export function connectParams(query: string): Record<string, ConnectParam> | und
   return objectOf(root);
 }
 
-/** A percent sign that begins no byte is itself. */
+/** A percent sign without two hexadecimal digits is kept. */
 function decoded(text: string): string | undefined {
   const bytes = text
     .replaceAll("+", " ")
     .replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  // Node gives a URL as the bytes that were sent, one a character.
+  // Node's URL has one character per byte that was sent.
   const buffer = Buffer.from(bytes, "latin1");
   return isUtf8(buffer) ? buffer.toString("utf8") : undefined;
 }
@@ -86,11 +85,11 @@ const paramOf = (value: string | Level): ConnectParam => {
   return value.entries.filter(([key]) => key === null).map(([, item]) => paramOf(item));
 };
 
-/** Without a prototype, so that a param never meets a name that objects have of their own. */
+/** Without a prototype, so that no param collides with an inherited property. */
 function objectOf({ entries }: Level): Record<string, ConnectParam> {
   const object = Object.create(null) as Record<string, ConnectParam>;
   for (const [key, value] of entries) {
-    // Copied with Object.assign, this name would change the prototype of the copy.
+    // Copied with Object.assign, this key would change the prototype of the copy.
     if (key !== null && key !== "__proto__") object[key] = paramOf(value);
   }
   return object;

@@ -1,7 +1,7 @@
 /**
- * A socket definition: who may connect, and which channels there are (Phoenix.Socket). It is the
- * default export of a module that is loaded by URL in the gateway, where `connect` and `id` run,
- * and in every shard, where channels run.
+ * A socket definition: its `connect` callback, which authenticates clients, and its channels
+ * (Phoenix.Socket). It is the default export of a module that is loaded by URL in the gateway,
+ * where `connect` and `id` run, and in every shard, where channels run.
  */
 import type { Channel } from "../channel/channel.js";
 import type { ConnectSocket } from "../channel/socket.js";
@@ -16,20 +16,20 @@ export type ConnectResult =
 
 export interface ConnectOptions {
   /**
-   * When the client's right to be here ends, in ms since the epoch: the connection is closed then,
-   * with 4401. `expireAt` on a channel's socket moves it.
+   * When the connection expires, in ms since the epoch: it is then closed with 4401. `expireAt`
+   * moves the time.
    */
   readonly expiresAt?: number;
 }
 
-/** The client may connect. */
+/** Accepts the client. */
 export const ok = (socket: ConnectSocket, { expiresAt }: ConnectOptions = {}): ConnectResult =>
   expiresAt === undefined ? { type: "ok", socket } : { type: "ok", socket, expiresAt };
-/** The client may not connect: HTTP 403, or what the mount's `errorHandler` makes of `reason`. */
+/** Refuses the client: HTTP 403, or what the mount's `errorHandler` returns for `reason`. */
 export const error = (reason?: unknown): ConnectResult => ({ type: "error", reason });
 
-/** Decoded query of the connect request; nested as the client wrote it. */
-// biome-ignore lint/suspicious/noExplicitAny: whatever the client sent
+/** Decoded query of the connect request; see connect-params.ts. */
+// biome-ignore lint/suspicious/noExplicitAny: the client may send any params
 export type ConnectParams = Record<string, any>;
 
 export interface SocketDefinition {
@@ -39,11 +39,11 @@ export interface SocketDefinition {
     socket: ConnectSocket,
     info: ConnectInfo,
   ): ConnectResult | Promise<ConnectResult>;
-  /** Serializers of this socket's own, for mounts that list them. */
+  /** Custom serializers, for mounts that list them. */
   readonly serializers?: readonly Serializer[];
-  /** Options for wherever it is mounted; what the mount says wins. */
+  /** Default options of its mounts; those of a mount win. */
   readonly options?: TransportOptions;
-  /** A topic that stands for this client's connections, such as `users:7`; null for none. */
+  /** The topic that identifies this client's connections, such as `users:7`; null for none. */
   id?(socket: ConnectSocket): string | null;
 }
 
@@ -52,12 +52,12 @@ export function defineSocket(definition: SocketDefinition): SocketDefinition {
   if (typeof definition?.connect !== "function")
     throw new TypeError("a socket must have connect(params, socket, info)");
   if (!Array.isArray(definition.channels)) throw new TypeError("a socket must list its channels");
-  // In every thread that loads the module: a frame is made where the channel runs.
+  // In every thread that loads the module: frames are encoded where the channel runs.
   for (const serializer of definition.serializers ?? []) registerSerializer(serializer);
   return definition;
 }
 
-/** The place in `channels` of the first channel that serves the topic, or -1. */
+/** The index in `channels` of the first channel that serves the topic, or -1. */
 export const routeOf = (definition: SocketDefinition, topic: string): number =>
   definition.channels.findIndex(({ pattern }) => matchesPattern(pattern, topic));
 

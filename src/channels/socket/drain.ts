@@ -1,36 +1,41 @@
 /**
- * When each connection is sent away by a gateway that stops. Pure: numbers in, times out.
+ * The drain plan: when a stopping gateway closes each of its connections. Pure.
  *
- * Connections go in rounds, as with Phoenix's drainer, and within a round one after another over
- * its time, each at a random moment of its own share: clients that were sent away together would
- * come back together, and meet a server that has just begun, or its neighbour that has to take them
- * all.
+ * Connections close in rounds, like Phoenix's drainer. Within a round they are spread over its
+ * interval, each at a random moment of its own share: clients that were closed together would
+ * reconnect together and overload a server that has just started, or the one that takes over.
  */
 
 /**
- * How connections are sent away when the endpoint stops (Phoenix.Socket's drainer): in rounds, and
- * spread over the time of each.
+ * How connections are closed when the endpoint stops (Phoenix.Socket's drainer): in rounds, spread
+ * over the interval of each.
  */
 export interface DrainOptions {
-  /** Connections sent away in one round. Default 10,000. */
+  /** Connections closed in one round. Default 10,000. */
   readonly batchSize: number;
-  /** Milliseconds of a round, less for fewer than ten clients a second of it. Default 2,000. */
+  /**
+   * Milliseconds of a round; shorter when it closes fewer than ten clients a second. Default 2,000.
+   */
   readonly batchIntervalMs: number;
-  /** Milliseconds all of it may take; who is still there is cut off. Default 30,000. */
+  /**
+   * Milliseconds for the whole drain; remaining connections are then terminated. Default 30,000.
+   */
   readonly shutdownMs: number;
 }
 
 export interface DrainRound {
-  /** Milliseconds from the beginning of the drain to the beginning of this round. */
+  /** Milliseconds from the start of the drain to the start of this round. */
   readonly at: number;
-  /** For each of its connections, milliseconds from the beginning of the drain. */
+  /** When each of its connections closes, in milliseconds from the start of the drain. */
   readonly times: readonly number[];
 }
 
-/** What one connection may add to the time of a drain: few clients need no long one. */
+/** The most that one connection adds to the time of a drain: few clients need no long one. */
 const SHARE_MS = 100;
 
-/** Of the time of a drain the spreading takes this part at most; the rest is for closing. */
+/**
+ * The share of `shutdownMs` over which connections are spread; the rest is for closing handshakes.
+ */
 const SPREAD_PART = 0.7;
 
 export function planDrain(

@@ -1,7 +1,7 @@
 /**
- * The options a socket is mounted with, checked and put together: what its definition says, what
- * the mount says over it, and what a transport says over both. Whatever is wrong is told at the
- * start, with the keys that would be right.
+ * The options of a mounted socket, validated and merged: those of a transport win over the mount's,
+ * which win over the definition's. Invalid options are errors at the start that list the allowed
+ * keys.
  */
 
 import { BadArg } from "simurgh/runtime";
@@ -12,30 +12,30 @@ import { type CheckOrigin, checkOriginOption } from "./check-origin.js";
 import { type ConnectInfoEntry, checkConnectInfo } from "./connect-info.js";
 import type { Rate } from "./token-bucket.js";
 
-/**
- * What may be said of a socket in its definition, where it is mounted, and of one transport; the
- * latter wins.
- */
+/** The options of a definition, of a mount and of one transport; the last wins. */
 export interface TransportOptions {
   /**
-   * Serializers by name with the versions they stand for; the first that fits is taken. Default: V1
+   * Serializers by name with the versions that they serve; the first match is selected. Default: V1
    * and V2.
    */
   readonly serializers?: readonly SerializerEntry[];
   /** Overrides the endpoint's. */
   readonly checkOrigin?: CheckOrigin;
-  /** Whether a session is given only to who shows its CSRF token. Default true. */
+  /** Whether a session requires its CSRF token. Default true. */
   readonly checkCsrf?: boolean;
-  /** What `connect` is told of the request. Default nothing. */
+  /** What `connect` receives of the request. Default nothing. */
   readonly connectInfo?: readonly ConnectInfoEntry[];
-  /** Whether a token is taken from the sub-protocol `base64url.bearer.phx.<base64>`, or on long-poll from the header
-   * `x-phoenix-authtoken`, and told as `authToken`. Default false. */
+  /**
+   * Whether `connect` receives as `authToken` the token of the sub-protocol
+   * `base64url.bearer.phx.<base64>`, or on long-poll of the header `x-phoenix-authtoken`. Default
+   * false.
+   */
   readonly authToken?: boolean;
   /** Level at which connects are logged. Default "info". */
   readonly log?: LogLevel | false;
   /** Level at which the raw request is logged. Default false. */
   readonly transportLog?: LogLevel | false;
-  /** Makes the HTTP answer for `error(reason)`. Default: 403 without a body. */
+  /** Returns the HTTP response for `error(reason)`. Default: 403 without a body. */
   readonly errorHandler?: (reason: unknown) => { readonly status: number; readonly body?: string };
 }
 
@@ -43,40 +43,40 @@ export interface WebSocketOptions extends TransportOptions, Partial<WebSocketLim
   /** Path below the socket's mount. Default "/websocket". */
   readonly path?: string;
   /**
-   * Milliseconds without a byte from the client, answers to pings aside, after which the connection
-   * is closed. Default 60,000.
+   * Milliseconds without a byte from the client, pongs excluded, after which the connection is
+   * closed. Default 60,000.
    */
   readonly timeout?: number;
   /**
    * Milliseconds without a byte from the client after which it is pinged; false for clients that
-   * cannot answer. Default 10,000.
+   * cannot send pongs. Default 10,000.
    */
   readonly pingMs?: number | false;
-  /** Milliseconds a client has to answer a ping before the connection is closed. Default 12,000. */
+  /** Milliseconds a client has for the pong before the connection is closed. Default 12,000. */
   readonly pongMs?: number;
-  /** Bytes of one incoming message; more closes with 1009. Default 1 MiB. */
+  /** Maximum bytes of one incoming message; more closes with 1009. Default 1 MiB. */
   readonly maxFrameSize?: number;
-  /** Whether clients may compress what they send. What is sent to them never is. Default false. */
+  /**
+   * Whether clients may compress their messages. The server's are never compressed. Default false.
+   */
   readonly compress?: boolean;
   /**
-   * Milliseconds a handshake may take, `connect` included; after that it is answered 408. Default
-   * 10,000.
+   * Milliseconds a handshake may take, `connect` included, before the response 408. Default 10,000.
    */
   readonly handshakeMs?: number;
   /**
-   * Sub-protocols this socket speaks; a client that offers others is refused. Default: whatever is
-   * offered is ignored.
+   * Sub-protocols this socket speaks; a client that offers only others is refused. Default: offers
+   * are ignored.
    */
   readonly subprotocols?: readonly string[];
   /**
-   * Whether text that is not UTF-8 closes with 1007. Default true; without, it is read with
+   * Whether text that is not UTF-8 closes with 1007. Default true; otherwise it is decoded with
    * replacement characters.
    */
   readonly validateUtf8?: boolean;
   /**
-   * Lets a browser see why it was refused: accepts the WebSocket and closes it at once with 4403
-   * and the reason of `error(reason)`, instead of an HTTP status that no page can read. Default
-   * false.
+   * Shows a browser why it was refused: the WebSocket is accepted and closed at once with 4403 and
+   * the reason of `error(reason)`, instead of an HTTP status that no page can read. Default false.
    */
   readonly refuseByClose?: boolean;
 }
@@ -85,33 +85,33 @@ export interface LongPollOptions extends TransportOptions {
   /** Path below the socket's mount. Default "/longpoll". */
   readonly path?: string;
   /**
-   * Milliseconds a poll waits for a message. A session without a poll for one and a half times as
-   * long ends. Default 10,000.
+   * Milliseconds a poll waits for a message. A session ends after one and a half times as long
+   * without a poll. Default 10,000.
    */
   readonly windowMs?: number;
-  /** Bytes that may wait between two polls; more ends the session. Default 4 MiB. */
+  /** Maximum bytes buffered between two polls; more ends the session. Default 4 MiB. */
   readonly maxBufferedBytes?: number;
-  /** Bytes of one request's body. Default 8,000,000. */
+  /** Maximum bytes of one request's body. Default 8,000,000. */
   readonly maxBodySize?: number;
-  /** Milliseconds one request's body may take to come in. Default 10,000. */
+  /** Milliseconds to receive one request's body. Default 10,000. */
   readonly bodyMs?: number;
-  /** Seconds a session token is good for. Default 1,209,600, two weeks. */
+  /** Seconds a session token is valid. Default 1,209,600, two weeks. */
   readonly maxAge?: number;
-  /** Sessions of one network at once, for each gateway; false for no limit. Default 1,000. */
+  /** Concurrent sessions of one network, per gateway; false for no limit. Default 1,000. */
   readonly maxSessionsPerNetwork?: number | false;
   /**
-   * Sessions with the same socket id at once, for each gateway; false for no limit. One that is not
-   * polled gives way to a new one. Default 50.
+   * Concurrent sessions with the same socket id, per gateway; false for no limit. A new session
+   * replaces one that is not polled. Default 50.
    */
   readonly maxSessionsPerId?: number | false;
   /**
-   * Attempts of one network to begin a session, for each gateway. Default 50 a second, 500 at once;
+   * Attempts of one network to start a session, per gateway. Default 50 a second, 500 at once;
    * false for no limit.
    */
   readonly sessionRate?: Rate | false;
 }
 
-/** What a client is told that sends a frame that is none. */
+/** What happens to a malformed frame. */
 export type InvalidFrames = "close" | "reply" | "ignore";
 
 export interface Mount extends TransportOptions {
@@ -121,34 +121,33 @@ export interface Mount extends TransportOptions {
   readonly websocket?: WebSocketOptions | false;
   /** Default off. */
   readonly longpoll?: LongPollOptions | boolean;
-  /** Topics one connection may join. Default 100. */
+  /** Maximum topics of one connection. Default 100. */
   readonly maxChannelsPerTransport?: number;
   /**
-   * Messages one connection may send, heartbeats and joins aside. Default 2,000 a second, 4,000 at
+   * Messages of one connection, heartbeats and joins excluded. Default 2,000 a second, 4,000 at
    * once; false for no limit.
    */
   readonly messageRate?: Rate | false;
-  /** Joins one connection may ask for. Default 100 a second, 500 at once; false for no limit. */
+  /** Joins of one connection. Default 100 a second, 500 at once; false for no limit. */
   readonly joinRate?: Rate | false;
   /**
-   * Messages of one connection that may wait for its channels; beyond them it is not read. Default
+   * Messages of one connection queued for its channels; beyond them its socket is paused. Default
    * 4,096.
    */
   readonly maxWaiting?: number;
   /** Their bytes. Default 4 MiB. */
   readonly maxWaitingBytes?: number;
   /**
-   * What happens over a frame that is none: the connection closes with 1011, as with Phoenix; or
-   * the frame alone is answered with the error `{ reason: "invalid frame" }`, or ignored. Default
-   * "close".
+   * What happens to a malformed frame: the connection closes with 1011, like Phoenix; or the frame
+   * gets the error reply `{ reason: "invalid frame" }`; or it is ignored. Default "close".
    */
   readonly invalidFrames?: InvalidFrames;
 }
 
 export interface WebSocketLimits {
-  /** Bytes that may wait to be sent to one client. Default 4 MiB. */
+  /** Maximum bytes buffered for one client. Default 4 MiB. */
   readonly maxBufferedBytes: number;
-  /** Frames of one client that may wait to be handled. Default 128. */
+  /** Frames of one client that may be unhandled before its socket is paused. Default 128. */
   readonly inboundHighWater: number;
 }
 
@@ -188,7 +187,7 @@ const LONGPOLL = [
   "maxSessionsPerId",
   "sessionRate",
 ];
-/** Of the socket as a whole; the common ones stand for both transports. */
+/** Options of a mount; the common ones apply to both transports. */
 const SOCKET = [
   ...COMMON.filter((key) => key !== "path"),
   "module",
@@ -203,7 +202,7 @@ const SOCKET = [
   "drainer",
 ];
 
-/** What a transport goes by, with nothing left open. */
+/** The options of a transport with all defaults applied. */
 export interface ResolvedTransport {
   readonly serializers: readonly SerializerEntry[];
   readonly checkOrigin: CheckOrigin;
@@ -234,9 +233,7 @@ function checkLevel(level: unknown, what: string): void {
     );
 }
 
-/**
- * Throws for keys nobody knows and values that cannot be. `path` is where the socket is mounted.
- */
+/** Throws for unknown keys and invalid values. `path` is where the socket is mounted. */
 export function checkMount(path: string, mount: Mount): void {
   const where = `the socket ${path}`;
   checkKeys(mount, SOCKET, where);
@@ -265,8 +262,8 @@ export function checkMount(path: string, mount: Mount): void {
 }
 
 /**
- * The options of one transport of a mounted socket, over those of the socket's definition and of
- * the endpoint.
+ * Merges the options of one transport with those of the mount, the socket's definition and the
+ * endpoint.
  */
 export function resolveTransport(
   path: string,
@@ -283,7 +280,7 @@ export function resolveTransport(
   const readsSession = connectInfo.some((entry) => typeof entry === "object" && "session" in entry);
   if (checkOrigin === false && !checkCsrf && readsSession)
     throw new BadArg(
-      `badarg: the socket ${path} has checkOrigin false and checkCsrf false: any page could connect with the session of whoever looks at it; keep one of the two`,
+      `badarg: the socket ${path} has checkOrigin false and checkCsrf false: any page could connect with the session of its visitor; keep one of the two`,
     );
   const serializers = pick("serializers") ?? DEFAULT_SERIALIZERS;
   for (const [name, requirement] of serializers) {

@@ -1,16 +1,15 @@
 /**
- * RateLimiter is a token bucket for each of many keys, such as networks or users. Its memory is
- * bounded: of more keys than it keeps, those that have been quiet the longest are forgotten, which
- * for them is a full bucket.
+ * RateLimiter is a token bucket per key, such as a network or a user. Its memory is bounded: beyond
+ * `maxKeys` it forgets the least recently used keys, which then have a full bucket.
  *
- * Counts are those of the thread it is in. Pure: the caller says what time it is.
+ * Counts are per thread. Pure: the caller passes the time.
  */
 import { type Rate, TokenBucket } from "./token-bucket.js";
 
 export class RateLimiter {
   readonly #rate: Rate;
   readonly #maxKeys: number;
-  /** In the order of their last use. */
+  /** In order of last use. */
   readonly #buckets = new Map<string, TokenBucket>();
 
   constructor(rate: Rate, maxKeys = 10_000) {
@@ -18,7 +17,7 @@ export class RateLimiter {
     this.#maxKeys = maxKeys;
   }
 
-  /** Takes one. 0 when there was one; else the milliseconds until there is. */
+  /** Takes a token. Returns 0, or the milliseconds until one is available. */
   take(key: string, now: number): number {
     const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#rate, now);
     this.#buckets.delete(key);

@@ -1,24 +1,24 @@
 /**
- * RequestOrigin is what a request means behind its proxies: the scheme, host and port that the
- * client asked for, and the address it came from. The one place where this is read, for the API,
- * for sockets and for limits alike. Pure.
+ * RequestOrigin is the scheme, host and port that a client requested and the client's address, read
+ * from the request and the headers of trusted proxies. The API, sockets and limits all use it.
+ * Pure.
  *
  * Without trusted proxies only the connection and the `Host` header count, and every
- * `X-Forwarded-…` and `Forwarded` header is ignored: anybody can send them. With n trusted proxies,
- * each of which adds what it saw at the end of a list, the n-th entry from the right is the word of
- * the outermost of them; what stands before it was sent by the client.
+ * `X-Forwarded-*` and `Forwarded` header is ignored: any client can send them. With n trusted
+ * proxies, each of which appends to a list, the n-th entry from the right is that of the outermost
+ * proxy; the entries before it were sent by the client.
  *
  * - scheme: `X-Forwarded-Proto`, else that of the connection; a host or forwarded port of 443
- *   without a word on the scheme means https
+ *   without a scheme means https
  * - host: `X-Forwarded-Host`, else `Host`
  * - port: the host's own, else `X-Forwarded-Port`, else the scheme's. 80 under https and 443 under
  *   http are the port of another hop, and mean the scheme's own
- * - address: `X-Forwarded-For`. An entry that names no address is passed over to that of the next,
- *   nearer proxy, and past the last one to the address of the connection, so that nothing malformed
- *   makes one client look like several
- * - `Forwarded` (RFC 7239) counts where no `X-Forwarded-…` header says anything of the kind. Where
- *   both name a client and differ, one of them was passed on unseen, and neither is believed: the
- *   address of the connection counts
+ * - address: `X-Forwarded-For`. An entry without an address is skipped for that of the next, nearer
+ *   proxy, and after the last for the address of the connection, so that no malformed entry makes
+ *   one client look like several
+ * - `Forwarded` (RFC 7239) counts when no `X-Forwarded-*` header of the same kind is present. When
+ *   both name a client and differ, a proxy has forwarded one of them unread, so neither is trusted:
+ *   the address of the connection counts
  *
  * Proxies write lists of hosts and schemes in one of two ways, adding to them or replacing them; a
  * list that is shorter than there are proxies is therefore read from its first entry.
@@ -32,13 +32,13 @@ export interface RequestOrigin {
   readonly scheme: "http" | "https";
   /** As in a URL: lower case, punycode, IPv6 in brackets, no dot at the end. */
   readonly host: string;
-  /** The one that was asked for, or the scheme's own. */
+  /** The requested port, or the scheme's default. */
   readonly port: number;
   /** Canonical; "unknown" when the connection is gone. */
   readonly clientAddress: string;
-  /** What limits count by: an IPv4 address, or the /64 of an IPv6 address. */
+  /** The key of limits: an IPv4 address, or the /64 of an IPv6 address. */
   readonly clientNetwork: string;
-  /** What takes turns: an IPv4 address, or the /48 of an IPv6 address. */
+  /** The key of fair queues: an IPv4 address, or the /48 of an IPv6 address. */
   readonly clientSite: string;
 }
 
@@ -49,13 +49,10 @@ export interface HostAndPort {
 
 type Scheme = RequestOrigin["scheme"];
 
-/** The part of a request that is looked at. */
+/** The part of a request that is read. */
 export type OriginRequest = Pick<IncomingMessage, "headers" | "rawHeaders" | "httpVersion" | "socket">;
 
-/**
- * Undefined for a request that names no host, several, or one that is none: it is malformed (RFC
- * 9112, 3.2).
- */
+/** Undefined for a malformed request: no host, several, or an invalid one (RFC 9112, 3.2). */
 export function requestOrigin(request: OriginRequest, trustedProxies: number): RequestOrigin | undefined {
   const own = ownHost(request);
   if (own === undefined) return undefined;
@@ -77,18 +74,18 @@ function origin(
   client: ClientAddress | undefined,
 ): RequestOrigin {
   const otherHop = DEFAULT_PORTS[scheme === "http" ? "https" : "http"];
-  const told = port ?? forwardedPort ?? otherHop;
+  const requested = port ?? forwardedPort ?? otherHop;
   return {
     scheme,
     host,
-    port: told === otherHop ? DEFAULT_PORTS[scheme] : told,
+    port: requested === otherHop ? DEFAULT_PORTS[scheme] : requested,
     clientAddress: client?.address ?? "unknown",
     clientNetwork: client?.network ?? "unknown",
     clientSite: client?.site ?? "unknown",
   };
 }
 
-/** HTTP/1.0 knows no `Host`; a request of it may leave the host out, and means this server. */
+/** HTTP/1.0 has no `Host` header; a request without one addresses this server. */
 function ownHost({ headers, rawHeaders, httpVersion }: OriginRequest): HostAndPort | undefined {
   let hosts = 0;
   for (let index = 0; index < rawHeaders.length; index += 2)
@@ -99,9 +96,9 @@ function ownHost({ headers, rawHeaders, httpVersion }: OriginRequest): HostAndPo
   return parseHost(headers.host);
 }
 
-/** `host[:port]` as a URL would have it. Undefined for anything that is not just that. */
+/** Parses `host[:port]`. Undefined for anything else. */
 export function parseHost(text: string): HostAndPort | undefined {
-  // Node reads headers byte by byte; a name beyond ASCII comes in UTF-8.
+  // Node decodes headers as Latin-1; a name beyond ASCII is in UTF-8.
   const bytes = Buffer.from(text, "latin1");
   const whole = /^[\0-\xff]*$/.test(text) && isUtf8(bytes) ? bytes.toString("utf8") : text;
   const match = /^(\[[\da-f:.]+\]|[^\s:/?#@%,\\[\]]+)(?::(\d{0,5}))?$/i.exec(whole.trim());
@@ -131,7 +128,7 @@ interface Forwarded {
 
 function forwardedBy({ headers, socket }: OriginRequest, proxies: number): Forwarded {
   const elements = parseForwarded(headers.forwarded?.toString() ?? "");
-  // A proxy that sets one of these headers does not speak RFC 7239.
+  // A proxy that sets one of these headers does not set `Forwarded`.
   const scheme = wordOf(listOf(headers["x-forwarded-proto"]), readScheme, proxies);
   const host = wordOf(listOf(headers["x-forwarded-host"]), parseHost, proxies);
   const port = wordOf(listOf(headers["x-forwarded-port"]), readPort, proxies);
@@ -145,8 +142,8 @@ function forwardedBy({ headers, socket }: OriginRequest, proxies: number): Forwa
 }
 
 /**
- * The outermost proxy's word; past what cannot be read, the next nearer proxy's. What the client
- * sent before is not read.
+ * The value of the outermost proxy, or of the next nearer one when it cannot be parsed. Entries
+ * that the client sent are not read.
  */
 function wordOf<Entry, T>(
   list: readonly Entry[],
@@ -166,7 +163,7 @@ function clientOf(
   peer: string | undefined,
   proxies: number,
 ): ClientAddress | undefined {
-  // An empty entry is a proxy that knew nothing, not one that was not there.
+  // An empty entry is a proxy without the information, not a missing proxy.
   const two = wordOf(elements, (element) => parseClientAddress(element.for), proxies);
   if (header === undefined) return two;
   const one = wordOf(header.split(","), (entry) => parseClientAddress(unquoted(entry)), proxies);
@@ -175,7 +172,7 @@ function clientOf(
   return one;
 }
 
-/** The entries of one or more header lines, those that are empty left out. */
+/** The non-empty entries of one or more header lines. */
 const listOf = (header: string | readonly string[] | undefined): readonly string[] =>
   (header ?? "").toString().split(",").map(unquoted).filter(Boolean);
 
@@ -194,7 +191,7 @@ function readScheme(text: string): Scheme | undefined {
 const readPort = (text: string): number | undefined =>
   /^\d{1,5}$/.test(text) && Number(text) > 0 && Number(text) <= 65_535 ? Number(text) : undefined;
 
-/** What one proxy says in `Forwarded`. */
+/** The element of one proxy in `Forwarded`. */
 interface ForwardedElement {
   readonly for?: string;
   readonly host?: string;
@@ -204,8 +201,8 @@ interface ForwardedElement {
 const PAIR = /^\s*([!#$%&'*+.^_`|~\w-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s",;]*)\s*(?=[;,]|$)/;
 
 /**
- * `for=192.0.2.1;proto=https, For="[2001:db8::1]:4711"`: an element for each proxy, in order. What
- * cannot be read spoils its own element alone, which then says nothing.
+ * `for=192.0.2.1;proto=https, For="[2001:db8::1]:4711"`: an element per proxy, in order. A
+ * malformed element becomes an empty one, and does not affect the others.
  */
 export function parseForwarded(header: string): readonly ForwardedElement[] {
   const elements: ForwardedElement[] = [];
@@ -223,7 +220,7 @@ export function parseForwarded(header: string): readonly ForwardedElement[] {
     if (pair !== null) {
       const [all, name = "", value = ""] = pair;
       const key = name.toLowerCase();
-      // Where there are two, one of them is not the proxy's.
+      // Of a duplicate key, one is not the proxy's.
       if (key in element) spoiled = true;
       element[key] = value.startsWith('"') ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value;
       rest = rest.slice(all.length);

@@ -1,13 +1,13 @@
 /**
- * What waits for a topic's channel, in order: an immutable queue that knows its size. Adding to it
- * and taking from it cost the same however long it is.
+ * RequestQueue is the immutable queue of requests for a topic's channel. It knows its length and
+ * bytes; `add` and `take` are O(1) amortised.
  */
 import type { ScannedFrame } from "../protocol/frame-scanner.js";
 
-/** A frame of the client for one topic. */
+/** A frame of the client for a topic. */
 export interface Request {
   readonly frame: ScannedFrame;
-  /** Bytes, or characters of a text. */
+  /** Bytes, or characters of a text frame. */
   readonly size: number;
   /** Of a join: the index of the channel that serves the topic. */
   readonly channel: number;
@@ -21,9 +21,9 @@ interface Cell {
 export class RequestQueue {
   static readonly EMPTY = new RequestQueue(undefined, undefined, 0, 0, 0, 0);
 
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #out: Cell | undefined;
-  /** The newest first; behind `#out`. */
+  /** Newest first; after `#out`. */
   readonly #in: Cell | undefined;
   readonly length: number;
   readonly bytes: number;
@@ -59,7 +59,7 @@ export class RequestQueue {
     );
   }
 
-  /** The oldest and the others; undefined when there is none. */
+  /** The oldest request and the rest; undefined when the queue is empty. */
   take(): readonly [Request, RequestQueue] | undefined {
     let out = this.#out;
     let incoming = this.#in;

@@ -1,10 +1,11 @@
 /**
- * The process of one connection (Phoenix.Socket): it reads the routing fields of each frame, knows
- * which channel serves which topic, and watches those channels. It never waits for a channel, so a
- * slow join or a stuck handler of one topic holds up neither the heartbeat nor the other topics.
+ * The process of one connection (Phoenix.Socket) reads the routing fields of each frame, forwards
+ * it to the channel of its topic, and monitors the channels. It never waits for a channel, so a
+ * slow join or a stuck handler of one topic delays neither the heartbeat nor other topics.
  *
- * What becomes of a topic is decided in socket/topic-subscription.ts, a pure function; here is done
- * what it says. An event for a channel that has joined and keeps up is handed over without asking.
+ * The pure reducer in topic-subscription.ts decides what happens to a topic; this process performs
+ * its effects. The fast path forwards an event to a joined channel with room in its window without
+ * consulting the reducer.
  */
 
 import { PubSub } from "simurgh/pubsub";
@@ -57,27 +58,27 @@ import {
   step,
 } from "./topic-subscription.js";
 
-/** What a transport offers its socket process. */
+/** The interface of a transport to the connection's process. */
 export interface Transport {
   readonly name: "websocket" | "longpoll";
-  /** A frame that was handed over has been taken. */
+  /** The process has handled one frame. */
   handled(): void;
-  /** Reads no more from the client, or does again. */
+  /** Stops reading from the client, or resumes. */
   hold(on: boolean): void;
   close(code: number, reason?: string): void;
 }
 
-/** What the connections of one mount have in common. */
+/** What the connections of one mount share. */
 export interface SocketKind {
   readonly definition: SocketDefinition;
   readonly mount: string;
   readonly pubsub: string;
   readonly writer: Writer;
-  /** Topics one connection may join. */
+  /** Maximum topics of one connection. */
   readonly maxChannels: number;
   readonly messageRate: Rate | false;
   readonly joinRate: Rate | false;
-  /** What may wait on one connection for its channels. */
+  /** Limits on what one connection queues for its channels. */
   readonly waiting: WaitingLimits;
   readonly invalidFrames: InvalidFrames;
   /** The node index of the shard that owns a topic. */
@@ -87,36 +88,35 @@ export interface SocketKind {
 export interface SocketStart {
   readonly kind: SocketKind;
   readonly socket: ConnectSocket;
-  /** Name of the serializer. */
   readonly serializerName: string;
-  /** When the connection must end, in ms since the epoch. */
+  /** When the connection expires, in ms since the epoch. */
   readonly expiresAt: number | undefined;
   readonly connection: number;
   readonly transport: Transport;
-  /**
-   * False from the start of the process on when it must still be waited for: ask it `["ready"]`.
-   */
+  /** Set to false by a process that is not ready yet: wait with the call `["ready"]`. */
   isReady?: boolean;
 }
 
-/** A channel process whose end is watched. */
+/** A monitored channel process. */
 interface Watched {
   readonly topic: string;
   readonly token: number;
   readonly pid: Pid;
   readonly monitor: Ref;
-  /** What it has been handed. */
+  /** The flow control of the frames forwarded to it. */
   readonly window: Window;
 }
 
-/** A shard that is watched while it owes answers to joins. */
+/** A shard that is monitored while it has unanswered joins. */
 interface AskedShard {
   readonly monitor: Ref;
-  /** The topics of those joins, by token. */
+  /** Their topics, by token. */
   readonly joins: Map<number, string>;
 }
 
-/** One per connection: what is rare is made when it is needed. */
+/**
+ * The state of one connection. Rare parts are created on demand, to keep idle connections small.
+ */
 class SocketState {
   readonly kind: SocketKind;
   readonly socket: ConnectSocket;
@@ -126,19 +126,19 @@ class SocketState {
   readonly messages: TokenBucket | undefined;
   readonly joins: TokenBucket | undefined;
   readonly topics = new SmallMap<string, Subscription<Watched>>();
-  /** The channels that are watched, by their monitors. */
+  /** The monitored channels, by monitor id. */
   readonly channels = new SmallMap<number, Watched>();
-  /** What waits for all of them, once something does. */
+  /** What is queued for all channels; undefined until something is. */
   backlog: Backlog | undefined;
   /** By node index. */
   readonly shards = new SmallMap<number, AskedShard>();
-  /** How often its id could not be subscribed to in a row. */
+  /** Failed attempts in a row to subscribe to its id. */
   listenTries = 0;
-  /** What the log has been told of this connection; each once. */
-  told: Set<"rate" | "topics" | "invalid frame"> | undefined;
-  /** The timer of its end, when it has one. */
+  /** What has been logged of this connection. */
+  loggedOnce: Set<"rate" | "topics" | "invalid frame"> | undefined;
+  /** The timer of its expiry. */
   expiry: Ref | undefined;
-  /** The next number for a join or a timer. */
+  /** The next token of a join or timer. */
   fresh = 1;
 
   constructor({ kind, socket, serializerName, connection, transport }: SocketStart) {
@@ -164,7 +164,7 @@ const server: GenServerModule<SocketState, SocketStart> = {
     const { id } = start.socket;
     const listening = id === null ? "ok" : listenFor(id, state);
     if (listening === "ok") return ["ok", state];
-    // Other connections start at the same supervisor: only this one waits, and its handshake.
+    // Waiting here would block the supervisor, where other connections start.
     start.isReady = false;
     return ["ok", state, ["continue", listening]];
   },
@@ -183,11 +183,11 @@ const server: GenServerModule<SocketState, SocketStart> = {
       state.transport.close(1001, "disconnected");
       return ["stop", ["shutdown", "disconnected"], state];
     }
-    // Whatever else is published on its id is not for the connection.
+    // Other messages published on its id are ignored.
     return go(state);
   },
 
-  /** A transport that acknowledges each frame asks instead of sending. */
+  /** A transport that acknowledges each frame calls instead of sending. */
   handleCall(request: unknown, _from, state) {
     if (request instanceof ClientFrame) {
       const next = inbound(request, state);
@@ -211,11 +211,11 @@ const server: GenServerModule<SocketState, SocketStart> = {
   }),
 };
 
-/** How soon a thread that is to come back is looked for again; each connection does so. */
+/** Backoff between attempts to subscribe while a thread restarts. */
 const AGAIN_MS = 100;
 const LONGEST_AGAIN_MS = 5000;
 
-/** What a client is told whose right to be here has ended. */
+/** Close code of a connection that has expired. */
 const EXPIRED = 4401;
 
 const expireAt = (epochMs: number): Ref =>
@@ -252,8 +252,8 @@ function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
       return go(state);
     case "thread_gone": {
       const { id } = state.socket;
-      // The subscriptions of a thread end with it. Nobody waits for this: what else the client is
-      // told and asks for goes on.
+      // The subscriptions of a thread end with it. Not awaited: the connection keeps working
+      // meanwhile.
       if (id !== null && state.kind.shardOf(id) === message.node) void listenFor(id, state);
       return go(state);
     }
@@ -264,8 +264,8 @@ function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
 }
 
 /**
- * Whoever disconnects this client by its id must find it. While the thread of its id is being
- * restarted, it is tried again later: that is no reason to refuse a connection.
+ * Subscribes to the client's id, for `Endpoint.disconnect`. While the thread of the id restarts, it
+ * retries later; the connection is not refused.
  */
 function listenFor(id: string, state: SocketState): "ok" | Promise<unknown> {
   const { kind } = state;
@@ -304,7 +304,7 @@ function route(frame: ScannedFrame, size: number, state: SocketState): Next {
   if (event === "phx_join") return join(frame, size, subscription, state);
   if (subscription === undefined) return unjoined(frame, state);
   if (event === "phx_leave" && !isSound(frame)) return invalidFrame(frame, state);
-  // The short way, which most frames take.
+  // The fast path, which most frames take.
   if (subscription.type === "joined" && subscription.waiting.length === 0 && event !== "phx_leave") {
     const { channel } = subscription;
     if (isStale(subscription, frame)) return stale(frame, state);
@@ -319,16 +319,14 @@ function route(frame: ScannedFrame, size: number, state: SocketState): Next {
 const bucket = (rate: Rate | false): TokenBucket | undefined =>
   rate === false ? undefined : new TokenBucket(rate, performance.now());
 
-/**
- * The client sends more than it may: this frame is refused, and the client told when to try again.
- */
+/** Refuses a frame over a rate, with the time to retry. */
 function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, state: SocketState): Next {
   limitHit(state.socket.endpoint, event === "phx_join" ? "joins" : "messages");
   noticeOnce(
     state,
     "rate",
     "warning",
-    "a client sends faster than its mount allows; what is too much is refused",
+    "a client exceeds the rate of its mount; its frames above the rate are refused",
   );
   const response = { reason: "rate_limited", code: "rate_limited", retry_after_ms: wait };
   write(state, state.serializer.encodeReply(joinRef, ref, topic, "error", response));
@@ -338,7 +336,7 @@ function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, sta
 const stale = (frame: ScannedFrame, state: SocketState): Next =>
   isSound(frame) ? go(state) : invalidFrame(frame, state);
 
-/** Whether the payload, which nobody needs, is one. */
+/** Whether a payload that no channel reads is valid. */
 function isSound({ payload }: ScannedFrame): boolean {
   try {
     decodePayload(payload);
@@ -363,7 +361,8 @@ function unjoined(frame: ScannedFrame, state: SocketState): Next {
 }
 
 /**
- * A frame that is none, as far as it can be read: the connection ends, unless its mount is patient.
+ * Handles a malformed frame, of which what could be read is given: closes the connection, or what
+ * the mount's `invalidFrames` says instead.
  */
 function invalidFrame(
   frame: { readonly ref: WireRef; readonly topic: string } | undefined,
@@ -389,10 +388,7 @@ function invalidFrame(
   }
 }
 
-/**
- * A channel could not read a payload that was meant for it; if it was the join's, there is no
- * channel.
- */
+/** A channel has received a malformed payload. When it was the join's, the channel has ended. */
 function invalidFromChannel(
   { topic, ref, token, join }: Extract<ChannelNews, { type: "invalid_frame" }>,
   state: SocketState,
@@ -441,7 +437,7 @@ const requested = (
   return happened(request.frame.topic, { type: "request", request, room: window?.room ?? FULL_ROOM }, state);
 };
 
-/** Something has happened to a topic: decides what becomes of it, and does it. */
+/** Passes an event to the topic's reducer and performs the effects. */
 function happened(topic: string, event: SubscriptionEvent<Watched>, state: SocketState): Next {
   const before = state.topics.get(topic);
   const [after, effects] = step(before, event, state.fresh);
@@ -522,7 +518,7 @@ function startChannel(
 ): void {
   const { topic, joinRef, ref, payload } = join.frame;
   const node = state.kind.shardOf(topic);
-  // A shard that goes away before it has answered takes this join with it.
+  // When the shard goes down before it has answered, the join fails.
   let asked = state.shards.get(node);
   if (asked === undefined) {
     const shard = { name: shardName(state.socket.endpoint), node };
@@ -534,7 +530,7 @@ function startChannel(
   const start: ChannelStart = {
     token,
     connected: true,
-    // Named one by one: a spread makes an object that grows, which costs ten times as much.
+    // Listed one by one: a spread costs ten times as much.
     socket: {
       assigns,
       endpoint,
@@ -564,10 +560,7 @@ function startChannel(
   ] satisfies StartChannel);
 }
 
-/**
- * A shard has answered one of the joins it was asked for; when that was the last, it need not be
- * watched. Gives its node.
- */
+/** A shard has answered a join; after the last one it is no longer monitored. Returns its node. */
 function shardAnswered(token: number, state: SocketState): number | undefined {
   for (const [node, asked] of state.shards) {
     if (!asked.joins.delete(token)) continue;
@@ -595,7 +588,7 @@ function channelNotStarted({ topic, token }: ChannelNews, response: object, stat
   return happened(topic, { type: "failed", token, response }, state);
 }
 
-/** The topic has moved while the join was on its way: once more, where it is now. */
+/** The topic has moved while the join was in flight: sends the join to the new owner. */
 function channelElsewhere(message: ChannelNews, state: SocketState): Next {
   const { topic, token } = message;
   const node = shardAnswered(token, state);
@@ -604,8 +597,7 @@ function channelElsewhere(message: ChannelNews, state: SocketState): Next {
   return happened(topic, { type: "elsewhere", token }, state);
 }
 
-// ------------------------------------------------------------------ channels that are slower than
-// their client
+// ------------------------------------------------------------------ flow control
 
 function hand(
   channel: Watched,
@@ -635,7 +627,7 @@ function channelTook(
   return happened(topic, { type: "room", token, room: window.room }, state);
 }
 
-/** Counts what has begun to wait for channels, or no longer does. */
+/** Counts what is queued for channels, and pauses or resumes the transport. */
 function counted(frames: number, bytes: number, state: SocketState): void {
   if (frames === 0 && bytes === 0) return;
   state.backlog ??= new Backlog(state.kind.waiting);
@@ -654,7 +646,7 @@ function down(ref: Ref, reason: unknown, state: SocketState): Next {
   return happened(topic, { type: "down", token, connectionLost: reason === "noconnection" }, state);
 }
 
-/** A shard is gone: joins it had not answered fail, and their clients try again. */
+/** A shard is down: its unanswered joins fail, and clients retry. */
 function shardDown(ref: Ref, state: SocketState): Next {
   for (const [node, asked] of state.shards) {
     if (!asked.monitor.equals(ref)) continue;
@@ -671,7 +663,7 @@ function shardDown(ref: Ref, state: SocketState): Next {
 
 // ------------------------------------------------------------------ helpers
 
-/** What `Debug` shows. */
+/** The state that `Debug` shows. */
 export interface SocketDescription {
   readonly module: string;
   readonly id: string | null;
@@ -697,19 +689,16 @@ function write(state: SocketState, frame: Frame): void {
   state.kind.writer.send(state.connection, frame);
 }
 
-/**
- * Says it the first time it happens on this connection: a client can make it happen as often as it
- * likes.
- */
+/** Logs it once per connection: a client can cause it any number of times. */
 function noticeOnce(
   state: SocketState,
   what: "rate" | "topics" | "invalid frame",
   level: "info" | "warning" | "error",
   text: string,
 ): void {
-  if (state.told?.has(what)) return;
-  state.told ??= new Set();
-  state.told.add(what);
+  if (state.loggedOnce?.has(what)) return;
+  state.loggedOnce ??= new Set();
+  state.loggedOnce.add(what);
   notice(state, level, text);
 }
 

@@ -1,9 +1,9 @@
 /**
- * A token bucket: lets `burst` things through at once and `perSecond` in the long run. One number a
- * bucket; nothing ticks.
+ * A token bucket: allows `burst` events at once and `perSecond` in the long run. One number per
+ * bucket, no timer.
  *
- * Kept as the time at which the bucket would be full again (the generic cell rate algorithm): each
- * thing let through moves it on by the time one token takes.
+ * The state is the time at which the bucket is full again (the generic cell rate algorithm): each
+ * event moves it by the interval of one token.
  */
 export interface Rate {
   readonly perSecond: number;
@@ -21,7 +21,7 @@ export class TokenBucket {
     this.#fullAt = now;
   }
 
-  /** Takes a token. 0 when there was one; else the milliseconds until there is. */
+  /** Takes a token. Returns 0, or the milliseconds until one is available. */
   take(now: number): number {
     const fullAt = Math.max(this.#fullAt, now);
     const wait = fullAt - now - this.#tolerance;

@@ -1,47 +1,48 @@
 /**
- * The life of one topic on one connection, as a pure function: the state and an event give the next
- * state and what is to be done. It sends nothing, knows no clock and no serializer;
- * socket-server.ts does what it says.
+ * The subscription of one connection to one topic, as a pure reducer: `step` takes the state and an
+ * event and returns the next state and effects. It sends nothing and has no clock and no
+ * serializer; socket-server.ts performs the effects.
  *
  *   (none) ──join──▶ starting ──joined──▶ joined ──leave──▶ ending ──closed, down──▶ (none)
- *                       │ refused, failed    │ join: replaced    ▲          │ a join waits
+ *                       │ refused, failed    │ join: replaced    ▲          │ a join is queued
  *                       │ down               │ closing ──────────┘          ▼
  *                       ▼                    │ closed, down              starting
  *                    (none), or starting     ▼
- *                    when a join waits    (none), or starting
+ *                    if a join is queued  (none), or starting
  *
- * What comes for the topic is handled in order. Everything waits while its channel starts; what is
- * more than the channel may be given waits while it is joined; and what comes after a join waits
- * until that join's channel has started. So
+ * Requests for the topic are handled in order. They are queued while the channel starts, while the
+ * window of a joined channel is full, and behind a join until the channel of that join has started.
+ * So
  *
- * - every join is answered once: by its channel, or when that ends without having answered, here;
- * - every channel that has joined ends with one `phx_close` or `phx_error`, sent by it, or when it
- *   ends without having sent one, here. That of a channel which a further join replaces follows the
- *   answer to that join;
- * - what was accepted before a leave or a further join is handled before the channel ends, and what
- *   finds no channel any more is answered as for a topic that is not joined.
+ * - every join gets exactly one reply: from its channel, or from the reducer when the channel ended
+ *   without one;
+ * - every joined channel ends with exactly one `phx_close` or `phx_error`: from the channel, or
+ *   from the reducer when the channel ended without one. The close of a channel that a further join
+ *   replaces follows the reply to that join;
+ * - requests before a leave or a further join are handled before the channel ends; requests that
+ *   find no channel get the reply for a topic that is not joined.
  *
- * A join behind a channel, or a leave behind a join, waits for two periods in which the channel
- * handles nothing; then the channel is ended.
+ * A join queued behind a channel, or a leave behind a join, waits for two periods without progress
+ * of the channel; then the channel is stopped.
  *
- * `Channel` is what the caller knows a channel's process by. `fresh` is a number that no token and
- * no timer of the connection has had.
+ * `Channel` is the caller's handle of a channel process. `fresh` is a number that no token and no
+ * timer of the connection has used.
  */
 import type { ScannedFrame } from "../protocol/frame-scanner.js";
 import { sameRef, type WireRef } from "../protocol/message.js";
 import { type Request, RequestQueue } from "./request-queue.js";
 
-/** How often progress is looked for while a join or a leave waits. */
+/** The period after which progress is checked while a join or a leave is queued. */
 export const PATIENCE_MS = 2500;
 
-/** A timer that runs, and how much the channel had handled when it was last looked at. */
+/** A running timer, and how many frames the channel had handled at the last check. */
 interface Timer {
   readonly id: number;
   readonly handled: number;
 }
 
 interface Waits {
-  /** Distinguishes the joins of a connection. */
+  /** Identifies the join among those of the connection. */
   readonly token: number;
   readonly waiting: RequestQueue;
   readonly timer: Timer | undefined;
@@ -52,17 +53,17 @@ interface Starting<Channel> extends Waits {
   readonly join: Request;
   /** Undefined until its process has started. */
   readonly channel: Channel | undefined;
-  /** The join_ref of the channel this one replaces, whose close is still to be sent. */
+  /** The join_ref of the channel that this one replaces, whose close is still owed. */
   readonly owed: { readonly joinRef: WireRef } | undefined;
-  /** It took too long, and is being ended. */
+  /** It has timed out and is being stopped. */
   readonly givenUp: boolean;
 }
 
 interface Live<Channel> extends Waits {
   readonly channel: Channel;
-  /** As sent, which its close or error carries. */
+  /** As the client sent it; its close or error carries it. */
   readonly joinRef: WireRef;
-  /** What the channel's own frames carry: the join's ref when there was no join_ref. */
+  /** The join_ref of the channel's own frames: the join's ref when there was no join_ref. */
   readonly channelRef: WireRef;
 }
 
@@ -76,52 +77,50 @@ interface Ending<Channel> extends Live<Channel> {
   readonly killed: boolean;
 }
 
-/**
- * Why a channel ends, which decides what its client is still to be sent when its process has ended.
- */
+/** Why a channel ends, which decides what the client is still sent when its process is down. */
 type EndReason =
-  /** It has been sent the leave, and answers it. */
+  /** It has been sent the leave and replies to it. */
   | { readonly type: "left"; readonly leave: ScannedFrame }
-  /** It has been sent that a further join replaces it. */
+  /** A further join replaces it. */
   | { readonly type: "replaced" }
-  /** It joined just when it was given up. */
+  /** It joined after its join had timed out. */
   | { readonly type: "given_up" }
-  /** It ends by itself, and sends the close unless it crashes. */
+  /** It stops by itself, and sends the close unless it crashes. */
   | { readonly type: "closing" }
-  /** Its client has been sent the close, or an error. */
+  /** The close or error has been sent. */
   | { readonly type: "announced" };
 
 export type Subscription<Channel> = Starting<Channel> | Joined<Channel> | Ending<Channel>;
 
-/** What a channel may be given at once. */
+/** How much may be forwarded to a channel now. */
 export interface Room {
   readonly frames: number;
   readonly bytes: number;
 }
 
 export type SubscriptionEvent<Channel> =
-  /** From the client. `room` is what its channel may be given now. */
+  /** A frame of the client. `room` is the credit of its channel. */
   | { readonly type: "request"; readonly request: Request; readonly room: Room }
   | { readonly type: "started"; readonly token: number; readonly channel: Channel }
-  /** There is no channel for the join, and its client has not been answered. */
+  /** No channel started for the join, and it has not been answered. */
   | { readonly type: "failed"; readonly token: number; readonly response: object }
-  /** The topic has moved to another thread: the join goes there. */
+  /** Another thread owns the topic: the join is sent there. */
   | { readonly type: "elsewhere"; readonly token: number }
-  /** The join has been answered, and `owed` sent. */
+  /** The channel has answered the join and sent what was owed. */
   | { readonly type: "joined"; readonly token: number; readonly room: Room }
   | { readonly type: "refused"; readonly token: number }
-  /** The channel has handled some of what it was given. */
+  /** The channel has returned credits. */
   | { readonly type: "room"; readonly token: number; readonly room: Room }
-  /** The channel ends by itself. */
+  /** The channel stops by itself. */
   | { readonly type: "closing"; readonly token: number }
-  /** The client has been sent the close, or an error. */
+  /** The channel has sent the close or error. */
   | { readonly type: "closed"; readonly token: number }
   | { readonly type: "down"; readonly token: number; readonly connectionLost: boolean }
-  /** `handled` is how much the channel has handled so far. */
+  /** `handled` is how many frames the channel has handled so far. */
   | { readonly type: "timeout"; readonly timer: number; readonly handled: number };
 
 export type SubscriptionEffect<Channel> =
-  /** The close of `owed` follows the answer. */
+  /** The channel sends the close of `owed` after the join reply. */
   | {
       readonly type: "start";
       readonly join: Request;
@@ -131,9 +130,9 @@ export type SubscriptionEffect<Channel> =
   | { readonly type: "forward"; readonly channel: Channel; readonly request: Request }
   | { readonly type: "leave"; readonly channel: Channel; readonly leave: ScannedFrame }
   | { readonly type: "replace" | "ended" | "end" | "kill"; readonly channel: Channel }
-  /** Answers a frame for a topic that is not joined. */
+  /** Replies as for a topic that is not joined. */
   | { readonly type: "unmatched"; readonly frame: ScannedFrame }
-  /** Nothing is answered: the frame is of another join. */
+  /** Drops the frame: it belongs to another join. */
   | { readonly type: "stale"; readonly frame: ScannedFrame }
   | { readonly type: "refuse"; readonly join: ScannedFrame; readonly response: object }
   | { readonly type: "left"; readonly leave: ScannedFrame; readonly joinRef: WireRef }
@@ -146,7 +145,7 @@ interface Owed {
 
 type State<Channel> = Subscription<Channel> | undefined;
 
-/** What is put together during one step. */
+/** The effects collected during one step. */
 interface Turn<Channel> {
   readonly fresh: number;
   readonly effects: SubscriptionEffect<Channel>[];
@@ -174,7 +173,7 @@ function next<Channel>(
     case "started":
       if (state?.type === "starting" && state.token === event.token)
         return started(state, event.channel, turn);
-      // The join it was for has been answered: its shard was taken for dead.
+      // Its join has been answered already: the shard was considered down.
       turn.effects.push({ type: "end", channel: event.channel });
       return state;
     case "failed":
@@ -185,7 +184,7 @@ function next<Channel>(
     case "closing":
     case "closed":
     case "down":
-      // What is said of another join is said of one that is over.
+      // An event with another token is about a join that is over.
       return state?.token === event.token ? reported(state, event, turn) : state;
     default:
       return assertNever(event);
@@ -234,7 +233,7 @@ function reported<Channel>(
       switch (event.type) {
         case "closing":
           turn.effects.push({ type: "ended", channel: state.channel });
-          // It answers a leave that it has been sent.
+          // It replies to a leave that it has been sent.
           return state.why.type === "left" ? { ...state, why: { type: "closing" } } : state;
         case "closed":
           return state.waiting.length === 0 ? undefined : { ...state, why: { type: "announced" } };
@@ -280,7 +279,7 @@ function requested<Channel>(
   }
 }
 
-/** Gives a channel what waits for it, in order, as far as there is room. */
+/** Forwards queued requests to the channel, in order, as far as its credit allows. */
 function give<Channel>(state: Joined<Channel>, room: Room, turn: Turn<Channel>): State<Channel> {
   const { channel } = state;
   let { waiting } = state;
@@ -308,7 +307,7 @@ function give<Channel>(state: Joined<Channel>, room: Room, turn: Turn<Channel>):
   return watched({ ...state, waiting, timer: waiting.joins === 0 ? undefined : state.timer }, turn);
 }
 
-/** A message of another join than the one that counts. */
+/** Whether a frame belongs to an earlier join of the topic. */
 export const isStale = (
   { joinRef, channelRef }: { readonly joinRef: WireRef; readonly channelRef: WireRef },
   { joinRef: sent }: ScannedFrame,
@@ -340,7 +339,7 @@ function joined<Channel>(state: Starting<Channel>, room: Room, turn: Turn<Channe
   const { token, channel, join, waiting } = state;
   if (channel === undefined) return state;
   const { joinRef, ref } = join.frame;
-  // Joined without a join_ref, a client may go on to use the ref its frames from us carry.
+  // A client that joined without a join_ref may use the one that the channel's frames carry.
   const live = { token, channel, joinRef, channelRef: joinRef ?? ref, waiting, timer: undefined };
   if (state.givenUp)
     return { type: "ending", ...live, why: { type: "given_up" }, killed: false, timer: state.timer };
@@ -354,7 +353,7 @@ function whyDown({ givenUp }: Starting<unknown>, connectionLost: boolean): objec
   return connectionLost ? { reason: "unavailable", code: "shard_restarting" } : { reason: "join crashed" };
 }
 
-/** There is no channel, and the join has not been answered. */
+/** The channel does not exist, and the join has not been answered. */
 function notJoined<Channel>(
   { join, owed, waiting }: Starting<Channel>,
   response: object,
@@ -368,7 +367,8 @@ function notJoined<Channel>(
 // ------------------------------------------------------------------ the end of channels
 
 /**
- * A channel that will end is given no more. What waits is answered, as far as no join is before it.
+ * Nothing more is forwarded to a channel that will end. Queued requests up to the next join are
+ * answered.
  */
 function ending<Channel>(
   { token, channel, joinRef, channelRef, timer }: Joined<Channel>,
@@ -383,17 +383,17 @@ function ending<Channel>(
     turn.effects.push({ type: "unmatched", frame: taken[0].frame });
     rest = taken[1];
   }
-  // Nothing is owed to a client that knows, and nothing waits for the process to end.
+  // The client has the close, and no request depends on the end of the process.
   if (why.type === "announced" && rest.length === 0) return undefined;
   return watched({ type: "ending", ...live, why, killed: false, waiting: rest }, turn);
 }
 
-/** The process of a channel that was to end has ended. */
+/** The process of an ending channel is down. */
 function ended<Channel>(state: Ending<Channel>, turn: Turn<Channel>): State<Channel> {
   const { why, joinRef, channelRef, killed, waiting } = state;
   switch (why.type) {
     case "left":
-      // It did not come to the leave.
+      // A killed channel has not handled the leave.
       if (killed) {
         turn.effects.push(
           { type: "left", leave: why.leave, joinRef: channelRef },
@@ -421,7 +421,7 @@ function ended<Channel>(state: Ending<Channel>, turn: Turn<Channel>): State<Chan
   }
 }
 
-/** There is no channel any more: what waits is answered, until a join starts the next one. */
+/** The channel is gone: queued requests are answered, until a join starts the next channel. */
 function afterEnd<Channel>(
   waiting: RequestQueue,
   owed: Owed | undefined,
@@ -438,9 +438,9 @@ function afterEnd<Channel>(
   return undefined;
 }
 
-// ------------------------------------------------------------------ patience
+// ------------------------------------------------------------------ timeouts
 
-/** Begins to look for progress when something waits that must not wait without end. */
+/** Starts the timer when a request is queued that must not wait indefinitely. */
 function watched<Channel, S extends Subscription<Channel>>(state: S, turn: Turn<Channel>): S {
   const { joins, leaves } = state.waiting;
   const isUrgent = joins > 0 || (state.type === "starting" && leaves > 0);

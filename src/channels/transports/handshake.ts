@@ -1,6 +1,6 @@
 /**
- * Whether a client may connect: the checks that every transport makes, in Phoenix's order: origin,
- * token, version, `connect`, `id`. The first that fails answers.
+ * The handshake of a client: the checks that every transport makes, in Phoenix's order: origin,
+ * token, version, `connect`, `id`. The first check that fails decides the response.
  */
 
 import type { IncomingMessage } from "node:http";
@@ -23,19 +23,19 @@ export type Handshake =
       readonly ok: true;
       readonly socket: ConnectSocket;
       readonly serializer: string;
-      /** When the connection must end, in ms since the epoch. */
+      /** When the connection expires, in ms since the epoch. */
       readonly expiresAt: number | undefined;
     }
   | { readonly ok: false; readonly status: number; readonly body: string; readonly reason?: unknown };
 
 const refused = (status: number, body = ""): Handshake => ({ ok: false, status, body });
 
-/** A transport of a mounted socket, as the checks need it. */
+/** A transport of a mounted socket, with the options of the checks. */
 export interface Target extends MountedSocket {
   readonly resolved: ResolvedTransport;
 }
 
-/** Whether the page that makes the request may; says in the log what to change when it may not. */
+/** Checks the origin of a request. When it is refused, the log says which option to change. */
 export function checkRequestOrigin(
   host: GatewayHost,
   { resolved }: Target,
@@ -51,8 +51,8 @@ export function checkRequestOrigin(
 }
 
 /**
- * Runs the checks after the origin's and the sub-protocol's. `token` is null when the client sent
- * none, undefined when it cannot be read. No promise where `connect` gives none.
+ * Runs the checks that follow those of origin and sub-protocol. `token` is null when the client
+ * sent none, undefined when it cannot be decoded. Returns a promise only when `connect` does.
  */
 export function handshake(
   host: GatewayHost,
@@ -130,7 +130,7 @@ export function requestAddress(
   if (origin === undefined) return undefined;
   const target = request.url ?? "/";
   const mark = target.indexOf("?");
-  // Not as a URL, which would take dot segments and their encodings away.
+  // Not parsed as a URL, which would remove dot segments and their encodings.
   return mark < 0
     ? { ...origin, path: target, query: "" }
     : { ...origin, path: target.slice(0, mark), query: target.slice(mark + 1) };
@@ -144,21 +144,23 @@ const allProtocols = (request: IncomingMessage): string[] =>
     .map((protocol) => protocol.trim())
     .filter(Boolean);
 
-/** The sub-protocols a client offers, its token aside: when there is exactly one. */
+/** The sub-protocols that a client offers, without its token when it has exactly one. */
 export function offeredProtocols(request: IncomingMessage): string[] {
   const all = allProtocols(request);
   const others = all.filter((protocol) => !protocol.startsWith(TOKEN_PREFIX));
   return others.length === all.length - 1 ? others : all;
 }
 
-/** The token among the sub-protocols: null when there is none, undefined when it cannot be read. */
+/**
+ * The token among the sub-protocols: null when there is none, undefined when it cannot be decoded.
+ */
 export function authToken(request: IncomingMessage): string | null | undefined {
   const tokens = allProtocols(request).filter((protocol) => protocol.startsWith(TOKEN_PREFIX));
   if (tokens.length !== 1) return null;
   return decodeBase64((tokens[0] as string).slice(TOKEN_PREFIX.length));
 }
 
-/** Text in either alphabet of Base64, with its padding or without. Undefined for anything else. */
+/** Decodes Base64 of either alphabet, with or without padding. Undefined for anything else. */
 function decodeBase64(encoded: string): string | undefined {
   const [, digits = "", padding = ""] = /^([A-Za-z0-9+/_-]+)(={0,2})$/.exec(encoded) ?? [];
   const excess = digits.length % 4;

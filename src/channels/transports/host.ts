@@ -15,23 +15,23 @@ import type { ListenOptions, ServerModule } from "./http-server.js";
 import type { RequestInterceptor } from "./intercept.js";
 import type { SessionAnswer, SessionRequest } from "./long-poll/session.js";
 
-/** Plain data, but for the server and the functions a mount may have where there is one gateway. */
+/**
+ * Plain data, except for the server and the functions that a mount may have with a single gateway.
+ */
 export interface GatewayOptions {
   readonly endpoint: string;
-  /** Without one, it has nothing but sockets. */
+  /** Default: a server that serves only sockets. */
   readonly server: HttpServer | ServerModule | undefined;
-  /** Where it is to listen; otherwise whoever made the server sees to that. */
+  /** Where to listen. Undefined: the application makes the server listen. */
   readonly listen: ListenOptions | undefined;
-  /** Whether other threads listen there, too. */
+  /** Whether other threads listen on the same port. */
   readonly shared: boolean;
   readonly sockets: Readonly<Record<string, Mount>>;
   readonly pubsub: string;
   readonly checkOrigin: CheckOrigin;
-  /** This endpoint's own host, for `checkOrigin: true`; null lets every origin pass. */
+  /** This endpoint's own host, for `checkOrigin: true`; null allows every origin. */
   readonly host: string | null;
-  /**
-   * How many proxies' word on what clients asked for is taken; true is one. See request-origin.ts.
-   */
+  /** The number of trusted proxies; true is one. See request-origin.ts. */
   readonly trustProxy: boolean | number;
   readonly socketsSupervisor: string;
   /** Signs long-poll session tokens. */
@@ -39,12 +39,12 @@ export interface GatewayOptions {
   readonly drainer: DrainOptions;
 }
 
-/** One connection, whatever its transport. */
+/** One connection of any transport. */
 export interface Live {
   readonly pid: Pid;
-  /** Ends the connection if its client has been silent for too long. */
+  /** Closes the connection when its client has been silent for too long. */
   sweep(now: number): void;
-  /** Takes nothing more from the client, which is about to be sent away. */
+  /** Stops reading from the client, which is about to be closed. */
   quiesce(): void;
   terminate(): void;
 }
@@ -56,7 +56,7 @@ export interface MountedSocket {
   readonly definition: SocketDefinition;
 }
 
-/** What the gateway offers its transports. */
+/** The interface of a gateway to its transports. */
 export interface GatewayHost {
   readonly options: GatewayOptions;
   readonly server: HttpServer;
@@ -65,7 +65,7 @@ export interface GatewayHost {
   readonly live: Map<number, Live>;
   readonly draining: boolean;
   readonly requests: RequestInterceptor;
-  /** Starts the process of a connection. Rejects when it does not start. */
+  /** Starts the process of a connection. Rejects when that fails. */
   startSocket(
     mounted: MountedSocket,
     socket: ConnectSocket,
@@ -75,10 +75,10 @@ export interface GatewayHost {
   ): Promise<Pid>;
   notice(level: "info" | "warning" | "error", text: string, error?: unknown): void;
   /**
-   * Asks the gateway on another node for one of its sessions. Rejects with an `ExitSignal` when it
-   * is not there.
+   * Forwards a request to the gateway on node index `home`, which has the session. Rejects with an
+   * `ExitSignal` when that gateway is down.
    */
   relay(home: number, request: SessionRequest): Promise<SessionAnswer | null>;
-  /** A client has run into a limit: counted, and logged once a connection. */
+  /** A client has exceeded a limit: counted, and logged once per connection. */
   limit(connection: number | undefined, limit: Limit): void;
 }

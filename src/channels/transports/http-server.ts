@@ -1,47 +1,47 @@
 /**
  * The HTTP server of a gateway, and the port it listens on.
  *
- * An `http.Server` belongs to the thread that made it. Where there are several gateway threads,
- * each makes its own, by a module that is loaded by URL as sockets are, and all listen on the same
- * port: the kernel gives each new connection to one of them (`SO_REUSEPORT`).
+ * An `http.Server` belongs to the thread that made it. With several gateway threads, each makes its
+ * own from a module that is loaded by URL, and all listen on the same port: the kernel assigns each
+ * new connection to one of them (`SO_REUSEPORT`).
  */
 import { createServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer as createNetServer, type Server as NetServer } from "node:net";
 import { BadArg, outside, type RuntimeNode, thisNode } from "simurgh/runtime";
 
 export interface ListenOptions {
-  /** 0 lets the system choose; `Endpoint.address` tells. */
+  /** 0 lets the system choose; see `Endpoint.address`. */
   readonly port: number;
   /** Default: every address of this machine. */
   readonly host?: string;
   /**
-   * Connections that the system keeps until they are accepted. Default 1,024, of which it may take
-   * fewer (`somaxconn`).
+   * Connections that the system queues until they are accepted. Default 1,024, bounded by the
+   * system (`somaxconn`).
    */
   readonly backlog?: number;
   /**
-   * Milliseconds a connection stays open between two requests: longer than a balancer before it
-   * keeps its own, or requests meet a connection that is just being closed. Default 75,000, unless
-   * the server has a `keepAliveTimeout` of its own.
+   * Milliseconds a connection stays open between two requests. It must be longer than that of a
+   * load balancer in front, or requests arrive on a connection that is just closing. Default
+   * 75,000, unless the server has a `keepAliveTimeout` of its own.
    */
   readonly keepAliveMs?: number;
 }
 
 /**
- * As the servers under Phoenix have it: all come back at once when a node goes, and Node's own 511
- * turn many of them away.
+ * Phoenix's servers have the same: when a node goes down its clients reconnect at once, and many
+ * would not fit into Node's default of 511.
  */
 const BACKLOG = 1024;
 
 export interface ServerContext {
   readonly endpoint: string;
-  /** The runtime of this thread: its `run` is the way from a request to processes. */
+  /** The runtime of this thread; a request reaches processes through its `run`. */
   readonly node: RuntimeNode;
 }
 
 /**
- * A gateway's HTTP server, with listeners for whatever is not a socket. It is not yet listening,
- * and is closed by the endpoint.
+ * Makes a gateway's HTTP server, with the application's request listeners. The endpoint makes it
+ * listen and closes it.
  */
 export type MakeServer = (
   // biome-ignore lint/suspicious/noExplicitAny: the arguments are the application's own
@@ -54,7 +54,7 @@ export interface ServerModule {
   readonly module: URL | string;
   /** Default "server". */
   readonly export?: string;
-  /** Plain data for it. */
+  /** Plain data, passed to it. */
   readonly args?: unknown;
 }
 
@@ -62,15 +62,15 @@ export const isServerModule = (server: HttpServer | ServerModule): server is Ser
   (server as Partial<ServerModule>).module !== undefined;
 
 /**
- * Whether threads can listen on one port here: from Node 22.12 (and 23.1, which is older). Earlier
- * ones ignore being asked to, and the second to listen finds the port in use.
+ * Whether threads can share a port: from Node 22.12 (and 23.1, which is older). Earlier versions
+ * ignore `reusePort`, so the second thread fails to listen.
  */
 export function sharesPorts(version: string = process.versions.node): boolean {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   return (major === 22 && minor >= 12) || (major === 23 && minor >= 1) || major > 23;
 }
 
-/** Throws, and says what to do, where threads cannot share a port. */
+/** Throws when threads cannot share a port, with the alternatives. */
 export function checkSharedPort(gateways: number, version: string = process.versions.node): void {
   if (!sharesPorts(version))
     throw new BadArg(
@@ -78,7 +78,7 @@ export function checkSharedPort(gateways: number, version: string = process.vers
     );
 }
 
-/** The server of this thread. Without a module, one that has nothing but sockets. */
+/** Makes the server of this thread. Without a module, one that serves only sockets. */
 export async function makeServer(from: ServerModule | undefined, endpoint: string): Promise<HttpServer> {
   if (from === undefined) return createServer((_request, response) => response.writeHead(404).end());
   const name = from.export ?? "server";
@@ -103,7 +103,7 @@ export function listen(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    // What connections cause must not run as the process that began to listen.
+    // Listeners must not run in the context of the process that called `listen`.
     outside(() => {
       server.listen({ port, backlog, ...(host === undefined ? {} : { host }), ...how }, () => {
         server.off("error", reject);
@@ -113,25 +113,24 @@ export function listen(
   });
 }
 
-/** Other threads listen there, too. */
+/** Other threads listen on the same port. */
 export const SHARED = { reusePort: true } as const;
-/** Nobody else does, not even processes of one `node:cluster`. */
+/** Exclusive, even among the processes of one `node:cluster`. */
 const ALONE = { exclusive: true } as const;
 
-/** Above the minute for which most balancers keep a connection. */
+/** Above the minute for which most load balancers keep a connection. */
 const KEEP_ALIVE_MS = 75_000;
 const NODES_KEEP_ALIVE_MS = createServer().keepAliveTimeout;
 
-/** How long connections of a server stay open between two requests. */
+/** Sets how long connections of a server stay open between two requests. */
 export function keepAlive(server: HttpServer, { keepAliveMs }: ListenOptions): void {
   if (keepAliveMs !== undefined) server.keepAliveTimeout = keepAliveMs;
   else if (server.keepAliveTimeout === NODES_KEEP_ALIVE_MS) server.keepAliveTimeout = KEEP_ALIVE_MS;
 }
 
 /**
- * Accepts no more connections. The function returned waits until the requests under way are
- * answered, and no longer than it is given; then it ends all connections, with which nothing is
- * done any more.
+ * Stops accepting connections. The returned function waits until the requests in progress are
+ * answered, at most `graceMs`, and then closes all connections.
  */
 export function close(server: HttpServer): (answered: Promise<void>, graceMs: number) => Promise<void> {
   server.close();
@@ -148,12 +147,11 @@ export function close(server: HttpServer): (answered: Promise<void>, graceMs: nu
 }
 
 /**
- * Makes sure of a port for threads that will share it. Rejects when it is in use: threads of
- * another process that listen there likewise would otherwise take half of the connections without a
- * word.
+ * Claims a port for threads that will share it. Rejects when it is in use: another process that
+ * shares its port too would otherwise silently get half of the connections.
  *
- * A port that the system has chosen is kept for them until `release`. One that was named is not:
- * its clients may be waiting for it, and must not be taken for somebody who cannot serve them.
+ * A port that the system chose is reserved until `release`. A configured port is not: waiting
+ * clients would connect to the reservation, which cannot serve them.
  */
 export async function claimPort(options: ListenOptions): Promise<{ readonly port: number; release(): void }> {
   const alone = createNetServer();

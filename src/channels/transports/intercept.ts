@@ -1,7 +1,7 @@
 /**
- * RequestInterceptor takes requests of certain paths from an HTTP server before other listeners,
- * which never see them. It knows which requests are under way, so that a server that stops can end
- * each connection with the answer it owes.
+ * RequestInterceptor handles requests of certain paths before the other listeners of an HTTP
+ * server, which do not see them. It tracks the requests in progress, so that a stopping server
+ * closes each connection after its last response.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
@@ -14,10 +14,10 @@ export class RequestInterceptor {
   readonly #listener: Listener;
   readonly #underWay = new Set<ServerResponse>();
   #draining = false;
-  /** Called when there is no request under way any more. */
+  /** Called when no request is in progress any more. */
   #onIdle: () => void = () => {};
 
-  /** `take` says whether a request was its own. */
+  /** `take` returns whether it has handled the request. */
   constructor(server: HttpServer, take: (request: IncomingMessage, response: ServerResponse) => boolean) {
     this.#server = server;
     this.#others = server.listeners("request") as Listener[];
@@ -40,7 +40,7 @@ export class RequestInterceptor {
   }
 
   /**
-   * From now on an answer is the last one of its connection. Resolves once none is owed any more.
+   * Makes each response the last one of its connection. Resolves when no request is in progress.
    */
   drain(): Promise<void> {
     this.#draining = true;
@@ -53,8 +53,9 @@ export class RequestInterceptor {
   }
 
   /**
-   * Gives a request that Node took for an upgrade back to its server as a plain one, without the
-   * offer (RFC 9110, 7.8: a server may ignore it). What was pipelined before it is answered first.
+   * Returns a request that Node treated as an upgrade to its server as a plain one, without the
+   * `Upgrade` header (RFC 9110, 7.8: a server may ignore it). Pipelined requests before it are
+   * answered first.
    */
   async withoutUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on("error", destroy);
@@ -78,8 +79,7 @@ export class RequestInterceptor {
 }
 
 /**
- * Whether a request asks for a WebSocket, well or badly. Anything else that offers to upgrade is a
- * plain request.
+ * Whether a request is a WebSocket handshake, valid or not. Any other offer to upgrade is ignored.
  */
 export const asksForWebSocket = ({ method, httpVersion, headers }: IncomingMessage): boolean =>
   method === "GET" && httpVersion !== "1.0" && listed(headers.upgrade).includes("websocket");
@@ -88,7 +88,7 @@ const listed = (header = ""): string[] => header.split(",").map((part) => part.t
 
 const OFFER = ["upgrade", "http2-settings"];
 
-/** The head of a request as it was sent, without its offer to upgrade. */
+/** The head of a request as it was sent, without the headers of the upgrade. */
 function plainHead({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
   const lines = [`${method} ${url} HTTP/${httpVersion}`];
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {

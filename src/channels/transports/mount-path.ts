@@ -1,9 +1,10 @@
 /**
- * Where a transport listens: the mount's path and the transport's own, either with `:name` segments
- * whose values become connect params. A name that starts with `_` matches and is not told.
+ * MountPath is the path of a transport: the mount's and the transport's own, either with `:name`
+ * segments whose values become connect params. A name that starts with `_` matches without becoming
+ * a param.
  */
 export interface MountPath {
-  /** The values of the named segments, or undefined when the path is another. */
+  /** The values of the named segments; undefined when the path does not match. */
   match(pathname: string): Readonly<Record<string, string>> | undefined;
   readonly pattern: string;
 }

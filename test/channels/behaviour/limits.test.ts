@@ -49,7 +49,7 @@ describe("limits", () => {
     await client.until(12);
     expect(hits).toEqual([...new Array(4).fill("topics"), "joins", "joins", "messages", "messages"]);
     expect(logged("may join 2 topics")).toBe(1);
-    expect(logged("sends faster than its mount allows")).toBe(1);
+    expect(logged("exceeds the rate of its mount")).toBe(1);
   });
 
   test("bytes that wait for a client who does not read: closed with 1013", async () => {

@@ -738,7 +738,7 @@ test("a client that sends or joins faster than its mount allows is told when to 
   expect((await fast.frame((frame: unknown[]) => frame[1] === "again"))[4]).toMatchObject({ status: "ok" });
   expect(
     server.reports.filter(
-      (report) => report.kind === "notice" && report.text.includes("faster than its mount allows"),
+      (report) => report.kind === "notice" && report.text.includes("exceeds the rate of its mount"),
     ),
   ).toHaveLength(1);
   fast.close();

@@ -114,7 +114,7 @@ describe("options that cannot be", () => {
     [
       "a function in a mount",
       { listen, sockets: { "/s": { module, websocket: { errorHandler: () => ({ status: 400 }) } } } },
-      'sockets["/s"].websocket.errorHandler is a function, and cannot reach the threads of several gateways; say it in the options of the socket\'s definition',
+      'sockets["/s"].websocket.errorHandler is a function, and cannot be sent to the threads of several gateways; set it in the options of the socket\'s definition',
     ],
     ["a function for origins", { listen, checkOrigin: () => true }, "the endpoint.checkOrigin is a function"],
   ])("several gateways with %s: refused with what to do instead", async (_what, options, onNode24) => {

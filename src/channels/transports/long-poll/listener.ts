@@ -1,20 +1,20 @@
 /**
- * Long-polling: the way in for clients that cannot have a WebSocket (Phoenix.Transports.LongPoll).
+ * LongPollListener is the transport for clients without WebSocket (Phoenix.Transports.LongPoll).
  *
- * A session lives from its first GET until no poll has come for one and a half windows. GET fetches
- * what the server has sent, waiting up to a window for the first frame; POST publishes frames.
- * Every answer is HTTP 200 with the real status in its JSON, as the client expects. A session is
- * reached through any gateway of its endpoint: its token says where it is.
+ * A session lives from its first GET until one and a half windows pass without a poll. GET fetches
+ * the server's frames, waiting up to a window for the first; POST publishes frames. Every response
+ * is HTTP 200 with the real status in its JSON, as the client expects. Any gateway of the endpoint,
+ * on any node of the cluster, serves a session: its token has its location.
  *
- * There is no acknowledgement: frames that were handed to a poll whose client vanished are lost.
- * What waits between two polls is bounded; a session over the bound ends, and its client begins
+ * There is no acknowledgement: frames in a response that does not reach its client are lost. Frames
+ * buffered between two polls are bounded; a session over the bound ends, and its client starts
  * another.
  *
- * The official client waits longer from one failed attempt to the next, and begins to count again
- * once a session has begun. So whatever refuses a client does so before there is a session: with
- * the status 403 in JSON where `connect` refuses, and with HTTP 429 or 503 and `Retry-After` where
- * it may come back later. The body of the latter has the status 500, as the client throws at any
- * that it does not know and then stays away.
+ * The official client backs off between failed attempts and resets the backoff once a session has
+ * started. So a client is refused before it has a session: with status 403 in the JSON when
+ * `connect` refuses, and with HTTP 429 or 503 and `Retry-After` when it may retry later. The body
+ * of these has the status 500, because the client throws on an unknown status and then never
+ * reconnects.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -57,14 +57,14 @@ const DEFAULTS: Required<
 
 const TOKEN_HEADER = "x-phoenix-longpoll-token";
 
-/** When to come back to a server that is stopping: another one, or the same one again. */
+/** `Retry-After` of a draining server, for its replacement. */
 const DRAIN_RETRY_MS = 1000;
 
-/** Frames of one POST that are handled; the rest is ignored. */
+/** Maximum frames of one POST; the rest is ignored. */
 const MAX_BATCH = 100;
 
 /**
- * A request to another node and its answer may take this long beyond what the session itself takes.
+ * Allowance for a request to another node and its response, beyond the time that the session takes.
  */
 const ON_ITS_WAY_MS = 5000;
 
@@ -84,7 +84,7 @@ interface Asked {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** Where a client's session is. */
+/** The location of a client's session. */
 interface Place {
   readonly home: Home;
   readonly session: string;
@@ -123,7 +123,7 @@ export class LongPollListener {
     this.sessions = new Sessions(host, this.#sockets.length === 0 ? undefined : cluster?.nodeName);
   }
 
-  /** Answers a request to one of its paths; false for any other. */
+  /** Handles a request to one of its paths; false for any other. */
   take(request: IncomingMessage, response: ServerResponse, address: RequestAddress): boolean {
     for (const target of this.#sockets) {
       const params = target.at.match(address.path);
@@ -176,10 +176,7 @@ export class LongPollListener {
     }
   }
 
-  /**
-   * Connects a client, unless that is too many, and keeps what the limits count until the session
-   * ends.
-   */
+  /** Starts a session for a client, within the limits, which count it until it ends. */
   async #begin(asked: Asked): Promise<void> {
     const { target, response, address } = asked;
     const host = this.#host;
@@ -200,8 +197,8 @@ export class LongPollListener {
   }
 
   /**
-   * Tells a client its token, with the status 410 that stands for a new session. False when there
-   * is none; `release` is called when it has ended.
+   * Connects a client and responds with its token and status 410, which means a new session. False
+   * when refused. `release` is called when the session ends.
    */
   async #connect(
     { target, request, response, address, params }: Asked,
@@ -213,7 +210,7 @@ export class LongPollListener {
     const query = withoutSessionToken(request.headers[TOKEN_HEADER], address.query);
     const asked = { ...address, query };
     const shaken = await handshake(host, target, request, asked, params, "longpoll", authToken);
-    // A session that is over at once would be begun again by the client's next poll, without end.
+    // A session that expired at once would be restarted by the client's next poll, in a loop.
     if (!shaken.ok || (shaken.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) {
       respond(response, { status: 403 });
       return false;
@@ -239,7 +236,7 @@ export class LongPollListener {
     }
   }
 
-  /** Begins a session, and makes its token. */
+  /** Starts a session and returns its token. */
   async #start(
     target: Polling,
     shaken: Extract<Handshake, { readonly ok: true }>,
@@ -263,7 +260,7 @@ export class LongPollListener {
       hold: (on) => session.hold(on),
       close: () => session.close(),
     });
-    // It may have ended already, for example because it has expired: then there is nothing to keep.
+    // It may have ended already, for example because it has expired.
     if (session.ended) return token;
     session.pid = pid;
     host.writer.open(id, session);
@@ -274,7 +271,7 @@ export class LongPollListener {
       sweep(now) {
         if (now - session.lastPoll > silence) session.close(["shutdown", "inactive"]);
       },
-      // What is published until then is answered or not, as the client can tell.
+      // Frames published until then get a response or not, which the client notices.
       quiesce() {},
       terminate: () => session.close(),
     });
@@ -286,7 +283,7 @@ export class LongPollListener {
     return `${content}.${createHmac("sha256", this.#host.options.secret).update(`longpoll ${path} ${content}`).digest("base64url")}`;
   }
 
-  /** Where the session is that a request belongs to: by header, which wins, or by query. */
+  /** The location of a request's session, from the token in its header or query. */
   #placeOf(target: Polling, request: IncomingMessage, address: RequestAddress): Place | undefined {
     const token = sessionToken(request.headers[TOKEN_HEADER], address.query);
     if (token === undefined) return undefined;
@@ -305,11 +302,11 @@ export class LongPollListener {
     };
   }
 
-  /** Null when there is no such session any more. */
+  /** Null when the session has ended. */
   #poll({ home, session }: Place, response: ServerResponse, windowMs: number): Promise<SessionAnswer | null> {
     this.#polls += 1;
     const poll = `${this.#host.node.index}.${this.#polls}`;
-    // A client that has gone takes no frames with it.
+    // Frames are not lost to a client that is gone.
     response.on("close", () => {
       if (!response.writableEnded) this.#giveUp(home, session, poll);
     });
@@ -328,7 +325,7 @@ export class LongPollListener {
     response: ServerResponse,
     place: Place | undefined,
   ): Promise<void> {
-    // A body without a session is not worth reading.
+    // Without a session the body is not read.
     if (place === undefined) return respond(response, { status: 410 });
     const body = await readBody(request, options.maxBodySize, options.bodyMs);
     if (typeof body !== "string") {
@@ -346,7 +343,7 @@ export class LongPollListener {
 /** Milliseconds without a poll after which a session ends. */
 const silenceOf = ({ windowMs = DEFAULTS.windowMs }: LongPollOptions): number => windowMs * 1.5;
 
-/** How often sessions must be looked at to end the first of them in time. */
+/** The shortest idle timeout of the mounted sessions. */
 export const shortestSilence = (mounted: readonly MountedSocket[]): number =>
   Math.min(
     ...mounted.map(({ mount: { longpoll = false } }) =>
@@ -368,7 +365,7 @@ function respond(
   response.writeHead(200, HEADERS).end(JSON.stringify(answer));
 }
 
-/** Refuses a client that may come back, in a form from which the official one backs off. */
+/** Refuses a client that may retry, in the form that makes the official client back off. */
 function respondLater(response: ServerResponse, status: 429 | 503, retryAfterMs: number): void {
   if (response.headersSent || response.destroyed) return;
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
@@ -377,7 +374,10 @@ function respondLater(response: ServerResponse, status: 429 | 503, retryAfterMs:
     .end(JSON.stringify({ status: 500, reason: status === 429 ? "too_many_sessions" : "draining" }));
 }
 
-/** The body; which limit it ran into, being too large or too slow; undefined when it breaks off. */
+/**
+ * Reads the body. The exceeded limit when it is too large or too slow; undefined when it is
+ * aborted.
+ */
 async function readBody(
   request: IncomingMessage,
   limit: number,
@@ -405,8 +405,8 @@ async function readBody(
 }
 
 /**
- * The frames of a POST: one, or one a line, where a line that is no JSON is a binary frame in
- * Base64.
+ * The frames of a POST: one, or with NDJSON one per line. A line that is not JSON is a binary frame
+ * in Base64.
  */
 function partsOf(request: IncomingMessage, body: string): (string | Uint8Array)[] {
   const type = (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase();

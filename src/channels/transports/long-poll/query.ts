@@ -1,21 +1,21 @@
 /**
- * The query of a long-poll request. Phoenix's client writes the connect params first and appends
- * its session's token as `token`; an application that takes a param `token` too has both in one
- * query:
+ * Reads the query of a long-poll request. Phoenix's client writes the connect params first and
+ * appends its session's token as `token`; with an application whose params have a `token` too, both
+ * are in one query:
  *
  *     first request:  ?token=<the application's>&vsn=2.0.0&
  *     later ones:     ?token=<the application's>&vsn=2.0.0&token=<the session's>
  *
- * So the last `token` is the session's, and one before it is a connect param. A client that sends
- * the session's token as a header has connect params alone in its query.
+ * So the last `token` is the session's, and an earlier one is a connect param. The query of a
+ * client that sends the session's token as a header has only connect params.
  */
 
-/** The form of a token of `long-poll.ts`, with any signature. */
+/** The form of a session token of listener.ts, with any signature. */
 const LOOKS_LIKE_OURS = /^\d+~[\w-]*\.[\w-]{24}\.[0-9a-z]+\.[\w-]{43}$/;
 
 const isTokenParam = (name: string): boolean => name === "token" || name.startsWith("token[");
 
-/** The session's token, if there is any: the header's, which wins, or the last of the query. */
+/** The session's token: that of the header, or the last one of the query. */
 export const sessionToken = (
   header: string | readonly string[] | undefined,
   query: string,
@@ -23,7 +23,7 @@ export const sessionToken = (
   (typeof header === "object" ? header[0] : header) ?? new URLSearchParams(query).getAll("token").at(-1);
 
 /**
- * The query with the connect params alone: `connect` must not take the session's token for the
+ * The query with only the connect params: `connect` must not mistake the session's token for the
  * application's.
  */
 export function withoutSessionToken(header: string | readonly string[] | undefined, query: string): string {

@@ -1,17 +1,20 @@
 /**
- * The way to long-poll sessions of other nodes: a balancer without memory sends each request of a
- * client wherever it likes. Each gateway listens on a topic of its own, on which gateways of other
- * nodes ask for its sessions and get their answers.
+ * SessionRelay forwards long-poll requests to sessions on other nodes: a load balancer without
+ * sticky sessions sends each request of a client to any node. Each gateway subscribes to a topic of
+ * its own, on which gateways of other nodes send requests and responses.
  *
- * As with everything between nodes, a request or an answer may get lost; whoever waits for it gives
- * up after a while, and the client begins a new session.
+ * Requests and responses between nodes may be lost; the request then times out, and the client
+ * starts a new session.
  */
 import { PubSub } from "simurgh/pubsub";
 import { receive, spawnLink } from "simurgh/runtime";
 import type { GatewayHost } from "../host.js";
 import type { SessionAnswer, SessionRequest } from "./session.js";
 
-/** Where a session is: the node's name in the cluster, and the node index of its gateway there. */
+/**
+ * The location of a session: the node's name in the cluster, and the index of its gateway's thread
+ * there.
+ */
 export interface Home {
   readonly node: string;
   readonly gateway: number;
@@ -54,7 +57,7 @@ export class SessionRelay {
     );
   }
 
-  /** Called by the gateway's process: what listens ends with it. */
+  /** Called by the gateway's process, to which the subscriber is linked. */
   start(): void {
     spawnLink(async () => {
       await PubSub.subscribe(this.#host.options.pubsub, this.#topic(this.#own.gateway));
@@ -62,7 +65,7 @@ export class SessionRelay {
     });
   }
 
-  /** Null when there is no answer within `ms`, or none that could be carried. */
+  /** Null when there is no response within `ms`, or it was too large to be forwarded. */
   ask(home: Home, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
     this.#last += 1;
     const id = this.#last;

@@ -1,31 +1,28 @@
 /**
- * Whether a new long-poll session may begin. Sessions cost memory for as long as a client may stay
- * away, and beginning one costs a `connect`, so both are limited: how many there are of one network
- * and of one socket id, and how fast one network begins them, refused attempts included.
+ * SessionLimits admits new long-poll sessions. A session costs memory until it times out, and
+ * starting one costs a `connect`, so both are limited: the sessions of one network and of one
+ * socket id, and the rate at which one network starts them, refused attempts included.
  *
- * Pure but for its own counts; the time is handed in. Counts are those of one gateway.
+ * Pure except for its counts; the caller passes the time. Counts are per gateway.
  */
 import { RateLimiter } from "../../socket/rate-limiter.js";
 import type { Rate } from "../../socket/token-bucket.js";
 
 export interface SessionLimitOptions {
-  /** Sessions of one network at once; false for no limit. */
+  /** Concurrent sessions of one network; false for no limit. */
   readonly maxSessionsPerNetwork: number | false;
-  /** Sessions with one socket id at once, which is mostly one user; false for no limit. */
+  /** Concurrent sessions with one socket id, usually one user; false for no limit. */
   readonly maxSessionsPerId: number | false;
-  /** Attempts of one network to begin a session; false for no limit. */
+  /** Attempts of one network to start a session; false for no limit. */
   readonly sessionRate: Rate | false;
 }
 
-/** Let in, until `release` is called, or when to try again. */
+/** Admitted, until `release` is called; or refused, with the time to retry. */
 export type Admission =
   | { readonly ok: true; release(): void }
   | { readonly ok: false; readonly retryAfterMs: number };
 
-/**
- * While a limit on how many there are is reached: sessions end by themselves within about this
- * time.
- */
+/** The time to retry at the maximum of sessions: abandoned ones end within about this time. */
 const FULL_RETRY_MS = 5000;
 
 export class SessionLimits {
@@ -39,14 +36,14 @@ export class SessionLimits {
     if (options.sessionRate !== false) this.#paces = new RateLimiter(options.sessionRate);
   }
 
-  /** Before `connect`: counts the attempt and the session that may come of it. */
+  /** Before `connect`: counts the attempt and the session. */
   ofNetwork(network: string, now: number): Admission {
     const wait = this.#paces?.take(network, now) ?? 0;
     if (wait > 0) return { ok: false, retryAfterMs: wait };
     return count(this.#perNetwork, network, this.#options.maxSessionsPerNetwork);
   }
 
-  /** After `connect`, which has given the socket id; null is none, and is not counted. */
+  /** After `connect`, when the socket id is known; null is not counted. */
   ofId(id: string | null): Admission {
     return id === null ? FREE : count(this.#perId, id, this.#options.maxSessionsPerId);
   }

@@ -1,9 +1,10 @@
 /**
- * Long-poll sessions, apart from HTTP: frames that wait for a poll, or polls that wait for frames.
+ * Session is a long-poll session without its HTTP: frames that wait for a poll, or polls that wait
+ * for frames.
  *
- * A session stays in the thread it began in, with its socket process. What a client wants of it is
- * a `SessionRequest`, plain data, so that whichever gateway an HTTP request comes to can ask the
- * one that has the session.
+ * A session stays in the thread in which it started, with its socket process. Requests to it are
+ * plain data (`SessionRequest`), so that any gateway that gets an HTTP request can forward it to
+ * the gateway with the session.
  */
 import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
 import { ClientFrame, SocketNews } from "../../channel/messages.js";
@@ -12,13 +13,13 @@ import type { LongPollOptions } from "../../socket/mount-options.js";
 import type { GatewayHost } from "../host.js";
 import { type Home, SessionRelay } from "./relay.js";
 
-/** What a client wants of its session. A poll has a name by which it is given up. */
+/** A request to a session. The name of a poll identifies it when it is cancelled. */
 export type SessionRequest =
   | readonly ["poll", session: string, poll: string]
   | readonly ["give up", session: string, poll: string]
   | readonly ["publish", session: string, frames: readonly (string | Uint8Array)[]];
 
-/** 408: a frame was not handled in time, or was none. 410: the session has ended. */
+/** 408: a frame was malformed or not handled in time. 410: the session has ended. */
 export interface SessionAnswer {
   readonly status: 200 | 204 | 408 | 410;
   readonly messages: readonly string[];
@@ -31,21 +32,21 @@ const answer = (status: SessionAnswer["status"], messages: readonly string[] = [
 
 const GONE = answer(410);
 
-/** Polls of one session that may wait at once; of more the oldest is answered. */
+/** Maximum concurrent polls of one session; beyond them the oldest is answered. */
 const MAX_POLLS = 8;
 
-/**
- * A client polls again at once; a session without a poll for longer may have been left for another.
- */
+/** Clients poll again at once; a session without a poll for longer may be abandoned. */
 const ABANDONED_MS = 1000;
 
-/** Characters of one answer's frames: as bytes they fit into what crosses between nodes. */
+/**
+ * Maximum characters of the frames in one response: encoded, they fit into a message between nodes.
+ */
 const MAX_ANSWER = 256 * 1024;
 
 interface Poll {
   readonly name: string;
   readonly resolve: (answer: SessionAnswer) => void;
-  /** The end of its window. */
+  /** Fires at the end of its window. */
   readonly timer: NodeJS.Timeout;
 }
 
@@ -54,7 +55,7 @@ export type SessionOptions = Required<Pick<LongPollOptions, "windowMs" | "maxBuf
 export class Session implements Connection {
   readonly #host: GatewayHost;
   readonly #options: SessionOptions;
-  /** Of its socket. */
+  /** The id of its socket. */
   readonly id: string | null;
   pid: Pid | undefined;
   ended = false;
@@ -62,15 +63,12 @@ export class Session implements Connection {
   #answeredAt = performance.now();
   #frames: string[] = [];
   #bytes = 0;
-  /**
-   * Those that wait, oldest first. The newest is told what comes; the others end with their
-   * windows.
-   */
+  /** Waiting polls, oldest first. Frames go to the newest; the others end with their windows. */
   #polls: Poll[] = [];
   #wakeQueued = false;
-  /** Of frames that came in and are not handled yet. */
+  /** Bytes of received frames that are not handled yet. */
   #bytesIn = 0;
-  /** Its channels have enough to do: frames wait here, each no longer than a window. */
+  /** Its channels are backpressured: frames wait here, each at most a window. */
   #held = false;
   readonly #waitForRoom = new Set<() => void>();
   readonly #end: () => void;
@@ -97,7 +95,7 @@ export class Session implements Connection {
     }
     if (this.#polls.length === 0 || this.#wakeQueued) return;
     this.#wakeQueued = true;
-    // What one loop run sends is fetched by one poll.
+    // One poll fetches all frames of a turn of the event loop.
     setImmediate(() => {
       this.#wakeQueued = false;
       const newest = this.#polls.at(-1);
@@ -106,8 +104,8 @@ export class Session implements Connection {
   }
 
   /**
-   * What is there, or the first frame that comes within the window, unless a newer poll comes
-   * first.
+   * Resolves with the buffered frames, or with the first ones within the window, unless a newer
+   * poll arrives first.
    */
   poll(name: string): Promise<SessionAnswer> {
     this.lastPoll = performance.now();
@@ -121,14 +119,14 @@ export class Session implements Connection {
     });
   }
 
-  /** Nobody waits for that poll any more: what comes is for another. */
+  /** The client of a poll is gone: frames are kept for the next poll. */
   giveUp(name: string): void {
     for (const poll of this.#polls) if (poll.name === name) this.#answer(poll, 204);
   }
 
   /**
-   * Hands frames to the socket process, one after the other. Of requests at once together no more
-   * than one may have.
+   * Sends frames to the socket process, one after the other. Concurrent requests share the byte
+   * limit of one.
    */
   async publish(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
     const bytes = frames.reduce((total, frame) => total + frame.length, 0);
@@ -151,20 +149,20 @@ export class Session implements Connection {
       try {
         await GenServer.call(this.pid, new ClientFrame(frame), this.#options.windowMs);
       } catch {
-        // Not handled within the window, or so wrong that the session has ended over it.
+        // Not handled within the window, or malformed, which has ended the session.
         return answer(408);
       }
     }
     return answer(200);
   }
 
-  /** Hands nothing over, or does again. */
+  /** Stops sending frames to the socket process, or resumes. */
   hold(on: boolean): void {
     this.#held = on;
     if (!on) this.#continue();
   }
 
-  /** Whether the channels can be given more, within a window. */
+  /** Resolves, within a window, with whether frames may be sent again. */
   #room(): Promise<boolean> {
     return new Promise((resolve) => {
       const done = (): void => {
@@ -188,7 +186,7 @@ export class Session implements Connection {
     poll.resolve(answer(status, status === 200 ? this.#take() : []));
   }
 
-  /** As many frames as fit in an answer that may have to cross to another node; at least one. */
+  /** As many frames as fit into a response that may be relayed to another node; at least one. */
   #take(): string[] {
     let length = 0;
     let count = 0;
@@ -202,12 +200,12 @@ export class Session implements Connection {
     return frames;
   }
 
-  /** Milliseconds since a poll was answered, and none has come. */
+  /** Milliseconds without a poll since the last one was answered. */
   idle(now: number): number {
     return this.#polls.length > 0 ? 0 : now - this.#answeredAt;
   }
 
-  /** Ends the session; a poll that waits is told at once. */
+  /** Ends the session; waiting polls are answered at once. */
   close(reason: unknown = ["shutdown", "closed"]): void {
     if (this.ended) return;
     this.ended = true;
@@ -219,13 +217,13 @@ export class Session implements Connection {
   }
 }
 
-/** The sessions of this gateway, and the way to those of the others. */
+/** The sessions of this gateway, and access to those of other gateways. */
 export class Sessions {
   readonly #host: GatewayHost;
   readonly #sessions = new Map<string, Session>();
   readonly #relay: SessionRelay | undefined;
 
-  /** `nodeName` is this node's in the cluster; undefined when there are no others. */
+  /** `nodeName` is this node's name in the cluster; undefined without one. */
   constructor(host: GatewayHost, nodeName: string | undefined) {
     this.#host = host;
     if (nodeName !== undefined) {
@@ -234,7 +232,7 @@ export class Sessions {
     }
   }
 
-  /** Where sessions of this gateway are, for other nodes; "" without a cluster. */
+  /** This node's name in locations of sessions; "" without a cluster. */
   get nodeName(): string {
     return this.#relay?.nodeName ?? "";
   }
@@ -252,8 +250,7 @@ export class Sessions {
   }
 
   /**
-   * Ends the session of a socket id that has been without a poll for longest. False when all are
-   * polled.
+   * Ends the session of a socket id that has had no poll for longest. False when all are polled.
    */
   endAbandoned(id: string): boolean {
     const now = performance.now();
@@ -269,8 +266,8 @@ export class Sessions {
   }
 
   /**
-   * Asks a session of the gateway at `home`. Null when it is not there any more, its gateway is
-   * not, or is silent for `ms`.
+   * Sends a request to a session of the gateway at `home`. Null when the session or its gateway is
+   * gone, or does not respond within `ms`.
    */
   async ask(home: Home, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
     if (home.node !== this.nodeName) return (await this.#relay?.ask(home, request, ms)) ?? null;
@@ -283,7 +280,7 @@ export class Sessions {
     }
   }
 
-  /** Answers for a session of this gateway. */
+  /** Handles a request to a session of this gateway. */
   async answer(request: SessionRequest): Promise<SessionAnswer | null> {
     const session = this.#sessions.get(request[1]);
     if (session === undefined) return null;

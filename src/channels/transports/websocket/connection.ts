@@ -1,12 +1,11 @@
 /**
- * One WebSocket connection: `ws` reads, checks and answers control frames; we write data frames
- * straight to the net socket that the upgrade gave us, prepared, and all frames of one loop run, or
- * of a few when there are many, in one write (with several frames per socket and run a fraction of
- * the cost).
+ * WebSocketConnection is one WebSocket connection. `ws` reads frames and answers control frames;
+ * data frames are written in prepared form straight to the net socket, and all frames of one turn
+ * of the event loop in one write, which costs a fraction of a write per frame.
  *
- * Both sides are bounded. Out: more than `maxBufferedBytes` waiting closes the connection with
- * 1013. In: while more than `inboundHighWater` frames wait for the socket process, the TCP socket
- * is not read.
+ * Both directions are bounded. More than `maxBufferedBytes` of unsent data closes the connection as
+ * too slow (code 1013); while more than `inboundHighWater` frames are unhandled by the socket
+ * process, the net socket is paused.
  */
 import type { Socket as NetSocket } from "node:net";
 import { onExit, outside, type Pid, send } from "simurgh/runtime";
@@ -17,15 +16,15 @@ import type { WebSocketLimits } from "../../socket/mount-options.js";
 import type { Transport } from "../../socket/socket-server.js";
 import type { GatewayHost, Live } from "../host.js";
 
-/** What the connections of one mount have in common. */
+/** What the connections of one mount share. */
 export interface WebSocketKind {
   readonly host: GatewayHost;
   readonly limits: WebSocketLimits;
-  /** Milliseconds a client may say nothing but answers to pings. */
+  /** Milliseconds a client may send nothing but pongs. */
   readonly timeout: number;
   /** Milliseconds without a byte from a client after which it is pinged. */
   readonly pingMs: number | false;
-  /** Milliseconds a client has for the answer. */
+  /** Milliseconds a client has for the pong. */
   readonly pongMs: number;
 }
 
@@ -34,12 +33,14 @@ export const DEFAULT_WEBSOCKET_LIMITS: WebSocketLimits = {
   inboundHighWater: 128,
 };
 
-/** The `ws` side of a connection. Answers the close of a client with 1000, whatever its code was; `ws` would send the
- * same code back. */
+/**
+ * The `ws` side of a connection. It answers the close of a client with 1000, whatever its code was;
+ * `ws` would echo the code.
+ */
 export class ServerWebSocket extends WebSocket {
   /** Set by `ws` before it answers. */
   declare private readonly _closeFrameReceived: boolean;
-  /** Whose it is: lets all connections share their listeners. */
+  /** Its connection: lets all connections share their listeners. */
   connection: WebSocketConnection | undefined;
 
   override close(code?: number, reason?: string | Buffer): void {
@@ -64,26 +65,26 @@ function onClose(this: WebSocket): void {
 
 /** A ping without payload. */
 const PING = Buffer.from([0x89, 0]);
-/** Bytes of its answer, which a client masks. */
+/** Bytes of a pong, which a client masks. */
 const PONG_BYTES = 6;
 
-/** How long a peer may take to answer our close frame before the connection is cut. */
+/** How long a peer may take to answer the close frame before the connection is terminated. */
 const CLOSE_GRACE_MS = 2000;
 
-/** Connections with frames that leave at the end of this loop run. */
+/** Connections with frames to flush at the end of this turn. */
 let waiting: WebSocketConnection[] = [];
 let frames = 0;
 
 /**
- * A broadcast to many is worth another look at what comes in before it leaves: broadcasts close
- * behind it share its writes. How long we look, per connection, follows from whether looking has
- * paid lately: up to a tenth of what a write costs when something came, half as long each time
- * nothing did, and long once more every now and then. So a lone broadcast waits for one look only.
+ * A flush to many connections is delayed by further turns of the event loop, so that broadcasts
+ * that follow closely share its writes. The delay per connection adapts: up to a tenth of the cost
+ * of a write while delaying pays off, halved each time no frame arrives, and tried again at full
+ * length now and then. So a single broadcast is delayed by one turn only.
  */
 const MANY = 32;
 const LONGEST_LOOK_MS = 0.0004;
 const TRY_AGAIN_AFTER = 16;
-/** However much comes in, nothing waits longer. */
+/** Upper bound of the delay. */
 const MAX_WAIT_MS = 1;
 
 const look = { perConnection: LONGEST_LOOK_MS, began: 0, until: 0, frames: 0, found: false, inVain: 0 };
@@ -119,36 +120,37 @@ function flushAll(): void {
 
 export class WebSocketConnection implements Connection, Transport, Live {
   readonly name = "websocket";
-  /** Its number at the writer. */
+  /** The connection's number at the writer. */
   readonly id: number;
   readonly #kind: WebSocketKind;
   readonly #socket: NetSocket;
   #ws: ServerWebSocket | undefined;
   #pid: Pid | undefined;
-  /** Frames that leave at the end of this loop run: none, one, or several. */
+  /** Frames to flush at the end of this turn: none, one, or several. */
   #pending: Buffer | Buffer[] | undefined;
   #pendingBytes = 0;
   #unhandled = 0;
-  /** Its channels have enough to do. */
+  /** Paused by the socket process: its channels are backpressured. */
   #held = false;
   #closing = false;
-  /** It is to close as soon as it is open. */
+  /** Close as soon as it is open. */
   #closeWith: readonly [code: number, reason: string] | undefined;
-  /** Nothing more is read, since the connection is about to close. */
+  /** Reading has stopped, since the connection is about to close. */
   #quiet = false;
   /**
-   * When the client last sent a byte, on the monotonic clock, and one that was no answer to a ping.
+   * When the client last sent a byte, and a byte that was not part of a pong, on the monotonic
+   * clock.
    */
   #receivedAt = performance.now();
   #spokeAt = this.#receivedAt;
-  /** What had come by then. */
+  /** Bytes received until then. */
   #bytesReceived = 0;
-  /** Whether a ping is not answered yet. */
+  /** Whether a pong is outstanding. */
   #pinged = false;
-  /** When a client that is not read was last pinged. */
+  /** When a client whose socket is paused was last pinged. */
   #probedAt = 0;
 
-  /** Nothing is read and nothing can be written before `open`. */
+  /** Nothing is read or written before `open`. */
   constructor(id: number, socket: NetSocket, kind: WebSocketKind) {
     this.id = id;
     this.#socket = socket;
@@ -159,7 +161,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
     return this.#pid as Pid;
   }
 
-  /** The handshake is done: what comes goes to `pid`, and what is written leaves. */
+  /** The handshake is done: received frames go to `pid`, and frames can be written. */
   open(ws: ServerWebSocket, pid: Pid): void {
     const { writer, live } = this.#kind.host;
     this.#ws = ws;
@@ -172,7 +174,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
     ws.on("close", onClose);
     if (this.#closeWith !== undefined) this.close(...this.#closeWith);
     onExit(pid, () => {
-      // Whatever ended the process, its client must not be left with a connection nobody reads.
+      // However the process ended, its client must not keep a connection that no process reads.
       this.close(1011, "connection process ended");
       writer.close(this.id);
     });
@@ -187,14 +189,14 @@ export class WebSocketConnection implements Connection, Transport, Live {
     outside(() => send(this.pid, news));
   }
 
-  /** A message was longer than the mount allows; `ws` closes. */
+  /** A message exceeded the mount's maximum; `ws` closes. */
   tooLong(): void {
     this.#kind.host.limit(this.id, "frame_size");
   }
 
   /**
-   * Pings a client that has been silent for a while, and closes one that does not answer, or has
-   * said nothing else for too long. Called for all connections by the gateway's one timer.
+   * Pings a silent client, and closes one that sends no pong or nothing but pongs for too long.
+   * Called for all connections by the gateway's single timer.
    */
   sweep(now: number): void {
     this.#notice(now);
@@ -212,8 +214,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   }
 
   /**
-   * While a client is not read, neither its answers are seen nor that it has gone; but what is
-   * written to one that has gone fails, the second time at the latest.
+   * While the socket is paused, neither pongs nor the client's close are noticed. A write to a
+   * client that is gone fails, the second time at the latest.
    */
   #probe(now: number, pingMs: number): void {
     if (now - this.#probedAt < pingMs || this.#socket.destroyed) return;
@@ -221,12 +223,14 @@ export class WebSocketConnection implements Connection, Transport, Live {
     this.#socket.write(PING);
   }
 
-  /** What has come since the last time counts as having come now, whatever it was part of. */
+  /**
+   * Counts bytes received since the last call as received now, even when they are part of a frame.
+   */
   #notice(now: number): void {
     const { bytesRead } = this.#socket;
     const received = bytesRead - this.#bytesReceived;
     this.#bytesReceived = bytesRead;
-    // Nothing can come while we do not read.
+    // A paused socket receives nothing.
     if (received === 0 && !this.#ws?.isPaused) return;
     const isPong = this.#pinged && received === PONG_BYTES;
     if (received > 0 && !isPong) this.#spokeAt = now;
@@ -234,10 +238,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
     this.#pinged = false;
   }
 
-  /**
-   * Keeps the frame until the end of the loop run: what one run writes to a connection leaves in
-   * one piece.
-   */
+  /** Buffers the frame until the end of the turn: the frames of one turn are written together. */
   write(outgoing: Outgoing): void {
     if (this.#closing || this.#socket.destroyed) return;
     const { bytes } = outgoing;
@@ -254,7 +255,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
     }
   }
 
-  /** Hands what was kept to the kernel. */
+  /** Writes the buffered frames to the net socket. */
   flush(): void {
     const pending = this.#pending;
     if (pending === undefined) return;
@@ -264,16 +265,16 @@ export class WebSocketConnection implements Connection, Transport, Live {
     if (!this.#socket.destroyed) this.#socket.write(bytes);
   }
 
-  /** A frame has come in and waits for the socket process. */
+  /** Sends a received frame to the socket process. */
   received(data: string | Uint8Array): void {
     this.#unhandled += 1;
     if (this.#unhandled === this.#kind.limits.inboundHighWater) this.#ws?.pause();
-    // Listeners may run in the context of whichever process began to listen; this one speaks for
-    // none.
+    // A listener runs in the context of the process that attached it; this send is not that
+    // process's.
     outside(() => send(this.pid, new ClientFrame(data)));
   }
 
-  /** The socket process has taken a frame. */
+  /** The socket process has handled a frame. */
   handled(): void {
     this.#unhandled -= 1;
     if (this.#ws?.isPaused) this.#readOn();
@@ -286,7 +287,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
   }
 
   quiesce(): void {
-    // The answer to our close frame must be read.
+    // The peer's close frame must still be read.
     if (this.#closing) return;
     this.#quiet = true;
     this.#ws?.pause();
@@ -298,8 +299,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
   }
 
   /**
-   * Starts the closing handshake; a peer that does not take part is cut off. Nothing is written
-   * after it.
+   * Starts the closing handshake, after which nothing is written. A peer that does not answer is
+   * terminated.
    */
   close(code: number, reason = ""): void {
     const ws = this.#ws;

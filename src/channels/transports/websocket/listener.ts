@@ -1,6 +1,6 @@
 /**
- * Takes WebSocket handshakes from an `http.Server`, on the paths of the mounted sockets, and gives
- * each connection its process.
+ * WebSocketListener accepts the WebSocket handshakes of an `http.Server` on the paths of the
+ * mounted sockets, and starts a process for each connection.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket as NetSocket } from "node:net";
@@ -33,16 +33,16 @@ import {
 const DEFAULT_HANDSHAKE_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 60_000;
 /**
- * Together with a sweep and the close at most 30 s, after which a client that has gone is no longer
- * shown.
+ * With a sweep and the closing handshake at most 30 s, after which a client that is gone no longer
+ * appears as present.
  */
 const DEFAULT_PING_MS = 10_000;
 const DEFAULT_PONG_MS = 12_000;
-/** Of the WebSocket protocol (RFC 6455); there is no other. */
+/** The only version of the WebSocket protocol (RFC 6455). */
 const VERSION = "13";
 
 interface Listening extends Target {
-  /** Where its handshakes come to. */
+  /** The path of its handshakes. */
   readonly at: MountPath;
   readonly options: WebSocketOptions;
   readonly wss: WebSocketServer;
@@ -70,7 +70,7 @@ export class WebSocketListener {
       const wss = new WebSocketServer({
         noServer: true,
         clientTracking: false,
-        // ws bounds what a message may inflate to by maxPayload, too.
+        // ws also applies maxPayload to the inflated size.
         perMessageDeflate: websocket.compress ?? false,
         maxPayload,
         skipUTF8Validation: websocket.validateUtf8 === false,
@@ -96,7 +96,10 @@ export class WebSocketListener {
     return undefined;
   }
 
-  /** Answers a plain request to one of its paths: 400, and why, to whoever might have connected. */
+  /**
+   * Responds to a plain request on one of its paths: with the reason (400) when the client passes
+   * the checks of the handshake.
+   */
   take(request: IncomingMessage, response: ServerResponse, address: RequestAddress): boolean {
     const found = this.#find(address);
     if (found === undefined) return false;
@@ -122,7 +125,7 @@ export class WebSocketListener {
     const address = requestAddress(request, options.trustProxy);
     if (!asksForWebSocket(request)) {
       const ours = address !== undefined && this.#find(address) !== undefined;
-      // Other listeners may know the protocol that is offered.
+      // Other listeners may support the protocol that is offered.
       if (ours || server.listenerCount("upgrade") === 1)
         void this.#host.requests.withoutUpgrade(request, socket, head);
       return;
@@ -133,7 +136,7 @@ export class WebSocketListener {
     }
     const found = this.#find(address);
     if (found === undefined) {
-      // Somebody else's path, unless nobody else listens.
+      // Another listener's path, unless there is no other listener.
       if (server.listenerCount("upgrade") === 1) refuse(socket, 404);
       return;
     }
@@ -178,8 +181,8 @@ export class WebSocketListener {
       return;
     }
     if (netSocket.destroyed || host.draining) return refuse(netSocket, 503);
-    // The process first, then the answer: a client that knows it is connected is listened to, on
-    // its id topic too.
+    // The process starts before the response: when a client is connected, its process is ready and
+    // subscribed to its id.
     const connection = new WebSocketConnection(host.writer.reserve(), netSocket, target.kind);
     const pid = await host.startSocket(target, shaken.socket, shaken, connection.id, connection);
     let opened = false;
@@ -189,11 +192,11 @@ export class WebSocketListener {
         outside(() => connection.open(ws as ServerWebSocket, pid));
       });
     }
-    // Not a valid handshake (ws has answered it), or the client has gone meanwhile.
+    // Not a valid handshake (ws has answered it), or the client is gone.
     if (!opened) exit(pid, "kill");
   }
 
-  /** Has ws answer a handshake of which it needs to know no more than what is chosen. */
+  /** Lets `ws` answer the handshake, with only the chosen sub-protocol in its headers. */
   #upgrade(
     { resolved, options, wss }: Listening,
     request: IncomingMessage,
@@ -202,7 +205,7 @@ export class WebSocketListener {
     done: (ws: WebSocket) => void,
   ): void {
     const { headers } = request;
-    // Where ws would take 8 as well.
+    // ws would also accept version 8.
     if (headers["sec-websocket-version"] !== VERSION) {
       const required = { "Sec-WebSocket-Version": VERSION };
       refuse(socket, 400, `'sec-websocket-version' header must equal '${VERSION}'`, required);
@@ -210,15 +213,15 @@ export class WebSocketListener {
     }
     const offered = offeredProtocols(request);
     headers.upgrade = "websocket";
-    // A browser fails the connection unless one of the protocols it offered is chosen. Others, such
-    // as a token in Base64 with a slash, ws would refuse as malformed.
+    // A browser fails the connection unless one of the protocols that it offered is chosen. `ws`
+    // would refuse offers such as a Base64 token with a slash as malformed.
     const chosen = protocolsOf(resolved, options)?.find((protocol) => offered.includes(protocol));
     if (chosen === undefined) delete headers["sec-websocket-protocol"];
     else headers["sec-websocket-protocol"] = chosen;
     wss.handleUpgrade(request, socket, head, done);
   }
 
-  /** Everything that is looked at before a handshake is answered, in Phoenix's order. */
+  /** All checks before a handshake is answered, in Phoenix's order. */
   #check(
     target: Listening,
     request: IncomingMessage,
@@ -247,7 +250,7 @@ export class WebSocketListener {
   }
 }
 
-/** The sub-protocols a socket speaks; undefined when it does not care. */
+/** The sub-protocols a socket speaks; undefined when it ignores offers. */
 const protocolsOf = (
   { authToken: takesToken }: ResolvedTransport,
   { subprotocols }: WebSocketOptions,
@@ -258,7 +261,7 @@ const protocolsOf = (
       ? undefined
       : [...subprotocols];
 
-/** What a plain request lacks of a WebSocket handshake. */
+/** Why a plain request is not a WebSocket handshake. */
 function defectOf({ headers }: IncomingMessage): string {
   const has = (name: string, part: string): boolean =>
     (headers[name] ?? "").toString().toLowerCase().includes(part);
@@ -269,7 +272,7 @@ function defectOf({ headers }: IncomingMessage): string {
   return "not a valid WebSocket handshake";
 }
 
-/** The shortest time of these sockets after which something is due for a silent connection. */
+/** The shortest timeout of a silent connection among these sockets. */
 export const shortestTimeout = (mounted: readonly MountedSocket[]): number =>
   Math.min(
     ...mounted.flatMap(({ mount: { websocket = {} } }) => {
@@ -290,14 +293,16 @@ const TEXTS: Record<number, string> = {
 };
 
 /**
- * One for all: a listener made in `onUpgrade` would keep the request for as long as the connection
- * lasts.
+ * Shared: a closure made in `onUpgrade` would retain the request for the life of the connection.
  */
 function destroy(this: Duplex): void {
   this.destroy();
 }
 
-/** Answers a handshake with plain HTTP and ends the connection. Once per connection. */
+/**
+ * Refuses a handshake with an HTTP response and ends the connection. Only the first call has an
+ * effect.
+ */
 function refuse(
   socket: Duplex,
   status: number,
