@@ -72,7 +72,7 @@ export { Global } from "./kernel/global.js";
 export type { Isolation } from "./kernel/isolation.js";
 export { type ConnectionStats, createNode, type NodeOptions, RuntimeNode } from "./kernel/node.js";
 export { isPid, isRef, Pid, Ref } from "./kernel/pid.js";
-export * from "./kernel/reports.js";
+export { type LogLevel, logToStderr, type Report, reportLevel } from "./kernel/reports.js";
 export { cancelTimer, readTimer, sendAfter, sleep, startTimer, yieldNow } from "./kernel/send-after.js";
 export * as telemetry from "./kernel/telemetry.js";
 export type { AnswerTo, Call, ServerRef } from "./kernel/typed-messages.js";
