@@ -103,7 +103,7 @@ export class ChannelTest {
     const [channel, topic, payload] = typeof rest[0] === "string" ? [undefined, ...rest] : rest;
     const served = (channel as Channel | undefined) ?? this.#route(topic as string);
     const outcome = await this.#harness.join(served, socket, topic as string, payload ?? {}, {
-      news: (match) => this.#news(match),
+      notification: (match) => this.#notification(match),
       reply: async (ref) => (await this.#reply(ref, JOIN_TIMEOUT_MS)).payload,
     });
     // Its crash is the test's.
@@ -278,7 +278,7 @@ export class ChannelTest {
     return found ?? this.#missing(`a reply to ${ref}`, {}, after);
   }
 
-  async #news<T>(match: (message: unknown) => T | undefined): Promise<T> {
+  async #notification<T>(match: (message: unknown) => T | undefined): Promise<T> {
     const found = await receive(match, { after: JOIN_TIMEOUT_MS });
     return found ?? this.#missing("an answer to the join", {}, JOIN_TIMEOUT_MS);
   }

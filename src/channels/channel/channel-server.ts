@@ -35,9 +35,9 @@ import { decodePayload, InvalidFrame, type RawPayload } from "../protocol/frame-
 import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
 import { type Serializer, serializerFor } from "../protocol/serializers.js";
 import { type Channel, checkIntercepts } from "./channel.js";
-import { Intake } from "./credit-window.js";
+import { CreditCounter } from "./credit-window.js";
 import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./instrumentation.js";
-import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "./messages.js";
+import { ChannelCommand, type ChannelNotification, ChannelPush, SocketNotification } from "./messages.js";
 import { badReturn, type InfoResult, type InResult, isResult, type JoinResult } from "./results.js";
 import {
   type ChannelSocket,
@@ -81,7 +81,7 @@ interface ChannelState {
   /** Events that go through `handleOut` instead of straight to the client. */
   intercepts: readonly string[];
   /** Counts handled frames for the connection's flow control. */
-  readonly intake: Intake;
+  readonly credits: CreditCounter;
   /** The close or error has been sent, or the connection's process sends it. */
   closed: boolean;
 }
@@ -108,11 +108,11 @@ const IN_FORMS = [
 const INFO_FORMS = ["noreply(socket)", "noreply(socket, timeout)", "stop(reason, socket)"];
 
 /** The call that returns a channel's socket; it never reaches the channel's own `handleCall`. */
-export const SHOW_SOCKET = "$simurgh.channel.socket";
+export const GET_SOCKET = "$simurgh.channel.socket";
 
 /** Notifies the connection's process. */
-const reportNews = (socket: ChannelSocket, news: ChannelNews): void =>
-  void send(socket.transportPid, new SocketNews(news));
+const notify = (socket: ChannelSocket, notification: ChannelNotification): void =>
+  void send(socket.transportPid, new SocketNotification(notification));
 
 /** The fields that identify a channel in a notification. */
 const about = ({ socket, token }: ChannelState): { topic: string; token: number } => ({
@@ -132,7 +132,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const transport = monitor(socket.transportPid);
     const { wireJoinRef, token, connected } = start;
     // Sent by the channel itself, so that it arrives before its other notifications.
-    reportNews(socket, { type: "started", topic: socket.topic, token, pid: self() });
+    notify(socket, { type: "started", topic: socket.topic, token, pid: self() });
     const serializer = serializerFor(socket.serializer);
     return [
       "ok",
@@ -147,7 +147,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
         connected,
         transport,
         intercepts: [],
-        intake: new Intake(),
+        credits: new CreditCounter(),
         closed: false,
       },
       ["continue", "join"],
@@ -225,8 +225,8 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
 
   handleInfo(message, state) {
     if (message instanceof ChannelPush) return handleIn(message, state);
-    if (message instanceof ChannelOrder) return carryOutOrder(message, state);
-    if (message === PubSub.OWNERS_CHANGED) return moved(state);
+    if (message instanceof ChannelCommand) return handleCommand(message, state);
+    if (message === PubSub.OWNERS_CHANGED) return onOwnersChanged(state);
     if (isDown(message, state.transport)) return disconnected(message[4], state);
     const { callbacks } = state.channel;
     if (
@@ -251,7 +251,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
   },
 
   handleCall(request, from: From, state) {
-    if (Array.isArray(request) && request[0] === SHOW_SOCKET)
+    if (Array.isArray(request) && request[0] === GET_SOCKET)
       return ["reply", { ...state.socket, ref: null }, state];
     const { callbacks } = state.channel;
     if (callbacks.handleCall === undefined) throw new Error(`${state.channel.pattern} has no handleCall`);
@@ -267,10 +267,10 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
   terminate(reason, state) {
     const end = (): unknown => {
       channelEnded(state.socket, reason);
-      if (!state.closed && isNormalClass(reason)) announceEnd(reason, state);
+      if (!state.closed && isNormalClass(reason)) sendEnd(reason, state);
       return state.channel.callbacks.terminate?.(reason, state.socket);
     };
-    return state.closed || !state.connected ? end() : answerTheRest(state).then(end);
+    return state.closed || !state.connected ? end() : drainMailbox(state).then(end);
   },
 
   formatStatus: ({ state }) => ({
@@ -281,13 +281,13 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
 };
 
 function handleIn({ event, ref, payload, size }: ChannelPush, state: ChannelState): Next | Promise<Next> {
-  const taken = state.intake.take(size);
-  if (taken !== undefined) reportNews(state.socket, { type: "taken", ...about(state), taken });
+  const credits = state.credits.count(size);
+  if (credits !== undefined) notify(state.socket, { type: "credits", ...about(state), credits });
   let value: unknown;
   try {
     value = decodePayload(payload);
   } catch {
-    reportNews(state.socket, { type: "invalid_frame", ...about(state), ref, join: false });
+    notify(state.socket, { type: "invalid_frame", ...about(state), ref, join: false });
     return ["noreply", state];
   }
   const schema = state.channel.callbacks.incoming?.[event]?.payload;
@@ -305,7 +305,7 @@ function afterCheck(
   state: ChannelState,
 ): Next | Promise<Next> {
   if (checked.ok) return runHandler(event, checked.value, state);
-  answerPush(state, "error", { reason: "invalid_payload", issues: checked.issues });
+  replyToPush(state, "error", { reason: "invalid_payload", issues: checked.issues });
   state.push.ref = null;
   return ["noreply", state];
 }
@@ -335,7 +335,7 @@ function callHandler(event: string, payload: unknown, state: ChannelState): InRe
   return handler(payload, state.socket);
 }
 
-function answerPush({ serializer, socket }: ChannelState, status: string, response: unknown): void {
+function replyToPush({ serializer, socket }: ChannelState, status: string, response: unknown): void {
   write(socket, serializer.encodeReply(socket.joinRef, socket.ref, socket.topic, status, response));
 }
 
@@ -363,7 +363,7 @@ function carryOut(
   const socket = returnedSocket(result.socket, state.socket);
   if (socket === undefined) throw badReturn(callback, result, forms);
   const answer = (status: string, response: unknown): void => {
-    if (from === undefined) answerPush(state, status, response);
+    if (from === undefined) replyToPush(state, status, response);
     else GenServer.reply(from, response);
   };
   if (result.type === "reply") {
@@ -382,10 +382,10 @@ function carryOut(
 
 // ------------------------------------------------------------------ the end
 
-function carryOutOrder({ order }: ChannelOrder, state: ChannelState): Next {
-  switch (order.type) {
+function handleCommand({ command }: ChannelCommand, state: ChannelState): Next {
+  switch (command.type) {
     case "leave":
-      return leave(order.ref, state);
+      return leave(command.ref, state);
     case "replaced":
       state.closed = true;
       // `terminate` is not invoked for a channel that a further join replaces.
@@ -421,31 +421,31 @@ function disconnected(reason: unknown, state: ChannelState): Next {
 }
 
 /** Milliseconds the connection's process has to confirm that it sends no more events. */
-const REST_MS = 5000;
+const CONFIRM_MS = 5000;
 
 /**
  * Replies to the events still in the mailbox of a channel that stops by itself, until the
  * connection's process confirms that no more follow.
  */
-async function answerTheRest(state: ChannelState): Promise<void> {
+async function drainMailbox(state: ChannelState): Promise<void> {
   const { socket, serializer, transport } = state;
-  reportNews(socket, { type: "closing", ...about(state) });
+  notify(socket, { type: "closing", ...about(state) });
   for (;;) {
     const next = await receive(
-      (message): ChannelPush | ChannelOrder | "down" | undefined => {
-        if (message instanceof ChannelPush || message instanceof ChannelOrder) return message;
+      (message): ChannelPush | ChannelCommand | "down" | undefined => {
+        if (message instanceof ChannelPush || message instanceof ChannelCommand) return message;
         return isDown(message, transport) ? "down" : undefined;
       },
-      { after: REST_MS },
+      { after: CONFIRM_MS },
     );
     if (next instanceof ChannelPush) {
       write(
         socket,
         serializer.encodeReply(null, next.ref, socket.topic, "error", { reason: "unmatched topic" }),
       );
-    } else if (next instanceof ChannelOrder && next.order.type === "leave") {
-      write(socket, leaveReply(next.order.ref, state));
-    } else if (!(next instanceof ChannelOrder) || next.order.type === "ended") {
+    } else if (next instanceof ChannelCommand && next.command.type === "leave") {
+      write(socket, leaveReply(next.command.ref, state));
+    } else if (!(next instanceof ChannelCommand) || next.command.type === "ended") {
       // The client is gone.
       if (next === "down") state.closed = true;
       return;
@@ -457,26 +457,26 @@ async function answerTheRest(state: ChannelState): Promise<void> {
  * Slots have moved between threads. When this topic has moved, the channel stops and its client
  * joins again on the new thread.
  */
-function moved(state: ChannelState): Next | Promise<Next> {
+function onOwnersChanged(state: ChannelState): Next | Promise<Next> {
   const { socket } = state;
   if (PubSub.ownerOf(socket.pubsub, socket.topic) === thisNode().index) return ["noreply", state];
-  return moveOut(state);
+  return stopMoved(state);
 }
 
-async function moveOut(state: ChannelState): Promise<Next> {
+async function stopMoved(state: ChannelState): Promise<Next> {
   const { socket } = state;
   // The subscription has moved already, and would stay beside that of the next channel.
   await PubSub.unsubscribe(socket.pubsub, socket.topic);
-  return ["stop", MOVED, state];
+  return ["stop", TOPIC_MOVED, state];
 }
 
-const MOVED: ExitReason = ["shutdown", "topic_moved"];
+const TOPIC_MOVED: ExitReason = ["shutdown", "topic_moved"];
 
-function announceEnd(reason: ExitReason, state: ChannelState): void {
+function sendEnd(reason: ExitReason, state: ChannelState): void {
   const { socket, serializer, wireJoinRef } = state;
   const { topic } = socket;
   const frame =
-    reason === MOVED
+    reason === TOPIC_MOVED
       ? serializer.encodeControl(wireJoinRef, topic, "phx_error", { reason: "topic_moved" })
       : serializer.encodeControl(wireJoinRef, topic, "phx_close", {});
   report(socket, [frame], { type: "closed", ...about(state) });

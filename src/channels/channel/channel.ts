@@ -31,10 +31,10 @@ type PayloadOf<Incoming, Event> = Event extends keyof Incoming
     : Checked<undefined>
   : Checked<undefined>;
 
-type Handlers<Incoming, Results, Outgoing> = {
+type Handlers<Incoming, Results, PreparedFrame> = {
   readonly [Event in keyof Results]: (
     payload: PayloadOf<Incoming, Event>,
-    socket: ChannelSocket<Outgoing>,
+    socket: ChannelSocket<PreparedFrame>,
   ) => Async<Results[Event] & InResult>;
 };
 
@@ -52,9 +52,9 @@ export interface Payload<T> {
 export const payload = <T extends object>(): Payload<T> => ({});
 
 /** Without a declaration anything may be pushed. */
-type PushesOf<Outgoing> = [keyof Outgoing] extends [never]
+type PushesOf<PreparedFrame> = [keyof PreparedFrame] extends [never]
   ? Open
-  : { readonly [Event in keyof Outgoing]: Outgoing[Event] extends Payload<infer T> ? T : never };
+  : { readonly [Event in keyof PreparedFrame]: PreparedFrame[Event] extends Payload<infer T> ? T : never };
 
 // biome-ignore lint/suspicious/noExplicitAny: for channels that declare no types
 type Open = any;
@@ -65,7 +65,7 @@ export interface ChannelCallbacks<
   Incoming,
   Results = Open,
   Reply = Open,
-  Outgoing = Open,
+  PreparedFrame = Open,
 > {
   /** Validated before `join` runs; invalid params get the error reply `invalid_payload`. */
   readonly params?: Params;
@@ -82,14 +82,14 @@ export interface ChannelCallbacks<
   /** Merged over the connection's assigns when a client joins. */
   readonly assigns?: Readonly<Record<string, unknown>>;
   /** Types of the events it pushes and broadcasts, for `push` and for clients; see `payload`. */
-  readonly outgoing?: Outgoing;
+  readonly outgoing?: PreparedFrame;
   join(
     topic: TopicOf<Pattern>,
     params: Checked<Params>,
-    socket: ChannelSocket<PushesOf<Outgoing>>,
+    socket: ChannelSocket<PushesOf<PreparedFrame>>,
   ): Async<JoinResult<Reply>>;
   readonly handleIn?:
-    | Handlers<Incoming, Results, PushesOf<Outgoing>>
+    | Handlers<Incoming, Results, PushesOf<PreparedFrame>>
     // biome-ignore lint/suspicious/noExplicitAny: a function takes every event, whatever its payload
     | ((event: string, payload: any, socket: ChannelSocket) => Async<InResult>);
   // biome-ignore lint/suspicious/noExplicitAny: what was broadcast
@@ -148,10 +148,10 @@ export function defineChannel<
   const Incoming extends IncomingEvents = Record<never, never>,
   Results = Record<never, never>,
   Reply = unknown,
-  Outgoing extends Readonly<Record<string, Payload<object>>> = Record<never, never>,
+  PreparedFrame extends Readonly<Record<string, Payload<object>>> = Record<never, never>,
 >(
   pattern: Pattern,
-  callbacks: ChannelCallbacks<Pattern, Params, Incoming, Results, Reply, Outgoing>,
+  callbacks: ChannelCallbacks<Pattern, Params, Incoming, Results, Reply, PreparedFrame>,
 ): Channel<{
   readonly topic: TopicOf<Pattern>;
   readonly params: Sent<Params>;
@@ -159,7 +159,7 @@ export function defineChannel<
   readonly events: {
     readonly [Event in keyof Results]: EventTypes<SentPayload<Incoming, Event>, Results[Event]>;
   };
-  readonly pushes: PushesOf<Outgoing>;
+  readonly pushes: PushesOf<PreparedFrame>;
 }> {
   checkPattern(pattern);
   if (typeof callbacks?.join !== "function")

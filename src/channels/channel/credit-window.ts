@@ -11,114 +11,114 @@
  */
 
 /** The window of a channel, in frames and bytes. */
-const MOST_FRAMES = 256;
-const MOST_BYTES = 1024 * 1024;
+const WINDOW_FRAMES = 256;
+const WINDOW_BYTES = 1024 * 1024;
 
 /** A channel returns credits after this much. */
-const REPORT_FRAMES = 64;
-const REPORT_BYTES = 256 * 1024;
+const CREDIT_FRAMES = 64;
+const CREDIT_BYTES = 256 * 1024;
 
-export interface Taken {
+export interface Credits {
   readonly frames: number;
   readonly bytes: number;
 }
 
 /** Limits on what one connection may queue. */
-export interface WaitingLimits {
+export interface BacklogLimits {
   readonly frames: number;
   readonly bytes: number;
 }
 
-export const DEFAULT_WAITING: WaitingLimits = { frames: 4096, bytes: 4 * 1024 * 1024 };
+export const DEFAULT_BACKLOG: BacklogLimits = { frames: 4096, bytes: 4 * 1024 * 1024 };
 
 /** At the connection: what is queued, for all its channels. */
 export class Backlog {
-  readonly #limits: WaitingLimits;
+  readonly #limits: BacklogLimits;
   #frames = 0;
   #bytes = 0;
   /** The socket must not be read. */
-  held = false;
+  isFull = false;
 
-  constructor(limits: WaitingLimits) {
+  constructor(limits: BacklogLimits) {
     this.#limits = limits;
   }
 
-  /** Adds to the counts, or subtracts. Returns whether `held` has changed. */
+  /** Adds to the counts, or subtracts. Returns whether `isFull` has changed. */
   count(frames: number, bytes: number): boolean {
     this.#frames += frames;
     this.#bytes += bytes;
     const { frames: mostFrames, bytes: mostBytes } = this.#limits;
-    const held = this.held
+    const isFull = this.isFull
       ? this.#frames > mostFrames / 2 || this.#bytes > mostBytes / 2
       : this.#frames >= mostFrames || this.#bytes >= mostBytes;
-    if (held === this.held) return false;
-    this.held = held;
+    if (isFull === this.isFull) return false;
+    this.isFull = isFull;
     return true;
   }
 }
 
 /** At the connection: what one channel has been sent and has not returned as credits. */
-export class Window {
+export class CreditWindow {
   #frames = 0;
   #bytes = 0;
   /** Frames returned as credits so far. */
   handled = 0;
 
-  handed(size: number): void {
+  sent(size: number): void {
     this.#frames += 1;
     this.#bytes += size;
   }
 
-  taken({ frames, bytes }: Taken): void {
+  returned({ frames, bytes }: Credits): void {
     this.#frames -= frames;
     this.#bytes -= bytes;
     this.handled += frames;
   }
 
   /** More may be sent to the channel. */
-  get hasRoom(): boolean {
-    return this.#frames < MOST_FRAMES && this.#bytes < MOST_BYTES;
+  get hasCredit(): boolean {
+    return this.#frames < WINDOW_FRAMES && this.#bytes < WINDOW_BYTES;
   }
 
   /** At most half of the window is in use: worth sending more. */
-  get isLow(): boolean {
-    return this.#frames <= MOST_FRAMES / 2 && this.#bytes <= MOST_BYTES / 2;
+  get isHalfEmpty(): boolean {
+    return this.#frames <= WINDOW_FRAMES / 2 && this.#bytes <= WINDOW_BYTES / 2;
   }
 
-  get room(): { readonly frames: number; readonly bytes: number } {
-    return { frames: MOST_FRAMES - this.#frames, bytes: MOST_BYTES - this.#bytes };
+  get credit(): { readonly frames: number; readonly bytes: number } {
+    return { frames: WINDOW_FRAMES - this.#frames, bytes: WINDOW_BYTES - this.#bytes };
   }
 
   /** Whether more is outstanding than the channel may have handled without returning credits. */
   get hasSurplus(): boolean {
-    return this.#frames > REPORT_FRAMES || this.#bytes > REPORT_BYTES;
+    return this.#frames > CREDIT_FRAMES || this.#bytes > CREDIT_BYTES;
   }
 
   get surplusFrames(): number {
-    return Math.max(0, this.#frames - REPORT_FRAMES);
+    return Math.max(0, this.#frames - CREDIT_FRAMES);
   }
 
   get surplusBytes(): number {
-    return Math.max(0, this.#bytes - REPORT_BYTES);
+    return Math.max(0, this.#bytes - CREDIT_BYTES);
   }
 }
 
 /** The credit of a new channel. */
-export const FULL_ROOM = new Window().room;
+export const FULL_CREDIT = new CreditWindow().credit;
 
 /** In the channel: what has been handled since credits were last returned. */
-export class Intake {
+export class CreditCounter {
   #frames = 0;
   #bytes = 0;
 
   /** Counts a frame. Returns the credits to send, when they are due. */
-  take(size: number): Taken | undefined {
+  count(size: number): Credits | undefined {
     this.#frames += 1;
     this.#bytes += size;
-    if (this.#frames < REPORT_FRAMES && this.#bytes < REPORT_BYTES) return undefined;
-    const taken = { frames: this.#frames, bytes: this.#bytes };
+    if (this.#frames < CREDIT_FRAMES && this.#bytes < CREDIT_BYTES) return undefined;
+    const credits = { frames: this.#frames, bytes: this.#bytes };
     this.#frames = 0;
     this.#bytes = 0;
-    return taken;
+    return credits;
   }
 }

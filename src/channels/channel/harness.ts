@@ -25,7 +25,7 @@ import { DEFAULT_FILTER } from "../protocol/param-filter.js";
 import { registerSerializer, type Serializer } from "../protocol/serializers.js";
 import type { Channel } from "./channel.js";
 import { startChannel } from "./channel-server.js";
-import { type ChannelNews, ChannelOrder, ChannelPush, SocketNews } from "./messages.js";
+import { ChannelCommand, type ChannelNotification, ChannelPush, SocketNotification } from "./messages.js";
 import type { Assigns, ChannelSocket, ConnectSocket } from "./socket.js";
 
 /** A frame as it arrives in the owner's mailbox. */
@@ -125,9 +125,9 @@ export class ChannelHarness {
   }
 
   /**
-   * Starts the channel's process and waits for the join reply. `news` waits for a notification of
-   * the channel to its connection, `reply` for the frame with a ref; both take messages from the
-   * caller's mailbox.
+   * Starts the channel's process and waits for the join reply. `notification` waits for a
+   * notification of the channel to its connection, `reply` for the frame with a ref; both take
+   * messages from the caller's mailbox.
    */
   async join(
     channel: Channel,
@@ -135,7 +135,7 @@ export class ChannelHarness {
     topic: string,
     payload: unknown,
     mailbox: {
-      news<T>(match: (message: unknown) => T | undefined): Promise<T>;
+      notification<T>(match: (message: unknown) => T | undefined): Promise<T>;
       reply(ref: string): Promise<unknown>;
     },
   ): Promise<JoinOutcome> {
@@ -170,7 +170,7 @@ export class ChannelHarness {
     if (!Array.isArray(started) || started[0] !== "ok")
       throw new Error(`the channel did not start: ${showTerm(started)}`);
     const pid = started[1] as Pid;
-    const outcome = await mailbox.news((message) => outcomeOf(message, connection));
+    const outcome = await mailbox.notification((message) => outcomeOf(message, connection));
     const reply = await mailbox.reply(ref);
     if (outcome === "refused") return { type: "refused", reply };
     return {
@@ -200,23 +200,23 @@ export class ChannelHarness {
 
   leave(socket: ChannelSocket): string {
     const ref = this.nextRef();
-    send(socket.channelPid, new ChannelOrder({ type: "leave", ref }));
+    send(socket.channelPid, new ChannelCommand({ type: "leave", ref }));
     return ref;
   }
 
   /** Notifies a channel that its client's connection has ended. */
   disconnect(socket: ChannelSocket): void {
-    send(socket.channelPid, new ChannelOrder({ type: "disconnected" }));
+    send(socket.channelPid, new ChannelCommand({ type: "disconnected" }));
     this.#writer.close(socket.connection);
   }
 }
 
 /** The outcome of the join with that token, when the message is about it. */
 function outcomeOf(message: unknown, token: number): "joined" | "refused" | undefined {
-  if (!(message instanceof SocketNews)) return undefined;
-  const news = message.news as ChannelNews;
-  if (news.type !== "joined" && news.type !== "refused") return undefined;
-  return news.token === token ? news.type : undefined;
+  if (!(message instanceof SocketNotification)) return undefined;
+  const notification = message.notification as ChannelNotification;
+  if (notification.type !== "joined" && notification.type !== "refused") return undefined;
+  return notification.token === token ? notification.type : undefined;
 }
 
 /** Objects and bytes unchanged; any other value as the text a client would have sent. */

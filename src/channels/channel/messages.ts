@@ -12,7 +12,7 @@ import { registerMessageClass } from "#runtime";
 import type { RawPayload } from "../protocol/frame-scanner.js";
 import type { WireRef } from "../protocol/message.js";
 import type { ChannelStart } from "./channel-server.js";
-import type { Taken } from "./credit-window.js";
+import type { Credits } from "./credit-window.js";
 
 /** The name that the shard of an endpoint has in each thread. */
 export const shardName = (endpoint: string): string => `${endpoint}.shard`;
@@ -21,7 +21,7 @@ export const shardName = (endpoint: string): string => `${endpoint}.shard`;
  * From the connection's process to the shard of a topic, which starts the channel. A channel that
  * starts notifies the connection's process itself; otherwise the shard does.
  */
-export type StartChannel = readonly ["start channel", mount: string, channel: number, start: ChannelStart];
+export type StartChannel = readonly ["start_channel", mount: string, channel: number, start: ChannelStart];
 
 /** From the transport to the connection's process: a frame of the client. Stays in its thread. */
 export class ClientFrame {
@@ -53,8 +53,8 @@ export class ChannelPush {
  * From the connection's process to a channel: leave, or stop. Sent in order with the client's
  * events.
  */
-export class ChannelOrder {
-  readonly order:
+export class ChannelCommand {
+  readonly command:
     | { readonly type: "leave"; readonly ref: WireRef }
     /** The client has joined again; the channel sends no close. */
     | { readonly type: "replaced" }
@@ -63,48 +63,48 @@ export class ChannelOrder {
     /** The connection has ended. For tests, whose connections have no process. */
     | { readonly type: "disconnected" };
 
-  constructor(order: ChannelOrder["order"]) {
-    this.order = order;
+  constructor(command: ChannelCommand["command"]) {
+    this.command = command;
   }
 }
 
 /** From a channel, or its shard, to the connection's process. `token` identifies the join. */
-export type ChannelNews = { readonly topic: string; readonly token: number } & (
+export type ChannelNotification = { readonly topic: string; readonly token: number } & (
   | { readonly type: "started"; readonly pid: Pid }
   /** The channel did not start, and the join has not been answered. */
   | { readonly type: "not_started" }
   /** Another thread owns the topic now. */
-  | { readonly type: "elsewhere" }
+  | { readonly type: "topic_moved" }
   /** The join has been answered. */
   | { readonly type: "joined" | "refused" }
   /** The channel stops by itself. It replies to all events that arrive before `ended`. */
   | { readonly type: "closing" }
   /** The close or error has been sent to the client. */
   | { readonly type: "closed" }
-  | { readonly type: "taken"; readonly taken: Taken }
+  | { readonly type: "credits"; readonly credits: Credits }
   /** A payload was not valid JSON. When it was the join's, the channel has ended. */
   | { readonly type: "invalid_frame"; readonly ref: WireRef; readonly join: boolean }
 );
 
 /** From other processes to the connection's process. */
-export type ConnectionNews =
+export type ConnectionNotification =
   | { readonly type: "transport_closed"; readonly reason: unknown }
-  | { readonly type: "thread_gone"; readonly node: number }
+  | { readonly type: "node_down"; readonly node: number }
   | { readonly type: "drain" }
   /** Moves the time at which the connection expires. */
   | { readonly type: "expire_at"; readonly at: number }
   | { readonly type: "expired" }
   | { readonly type: "timer"; readonly topic: string; readonly timer: number };
 
-export class SocketNews {
-  readonly news: ChannelNews | ConnectionNews;
+export class SocketNotification {
+  readonly notification: ChannelNotification | ConnectionNotification;
 
-  constructor(news: ChannelNews | ConnectionNews) {
-    this.news = news;
+  constructor(notification: ChannelNotification | ConnectionNotification) {
+    this.notification = notification;
   }
 }
 
 registerMessageClass(ClientFrame, 0x30, ({ data }) => [data]);
 registerMessageClass(ChannelPush, 0x31, ({ event, ref, payload, size }) => [event, ref, payload, size]);
-registerMessageClass(ChannelOrder, 0x32, ({ order }) => [order]);
-registerMessageClass(SocketNews, 0x33, ({ news }) => [news]);
+registerMessageClass(ChannelCommand, 0x32, ({ command }) => [command]);
+registerMessageClass(SocketNotification, 0x33, ({ notification }) => [notification]);

@@ -10,7 +10,7 @@ import { fastlane } from "../fanout/fastlane.js";
 import { reportFrames, sendFrame } from "../fanout/writer-messages.js";
 import { checkPayload, type Frame, type WireRef } from "../protocol/message.js";
 import { serializerFor } from "../protocol/serializers.js";
-import { type ChannelNews, SocketNews } from "./messages.js";
+import { type ChannelNotification, SocketNotification } from "./messages.js";
 
 export type Assigns = Readonly<Record<string, unknown>>;
 
@@ -187,7 +187,7 @@ export function broadcastFrom(socket: ChannelSocket, event: string, payload: unk
 export function expireAt(socket: ChannelSocket, epochMs: number): void {
   if (typeof epochMs !== "number" || Number.isNaN(epochMs))
     throw new TypeError(`expireAt() takes a time in ms since the epoch, got ${show(epochMs)}`);
-  send(socket.transportPid, new SocketNews({ type: "expire_at", at: epochMs }));
+  send(socket.transportPid, new SocketNotification({ type: "expire_at", at: epochMs }));
 }
 
 /** A push to reply to later, from any process. Plain data. */
@@ -221,6 +221,13 @@ export function write(socket: ChannelSocket, frame: Frame): void {
 }
 
 /** @internal Sends frames about the channel, and notifies the connection's process of them. */
-export function report(socket: ChannelSocket, frames: readonly Frame[], news: ChannelNews): void {
-  send(socket.writer, reportFrames(socket.connection, frames, socket.transportPid, new SocketNews(news)));
+export function report(
+  socket: ChannelSocket,
+  frames: readonly Frame[],
+  notification: ChannelNotification,
+): void {
+  send(
+    socket.writer,
+    reportFrames(socket.connection, frames, socket.transportPid, new SocketNotification(notification)),
+  );
 }

@@ -5,7 +5,7 @@
 
 import { DynamicSupervisor, ExitSignal, GenServer, Pid } from "simurgh/runtime";
 import { processInfoAt } from "#runtime";
-import { SHOW_SOCKET } from "../channel/channel-server.js";
+import { GET_SOCKET } from "../channel/channel-server.js";
 import type { ChannelSocket } from "../channel/socket.js";
 import { endpointConfig } from "../protocol/endpoint-config.js";
 import type { SocketDescription } from "../socket/socket-server.js";
@@ -99,7 +99,7 @@ export const Debug = {
   ): Promise<readonly ["ok", ChannelSocket] | readonly ["error", "not_alive" | "timeout"]> {
     if (!(await Debug.isChannel(channel))) return ["error", "not_alive"];
     try {
-      return ["ok", await GenServer.call<ChannelSocket>(channel, [SHOW_SOCKET], TIMEOUT_MS)];
+      return ["ok", await GenServer.call<ChannelSocket>(channel, [GET_SOCKET], TIMEOUT_MS)];
     } catch (error) {
       return ["error", why(error)];
     }

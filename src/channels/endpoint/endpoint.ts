@@ -51,14 +51,14 @@ import {
 import { type ClusterHealth, clusterHealth } from "./cluster-health.js";
 import type { GatewayInfo } from "./gateway.js";
 import {
-  checkCrosses,
+  assertCloneable,
   forwarding,
   Gateways,
   gatewayChildren,
   gatewayNodes,
   MAX_GATEWAYS,
 } from "./gateway-supervisor.js";
-import { firstLayout, type Layout, Resharder, shardsName, type Wanted } from "./resharder.js";
+import { initialLayout, Resharder, type ReshardTarget, type ShardLayout, shardsName } from "./resharder.js";
 import { type ShardArgs, shardChildren } from "./shard.js";
 
 export interface EndpointOptions {
@@ -175,9 +175,9 @@ function checkSeveral(gateways: number, { server, listen, checkOrigin, sockets }
     );
   if (listen === undefined)
     throw new BadArg(`badarg: gateways: ${gateways} need to know where to listen: listen: { port, host }`);
-  if (checkOrigin !== undefined) checkCrosses({ checkOrigin }, "the endpoint");
+  if (checkOrigin !== undefined) assertCloneable({ checkOrigin }, "the endpoint");
   for (const [path, mount] of Object.entries(sockets))
-    checkCrosses(mount, `sockets[${JSON.stringify(path)}]`);
+    assertCloneable(mount, `sockets[${JSON.stringify(path)}]`);
 }
 
 function drainOptions(given: EndpointOptions["drainer"]): DrainOptions {
@@ -211,7 +211,7 @@ async function startLink(options: EndpointOptions): Promise<StartResult> {
   const shards = options.shards ?? Math.max(1, availableParallelism() - 1);
   const here = thisNode().index;
   const pubsub = options.pubsub ?? `${name}.pubsub`;
-  const layout = firstLayout(shards, here);
+  const layout = initialLayout(shards, here);
   const secret = options.secret ?? randomBytes(32).toString("base64url");
   const drainer = drainOptions(options.drainer);
   const cluster = options.cluster && clusterOf(options.cluster, pubsub);
@@ -284,7 +284,7 @@ const named = <M extends ServerModule>(from: M | undefined, export_: string) =>
  */
 async function startShards(
   args: ShardArgs,
-  { shards }: Layout,
+  { shards }: ShardLayout,
   shardSpec: (index: number) => ChildSpec,
 ): Promise<StartResult> {
   const name = shardsName(args.endpoint);
@@ -301,7 +301,12 @@ async function startShards(
   });
 }
 
-function shardThread(index: number, args: ShardArgs, layout: Layout, options: EndpointOptions): ChildSpec {
+function shardThread(
+  index: number,
+  args: ShardArgs,
+  layout: ShardLayout,
+  options: EndpointOptions,
+): ChildSpec {
   return threadSpec({
     index,
     module: SHARD_MODULE,
@@ -399,7 +404,8 @@ export const Endpoint = {
    * topics that move get `phx_error` and join again. Resolves when done, with `["error", reason]`
    * when nothing has changed. Call it in the endpoint's own thread.
    */
-  reshard: (endpoint: string, shards: Wanted): Promise<ReassignResult> => Resharder.reshard(endpoint, shards),
+  reshard: (endpoint: string, shards: ReshardTarget): Promise<ReassignResult> =>
+    Resharder.reshard(endpoint, shards),
 
   /** The number of gateways, their connections and lanes in total, and whether they drain. */
   info: (endpoint: string): Promise<GatewayInfo & { readonly gateways: number }> => Gateways.info(endpoint),

@@ -38,7 +38,7 @@ import {
   REQUEST_GRACE_MS,
   startGateway,
 } from "./gateway.js";
-import type { Layout } from "./resharder.js";
+import type { ShardLayout } from "./resharder.js";
 
 /**
  * Node index of the first gateway thread: outside the range of shards and of the application's own
@@ -75,7 +75,7 @@ const ownChildren = (options: GatewayOptions): ChildSpec[] => [
 export function gatewayChildren(
   options: GatewayOptions,
   config: EndpointConfig,
-  layout: Layout,
+  layout: ShardLayout,
   stallMs: number | undefined,
 ): ChildSpec[] {
   if (config.gateways.length === 1) return ownChildren(options);
@@ -88,7 +88,7 @@ export function gatewayChildren(
 
 async function startThreads(
   { options, config }: Omit<GatewayThreadArgs, "owners">,
-  layout: Layout,
+  layout: ShardLayout,
   stallMs: number | undefined,
 ): Promise<StartResult> {
   const wanted = options.listen as ListenOptions;
@@ -194,13 +194,13 @@ export const Gateways = {
  * Throws when options contain a function, which cannot be sent to a thread; the error says where
  * the function belongs instead.
  */
-export function checkCrosses(options: object, where: string): void {
+export function assertCloneable(options: object, where: string): void {
   for (const [key, value] of Object.entries(options)) {
     const place = `${where}.${key}`;
     if (typeof value === "function")
       throw new BadArg(
         `badarg: ${place} is a function, and cannot be sent to the threads of several gateways; set it in the options of the socket's definition, which each thread loads: defineSocket({ options: { … } })`,
       );
-    if (typeof value === "object" && value !== null && !(value instanceof URL)) checkCrosses(value, place);
+    if (typeof value === "object" && value !== null && !(value instanceof URL)) assertCloneable(value, place);
   }
 }

@@ -23,9 +23,9 @@ import {
   thisNode,
   trapExit,
 } from "simurgh/runtime";
-import { DEFAULT_WAITING } from "../channel/credit-window.js";
+import { DEFAULT_BACKLOG } from "../channel/credit-window.js";
 import { drained, endpointStarted, type Limit, limitHit } from "../channel/instrumentation.js";
-import { SocketNews } from "../channel/messages.js";
+import { SocketNotification } from "../channel/messages.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import { Writer } from "../fanout/connection-writer.js";
 import { loadSocket } from "../socket/define-socket.js";
@@ -34,10 +34,10 @@ import { planDrain } from "../socket/drain.js";
 import { type SocketKind, type SocketStart, startSocket, type Transport } from "../socket/socket-server.js";
 import type { Rate } from "../socket/token-bucket.js";
 import { requestAddress } from "../transports/handshake.js";
-import type { GatewayHost, GatewayOptions, Live, MountedSocket } from "../transports/host.js";
+import type { GatewayHost, GatewayOptions, LiveConnection, MountedSocket } from "../transports/host.js";
 import { close, isServerModule, keepAlive, listen, makeServer, SHARED } from "../transports/http-server.js";
 import { RequestInterceptor } from "../transports/intercept.js";
-import { LongPollListener, shortestSilence } from "../transports/long-poll/listener.js";
+import { LongPollListener, shortestIdleTimeout } from "../transports/long-poll/listener.js";
 import type { SessionAnswer, SessionRequest } from "../transports/long-poll/session.js";
 import { shortestTimeout, WebSocketListener } from "../transports/websocket/listener.js";
 
@@ -56,7 +56,7 @@ class Gateway implements GatewayHost {
   readonly server: HttpServer;
   readonly node: RuntimeNode = thisNode();
   readonly writer = new Writer(this.node);
-  readonly live = new Map<number, Live>();
+  readonly live = new Map<number, LiveConnection>();
   readonly longPolls: LongPollListener;
   readonly requests: RequestInterceptor;
   readonly sweepEvery: number;
@@ -69,7 +69,7 @@ class Gateway implements GatewayHost {
   readonly #kinds = new Map<string, SocketKind>();
   readonly #detach: (() => void)[] = [];
   /** Connections that are being closed, with the timer of their next step. */
-  readonly #leaving = new Map<Live, NodeJS.Timeout>();
+  readonly #leaving = new Map<LiveConnection, NodeJS.Timeout>();
   #stopped: Promise<number> | undefined;
 
   constructor(options: GatewayOptions, server: HttpServer, mounted: readonly MountedSocket[]) {
@@ -77,7 +77,7 @@ class Gateway implements GatewayHost {
     this.server = server;
     this.sweepEvery = Math.max(
       20,
-      Math.min(5000, Math.floor(Math.min(shortestTimeout(mounted), shortestSilence(mounted)) / 4)),
+      Math.min(5000, Math.floor(Math.min(shortestTimeout(mounted), shortestIdleTimeout(mounted)) / 4)),
     );
     const websockets = new WebSocketListener(this, mounted);
     server.on("upgrade", websockets.onUpgrade);
@@ -95,9 +95,9 @@ class Gateway implements GatewayHost {
     this.#detach.push(
       this.node.onNodeDown(({ index, creation }) => {
         this.writer.dropLanesOf(index, creation);
-        const news = new SocketNews({ type: "thread_gone", node: index });
+        const notification = new SocketNotification({ type: "node_down", node: index });
         outside(() => {
-          for (const { pid } of this.live.values()) send(pid, news);
+          for (const { pid } of this.live.values()) send(pid, notification);
         });
       }),
     );
@@ -146,9 +146,9 @@ class Gateway implements GatewayHost {
         maxChannels: mount.maxChannelsPerTransport ?? 100,
         messageRate: mount.messageRate ?? DEFAULT_MESSAGE_RATE,
         joinRate: mount.joinRate ?? DEFAULT_JOIN_RATE,
-        waiting: {
-          frames: mount.maxWaiting ?? DEFAULT_WAITING.frames,
-          bytes: mount.maxWaitingBytes ?? DEFAULT_WAITING.bytes,
+        backlogLimits: {
+          frames: mount.maxWaiting ?? DEFAULT_BACKLOG.frames,
+          bytes: mount.maxWaitingBytes ?? DEFAULT_BACKLOG.bytes,
         },
         invalidFrames: mount.invalidFrames ?? "close",
         shardOf: (topic) => PubSub.ownerOf(options.pubsub, topic),
@@ -209,13 +209,14 @@ class Gateway implements GatewayHost {
       const round = { count, total: all.length, index: index + 1, rounds: plan.length };
       drained(this, round, options.batchIntervalMs);
       for (const time of times) {
-        this.#sendAway(all[next] as Live, begun + time - performance.now());
+        this.#closeGracefully(all[next] as LiveConnection, begun + time - performance.now());
         next += 1;
       }
     }
     while (this.live.size > 0 && performance.now() < until) {
       // Connections whose handshake was in progress.
-      for (const live of [...this.live.values()]) if (!this.#leaving.has(live)) this.#sendAway(live, 0);
+      for (const live of [...this.live.values()])
+        if (!this.#leaving.has(live)) this.#closeGracefully(live, 0);
       await pause(5);
     }
     for (const live of [...this.live.values()]) live.terminate();
@@ -224,9 +225,9 @@ class Gateway implements GatewayHost {
   }
 
   /** Closes a connection, after answering the frames received before. */
-  #sendAway(live: Live, after: number): void {
+  #closeGracefully(live: LiveConnection, after: number): void {
     if (this.#leaving.has(live)) return;
-    const close = (): void => void send(live.pid, new SocketNews({ type: "drain" }));
+    const close = (): void => void send(live.pid, new SocketNotification({ type: "drain" }));
     const quiesce = (): void => {
       live.quiesce();
       this.#leaving.set(live, setTimeout(close, ANSWER_MS));
@@ -318,7 +319,7 @@ const server: GenServerModule<Gateway, GatewayOptions> = {
       }
       case "session": {
         // Not awaited: a poll may take its whole window.
-        const answered = gateway.node.run(() => gateway.longPolls.sessions.answer(request[1]));
+        const answered = gateway.node.run(() => gateway.longPolls.sessions.handle(request[1]));
         answered.then(
           (answer) => GenServer.reply(from, answer),
           () => GenServer.reply(from, null),

@@ -24,29 +24,29 @@ import {
 import { SLOTS } from "#pubsub";
 import { threadName } from "#runtime";
 import { channelsName } from "./shard.js";
-import { inTurns, spread } from "./slot-assignment.js";
+import { rebalance, roundRobin } from "./slot-assignment.js";
 
 /** The current shard threads and slot owners of an endpoint, read by children that start later. */
-export interface Layout {
+export interface ShardLayout {
   readonly owners: SlotOwners;
   /** Node indexes of the shard threads. */
   shards: readonly number[];
 }
 
-export const firstLayout = (shards: number, here: number): Layout => {
+export const initialLayout = (shards: number, here: number): ShardLayout => {
   const threads = Array.from({ length: shards }, (_, k) => k + 1);
-  return { owners: { current: inTurns(shards === 0 ? [here] : threads) }, shards: threads };
+  return { owners: { current: roundRobin(shards === 0 ? [here] : threads) }, shards: threads };
 };
 
-export const MOST_SHARDS = 64;
+export const MAX_SHARDS = 64;
 
 /** A number of threads, or the owner of each of the 256 slots. */
-export type Wanted = number | readonly number[];
+export type ReshardTarget = number | readonly number[];
 
 export interface ResharderOptions {
   readonly endpoint: string;
   readonly pubsub: string;
-  readonly layout: Layout;
+  readonly layout: ShardLayout;
   /** Whether there is a cluster: then the first shard is the node's leader and must stay. */
   readonly clustered: boolean;
   /** Other threads in which the PubSub runs. */
@@ -61,21 +61,21 @@ export const shardsName = (endpoint: string): string => `${endpoint}.shards`;
 /** How long a thread that is no longer needed waits for its channels to end. */
 const EMPTY_MS = 10_000;
 
-const server: GenServerModule<ResharderOptions, ResharderOptions, readonly ["reshard", Wanted]> = {
+const server: GenServerModule<ResharderOptions, ResharderOptions, readonly ["reshard", ReshardTarget]> = {
   name: "Resharder",
 
   init: (options) => ["ok", options],
 
-  async handleCall([, wanted], _from, options) {
-    return ["reply", await reshard(wanted, options), options];
+  async handleCall([, target], _from, options) {
+    return ["reply", await reshard(target, options), options];
   },
 };
 
-async function reshard(wanted: Wanted, options: ResharderOptions): Promise<ReassignResult> {
+async function reshard(target: ReshardTarget, options: ResharderOptions): Promise<ReassignResult> {
   const { endpoint, pubsub, layout, others, shardSpec } = options;
   const before = layout.shards;
-  const threads = typeof wanted === "number" ? chosen(wanted, before) : distinct(wanted);
-  const owners = typeof wanted === "number" ? spread(layout.owners.current, threads) : wanted;
+  const threads = typeof target === "number" ? chosen(target, before) : distinct(target);
+  const owners = typeof target === "number" ? rebalance(layout.owners.current, threads) : target;
   if (options.clustered && !threads.includes(Math.min(...before)))
     return ["error", ["first_shard_must_stay", Math.min(...before)]];
   const added = threads.filter((thread) => !before.includes(thread));
@@ -101,12 +101,12 @@ async function reshard(wanted: Wanted, options: ResharderOptions): Promise<Reass
   return "ok";
 }
 
-const distinct = (wanted: readonly number[]): readonly number[] => [...new Set(wanted)].sort((a, b) => a - b);
+const distinct = (target: readonly number[]): readonly number[] => [...new Set(target)].sort((a, b) => a - b);
 
-/** The first `wanted` of the present threads, and new ones up to that number. */
-function chosen(wanted: number, present: readonly number[]): readonly number[] {
-  const threads = present.slice(0, wanted);
-  for (let index = 1; threads.length < wanted; index += 1)
+/** The first `target` of the present threads, and new ones up to that number. */
+function chosen(target: number, present: readonly number[]): readonly number[] {
+  const threads = present.slice(0, target);
+  for (let index = 1; threads.length < target; index += 1)
     if (!threads.includes(index) && isFree(index)) threads.push(index);
   return threads;
 }
@@ -147,15 +147,15 @@ async function untilEmpty(endpoint: string, node: number): Promise<void> {
   }
 }
 
-function check(wanted: unknown): void {
-  const isCount = Number.isInteger(wanted) && (wanted as number) >= 1 && (wanted as number) <= MOST_SHARDS;
+function check(target: unknown): void {
+  const isCount = Number.isInteger(target) && (target as number) >= 1 && (target as number) <= MAX_SHARDS;
   const isMap =
-    Array.isArray(wanted) &&
-    wanted.length === SLOTS &&
-    wanted.every((index) => Number.isInteger(index) && index > 0);
+    Array.isArray(target) &&
+    target.length === SLOTS &&
+    target.every((index) => Number.isInteger(index) && index > 0);
   if (!isCount && !isMap)
     throw new BadArg(
-      `badarg: reshard takes a number of threads from 1 to ${MOST_SHARDS}, or the node index of the owner of each of the ${SLOTS} slots`,
+      `badarg: reshard takes a number of threads from 1 to ${MAX_SHARDS}, or the node index of the owner of each of the ${SLOTS} slots`,
     );
 }
 
@@ -166,8 +166,8 @@ export const Resharder = {
   }),
 
   /** Must be called in the thread of the endpoint. */
-  async reshard(endpoint: string, wanted: Wanted): Promise<ReassignResult> {
-    check(wanted);
-    return GenServer.call(resharderName(endpoint), ["reshard", wanted], Number.POSITIVE_INFINITY);
+  async reshard(endpoint: string, target: ReshardTarget): Promise<ReassignResult> {
+    check(target);
+    return GenServer.call(resharderName(endpoint), ["reshard", target], Number.POSITIVE_INFINITY);
   },
 };

@@ -20,7 +20,7 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import { startChannel } from "../channel/channel-server.js";
-import { SocketNews, type StartChannel, shardName } from "../channel/messages.js";
+import { SocketNotification, type StartChannel, shardName } from "../channel/messages.js";
 import { type EndpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import { loadSocket, type SocketDefinition } from "../socket/define-socket.js";
 
@@ -72,13 +72,13 @@ const shardServer: GenServerModule<Shard, ShardArgs, never, StartChannel> = {
     const { socket, token } = start;
     const { topic } = socket;
     if (PubSub.ownerOf(socket.pubsub, topic) !== thisNode().index) {
-      send(socket.transportPid, new SocketNews({ type: "elsewhere", topic, token }));
+      send(socket.transportPid, new SocketNotification({ type: "topic_moved", topic, token }));
       return ["noreply", shard];
     }
     const started =
       channel === undefined ? undefined : await startChannel(channelsName(socket.endpoint), channel, start);
     if (!Array.isArray(started) || started[0] !== "ok") {
-      send(socket.transportPid, new SocketNews({ type: "not_started", topic, token }));
+      send(socket.transportPid, new SocketNotification({ type: "not_started", topic, token }));
     }
     return ["noreply", shard];
   },

@@ -2,14 +2,14 @@
 import { SLOTS } from "#pubsub";
 
 /** Assigns slots to threads in turn. */
-export const inTurns = (threads: readonly number[]): readonly number[] =>
+export const roundRobin = (threads: readonly number[]): readonly number[] =>
   Array.from({ length: SLOTS }, (_, number) => threads[number % threads.length] as number);
 
 /**
  * Distributes the slots over `threads`, whose shares differ by at most one, and moves no more slots
  * than that requires.
  */
-export function spread(owners: readonly number[], threads: readonly number[]): readonly number[] {
+export function rebalance(owners: readonly number[], threads: readonly number[]): readonly number[] {
   const counts = new Map(threads.map((thread) => [thread, 0]));
   for (const owner of owners) if (counts.has(owner)) counts.set(owner, (counts.get(owner) as number) + 1);
   const least = Math.floor(owners.length / threads.length);

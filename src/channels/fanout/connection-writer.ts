@@ -11,7 +11,7 @@ import { websocketFrame } from "./websocket-frame.js";
 import type { WriterMessage } from "./writer-messages.js";
 
 /** A frame and its WebSocket bytes, which are made on first use and shared by all receivers. */
-export class Outgoing {
+export class PreparedFrame {
   readonly frame: Frame;
   #bytes: Buffer | undefined;
 
@@ -27,7 +27,7 @@ export class Outgoing {
 
 /** A client's connection, of any transport. */
 export interface Connection {
-  write(outgoing: Outgoing): void;
+  write(outgoing: PreparedFrame): void;
 }
 
 interface Entry {
@@ -91,9 +91,9 @@ export class Writer {
         this.send(message[1], message[2]);
         break;
       case "report": {
-        const [, connection, frames, to, news] = message;
+        const [, connection, frames, to, notification] = message;
         for (const frame of frames) this.send(connection, frame);
-        outside(() => send(to, news));
+        outside(() => send(to, notification));
         break;
       }
       case "lane":
@@ -111,13 +111,13 @@ export class Writer {
 
   /** Writes to one connection; does nothing when it is gone. */
   send(id: number, frame: Frame): void {
-    this.#connections.get(id)?.connection.write(new Outgoing(frame));
+    this.#connections.get(id)?.connection.write(new PreparedFrame(frame));
   }
 
   #fanOut(lane: string, frame: Frame, except: number): void {
     const members = this.#lanes.get(lane);
     if (members === undefined) return;
-    const outgoing = new Outgoing(frame);
+    const outgoing = new PreparedFrame(frame);
     for (const id of members) if (id !== except) this.#connections.get(id)?.connection.write(outgoing);
   }
 

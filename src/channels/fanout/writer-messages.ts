@@ -10,7 +10,7 @@ import type { Frame } from "../protocol/message.js";
 
 export type WriterMessage =
   | readonly ["send", connection: number, frame: Frame]
-  | readonly ["report", connection: number, frames: readonly Frame[], to: Pid, news: object]
+  | readonly ["report", connection: number, frames: readonly Frame[], to: Pid, notification: object]
   | readonly ["lane", lane: string, frame: Frame, except: number]
   | readonly ["lane+", lane: string, connection: number]
   | readonly ["lane-", lane: string, connection: number];
@@ -25,8 +25,8 @@ export const reportFrames = (
   connection: number,
   frames: readonly Frame[],
   to: Pid,
-  news: object,
-): WriterMessage => ["report", connection, frames, to, news];
+  notification: object,
+): WriterMessage => ["report", connection, frames, to, notification];
 /** `except` is the connection to leave out; 0 for none. */
 export const sendLane = (lane: string, frame: Frame, except: number): WriterMessage => [
   "lane",

@@ -28,15 +28,15 @@ import {
 } from "simurgh/runtime";
 import { SmallMap } from "#runtime";
 import type { ChannelStart } from "../channel/channel-server.js";
-import { Backlog, FULL_ROOM, type WaitingLimits, Window } from "../channel/credit-window.js";
+import { Backlog, type BacklogLimits, CreditWindow, FULL_CREDIT } from "../channel/credit-window.js";
 import { limitHit, transportClosed } from "../channel/instrumentation.js";
 import {
-  type ChannelNews,
-  ChannelOrder,
+  ChannelCommand,
+  type ChannelNotification,
   ChannelPush,
   ClientFrame,
-  type ConnectionNews,
-  SocketNews,
+  type ConnectionNotification,
+  SocketNotification,
   type StartChannel,
   shardName,
 } from "../channel/messages.js";
@@ -50,8 +50,8 @@ import type { InvalidFrames } from "./mount-options.js";
 import type { Request } from "./request-queue.js";
 import { type Rate, TokenBucket } from "./token-bucket.js";
 import {
-  isStale,
-  PATIENCE_MS,
+  isStaleRef,
+  PROGRESS_CHECK_MS,
   type Subscription,
   type SubscriptionEffect,
   type SubscriptionEvent,
@@ -63,8 +63,9 @@ export interface Transport {
   readonly name: "websocket" | "longpoll";
   /** The process has handled one frame. */
   handled(): void;
-  /** Stops reading from the client, or resumes. */
-  hold(on: boolean): void;
+  /** Stops reading from the client. */
+  pause(): void;
+  resume(): void;
   close(code: number, reason?: string): void;
 }
 
@@ -79,7 +80,7 @@ export interface SocketKind {
   readonly messageRate: Rate | false;
   readonly joinRate: Rate | false;
   /** Limits on what one connection queues for its channels. */
-  readonly waiting: WaitingLimits;
+  readonly backlogLimits: BacklogLimits;
   readonly invalidFrames: InvalidFrames;
   /** The node index of the shard that owns a topic. */
   readonly shardOf: (topic: string) => number;
@@ -98,17 +99,17 @@ export interface SocketStart {
 }
 
 /** A monitored channel process. */
-interface Watched {
+interface MonitoredChannel {
   readonly topic: string;
   readonly token: number;
   readonly pid: Pid;
   readonly monitor: Ref;
   /** The flow control of the frames forwarded to it. */
-  readonly window: Window;
+  readonly window: CreditWindow;
 }
 
 /** A shard that is monitored while it has unanswered joins. */
-interface AskedShard {
+interface PendingShard {
   readonly monitor: Ref;
   /** Their topics, by token. */
   readonly joins: Map<number, string>;
@@ -125,21 +126,21 @@ class SocketState {
   readonly transport: Transport;
   readonly messages: TokenBucket | undefined;
   readonly joins: TokenBucket | undefined;
-  readonly topics = new SmallMap<string, Subscription<Watched>>();
+  readonly topics = new SmallMap<string, Subscription<MonitoredChannel>>();
   /** The monitored channels, by monitor id. */
-  readonly channels = new SmallMap<number, Watched>();
+  readonly channels = new SmallMap<number, MonitoredChannel>();
   /** What is queued for all channels; undefined until something is. */
   backlog: Backlog | undefined;
   /** By node index. */
-  readonly shards = new SmallMap<number, AskedShard>();
+  readonly shards = new SmallMap<number, PendingShard>();
   /** Failed attempts in a row to subscribe to its id. */
-  listenTries = 0;
+  subscribeAttempts = 0;
   /** What has been logged of this connection. */
   loggedOnce: Set<"rate" | "topics" | "invalid frame"> | undefined;
   /** The timer of its expiry. */
   expiry: Ref | undefined;
   /** The next token of a join or timer. */
-  fresh = 1;
+  nextId = 1;
 
   constructor({ kind, socket, serializerName, connection, transport }: SocketStart) {
     this.kind = kind;
@@ -153,7 +154,7 @@ class SocketState {
 }
 
 type Next = readonly ["noreply", SocketState] | readonly ["stop", unknown, SocketState];
-const go = (state: SocketState): Next => ["noreply", state];
+const noreply = (state: SocketState): Next => ["noreply", state];
 
 const server: GenServerModule<SocketState, SocketStart> = {
   name: "Socket",
@@ -162,35 +163,35 @@ const server: GenServerModule<SocketState, SocketStart> = {
     const state = new SocketState(start);
     if (start.expiresAt !== undefined) state.expiry = expireAt(start.expiresAt);
     const { id } = start.socket;
-    const listening = id === null ? "ok" : listenFor(id, state);
-    if (listening === "ok") return ["ok", state];
+    const subscribed = id === null ? "ok" : subscribeToId(id, state);
+    if (subscribed === "ok") return ["ok", state];
     // Waiting here would block the supervisor, where other connections start.
     start.isReady = false;
-    return ["ok", state, ["continue", listening]];
+    return ["ok", state, ["continue", subscribed]];
   },
 
-  async handleContinue(listening, state) {
-    await listening;
-    return go(state);
+  async handleContinue(subscribed, state) {
+    await subscribed;
+    return noreply(state);
   },
 
   handleInfo(message, state): Next | Promise<Next> {
-    if (message instanceof ClientFrame) return inbound(message, state);
-    if (message instanceof SocketNews) return news(message.news, state);
+    if (message instanceof ClientFrame) return handleFrame(message, state);
+    if (message instanceof SocketNotification) return handleNotification(message.notification, state);
     if (Array.isArray(message) && message[0] === "DOWN" && isRef(message[1]))
-      return down(message[1], message[4], state);
+      return onDown(message[1], message[4], state);
     if (isBroadcast(message) && message.topic === state.socket.id && message.event === "disconnect") {
       state.transport.close(1001, "disconnected");
       return ["stop", ["shutdown", "disconnected"], state];
     }
     // Other messages published on its id are ignored.
-    return go(state);
+    return noreply(state);
   },
 
   /** A transport that acknowledges each frame calls instead of sending. */
   handleCall(request: unknown, _from, state) {
     if (request instanceof ClientFrame) {
-      const next = inbound(request, state);
+      const next = handleFrame(request, state);
       return next[0] === "noreply" ? ["reply", "ok", state] : next;
     }
     const what: unknown = Array.isArray(request) ? request[0] : undefined;
@@ -212,35 +213,39 @@ const server: GenServerModule<SocketState, SocketStart> = {
 };
 
 /** Backoff between attempts to subscribe while a thread restarts. */
-const AGAIN_MS = 100;
-const LONGEST_AGAIN_MS = 5000;
+const RETRY_MS = 100;
+const MAX_RETRY_MS = 5000;
 
 /** Close code of a connection that has expired. */
 const EXPIRED = 4401;
 
 const expireAt = (epochMs: number): Ref =>
-  sendAfter(self(), new SocketNews({ type: "expired" }), Math.max(0, Math.ceil(epochMs - Date.now())));
+  sendAfter(
+    self(),
+    new SocketNotification({ type: "expired" }),
+    Math.max(0, Math.ceil(epochMs - Date.now())),
+  );
 
-function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
+function handleNotification(message: ChannelNotification | ConnectionNotification, state: SocketState): Next {
   switch (message.type) {
     case "started":
-      return channelStarted(message, state);
+      return onStarted(message, state);
     case "not_started":
-      return channelNotStarted(message, { reason: "unavailable" }, state);
-    case "elsewhere":
-      return channelElsewhere(message, state);
+      return onStartFailed(message, { reason: "unavailable" }, state);
+    case "topic_moved":
+      return onTopicMoved(message, state);
     case "joined":
-      return happened(message.topic, { type: "joined", token: message.token, room: FULL_ROOM }, state);
+      return dispatch(message.topic, { type: "joined", token: message.token, credit: FULL_CREDIT }, state);
     case "refused":
     case "closing":
     case "closed":
-      return happened(message.topic, { type: message.type, token: message.token }, state);
-    case "taken":
-      return channelTook(message, state);
+      return dispatch(message.topic, { type: message.type, token: message.token }, state);
+    case "credits":
+      return onCredits(message, state);
     case "invalid_frame":
-      return invalidFromChannel(message, state);
+      return onInvalidPayload(message, state);
     case "timer":
-      return timedOut(message, state);
+      return onTimer(message, state);
     case "transport_closed":
       return ["stop", message.reason, state];
     case "expired":
@@ -249,13 +254,13 @@ function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
     case "expire_at":
       if (state.expiry !== undefined) cancelTimer(state.expiry);
       state.expiry = message.at === Number.POSITIVE_INFINITY ? undefined : expireAt(message.at);
-      return go(state);
-    case "thread_gone": {
+      return noreply(state);
+    case "node_down": {
       const { id } = state.socket;
       // The subscriptions of a thread end with it. Not awaited: the connection keeps working
       // meanwhile.
-      if (id !== null && state.kind.shardOf(id) === message.node) void listenFor(id, state);
-      return go(state);
+      if (id !== null && state.kind.shardOf(id) === message.node) void subscribeToId(id, state);
+      return noreply(state);
     }
     case "drain":
       state.transport.close(1012, "server restarting");
@@ -267,24 +272,24 @@ function news(message: ChannelNews | ConnectionNews, state: SocketState): Next {
  * Subscribes to the client's id, for `Endpoint.disconnect`. While the thread of the id restarts, it
  * retries later; the connection is not refused.
  */
-function listenFor(id: string, state: SocketState): "ok" | Promise<unknown> {
+function subscribeToId(id: string, state: SocketState): "ok" | Promise<unknown> {
   const { kind } = state;
   const subscribed = PubSub.subscribe(kind.pubsub, id);
   if (subscribed === "ok") return subscribed;
-  const worked = (): void => {
-    state.listenTries = 0;
+  const reset = (): void => {
+    state.subscribeAttempts = 0;
   };
-  return subscribed.then(worked, (error: unknown) => {
+  return subscribed.then(reset, (error: unknown) => {
     if (!(error instanceof ExitSignal)) throw error;
-    const wait = Math.ceil(backoff(state.listenTries, AGAIN_MS, LONGEST_AGAIN_MS));
-    state.listenTries += 1;
-    sendAfter(self(), new SocketNews({ type: "thread_gone", node: kind.shardOf(id) }), wait);
+    const wait = Math.ceil(backoff(state.subscribeAttempts, RETRY_MS, MAX_RETRY_MS));
+    state.subscribeAttempts += 1;
+    sendAfter(self(), new SocketNotification({ type: "node_down", node: kind.shardOf(id) }), wait);
   });
 }
 
 // ------------------------------------------------------------------ frames of the client
 
-function inbound({ data }: ClientFrame, state: SocketState): Next {
+function handleFrame({ data }: ClientFrame, state: SocketState): Next {
   state.transport.handled();
   const frame = state.serializer.scan(data);
   return frame === undefined ? invalidFrame(undefined, state) : route(frame, data.length, state);
@@ -292,35 +297,39 @@ function inbound({ data }: ClientFrame, state: SocketState): Next {
 
 function route(frame: ScannedFrame, size: number, state: SocketState): Next {
   const { topic, event } = frame;
-  if (frame.wireTopic !== undefined) return unjoined(frame, state);
+  if (frame.wireTopic !== undefined) return replyUnmatched(frame, state);
   if (event === "heartbeat" && topic === "phoenix") {
-    if (!isSound(frame)) return invalidFrame(frame, state);
+    if (!isValidPayload(frame)) return invalidFrame(frame, state);
     write(state, state.serializer.encodeReply(null, frame.ref, topic, "ok", {}));
-    return go(state);
+    return noreply(state);
   }
   const wait = (event === "phx_join" ? state.joins : state.messages)?.take(performance.now()) ?? 0;
-  if (wait > 0) return limited(frame, wait, state);
+  if (wait > 0) return replyRateLimited(frame, wait, state);
   const subscription = state.topics.get(topic);
   if (event === "phx_join") return join(frame, size, subscription, state);
-  if (subscription === undefined) return unjoined(frame, state);
-  if (event === "phx_leave" && !isSound(frame)) return invalidFrame(frame, state);
+  if (subscription === undefined) return replyUnmatched(frame, state);
+  if (event === "phx_leave" && !isValidPayload(frame)) return invalidFrame(frame, state);
   // The fast path, which most frames take.
-  if (subscription.type === "joined" && subscription.waiting.length === 0 && event !== "phx_leave") {
+  if (subscription.type === "joined" && subscription.queue.length === 0 && event !== "phx_leave") {
     const { channel } = subscription;
-    if (isStale(subscription, frame)) return stale(frame, state);
-    if (channel.window.hasRoom) {
-      hand(channel, frame, size, state);
-      return go(state);
+    if (isStaleRef(subscription, frame)) return dropStale(frame, state);
+    if (channel.window.hasCredit) {
+      forward(channel, frame, size, state);
+      return noreply(state);
     }
   }
-  return requested({ frame, size, channel: -1 }, subscription, state);
+  return dispatchRequest({ frame, size, channel: -1 }, subscription, state);
 }
 
 const bucket = (rate: Rate | false): TokenBucket | undefined =>
   rate === false ? undefined : new TokenBucket(rate, performance.now());
 
 /** Refuses a frame over a rate, with the time to retry. */
-function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, state: SocketState): Next {
+function replyRateLimited(
+  { joinRef, ref, topic, event }: ScannedFrame,
+  wait: number,
+  state: SocketState,
+): Next {
   limitHit(state.socket.endpoint, event === "phx_join" ? "joins" : "messages");
   noticeOnce(
     state,
@@ -330,14 +339,14 @@ function limited({ joinRef, ref, topic, event }: ScannedFrame, wait: number, sta
   );
   const response = { reason: "rate_limited", code: "rate_limited", retry_after_ms: wait };
   write(state, state.serializer.encodeReply(joinRef, ref, topic, "error", response));
-  return go(state);
+  return noreply(state);
 }
 
-const stale = (frame: ScannedFrame, state: SocketState): Next =>
-  isSound(frame) ? go(state) : invalidFrame(frame, state);
+const dropStale = (frame: ScannedFrame, state: SocketState): Next =>
+  isValidPayload(frame) ? noreply(state) : invalidFrame(frame, state);
 
 /** Whether a payload that no channel reads is valid. */
-function isSound({ payload }: ScannedFrame): boolean {
+function isValidPayload({ payload }: ScannedFrame): boolean {
   try {
     decodePayload(payload);
     return true;
@@ -347,8 +356,8 @@ function isSound({ payload }: ScannedFrame): boolean {
 }
 
 /** A message for a topic that this connection has not joined. */
-function unjoined(frame: ScannedFrame, state: SocketState): Next {
-  if (!isSound(frame)) return invalidFrame(frame, state);
+function replyUnmatched(frame: ScannedFrame, state: SocketState): Next {
+  if (!isValidPayload(frame)) return invalidFrame(frame, state);
   const { joinRef, ref, event, wireTopic } = frame;
   const topic = wireTopic === undefined ? frame.topic : (wireTopic as string);
   write(
@@ -357,7 +366,7 @@ function unjoined(frame: ScannedFrame, state: SocketState): Next {
       ? state.serializer.encodeReply(joinRef, ref, topic, "ok", {})
       : state.serializer.encodeReply(null, ref, topic, "error", { reason: "unmatched topic" }),
   );
-  return go(state);
+  return noreply(state);
 }
 
 /**
@@ -381,20 +390,20 @@ function invalidFrame(
     case "reply": {
       const { ref, topic } = frame ?? { ref: null, topic: "phoenix" };
       write(state, state.serializer.encodeReply(null, ref, topic, "error", { reason: "invalid frame" }));
-      return go(state);
+      return noreply(state);
     }
     case "ignore":
-      return go(state);
+      return noreply(state);
   }
 }
 
 /** A channel has received a malformed payload. When it was the join's, the channel has ended. */
-function invalidFromChannel(
-  { topic, ref, token, join }: Extract<ChannelNews, { type: "invalid_frame" }>,
+function onInvalidPayload(
+  { topic, ref, token, join }: Extract<ChannelNotification, { type: "invalid_frame" }>,
   state: SocketState,
 ): Next {
   const next = invalidFrame({ ref, topic }, state);
-  return next[0] === "stop" || !join ? next : happened(topic, { type: "refused", token }, state);
+  return next[0] === "stop" || !join ? next : dispatch(topic, { type: "refused", token }, state);
 }
 
 // ------------------------------------------------------------------ topics
@@ -402,14 +411,14 @@ function invalidFromChannel(
 function join(
   frame: ScannedFrame,
   size: number,
-  subscription: Subscription<Watched> | undefined,
+  subscription: Subscription<MonitoredChannel> | undefined,
   state: SocketState,
 ): Next {
   const { topic, joinRef, ref } = frame;
   const channel = routeOf(state.kind.definition, topic);
   if (channel < 0) {
     notice(state, "warning", `Ignoring unmatched topic ${JSON.stringify(topic)}`);
-    return unjoined(frame, state);
+    return replyUnmatched(frame, state);
   }
   if (subscription === undefined && state.topics.size >= state.kind.maxChannels) {
     limitHit(state.socket.endpoint, "topics");
@@ -423,109 +432,124 @@ function join(
       state,
       state.serializer.encodeReply(joinRef, ref, topic, "error", { reason: "too many channels joined" }),
     );
-    return go(state);
+    return noreply(state);
   }
-  return requested({ frame, size, channel }, subscription, state);
+  return dispatchRequest({ frame, size, channel }, subscription, state);
 }
 
-const requested = (
+const dispatchRequest = (
   request: Request,
-  subscription: Subscription<Watched> | undefined,
+  subscription: Subscription<MonitoredChannel> | undefined,
   state: SocketState,
 ): Next => {
   const window = subscription?.channel?.window;
-  return happened(request.frame.topic, { type: "request", request, room: window?.room ?? FULL_ROOM }, state);
+  return dispatch(
+    request.frame.topic,
+    { type: "request", request, credit: window?.credit ?? FULL_CREDIT },
+    state,
+  );
 };
 
 /** Passes an event to the topic's reducer and performs the effects. */
-function happened(topic: string, event: SubscriptionEvent<Watched>, state: SocketState): Next {
+function dispatch(topic: string, event: SubscriptionEvent<MonitoredChannel>, state: SocketState): Next {
   const before = state.topics.get(topic);
-  const [after, effects] = step(before, event, state.fresh);
-  state.fresh += 1;
+  const [after, effects] = step(before, event, state.nextId);
+  state.nextId += 1;
   if (after === undefined) state.topics.delete(topic);
   else if (after !== before) state.topics.set(topic, after);
-  const [was, is] = [before?.waiting, after?.waiting];
+  const [was, is] = [before?.queue, after?.queue];
   if (was !== is)
-    counted((is?.length ?? 0) - (was?.length ?? 0), (is?.bytes ?? 0) - (was?.bytes ?? 0), state);
+    countBacklog((is?.length ?? 0) - (was?.length ?? 0), (is?.bytes ?? 0) - (was?.bytes ?? 0), state);
   for (const effect of effects) {
-    const next = perform(topic, effect, state);
+    const next = performEffect(topic, effect, state);
     if (next[0] === "stop") return next;
   }
-  return go(state);
+  return noreply(state);
 }
 
-function perform(topic: string, effect: SubscriptionEffect<Watched>, state: SocketState): Next {
+function performEffect(
+  topic: string,
+  effect: SubscriptionEffect<MonitoredChannel>,
+  state: SocketState,
+): Next {
   const { serializer } = state;
   switch (effect.type) {
     case "start":
       startChannel(effect, state);
-      return go(state);
+      return noreply(state);
     case "forward":
-      hand(effect.channel, effect.request.frame, effect.request.size, state);
-      return go(state);
+      forward(effect.channel, effect.request.frame, effect.request.size, state);
+      return noreply(state);
     case "leave":
-      send(effect.channel.pid, new ChannelOrder({ type: "leave", ref: effect.leave.ref }));
-      return go(state);
+      send(effect.channel.pid, new ChannelCommand({ type: "leave", ref: effect.leave.ref }));
+      return noreply(state);
     case "replace":
-      send(effect.channel.pid, new ChannelOrder({ type: "replaced" }));
-      return go(state);
+      send(effect.channel.pid, new ChannelCommand({ type: "replaced" }));
+      return noreply(state);
     case "ended":
-      send(effect.channel.pid, new ChannelOrder({ type: "ended" }));
-      return go(state);
+      send(effect.channel.pid, new ChannelCommand({ type: "ended" }));
+      return noreply(state);
     case "end":
       exit(effect.channel.pid, ["shutdown", "left"]);
-      return go(state);
+      return noreply(state);
     case "kill":
       exit(effect.channel.pid, "kill");
-      return go(state);
+      return noreply(state);
     case "unmatched":
-      return unjoined(effect.frame, state);
+      return replyUnmatched(effect.frame, state);
     case "stale":
-      return stale(effect.frame, state);
+      return dropStale(effect.frame, state);
     case "refuse": {
       const { joinRef, ref } = effect.join;
       write(state, serializer.encodeReply(joinRef, ref, topic, "error", effect.response));
-      return go(state);
+      return noreply(state);
     }
     case "left":
       write(state, serializer.encodeReply(effect.joinRef, effect.leave.ref, topic, "ok", {}));
-      return go(state);
+      return noreply(state);
     case "close":
       write(state, closeFrame(topic, effect.joinRef, state));
-      return go(state);
+      return noreply(state);
     case "crash":
       write(state, serializer.encodeControl(effect.joinRef, topic, "phx_error", { reason: "channel_crash" }));
-      return go(state);
+      return noreply(state);
     case "timer":
-      sendAfter(self(), new SocketNews({ type: "timer", topic, timer: effect.timer }), PATIENCE_MS);
-      return go(state);
+      sendAfter(
+        self(),
+        new SocketNotification({ type: "timer", topic, timer: effect.timer }),
+        PROGRESS_CHECK_MS,
+      );
+      return noreply(state);
   }
 }
 
 const closeFrame = (topic: string, joinRef: WireRef, state: SocketState): Frame =>
   state.serializer.encodeControl(joinRef, topic, "phx_close", {});
 
-function timedOut({ topic, timer }: Extract<ConnectionNews, { type: "timer" }>, state: SocketState): Next {
+function onTimer(
+  { topic, timer }: Extract<ConnectionNotification, { type: "timer" }>,
+  state: SocketState,
+): Next {
   const handled = state.topics.get(topic)?.channel?.window.handled ?? 0;
-  return happened(topic, { type: "timeout", timer, handled }, state);
+  return dispatch(topic, { type: "timeout", timer, handled }, state);
 }
 
 // ------------------------------------------------------------------ starting channels
 
 function startChannel(
-  { join, token, owed }: Extract<SubscriptionEffect<Watched>, { type: "start" }>,
+  { join, token, owed }: Extract<SubscriptionEffect<MonitoredChannel>, { type: "start" }>,
   state: SocketState,
 ): void {
   const { topic, joinRef, ref, payload } = join.frame;
   const node = state.kind.shardOf(topic);
   // When the shard goes down before it has answered, the join fails.
-  let asked = state.shards.get(node);
-  if (asked === undefined) {
+  let pending = state.shards.get(node);
+  if (pending === undefined) {
     const shard = { name: shardName(state.socket.endpoint), node };
-    asked = { monitor: monitor(shard), joins: new Map() };
-    state.shards.set(node, asked);
+    pending = { monitor: monitor(shard), joins: new Map() };
+    state.shards.set(node, pending);
   }
-  asked.joins.set(token, topic);
+  pending.joins.set(token, topic);
   const { assigns, endpoint, id } = state.socket;
   const start: ChannelStart = {
     token,
@@ -553,7 +577,7 @@ function startChannel(
     after: owed === undefined ? [] : [closeFrame(topic, owed.joinRef, state)],
   };
   GenServer.cast({ name: shardName(state.socket.endpoint), node }, [
-    "start channel",
+    "start_channel",
     state.kind.mount,
     join.channel,
     start,
@@ -561,104 +585,111 @@ function startChannel(
 }
 
 /** A shard has answered a join; after the last one it is no longer monitored. Returns its node. */
-function shardAnswered(token: number, state: SocketState): number | undefined {
-  for (const [node, asked] of state.shards) {
-    if (!asked.joins.delete(token)) continue;
-    if (asked.joins.size === 0) {
+function onShardReply(token: number, state: SocketState): number | undefined {
+  for (const [node, pending] of state.shards) {
+    if (!pending.joins.delete(token)) continue;
+    if (pending.joins.size === 0) {
       state.shards.delete(node);
-      demonitor(asked.monitor, { flush: true });
+      demonitor(pending.monitor, { flush: true });
     }
     return node;
   }
   return undefined;
 }
 
-function channelStarted(
-  { topic, token, pid }: Extract<ChannelNews, { type: "started" }>,
+function onStarted(
+  { topic, token, pid }: Extract<ChannelNotification, { type: "started" }>,
   state: SocketState,
 ): Next {
-  shardAnswered(token, state);
-  const watched: Watched = { topic, token, pid, monitor: monitor(pid), window: new Window() };
-  state.channels.set(watched.monitor.id, watched);
-  return happened(topic, { type: "started", token, channel: watched }, state);
+  onShardReply(token, state);
+  const monitored: MonitoredChannel = {
+    topic,
+    token,
+    pid,
+    monitor: monitor(pid),
+    window: new CreditWindow(),
+  };
+  state.channels.set(monitored.monitor.id, monitored);
+  return dispatch(topic, { type: "started", token, channel: monitored }, state);
 }
 
-function channelNotStarted({ topic, token }: ChannelNews, response: object, state: SocketState): Next {
-  shardAnswered(token, state);
-  return happened(topic, { type: "failed", token, response }, state);
+function onStartFailed({ topic, token }: ChannelNotification, response: object, state: SocketState): Next {
+  onShardReply(token, state);
+  return dispatch(topic, { type: "failed", token, response }, state);
 }
 
 /** The topic has moved while the join was in flight: sends the join to the new owner. */
-function channelElsewhere(message: ChannelNews, state: SocketState): Next {
+function onTopicMoved(message: ChannelNotification, state: SocketState): Next {
   const { topic, token } = message;
-  const node = shardAnswered(token, state);
+  const node = onShardReply(token, state);
   if (state.kind.shardOf(topic) === node)
-    return channelNotStarted(message, { reason: "unavailable", code: "topic_moving" }, state);
-  return happened(topic, { type: "elsewhere", token }, state);
+    return onStartFailed(message, { reason: "unavailable", code: "topic_moving" }, state);
+  return dispatch(topic, { type: "topic_moved", token }, state);
 }
 
 // ------------------------------------------------------------------ flow control
 
-function hand(
-  channel: Watched,
+function forward(
+  channel: MonitoredChannel,
   { event, ref, payload }: ScannedFrame,
   size: number,
   state: SocketState,
 ): void {
   const { window, pid } = channel;
-  window.handed(size);
+  window.sent(size);
   if (window.hasSurplus)
-    counted(Math.min(1, window.surplusFrames), Math.min(size, window.surplusBytes), state);
+    countBacklog(Math.min(1, window.surplusFrames), Math.min(size, window.surplusBytes), state);
   send(pid, new ChannelPush(event, ref, payload, size));
 }
 
-function channelTook(
-  { topic, token, taken }: Extract<ChannelNews, { type: "taken" }>,
+function onCredits(
+  { topic, token, credits }: Extract<ChannelNotification, { type: "credits" }>,
   state: SocketState,
 ): Next {
   const subscription = state.topics.get(topic);
   const channel = subscription?.channel;
-  if (subscription === undefined || channel === undefined || channel.token !== token) return go(state);
+  if (subscription === undefined || channel === undefined || channel.token !== token) return noreply(state);
   const { window } = channel;
   const { surplusFrames, surplusBytes } = window;
-  window.taken(taken);
-  counted(window.surplusFrames - surplusFrames, window.surplusBytes - surplusBytes, state);
-  if (subscription.waiting.length === 0 || !window.isLow) return go(state);
-  return happened(topic, { type: "room", token, room: window.room }, state);
+  window.returned(credits);
+  countBacklog(window.surplusFrames - surplusFrames, window.surplusBytes - surplusBytes, state);
+  if (subscription.queue.length === 0 || !window.isHalfEmpty) return noreply(state);
+  return dispatch(topic, { type: "credit", token, credit: window.credit }, state);
 }
 
 /** Counts what is queued for channels, and pauses or resumes the transport. */
-function counted(frames: number, bytes: number, state: SocketState): void {
+function countBacklog(frames: number, bytes: number, state: SocketState): void {
   if (frames === 0 && bytes === 0) return;
-  state.backlog ??= new Backlog(state.kind.waiting);
+  state.backlog ??= new Backlog(state.kind.backlogLimits);
   if (!state.backlog.count(frames, bytes)) return;
-  state.transport.hold(state.backlog.held);
+  if (state.backlog.isFull) state.transport.pause();
+  else state.transport.resume();
 }
 
 // ------------------------------------------------------------------ the end of channels and shards
 
-function down(ref: Ref, reason: unknown, state: SocketState): Next {
-  const watched = state.channels.get(ref.id);
-  if (watched === undefined || !watched.monitor.equals(ref)) return shardDown(ref, state);
+function onDown(ref: Ref, reason: unknown, state: SocketState): Next {
+  const monitored = state.channels.get(ref.id);
+  if (monitored === undefined || !monitored.monitor.equals(ref)) return onShardDown(ref, state);
   state.channels.delete(ref.id);
-  const { topic, token, window } = watched;
-  counted(-window.surplusFrames, -window.surplusBytes, state);
-  return happened(topic, { type: "down", token, connectionLost: reason === "noconnection" }, state);
+  const { topic, token, window } = monitored;
+  countBacklog(-window.surplusFrames, -window.surplusBytes, state);
+  return dispatch(topic, { type: "down", token, connectionLost: reason === "noconnection" }, state);
 }
 
 /** A shard is down: its unanswered joins fail, and clients retry. */
-function shardDown(ref: Ref, state: SocketState): Next {
-  for (const [node, asked] of state.shards) {
-    if (!asked.monitor.equals(ref)) continue;
+function onShardDown(ref: Ref, state: SocketState): Next {
+  for (const [node, pending] of state.shards) {
+    if (!pending.monitor.equals(ref)) continue;
     state.shards.delete(node);
-    for (const [token, topic] of asked.joins) {
+    for (const [token, topic] of pending.joins) {
       const response = { reason: "unavailable", code: "shard_restarting" };
-      const next = happened(topic, { type: "failed", token, response }, state);
+      const next = dispatch(topic, { type: "failed", token, response }, state);
       if (next[0] === "stop") return next;
     }
     break;
   }
-  return go(state);
+  return noreply(state);
 }
 
 // ------------------------------------------------------------------ helpers

@@ -33,7 +33,7 @@ import { sameRef, type WireRef } from "../protocol/message.js";
 import { type Request, RequestQueue } from "./request-queue.js";
 
 /** The period after which progress is checked while a join or a leave is queued. */
-export const PATIENCE_MS = 2500;
+export const PROGRESS_CHECK_MS = 2500;
 
 /** A running timer, and how many frames the channel had handled at the last check. */
 interface Timer {
@@ -41,14 +41,14 @@ interface Timer {
   readonly handled: number;
 }
 
-interface Waits {
+interface Queued {
   /** Identifies the join among those of the connection. */
   readonly token: number;
-  readonly waiting: RequestQueue;
+  readonly queue: RequestQueue;
   readonly timer: Timer | undefined;
 }
 
-interface Starting<Channel> extends Waits {
+interface Starting<Channel> extends Queued {
   readonly type: "starting";
   readonly join: Request;
   /** Undefined until its process has started. */
@@ -56,10 +56,10 @@ interface Starting<Channel> extends Waits {
   /** The join_ref of the channel that this one replaces, whose close is still owed. */
   readonly owed: { readonly joinRef: WireRef } | undefined;
   /** It has timed out and is being stopped. */
-  readonly givenUp: boolean;
+  readonly hasTimedOut: boolean;
 }
 
-interface Live<Channel> extends Waits {
+interface WithChannel<Channel> extends Queued {
   readonly channel: Channel;
   /** As the client sent it; its close or error carries it. */
   readonly joinRef: WireRef;
@@ -67,11 +67,11 @@ interface Live<Channel> extends Waits {
   readonly channelRef: WireRef;
 }
 
-interface Joined<Channel> extends Live<Channel> {
+interface Joined<Channel> extends WithChannel<Channel> {
   readonly type: "joined";
 }
 
-interface Ending<Channel> extends Live<Channel> {
+interface Ending<Channel> extends WithChannel<Channel> {
   readonly type: "ending";
   readonly why: EndReason;
   readonly killed: boolean;
@@ -84,7 +84,7 @@ type EndReason =
   /** A further join replaces it. */
   | { readonly type: "replaced" }
   /** It joined after its join had timed out. */
-  | { readonly type: "given_up" }
+  | { readonly type: "join_timeout" }
   /** It stops by itself, and sends the close unless it crashes. */
   | { readonly type: "closing" }
   /** The close or error has been sent. */
@@ -93,24 +93,24 @@ type EndReason =
 export type Subscription<Channel> = Starting<Channel> | Joined<Channel> | Ending<Channel>;
 
 /** How much may be forwarded to a channel now. */
-export interface Room {
+export interface Credit {
   readonly frames: number;
   readonly bytes: number;
 }
 
 export type SubscriptionEvent<Channel> =
-  /** A frame of the client. `room` is the credit of its channel. */
-  | { readonly type: "request"; readonly request: Request; readonly room: Room }
+  /** A frame of the client. `credit` is the credit of its channel. */
+  | { readonly type: "request"; readonly request: Request; readonly credit: Credit }
   | { readonly type: "started"; readonly token: number; readonly channel: Channel }
   /** No channel started for the join, and it has not been answered. */
   | { readonly type: "failed"; readonly token: number; readonly response: object }
   /** Another thread owns the topic: the join is sent there. */
-  | { readonly type: "elsewhere"; readonly token: number }
+  | { readonly type: "topic_moved"; readonly token: number }
   /** The channel has answered the join and sent what was owed. */
-  | { readonly type: "joined"; readonly token: number; readonly room: Room }
+  | { readonly type: "joined"; readonly token: number; readonly credit: Credit }
   | { readonly type: "refused"; readonly token: number }
   /** The channel has returned credits. */
-  | { readonly type: "room"; readonly token: number; readonly room: Room }
+  | { readonly type: "credit"; readonly token: number; readonly credit: Credit }
   /** The channel stops by itself. */
   | { readonly type: "closing"; readonly token: number }
   /** The channel has sent the close or error. */
@@ -146,7 +146,7 @@ interface Owed {
 type State<Channel> = Subscription<Channel> | undefined;
 
 /** The effects collected during one step. */
-interface Turn<Channel> {
+interface Step<Channel> {
   readonly fresh: number;
   readonly effects: SubscriptionEffect<Channel>[];
 }
@@ -156,76 +156,76 @@ export function step<Channel>(
   event: SubscriptionEvent<Channel>,
   fresh: number,
 ): readonly [State<Channel>, readonly SubscriptionEffect<Channel>[]] {
-  const turn: Turn<Channel> = { fresh, effects: [] };
+  const turn: Step<Channel> = { fresh, effects: [] };
   return [next(state, event, turn), turn.effects];
 }
 
 function next<Channel>(
   state: State<Channel>,
   event: SubscriptionEvent<Channel>,
-  turn: Turn<Channel>,
+  turn: Step<Channel>,
 ): State<Channel> {
   switch (event.type) {
     case "request":
-      return requested(state, event.request, event.room, turn);
+      return onRequest(state, event.request, event.credit, turn);
     case "timeout":
-      return state?.timer?.id === event.timer ? timedOut(state, event.handled, turn) : state;
+      return state?.timer?.id === event.timer ? onTimeout(state, event.handled, turn) : state;
     case "started":
       if (state?.type === "starting" && state.token === event.token)
-        return started(state, event.channel, turn);
+        return onStarted(state, event.channel, turn);
       // Its join has been answered already: the shard was considered down.
       turn.effects.push({ type: "end", channel: event.channel });
       return state;
     case "failed":
-    case "elsewhere":
+    case "topic_moved":
     case "joined":
     case "refused":
-    case "room":
+    case "credit":
     case "closing":
     case "closed":
     case "down":
       // An event with another token is about a join that is over.
-      return state?.token === event.token ? reported(state, event, turn) : state;
+      return state?.token === event.token ? onChannelEvent(state, event, turn) : state;
     default:
       return assertNever(event);
   }
 }
 
-function reported<Channel>(
+function onChannelEvent<Channel>(
   state: Subscription<Channel>,
   event: Exclude<SubscriptionEvent<Channel>, { type: "request" | "timeout" | "started" }>,
-  turn: Turn<Channel>,
+  turn: Step<Channel>,
 ): State<Channel> {
   switch (state.type) {
     case "starting":
       switch (event.type) {
         case "failed":
-          return notJoined(state, event.response, turn);
-        case "elsewhere":
-          if (state.givenUp) return notJoined(state, GIVEN_UP, turn);
+          return failJoin(state, event.response, turn);
+        case "topic_moved":
+          if (state.hasTimedOut) return failJoin(state, JOIN_TIMEOUT, turn);
           turn.effects.push({ type: "start", join: state.join, token: state.token, owed: state.owed });
           return state;
         case "joined":
-          return joined(state, event.room, turn);
+          return onJoined(state, event.credit, turn);
         case "refused":
-          return afterEnd(state.waiting, undefined, turn);
+          return afterEnd(state.queue, undefined, turn);
         case "down":
-          return notJoined(state, whyDown(state, event.connectionLost), turn);
+          return failJoin(state, downResponse(state, event.connectionLost), turn);
         default:
           return state;
       }
     case "joined":
       switch (event.type) {
-        case "room":
-          return give(state, event.room, turn);
+        case "credit":
+          return forwardQueued(state, event.credit, turn);
         case "closing":
           turn.effects.push({ type: "ended", channel: state.channel });
-          return ending(state, { type: "closing" }, state.waiting, turn);
+          return toEnding(state, { type: "closing" }, state.queue, turn);
         case "closed":
-          return ending(state, { type: "announced" }, state.waiting, turn);
+          return toEnding(state, { type: "announced" }, state.queue, turn);
         case "down":
           turn.effects.push({ type: "crash", joinRef: state.joinRef });
-          return afterEnd(state.waiting, undefined, turn);
+          return afterEnd(state.queue, undefined, turn);
         default:
           return state;
       }
@@ -236,9 +236,9 @@ function reported<Channel>(
           // It replies to a leave that it has been sent.
           return state.why.type === "left" ? { ...state, why: { type: "closing" } } : state;
         case "closed":
-          return state.waiting.length === 0 ? undefined : { ...state, why: { type: "announced" } };
+          return state.queue.length === 0 ? undefined : { ...state, why: { type: "announced" } };
         case "down":
-          return ended(state, turn);
+          return onDown(state, turn);
         default:
           return state;
       }
@@ -249,11 +249,11 @@ function reported<Channel>(
 
 // ------------------------------------------------------------------ frames of the client
 
-function requested<Channel>(
+function onRequest<Channel>(
   state: State<Channel>,
   request: Request,
-  room: Room,
-  turn: Turn<Channel>,
+  credit: Credit,
+  turn: Step<Channel>,
 ): State<Channel> {
   const { frame } = request;
   if (state === undefined) {
@@ -263,15 +263,15 @@ function requested<Channel>(
   }
   switch (state.type) {
     case "starting":
-      return watched({ ...state, waiting: state.waiting.add(request) }, turn);
+      return withTimer({ ...state, queue: state.queue.add(request) }, turn);
     case "joined": {
-      const waits = state.waiting.length > 0;
-      const behind = { ...state, waiting: state.waiting.add(request) };
-      return waits ? watched(behind, turn) : give(behind, room, turn);
+      const waits = state.queue.length > 0;
+      const behind = { ...state, queue: state.queue.add(request) };
+      return waits ? withTimer(behind, turn) : forwardQueued(behind, credit, turn);
     }
     case "ending":
-      if (state.waiting.length > 0 || frame.event === "phx_join")
-        return watched({ ...state, waiting: state.waiting.add(request) }, turn);
+      if (state.queue.length > 0 || frame.event === "phx_join")
+        return withTimer({ ...state, queue: state.queue.add(request) }, turn);
       turn.effects.push({ type: "unmatched", frame });
       return state;
     default:
@@ -280,35 +280,35 @@ function requested<Channel>(
 }
 
 /** Forwards queued requests to the channel, in order, as far as its credit allows. */
-function give<Channel>(state: Joined<Channel>, room: Room, turn: Turn<Channel>): State<Channel> {
+function forwardQueued<Channel>(state: Joined<Channel>, credit: Credit, turn: Step<Channel>): State<Channel> {
   const { channel } = state;
-  let { waiting } = state;
-  let { frames, bytes } = room;
-  for (let taken = waiting.take(); taken !== undefined; taken = waiting.take()) {
+  let { queue } = state;
+  let { frames, bytes } = credit;
+  for (let taken = queue.take(); taken !== undefined; taken = queue.take()) {
     const [request, rest] = taken;
     const { frame, size } = request;
     if (frame.event === "phx_join") {
       turn.effects.push({ type: "replace", channel });
-      return ending(state, { type: "replaced" }, waiting, turn);
+      return toEnding(state, { type: "replaced" }, queue, turn);
     }
-    if (isStale(state, frame)) {
+    if (isStaleRef(state, frame)) {
       turn.effects.push({ type: "stale", frame });
     } else if (frame.event === "phx_leave") {
       turn.effects.push({ type: "leave", channel, leave: frame });
-      return ending(state, { type: "left", leave: frame }, rest, turn);
+      return toEnding(state, { type: "left", leave: frame }, rest, turn);
     } else {
       if (frames <= 0 || bytes <= 0) break;
       turn.effects.push({ type: "forward", channel, request });
       frames -= 1;
       bytes -= size;
     }
-    waiting = rest;
+    queue = rest;
   }
-  return watched({ ...state, waiting, timer: waiting.joins === 0 ? undefined : state.timer }, turn);
+  return withTimer({ ...state, queue, timer: queue.joins === 0 ? undefined : state.timer }, turn);
 }
 
 /** Whether a frame belongs to an earlier join of the topic. */
-export const isStale = (
+export const isStaleRef = (
   { joinRef, channelRef }: { readonly joinRef: WireRef; readonly channelRef: WireRef },
   { joinRef: sent }: ScannedFrame,
 ): boolean => sent !== null && !sameRef(sent, joinRef) && !sameRef(sent, channelRef);
@@ -318,50 +318,50 @@ export const isStale = (
 function start<Channel>(
   join: Request,
   owed: Owed | undefined,
-  waiting: RequestQueue,
-  turn: Turn<Channel>,
+  queue: RequestQueue,
+  turn: Step<Channel>,
 ): State<Channel> {
   const token = turn.fresh;
   turn.effects.push({ type: "start", join, token, owed });
   const timer = undefined;
-  return watched(
-    { type: "starting", join, token, channel: undefined, owed, givenUp: false, waiting, timer },
+  return withTimer(
+    { type: "starting", join, token, channel: undefined, owed, hasTimedOut: false, queue, timer },
     turn,
   );
 }
 
-function started<Channel>(state: Starting<Channel>, channel: Channel, turn: Turn<Channel>): State<Channel> {
-  if (state.givenUp) turn.effects.push({ type: "end", channel });
+function onStarted<Channel>(state: Starting<Channel>, channel: Channel, turn: Step<Channel>): State<Channel> {
+  if (state.hasTimedOut) turn.effects.push({ type: "end", channel });
   return { ...state, channel };
 }
 
-function joined<Channel>(state: Starting<Channel>, room: Room, turn: Turn<Channel>): State<Channel> {
-  const { token, channel, join, waiting } = state;
+function onJoined<Channel>(state: Starting<Channel>, credit: Credit, turn: Step<Channel>): State<Channel> {
+  const { token, channel, join, queue } = state;
   if (channel === undefined) return state;
   const { joinRef, ref } = join.frame;
   // A client that joined without a join_ref may use the one that the channel's frames carry.
-  const live = { token, channel, joinRef, channelRef: joinRef ?? ref, waiting, timer: undefined };
-  if (state.givenUp)
-    return { type: "ending", ...live, why: { type: "given_up" }, killed: false, timer: state.timer };
-  return give({ type: "joined", ...live }, room, turn);
+  const live = { token, channel, joinRef, channelRef: joinRef ?? ref, queue, timer: undefined };
+  if (state.hasTimedOut)
+    return { type: "ending", ...live, why: { type: "join_timeout" }, killed: false, timer: state.timer };
+  return forwardQueued({ type: "joined", ...live }, credit, turn);
 }
 
-const GIVEN_UP = { reason: "join timeout" };
+const JOIN_TIMEOUT = { reason: "join timeout" };
 
-function whyDown({ givenUp }: Starting<unknown>, connectionLost: boolean): object {
-  if (givenUp) return GIVEN_UP;
+function downResponse({ hasTimedOut }: Starting<unknown>, connectionLost: boolean): object {
+  if (hasTimedOut) return JOIN_TIMEOUT;
   return connectionLost ? { reason: "unavailable", code: "shard_restarting" } : { reason: "join crashed" };
 }
 
 /** The channel does not exist, and the join has not been answered. */
-function notJoined<Channel>(
-  { join, owed, waiting }: Starting<Channel>,
+function failJoin<Channel>(
+  { join, owed, queue }: Starting<Channel>,
   response: object,
-  turn: Turn<Channel>,
+  turn: Step<Channel>,
 ): State<Channel> {
   turn.effects.push({ type: "refuse", join: join.frame, response });
   if (owed !== undefined) turn.effects.push({ type: "close", joinRef: owed.joinRef });
-  return afterEnd(waiting, undefined, turn);
+  return afterEnd(queue, undefined, turn);
 }
 
 // ------------------------------------------------------------------ the end of channels
@@ -370,14 +370,14 @@ function notJoined<Channel>(
  * Nothing more is forwarded to a channel that will end. Queued requests up to the next join are
  * answered.
  */
-function ending<Channel>(
+function toEnding<Channel>(
   { token, channel, joinRef, channelRef, timer }: Joined<Channel>,
   why: EndReason,
-  waiting: RequestQueue,
-  turn: Turn<Channel>,
+  queue: RequestQueue,
+  turn: Step<Channel>,
 ): State<Channel> {
   const live = { token, channel, joinRef, channelRef, timer };
-  let rest = waiting;
+  let rest = queue;
   for (let taken = rest.take(); taken !== undefined; taken = rest.take()) {
     if (taken[0].frame.event === "phx_join") break;
     turn.effects.push({ type: "unmatched", frame: taken[0].frame });
@@ -385,12 +385,12 @@ function ending<Channel>(
   }
   // The client has the close, and no request depends on the end of the process.
   if (why.type === "announced" && rest.length === 0) return undefined;
-  return watched({ type: "ending", ...live, why, killed: false, waiting: rest }, turn);
+  return withTimer({ type: "ending", ...live, why, killed: false, queue: rest }, turn);
 }
 
 /** The process of an ending channel is down. */
-function ended<Channel>(state: Ending<Channel>, turn: Turn<Channel>): State<Channel> {
-  const { why, joinRef, channelRef, killed, waiting } = state;
+function onDown<Channel>(state: Ending<Channel>, turn: Step<Channel>): State<Channel> {
+  const { why, joinRef, channelRef, killed, queue } = state;
   switch (why.type) {
     case "left":
       // A killed channel has not handled the leave.
@@ -405,29 +405,25 @@ function ended<Channel>(state: Ending<Channel>, turn: Turn<Channel>): State<Chan
           { type: "left", leave: why.leave, joinRef: channelRef },
         );
       }
-      return afterEnd(waiting, undefined, turn);
+      return afterEnd(queue, undefined, turn);
     case "replaced":
-      return afterEnd(waiting, { joinRef }, turn);
-    case "given_up":
+      return afterEnd(queue, { joinRef }, turn);
+    case "join_timeout":
       turn.effects.push({ type: "close", joinRef });
-      return afterEnd(waiting, undefined, turn);
+      return afterEnd(queue, undefined, turn);
     case "closing":
       turn.effects.push({ type: "crash", joinRef });
-      return afterEnd(waiting, undefined, turn);
+      return afterEnd(queue, undefined, turn);
     case "announced":
-      return afterEnd(waiting, undefined, turn);
+      return afterEnd(queue, undefined, turn);
     default:
       return assertNever(why);
   }
 }
 
 /** The channel is gone: queued requests are answered, until a join starts the next channel. */
-function afterEnd<Channel>(
-  waiting: RequestQueue,
-  owed: Owed | undefined,
-  turn: Turn<Channel>,
-): State<Channel> {
-  let rest = waiting;
+function afterEnd<Channel>(queue: RequestQueue, owed: Owed | undefined, turn: Step<Channel>): State<Channel> {
+  let rest = queue;
   for (let taken = rest.take(); taken !== undefined; taken = rest.take()) {
     const [request] = taken;
     rest = taken[1];
@@ -441,18 +437,18 @@ function afterEnd<Channel>(
 // ------------------------------------------------------------------ timeouts
 
 /** Starts the timer when a request is queued that must not wait indefinitely. */
-function watched<Channel, S extends Subscription<Channel>>(state: S, turn: Turn<Channel>): S {
-  const { joins, leaves } = state.waiting;
+function withTimer<Channel, S extends Subscription<Channel>>(state: S, turn: Step<Channel>): S {
+  const { joins, leaves } = state.queue;
   const isUrgent = joins > 0 || (state.type === "starting" && leaves > 0);
   if (!isUrgent || state.timer !== undefined || (state.type === "ending" && state.killed)) return state;
   turn.effects.push({ type: "timer", timer: turn.fresh });
   return { ...state, timer: { id: turn.fresh, handled: -1 } };
 }
 
-function timedOut<Channel>(
+function onTimeout<Channel>(
   state: Subscription<Channel>,
   handled: number,
-  turn: Turn<Channel>,
+  turn: Step<Channel>,
 ): State<Channel> {
   const again = (): Timer => {
     turn.effects.push({ type: "timer", timer: turn.fresh });
@@ -462,9 +458,9 @@ function timedOut<Channel>(
   const { channel } = state;
   switch (state.type) {
     case "starting":
-      if (!state.givenUp) {
+      if (!state.hasTimedOut) {
         if (channel !== undefined) turn.effects.push({ type: "end", channel });
-        return { ...state, givenUp: true, timer: again() };
+        return { ...state, hasTimedOut: true, timer: again() };
       }
       if (channel === undefined) return { ...state, timer: again() };
       turn.effects.push({ type: "kill", channel });

@@ -40,7 +40,7 @@ export interface GatewayOptions {
 }
 
 /** One connection of any transport. */
-export interface Live {
+export interface LiveConnection {
   readonly pid: Pid;
   /** Closes the connection when its client has been silent for too long. */
   sweep(now: number): void;
@@ -62,7 +62,7 @@ export interface GatewayHost {
   readonly server: HttpServer;
   readonly node: RuntimeNode;
   readonly writer: Writer;
-  readonly live: Map<number, Live>;
+  readonly live: Map<number, LiveConnection>;
   readonly draining: boolean;
   readonly requests: RequestInterceptor;
   /** Starts the process of a connection. Rejects when that fails. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { SLOTS } from "#pubsub";
-import { inTurns, spread } from "../../../src/channels/endpoint/slot-assignment.js";
+import { rebalance, roundRobin } from "../../../src/channels/endpoint/slot-assignment.js";
 
 const threads = fc.uniqueArray(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 12 });
 const counts = (owners: readonly number[]): Map<number, number> => {
@@ -13,9 +13,9 @@ const counts = (owners: readonly number[]): Map<number, number> => {
 test("slots are spread evenly over the threads asked for, and over no others", () => {
   fc.assert(
     fc.property(threads, fc.array(threads, { minLength: 1, maxLength: 5 }), (first, changes) => {
-      let owners = inTurns(first);
+      let owners = roundRobin(first);
       for (const wanted of changes) {
-        owners = spread(owners, wanted);
+        owners = rebalance(owners, wanted);
         const found = counts(owners);
         expect(owners).toHaveLength(SLOTS);
         expect([...found.keys()].sort()).toEqual([...wanted].sort());
@@ -28,8 +28,8 @@ test("slots are spread evenly over the threads asked for, and over no others", (
 test("no slot moves that need not", () => {
   fc.assert(
     fc.property(threads, threads, (first, wanted) => {
-      const before = inTurns(first);
-      const moved = spread(before, wanted).filter((owner, number) => owner !== before[number]).length;
+      const before = roundRobin(first);
+      const moved = rebalance(before, wanted).filter((owner, number) => owner !== before[number]).length;
       // Each thread can keep as many of its slots as its share allows.
       const had = counts(before);
       const shares = wanted.map(

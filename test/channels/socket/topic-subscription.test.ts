@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  type Room,
+  type Credit,
   type Subscription,
   type SubscriptionEffect,
   type SubscriptionEvent,
@@ -141,7 +141,7 @@ class World {
 
   #send(event: string, joinRef: string | null, ref: string): void {
     const frame = { joinRef, ref, topic: "t", event, payload: "{}]" };
-    this.#step({ type: "request", request: { frame, size: 1, channel: 0 }, room: this.#room() });
+    this.#step({ type: "request", request: { frame, size: 1, channel: 0 }, credit: this.#credit() });
   }
 
   /** Lets everything happen that still can, time included. */
@@ -156,7 +156,7 @@ class World {
 
   // ---------------------------------------------------------------- the connection's process
 
-  #room(): Room {
+  #credit(): Credit {
     const { given = 0, handled = 0 } = this.state?.channel ?? {};
     return { frames: ROOM - given + handled, bytes: 1000 };
   }
@@ -245,11 +245,13 @@ class World {
     const { event } = report;
     if (event === undefined) return;
     if (event.type === "started") this.#watched.add(event.channel);
-    if (event.type === "started" || event.type === "failed" || event.type === "elsewhere")
+    if (event.type === "started" || event.type === "failed" || event.type === "topic_moved")
       this.#asked.delete(event.token);
     if (event.type === "down")
       for (const channel of this.#watched) if (channel.token === event.token) this.#watched.delete(channel);
-    this.#step(event.type === "joined" || event.type === "room" ? { ...event, room: this.#room() } : event);
+    this.#step(
+      event.type === "joined" || event.type === "credit" ? { ...event, credit: this.#credit() } : event,
+    );
   }
 
   // ---------------------------------------------------------------- the thread with the channels
@@ -276,7 +278,7 @@ class World {
   #starts({ token, join, owed }: Start): void {
     if (this.#moves) {
       this.#moves = false;
-      this.#report([], { type: "elsewhere", token });
+      this.#report([], { type: "topic_moved", token });
       return;
     }
     const channel = new Channel(token, join.frame.ref as string, owed?.joinRef as string | undefined);
@@ -290,7 +292,7 @@ class World {
     switch (this.fates.get(join)) {
       case "ok":
         channel.state = "joined";
-        this.#report([["joined", join], ...close], { type: "joined", token, room: this.#room() });
+        this.#report([["joined", join], ...close], { type: "joined", token, credit: this.#credit() });
         return;
       case "refuse":
         this.#report([["refused", join], ...close], { type: "refused", token });
@@ -327,7 +329,7 @@ class World {
   #does(channel: Channel, ref: string): void {
     const { token } = channel;
     channel.handled += 1;
-    this.#report([], { type: "room", token, room: this.#room() });
+    this.#report([], { type: "credit", token, credit: this.#credit() });
     switch (this.deeds.get(ref)) {
       case "echo":
         this.#report([["reply", ref]]);
@@ -485,7 +487,7 @@ describe("a topic of a connection", () => {
         for (const action of actions) world.act(action);
         world.settle();
         // No join waits without end.
-        expect(world.state?.waiting.joins ?? 0).toBe(0);
+        expect(world.state?.queue.joins ?? 0).toBe(0);
         // What still hangs is ended by a further join.
         world.act({ type: "join", fate: "ok" });
         world.settle();

@@ -28,7 +28,7 @@ import { checkRequestOrigin, type Handshake, handshake, type Target } from "../h
 import type { GatewayHost, MountedSocket } from "../host.js";
 import { type MountPath, mountPath } from "../mount-path.js";
 import { sessionToken, withoutSessionToken } from "./query.js";
-import type { Home } from "./relay.js";
+import type { GatewayAddress } from "./relay.js";
 import { Session, type SessionAnswer, Sessions } from "./session.js";
 import { SessionLimits } from "./session-limits.js";
 
@@ -75,7 +75,7 @@ interface Polling extends Target {
 }
 
 /** One request to a long-poll path. */
-interface Asked {
+interface LongPollRequest {
   readonly target: Polling;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -85,8 +85,8 @@ interface Asked {
 }
 
 /** The location of a client's session. */
-interface Place {
-  readonly home: Home;
+interface SessionLocation {
+  readonly home: GatewayAddress;
   readonly session: string;
   readonly token: string;
 }
@@ -135,17 +135,17 @@ export class LongPollListener {
     return false;
   }
 
-  #request(asked: Asked): void {
+  #request(incoming: LongPollRequest): void {
     this.#host.node
-      .run(() => this.#answer(asked))
+      .run(() => this.#answer(incoming))
       .catch((error: unknown) => {
         this.#host.notice("error", "a long-poll request crashed", error);
-        if (!asked.response.headersSent) asked.response.writeHead(500).end();
+        if (!incoming.response.headersSent) incoming.response.writeHead(500).end();
       });
   }
 
-  async #answer(asked: Asked): Promise<void> {
-    const { target, request, response, address } = asked;
+  async #answer(incoming: LongPollRequest): Promise<void> {
+    const { target, request, response, address } = incoming;
     if (!checkRequestOrigin(this.#host, target, request, address)) return respond(response, { status: 403 });
     switch (request.method) {
       case "OPTIONS": {
@@ -160,34 +160,34 @@ export class LongPollListener {
         return;
       }
       case "GET": {
-        const place = this.#placeOf(target, request, address);
-        const answer = place && (await this.#poll(place, response, target.options.windowMs));
-        if (!answer) return this.#begin(asked);
+        const location = this.#locate(target, request, address);
+        const answer = location && (await this.#poll(location, response, target.options.windowMs));
+        if (!answer) return this.#startSession(incoming);
         const { status, messages } = answer;
         return respond(
           response,
-          status === 410 ? { status } : { status, token: place?.token as string, messages },
+          status === 410 ? { status } : { status, token: location?.token as string, messages },
         );
       }
       case "POST":
-        return this.#publish(target, request, response, this.#placeOf(target, request, address));
+        return this.#publish(target, request, response, this.#locate(target, request, address));
       default:
         response.writeHead(400).end();
     }
   }
 
   /** Starts a session for a client, within the limits, which count it until it ends. */
-  async #begin(asked: Asked): Promise<void> {
-    const { target, response, address } = asked;
+  async #startSession(incoming: LongPollRequest): Promise<void> {
+    const { target, response, address } = incoming;
     const host = this.#host;
     if (host.draining) return respondLater(response, 503, DRAIN_RETRY_MS);
     const admitted = target.limits.ofNetwork(address.clientNetwork, performance.now());
     if (!admitted.ok) return this.#tooMany(response, admitted.retryAfterMs);
-    let begun = false;
+    let started = false;
     try {
-      begun = await this.#connect(asked, admitted.release);
+      started = await this.#connect(incoming, admitted.release);
     } finally {
-      if (!begun) admitted.release();
+      if (!started) admitted.release();
     }
   }
 
@@ -201,15 +201,15 @@ export class LongPollListener {
    * when refused. `release` is called when the session ends.
    */
   async #connect(
-    { target, request, response, address, params }: Asked,
+    { target, request, response, address, params }: LongPollRequest,
     release: () => void,
   ): Promise<boolean> {
     const host = this.#host;
     const header = request.headers["x-phoenix-authtoken"];
     const authToken = target.resolved.authToken && typeof header === "string" ? header : null;
     const query = withoutSessionToken(request.headers[TOKEN_HEADER], address.query);
-    const asked = { ...address, query };
-    const shaken = await handshake(host, target, request, asked, params, "longpoll", authToken);
+    const connectAddress = { ...address, query };
+    const shaken = await handshake(host, target, request, connectAddress, params, "longpoll", authToken);
     // A session that expired at once would be restarted by the client's next poll, in a loop.
     if (!shaken.ok || (shaken.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) {
       respond(response, { status: 403 });
@@ -257,7 +257,8 @@ export class LongPollListener {
     const pid = await host.startSocket(target, shaken.socket, shaken, id, {
       name: "longpoll",
       handled() {},
-      hold: (on) => session.hold(on),
+      pause: () => session.pause(),
+      resume: () => session.resume(),
       close: () => session.close(),
     });
     // It may have ended already, for example because it has expired.
@@ -265,7 +266,7 @@ export class LongPollListener {
     session.pid = pid;
     host.writer.open(id, session);
     this.sessions.add(key, session);
-    const silence = silenceOf(target.options);
+    const silence = idleTimeout(target.options);
     host.live.set(id, {
       pid,
       sweep(now) {
@@ -284,7 +285,7 @@ export class LongPollListener {
   }
 
   /** The location of a request's session, from the token in its header or query. */
-  #placeOf(target: Polling, request: IncomingMessage, address: RequestAddress): Place | undefined {
+  #locate(target: Polling, request: IncomingMessage, address: RequestAddress): SessionLocation | undefined {
     const token = sessionToken(request.headers[TOKEN_HEADER], address.query);
     if (token === undefined) return undefined;
     const [home, session, issued, mac] = token.split(".");
@@ -303,19 +304,23 @@ export class LongPollListener {
   }
 
   /** Null when the session has ended. */
-  #poll({ home, session }: Place, response: ServerResponse, windowMs: number): Promise<SessionAnswer | null> {
+  #poll(
+    { home, session }: SessionLocation,
+    response: ServerResponse,
+    windowMs: number,
+  ): Promise<SessionAnswer | null> {
     this.#polls += 1;
     const poll = `${this.#host.node.index}.${this.#polls}`;
     // Frames are not lost to a client that is gone.
     response.on("close", () => {
-      if (!response.writableEnded) this.#giveUp(home, session, poll);
+      if (!response.writableEnded) this.#cancelPoll(home, session, poll);
     });
-    return this.sessions.ask(home, ["poll", session, poll], windowMs + ON_ITS_WAY_MS);
+    return this.sessions.request(home, ["poll", session, poll], windowMs + ON_ITS_WAY_MS);
   }
 
-  #giveUp(home: Home, session: string, poll: string): void {
+  #cancelPoll(home: GatewayAddress, session: string, poll: string): void {
     this.#host.node
-      .run(() => this.sessions.ask(home, ["give up", session, poll], ON_ITS_WAY_MS))
+      .run(() => this.sessions.request(home, ["give up", session, poll], ON_ITS_WAY_MS))
       .catch(() => {});
   }
 
@@ -323,10 +328,10 @@ export class LongPollListener {
     { options }: Polling,
     request: IncomingMessage,
     response: ServerResponse,
-    place: Place | undefined,
+    location: SessionLocation | undefined,
   ): Promise<void> {
     // Without a session the body is not read.
-    if (place === undefined) return respond(response, { status: 410 });
+    if (location === undefined) return respond(response, { status: 410 });
     const body = await readBody(request, options.maxBodySize, options.bodyMs);
     if (typeof body !== "string") {
       if (body !== undefined) this.#host.limit(undefined, body.limit);
@@ -335,19 +340,19 @@ export class LongPollListener {
     }
     const parts = partsOf(request, body);
     const ms = parts.length * options.windowMs + ON_ITS_WAY_MS;
-    const answer = await this.sessions.ask(place.home, ["publish", place.session, parts], ms);
+    const answer = await this.sessions.request(location.home, ["publish", location.session, parts], ms);
     respond(response, { status: answer?.status ?? 410 });
   }
 }
 
 /** Milliseconds without a poll after which a session ends. */
-const silenceOf = ({ windowMs = DEFAULTS.windowMs }: LongPollOptions): number => windowMs * 1.5;
+const idleTimeout = ({ windowMs = DEFAULTS.windowMs }: LongPollOptions): number => windowMs * 1.5;
 
 /** The shortest idle timeout of the mounted sessions. */
-export const shortestSilence = (mounted: readonly MountedSocket[]): number =>
+export const shortestIdleTimeout = (mounted: readonly MountedSocket[]): number =>
   Math.min(
     ...mounted.map(({ mount: { longpoll = false } }) =>
-      longpoll === false ? Number.POSITIVE_INFINITY : silenceOf(longpoll === true ? {} : longpoll),
+      longpoll === false ? Number.POSITIVE_INFINITY : idleTimeout(longpoll === true ? {} : longpoll),
     ),
   );
 

@@ -15,32 +15,32 @@ import type { SessionAnswer, SessionRequest } from "./session.js";
  * The location of a session: the node's name in the cluster, and the index of its gateway's thread
  * there.
  */
-export interface Home {
+export interface GatewayAddress {
   readonly node: string;
   readonly gateway: number;
 }
 
 type Relayed =
-  | readonly ["ask", id: number, from: Home, request: SessionRequest]
+  | readonly ["ask", id: number, from: GatewayAddress, request: SessionRequest]
   | readonly ["answer", id: number, answer: SessionAnswer | null];
 
 const KINDS = ["poll", "give up", "publish"];
 
 export class SessionRelay {
   readonly #host: GatewayHost;
-  readonly #own: Home;
-  readonly #answer: (request: SessionRequest) => Promise<SessionAnswer | null>;
+  readonly #own: GatewayAddress;
+  readonly #handleRequest: (request: SessionRequest) => Promise<SessionAnswer | null>;
   readonly #waiting = new Map<number, (answer: SessionAnswer | null) => void>();
   #last = 0;
 
   constructor(
     host: GatewayHost,
     nodeName: string,
-    answer: (request: SessionRequest) => Promise<SessionAnswer | null>,
+    handleRequest: (request: SessionRequest) => Promise<SessionAnswer | null>,
   ) {
     this.#host = host;
     this.#own = { node: nodeName, gateway: host.node.index };
-    this.#answer = answer;
+    this.#handleRequest = handleRequest;
   }
 
   get nodeName(): string {
@@ -51,7 +51,7 @@ export class SessionRelay {
     return `phx_longpoll:${this.#host.options.endpoint}:${gateway}`;
   }
 
-  #send(to: Home, message: Relayed): boolean {
+  #send(to: GatewayAddress, message: Relayed): boolean {
     return (
       PubSub.directBroadcast(this.#host.options.pubsub, to.node, this.#topic(to.gateway), message) === "ok"
     );
@@ -61,12 +61,12 @@ export class SessionRelay {
   start(): void {
     spawnLink(async () => {
       await PubSub.subscribe(this.#host.options.pubsub, this.#topic(this.#own.gateway));
-      for (;;) this.#take((await receive((message) => ({ message }))).message);
+      for (;;) this.#handle((await receive((message) => ({ message }))).message);
     });
   }
 
   /** Null when there is no response within `ms`, or it was too large to be forwarded. */
-  ask(home: Home, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
+  request(home: GatewayAddress, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
     this.#last += 1;
     const id = this.#last;
     return new Promise((resolve) => {
@@ -81,18 +81,18 @@ export class SessionRelay {
     });
   }
 
-  #take(message: unknown): void {
+  #handle(message: unknown): void {
     if (!Array.isArray(message)) return;
     if (message[0] === "answer") {
       this.#waiting.get(message[1])?.(message[2]);
       return;
     }
     const [kind, id, from, request] = message;
-    const asked = kind === "ask" && Array.isArray(request) && KINDS.includes(request[0]);
-    if (!asked || typeof from?.node !== "string" || typeof from.gateway !== "number") return;
+    const isRequest = kind === "ask" && Array.isArray(request) && KINDS.includes(request[0]);
+    if (!isRequest || typeof from?.node !== "string" || typeof from.gateway !== "number") return;
     this.#host.node
       .run(async () => {
-        const answer = await this.#answer(request as unknown as SessionRequest);
+        const answer = await this.#handleRequest(request as unknown as SessionRequest);
         if (!this.#send(from, ["answer", id, answer]))
           this.#host.notice(
             "error",

@@ -7,11 +7,11 @@
  * the gateway with the session.
  */
 import { ExitSignal, GenServer, type Pid, send } from "simurgh/runtime";
-import { ClientFrame, SocketNews } from "../../channel/messages.js";
-import type { Connection, Outgoing } from "../../fanout/connection-writer.js";
+import { ClientFrame, SocketNotification } from "../../channel/messages.js";
+import type { Connection, PreparedFrame } from "../../fanout/connection-writer.js";
 import type { LongPollOptions } from "../../socket/mount-options.js";
 import type { GatewayHost } from "../host.js";
-import { type Home, SessionRelay } from "./relay.js";
+import { type GatewayAddress, SessionRelay } from "./relay.js";
 
 /** A request to a session. The name of a poll identifies it when it is cancelled. */
 export type SessionRequest =
@@ -69,8 +69,8 @@ export class Session implements Connection {
   /** Bytes of received frames that are not handled yet. */
   #bytesIn = 0;
   /** Its channels are backpressured: frames wait here, each at most a window. */
-  #held = false;
-  readonly #waitForRoom = new Set<() => void>();
+  #paused = false;
+  readonly #waitingPublishes = new Set<() => void>();
   readonly #end: () => void;
 
   constructor(host: GatewayHost, options: SessionOptions, id: string | null, end: () => void) {
@@ -80,7 +80,7 @@ export class Session implements Connection {
     this.#end = end;
   }
 
-  write({ frame }: Outgoing): void {
+  write({ frame }: PreparedFrame): void {
     if (this.ended) return;
     if (typeof frame !== "string") {
       this.#host.notice("error", "a binary frame cannot be sent over long-poll; it was dropped");
@@ -120,7 +120,7 @@ export class Session implements Connection {
   }
 
   /** The client of a poll is gone: frames are kept for the next poll. */
-  giveUp(name: string): void {
+  cancelPoll(name: string): void {
     for (const poll of this.#polls) if (poll.name === name) this.#answer(poll, 204);
   }
 
@@ -144,7 +144,7 @@ export class Session implements Connection {
 
   async #handle(frames: readonly (string | Uint8Array)[]): Promise<SessionAnswer> {
     for (const frame of frames) {
-      if (this.#held && !(await this.#room())) return answer(408);
+      if (this.#paused && !(await this.#resumed())) return answer(408);
       if (this.pid === undefined || this.ended) return GONE;
       try {
         await GenServer.call(this.pid, new ClientFrame(frame), this.#options.windowMs);
@@ -156,27 +156,31 @@ export class Session implements Connection {
     return answer(200);
   }
 
-  /** Stops sending frames to the socket process, or resumes. */
-  hold(on: boolean): void {
-    this.#held = on;
-    if (!on) this.#continue();
+  /** Stops sending frames to the socket process. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#continue();
   }
 
   /** Resolves, within a window, with whether frames may be sent again. */
-  #room(): Promise<boolean> {
+  #resumed(): Promise<boolean> {
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
-        this.#waitForRoom.delete(done);
-        resolve(!this.#held || this.ended);
+        this.#waitingPublishes.delete(done);
+        resolve(!this.#paused || this.ended);
       };
       const timer = setTimeout(done, this.#options.windowMs);
-      this.#waitForRoom.add(done);
+      this.#waitingPublishes.add(done);
     });
   }
 
   #continue(): void {
-    for (const done of [...this.#waitForRoom]) done();
+    for (const done of [...this.#waitingPublishes]) done();
   }
 
   #answer(poll: Poll, status: 200 | 204 | 410): void {
@@ -212,7 +216,7 @@ export class Session implements Connection {
     for (const poll of this.#polls) this.#answer(poll, 410);
     this.#continue();
     this.#frames = [];
-    if (this.pid !== undefined) send(this.pid, new SocketNews({ type: "transport_closed", reason }));
+    if (this.pid !== undefined) send(this.pid, new SocketNotification({ type: "transport_closed", reason }));
     this.#end();
   }
 }
@@ -227,7 +231,7 @@ export class Sessions {
   constructor(host: GatewayHost, nodeName: string | undefined) {
     this.#host = host;
     if (nodeName !== undefined) {
-      this.#relay = new SessionRelay(host, nodeName, (request) => this.answer(request));
+      this.#relay = new SessionRelay(host, nodeName, (request) => this.handle(request));
       this.#relay.start();
     }
   }
@@ -269,9 +273,9 @@ export class Sessions {
    * Sends a request to a session of the gateway at `home`. Null when the session or its gateway is
    * gone, or does not respond within `ms`.
    */
-  async ask(home: Home, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
-    if (home.node !== this.nodeName) return (await this.#relay?.ask(home, request, ms)) ?? null;
-    if (home.gateway === this.#host.node.index) return this.answer(request);
+  async request(home: GatewayAddress, request: SessionRequest, ms: number): Promise<SessionAnswer | null> {
+    if (home.node !== this.nodeName) return (await this.#relay?.request(home, request, ms)) ?? null;
+    if (home.gateway === this.#host.node.index) return this.handle(request);
     try {
       return await this.#host.relay(home.gateway, request);
     } catch (error) {
@@ -281,14 +285,14 @@ export class Sessions {
   }
 
   /** Handles a request to a session of this gateway. */
-  async answer(request: SessionRequest): Promise<SessionAnswer | null> {
+  async handle(request: SessionRequest): Promise<SessionAnswer | null> {
     const session = this.#sessions.get(request[1]);
     if (session === undefined) return null;
     switch (request[0]) {
       case "poll":
         return session.poll(request[2]);
       case "give up":
-        session.giveUp(request[2]);
+        session.cancelPoll(request[2]);
         return answer(204);
       case "publish":
         return session.publish(request[2]);

@@ -10,11 +10,11 @@
 import type { Socket as NetSocket } from "node:net";
 import { onExit, outside, type Pid, send } from "simurgh/runtime";
 import { WebSocket } from "ws";
-import { ClientFrame, SocketNews } from "../../channel/messages.js";
-import type { Connection, Outgoing } from "../../fanout/connection-writer.js";
+import { ClientFrame, SocketNotification } from "../../channel/messages.js";
+import type { Connection, PreparedFrame } from "../../fanout/connection-writer.js";
 import type { WebSocketLimits } from "../../socket/mount-options.js";
 import type { Transport } from "../../socket/socket-server.js";
-import type { GatewayHost, Live } from "../host.js";
+import type { GatewayHost, LiveConnection } from "../host.js";
 
 /** What the connections of one mount share. */
 export interface WebSocketKind {
@@ -118,7 +118,7 @@ function flushAll(): void {
   for (const connection of connections) connection.flush();
 }
 
-export class WebSocketConnection implements Connection, Transport, Live {
+export class WebSocketConnection implements Connection, Transport, LiveConnection {
   readonly name = "websocket";
   /** The connection's number at the writer. */
   readonly id: number;
@@ -131,12 +131,12 @@ export class WebSocketConnection implements Connection, Transport, Live {
   #pendingBytes = 0;
   #unhandled = 0;
   /** Paused by the socket process: its channels are backpressured. */
-  #held = false;
+  #paused = false;
   #closing = false;
   /** Close as soon as it is open. */
   #closeWith: readonly [code: number, reason: string] | undefined;
   /** Reading has stopped, since the connection is about to close. */
-  #quiet = false;
+  #quiesced = false;
   /**
    * When the client last sent a byte, and a byte that was not part of a pong, on the monotonic
    * clock.
@@ -185,8 +185,8 @@ export class WebSocketConnection implements Connection, Transport, Live {
     const { writer, live } = this.#kind.host;
     live.delete(this.id);
     writer.close(this.id);
-    const news = new SocketNews({ type: "transport_closed", reason: "normal" });
-    outside(() => send(this.pid, news));
+    const notification = new SocketNotification({ type: "transport_closed", reason: "normal" });
+    outside(() => send(this.pid, notification));
   }
 
   /** A message exceeded the mount's maximum; `ws` closes. */
@@ -239,7 +239,7 @@ export class WebSocketConnection implements Connection, Transport, Live {
   }
 
   /** Buffers the frame until the end of the turn: the frames of one turn are written together. */
-  write(outgoing: Outgoing): void {
+  write(outgoing: PreparedFrame): void {
     if (this.#closing || this.#socket.destroyed) return;
     const { bytes } = outgoing;
     this.#pendingBytes += bytes.length;
@@ -277,24 +277,28 @@ export class WebSocketConnection implements Connection, Transport, Live {
   /** The socket process has handled a frame. */
   handled(): void {
     this.#unhandled -= 1;
-    if (this.#ws?.isPaused) this.#readOn();
+    if (this.#ws?.isPaused) this.#resumeReading();
   }
 
-  hold(on: boolean): void {
-    this.#held = on;
-    if (on) this.#ws?.pause();
-    else this.#readOn();
+  pause(): void {
+    this.#paused = true;
+    this.#ws?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#resumeReading();
   }
 
   quiesce(): void {
     // The peer's close frame must still be read.
     if (this.#closing) return;
-    this.#quiet = true;
+    this.#quiesced = true;
     this.#ws?.pause();
   }
 
-  #readOn(): void {
-    if (!this.#quiet && !this.#held && this.#unhandled <= this.#kind.limits.inboundHighWater / 2)
+  #resumeReading(): void {
+    if (!this.#quiesced && !this.#paused && this.#unhandled <= this.#kind.limits.inboundHighWater / 2)
       this.#ws?.resume();
   }
 
