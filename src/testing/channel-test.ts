@@ -185,8 +185,8 @@ export class ChannelTest {
     return Endpoint.broadcastFrom(this.endpoint, self(), socket.topic, event, payload);
   }
 
-  /** As `broadcastFrom`; throws when it fails. */
-  "broadcastFrom!"(socket: ChannelSocket, event: string, payload: unknown): "ok" {
+  /** Like `broadcastFrom`; throws when it fails. */
+  broadcastFromOrThrow(socket: ChannelSocket, event: string, payload: unknown): "ok" {
     const result = this.broadcastFrom(socket, event, payload);
     if (result !== "ok") throw new Error(`broadcast failed: ${JSON.stringify(result[1])}`);
     return "ok";

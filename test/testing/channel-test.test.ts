@@ -234,7 +234,7 @@ describe.concurrent("ChannelTest", () => {
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
       expect(t.broadcastFrom(socket, "news", { a: 1 })).toBe("ok");
-      expect(t["broadcastFrom!"](socket, "news", { a: 2 })).toBe("ok");
+      expect(t.broadcastFromOrThrow(socket, "news", { a: 2 })).toBe("ok");
       await t.assertPush("news", { a: 1 });
       await t.assertPush("news", { a: 2 });
       await t.refuteBroadcast("news", {}, 20);

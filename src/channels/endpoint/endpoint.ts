@@ -367,13 +367,13 @@ export const Endpoint = {
   },
 
   /** Like `broadcast`; throws `BroadcastError` instead of returning an error. */
-  "broadcast!"(endpoint: string, topic: string, event: string, payload: unknown): "ok" {
+  broadcastOrThrow(endpoint: string, topic: string, event: string, payload: unknown): "ok" {
     const [pubsub, to, message] = publish(endpoint, topic, event, payload);
     return PubSub["broadcast!"](pubsub, to, message, fastlane);
   },
 
   /** Like `broadcastFrom`; throws `BroadcastError` instead of returning an error. */
-  "broadcastFrom!"(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): "ok" {
+  broadcastFromOrThrow(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): "ok" {
     const [pubsub, to, message] = publish(endpoint, topic, event, payload);
     return PubSub["broadcastFrom!"](pubsub, from, to, message, fastlane);
   },

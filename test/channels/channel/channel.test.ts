@@ -374,7 +374,7 @@ describe("broadcasts", () => {
       for (const event of ["a", "b", "c", "d"]) await t.assertBroadcast(event);
       await t.refutePush("c", {}, 10);
       await t.refutePush("d", {}, 10);
-      expect(Endpoint["broadcast!"](endpoint, "elsewhere", "e", {})).toBe("ok");
+      expect(Endpoint.broadcastOrThrow(endpoint, "elsewhere", "e", {})).toBe("ok");
       expect(await Endpoint.subscribe(endpoint, "elsewhere")).toBe("ok");
       Endpoint.broadcast(endpoint, "elsewhere", "f", {});
       await t.assertBroadcast("f");
