@@ -76,6 +76,7 @@ describe("the typed client", () => {
       expect(failure.status).toBe("error");
       expect(failure.response).toEqual({
         reason: "invalid_payload",
+        code: "invalid_payload",
         issues: [
           expect.objectContaining({ message: expect.any(String), path: [Object.keys(payload as object)[0]] }),
         ],

@@ -31,6 +31,8 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import type { FastlaneMetadata } from "../fanout/fastlane.js";
+import { PHX_CLOSE, PHX_ERROR } from "../protocol/constants.js";
+import { CLIENT_ERRORS, invalidPayload } from "../protocol/errors.js";
 import { decodePayload, InvalidFrame, type RawPayload } from "../protocol/frame-scanner.js";
 import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
 import { type Serializer, serializerFor } from "../protocol/serializers.js";
@@ -171,7 +173,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     const { callbacks } = state.channel;
     try {
       const checked = await validate(callbacks.params, decodePayload(start.payload));
-      if (!checked.ok) return refuse({ reason: "invalid_payload", issues: checked.issues });
+      if (!checked.ok) return refuse(invalidPayload(checked.issues));
       params = checked.value;
       result = await callbacks.join(state.socket.topic, checked.value, state.socket);
       if (!isResult(result, ["joined", "refused"])) throw badReturn("join", result, JOIN_FORMS);
@@ -197,7 +199,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       });
       // `terminate` is not invoked for a join that crashed.
       state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
-      return refuse({ reason: "join crashed" });
+      return refuse(CLIENT_ERRORS.joinCrashed);
     }
     const answered = result.type === "refused" ? "error" : "ok";
     joinAnswered(state.socket, params, answered, performance.now() - startedAt, callbacks.logJoin ?? "info");
@@ -305,7 +307,7 @@ function afterCheck(
   state: ChannelState,
 ): Next | Promise<Next> {
   if (checked.ok) return runHandler(event, checked.value, state);
-  replyToPush(state, "error", { reason: "invalid_payload", issues: checked.issues });
+  replyToPush(state, "error", invalidPayload(checked.issues));
   state.push.ref = null;
   return ["noreply", state];
 }
@@ -402,7 +404,7 @@ function handleCommand({ command }: ChannelCommand, state: ChannelState): Next {
 function leave(ref: WireRef, state: ChannelState): Next {
   const { socket, serializer, wireJoinRef } = state;
   const reply = leaveReply(ref, state);
-  const close = serializer.encodeControl(wireJoinRef, socket.topic, "phx_close", {});
+  const close = serializer.encodeControl(wireJoinRef, socket.topic, PHX_CLOSE, {});
   report(socket, [reply, close], { type: "closed", ...about(state) });
   state.closed = true;
   return ["stop", ["shutdown", "left"], state];
@@ -441,7 +443,7 @@ async function drainMailbox(state: ChannelState): Promise<void> {
     if (next instanceof ChannelPush) {
       write(
         socket,
-        serializer.encodeReply(null, next.ref, socket.topic, "error", { reason: "unmatched topic" }),
+        serializer.encodeReply(null, next.ref, socket.topic, "error", CLIENT_ERRORS.unmatchedTopic),
       );
     } else if (next instanceof ChannelCommand && next.command.type === "leave") {
       write(socket, leaveReply(next.command.ref, state));
@@ -477,8 +479,8 @@ function sendEnd(reason: ExitReason, state: ChannelState): void {
   const { topic } = socket;
   const frame =
     reason === TOPIC_MOVED
-      ? serializer.encodeControl(wireJoinRef, topic, "phx_error", { reason: "topic_moved" })
-      : serializer.encodeControl(wireJoinRef, topic, "phx_close", {});
+      ? serializer.encodeControl(wireJoinRef, topic, PHX_ERROR, CLIENT_ERRORS.topicMoved)
+      : serializer.encodeControl(wireJoinRef, topic, PHX_CLOSE, {});
   report(socket, [frame], { type: "closed", ...about(state) });
 }
 

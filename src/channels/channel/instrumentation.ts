@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import { type ExitReason, type RuntimeNode, self, telemetry, thisNode } from "simurgh/runtime";
+import { PHOENIX_TOPIC } from "../protocol/constants.js";
 import { endpointConfig } from "../protocol/endpoint-config.js";
 import { filterParams } from "../protocol/param-filter.js";
 import type { ChannelSocket } from "./socket.js";
@@ -66,7 +67,7 @@ export function connected(event: Connected): void {
   });
 }
 
-const isQuiet = (topic: string): boolean => topic.startsWith("phoenix");
+const isQuiet = (topic: string): boolean => topic.startsWith(PHOENIX_TOPIC);
 
 /** A join is about to be answered. */
 export function joinAnswered(

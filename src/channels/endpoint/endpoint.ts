@@ -34,6 +34,7 @@ import {
 import { checkCluster, clusterOf } from "#pubsub";
 import { NamedTable, show } from "#runtime";
 import { fastlane } from "../fanout/fastlane.js";
+import { DISCONNECT } from "../protocol/constants.js";
 import { type EndpointConfig, endpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import { checkPayload } from "../protocol/message.js";
 import { DEFAULT_FILTER, type ParamFilter } from "../protocol/param-filter.js";
@@ -389,7 +390,7 @@ export const Endpoint = {
 
   /** Closes every connection whose socket has this id, with code 1001. */
   disconnect: (endpoint: string, id: string): PublishResult =>
-    Endpoint.broadcast(endpoint, id, "disconnect", {}),
+    Endpoint.broadcast(endpoint, id, DISCONNECT, {}),
 
   /**
    * Accepts no more connections and closes the existing ones with 1012, at all gateways. Resolves

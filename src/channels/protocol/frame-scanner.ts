@@ -7,6 +7,7 @@
  * Scanning four short fields is much cheaper than parsing the whole text twice. The payload stays a
  * slice of the frame and is validated where it is decoded.
  */
+import { PHX_JOIN } from "./constants.js";
 import type { WireRef } from "./message.js";
 import { checked, keepsItsDigits, parseStrict } from "./strict-json.js";
 
@@ -96,7 +97,7 @@ function scanPlain(text: string): ScannedFrame | undefined {
     else return undefined;
     if (text.charCodeAt(index) !== COMMA) return undefined;
   }
-  if (event === "phx_join") return undefined;
+  if (event === PHX_JOIN) return undefined;
   return { joinRef, ref, topic, event, payload: text.slice(index + 1) };
 }
 

@@ -3,6 +3,7 @@
  * client and without binary frames. It is the protocol of a client that sends no `vsn`.
  */
 
+import { PHX_REPLY } from "./constants.js";
 import { type ScannedFrame, scanned } from "./frame-scanner.js";
 import { bytesOf, checkedResponse, EncodedPayload, type Frame, type WireRef } from "./message.js";
 import type { Serializer } from "./serializer.js";
@@ -41,7 +42,7 @@ export const v1Json: Serializer = {
   encodeReply(_joinRef, ref, topic, status, response) {
     if (bytesOf(response) !== undefined)
       throw new TypeError(`the ${status} reply is binary, which protocol 1.0.0 cannot carry`);
-    return encode(topic, "phx_reply", { status, response: checkedResponse(status, response) }, ref);
+    return encode(topic, PHX_REPLY, { status, response: checkedResponse(status, response) }, ref);
   },
   encodeBroadcast: ({ topic, event, payload }) =>
     payload instanceof EncodedPayload

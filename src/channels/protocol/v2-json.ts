@@ -3,6 +3,7 @@
  * frames for binary payloads.
  */
 import { sharedJson } from "#pubsub";
+import { PHX_REPLY } from "./constants.js";
 import { scanBinary, scanText } from "./frame-scanner.js";
 import {
   type Broadcast,
@@ -19,6 +20,9 @@ import { stringifyStrict, wellFormed } from "./strict-json.js";
 const PUSH = 0;
 const REPLY = 1;
 const BROADCAST = 2;
+
+/** The part of a reply between its topic and its status. */
+const REPLY_STATUS = `,"${PHX_REPLY}",{"status":`;
 
 const encoder = new TextEncoder();
 
@@ -114,7 +118,7 @@ export const v2Json: Serializer = {
     const json = JSON.stringify(checkedResponse(status, response)) as string | undefined;
     const body = json === undefined ? "" : `,"response":${json}`;
     return wellFormed(
-      `[${quoted(joinRef)},${quoted(ref)},${quoted(topic)},"phx_reply",{"status":${quoted(status)}${body}}]`,
+      `[${quoted(joinRef)},${quoted(ref)},${quoted(topic)}${REPLY_STATUS}${quoted(status)}${body}}]`,
     );
   },
 

@@ -2,6 +2,7 @@
  * RequestQueue is the immutable queue of requests for a topic's channel. It knows its length and
  * bytes; `add` and `take` are O(1) amortised.
  */
+import { PHX_JOIN, PHX_LEAVE } from "../protocol/constants.js";
 import type { ScannedFrame } from "../protocol/frame-scanner.js";
 
 /** A frame of the client for a topic. */
@@ -54,8 +55,8 @@ export class RequestQueue {
       newest,
       length + 1,
       bytes + request.size,
-      joins + countOf(request, "phx_join"),
-      leaves + countOf(request, "phx_leave"),
+      joins + countOf(request, PHX_JOIN),
+      leaves + countOf(request, PHX_LEAVE),
     );
   }
 
@@ -75,8 +76,8 @@ export class RequestQueue {
       incoming,
       this.length - 1,
       this.bytes - request.size,
-      this.joins - countOf(request, "phx_join"),
-      this.leaves - countOf(request, "phx_leave"),
+      this.joins - countOf(request, PHX_JOIN),
+      this.leaves - countOf(request, PHX_LEAVE),
     );
     return [request, rest];
   }

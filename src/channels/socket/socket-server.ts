@@ -42,6 +42,17 @@ import {
 } from "../channel/messages.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import type { Writer } from "../fanout/connection-writer.js";
+import {
+  CLOSE,
+  DISCONNECT,
+  HEARTBEAT,
+  PHOENIX_TOPIC,
+  PHX_CLOSE,
+  PHX_ERROR,
+  PHX_JOIN,
+  PHX_LEAVE,
+} from "../protocol/constants.js";
+import { CLIENT_ERRORS, rateLimited } from "../protocol/errors.js";
 import { decodePayload, type ScannedFrame } from "../protocol/frame-scanner.js";
 import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
 import { type Serializer, serializerFor } from "../protocol/serializers.js";
@@ -180,8 +191,8 @@ const server: GenServerModule<SocketState, SocketStart> = {
     if (message instanceof SocketNotification) return handleNotification(message.notification, state);
     if (Array.isArray(message) && message[0] === "DOWN" && isRef(message[1]))
       return onDown(message[1], message[4], state);
-    if (isBroadcast(message) && message.topic === state.socket.id && message.event === "disconnect") {
-      state.transport.close(1001, "disconnected");
+    if (isBroadcast(message) && message.topic === state.socket.id && message.event === DISCONNECT) {
+      state.transport.close(CLOSE.goingAway, "disconnected");
       return ["stop", ["shutdown", "disconnected"], state];
     }
     // Other messages published on its id are ignored.
@@ -216,9 +227,6 @@ const server: GenServerModule<SocketState, SocketStart> = {
 const RETRY_MS = 100;
 const MAX_RETRY_MS = 5000;
 
-/** Close code of a connection that has expired. */
-const EXPIRED = 4401;
-
 const expireAt = (epochMs: number): Ref =>
   sendAfter(
     self(),
@@ -231,7 +239,7 @@ function handleNotification(message: ChannelNotification | ConnectionNotificatio
     case "started":
       return onStarted(message, state);
     case "not_started":
-      return onStartFailed(message, { reason: "unavailable" }, state);
+      return onStartFailed(message, CLIENT_ERRORS.channelNotStarted, state);
     case "topic_moved":
       return onTopicMoved(message, state);
     case "joined":
@@ -249,7 +257,7 @@ function handleNotification(message: ChannelNotification | ConnectionNotificatio
     case "transport_closed":
       return ["stop", message.reason, state];
     case "expired":
-      state.transport.close(EXPIRED, "session expired");
+      state.transport.close(CLOSE.sessionExpired, "session expired");
       return ["stop", ["shutdown", "expired"], state];
     case "expire_at":
       if (state.expiry !== undefined) cancelTimer(state.expiry);
@@ -263,7 +271,7 @@ function handleNotification(message: ChannelNotification | ConnectionNotificatio
       return noreply(state);
     }
     case "drain":
-      state.transport.close(1012, "server restarting");
+      state.transport.close(CLOSE.serviceRestart, "server restarting");
       return ["stop", ["shutdown", "draining"], state];
   }
 }
@@ -298,19 +306,19 @@ function handleFrame({ data }: ClientFrame, state: SocketState): Next {
 function route(frame: ScannedFrame, size: number, state: SocketState): Next {
   const { topic, event } = frame;
   if (frame.wireTopic !== undefined) return replyUnmatched(frame, state);
-  if (event === "heartbeat" && topic === "phoenix") {
+  if (event === HEARTBEAT && topic === PHOENIX_TOPIC) {
     if (!isValidPayload(frame)) return invalidFrame(frame, state);
     write(state, state.serializer.encodeReply(null, frame.ref, topic, "ok", {}));
     return noreply(state);
   }
-  const wait = (event === "phx_join" ? state.joins : state.messages)?.take(performance.now()) ?? 0;
+  const wait = (event === PHX_JOIN ? state.joins : state.messages)?.take(performance.now()) ?? 0;
   if (wait > 0) return replyRateLimited(frame, wait, state);
   const subscription = state.topics.get(topic);
-  if (event === "phx_join") return join(frame, size, subscription, state);
+  if (event === PHX_JOIN) return join(frame, size, subscription, state);
   if (subscription === undefined) return replyUnmatched(frame, state);
-  if (event === "phx_leave" && !isValidPayload(frame)) return invalidFrame(frame, state);
+  if (event === PHX_LEAVE && !isValidPayload(frame)) return invalidFrame(frame, state);
   // The fast path, which most frames take.
-  if (subscription.type === "joined" && subscription.queue.length === 0 && event !== "phx_leave") {
+  if (subscription.type === "joined" && subscription.queue.length === 0 && event !== PHX_LEAVE) {
     const { channel } = subscription;
     if (isStaleRef(subscription, frame)) return dropStale(frame, state);
     if (channel.window.hasCredit) {
@@ -330,15 +338,14 @@ function replyRateLimited(
   wait: number,
   state: SocketState,
 ): Next {
-  limitHit(state.socket.endpoint, event === "phx_join" ? "joins" : "messages");
+  limitHit(state.socket.endpoint, event === PHX_JOIN ? "joins" : "messages");
   noticeOnce(
     state,
     "rate",
     "warning",
     "a client exceeds the rate of its mount; its frames above the rate are refused",
   );
-  const response = { reason: "rate_limited", code: "rate_limited", retry_after_ms: wait };
-  write(state, state.serializer.encodeReply(joinRef, ref, topic, "error", response));
+  write(state, state.serializer.encodeReply(joinRef, ref, topic, "error", rateLimited(wait)));
   return noreply(state);
 }
 
@@ -362,9 +369,9 @@ function replyUnmatched(frame: ScannedFrame, state: SocketState): Next {
   const topic = wireTopic === undefined ? frame.topic : (wireTopic as string);
   write(
     state,
-    event === "phx_leave"
+    event === PHX_LEAVE
       ? state.serializer.encodeReply(joinRef, ref, topic, "ok", {})
-      : state.serializer.encodeReply(null, ref, topic, "error", { reason: "unmatched topic" }),
+      : state.serializer.encodeReply(null, ref, topic, "error", CLIENT_ERRORS.unmatchedTopic),
   );
   return noreply(state);
 }
@@ -385,11 +392,11 @@ function invalidFrame(
   );
   switch (state.kind.invalidFrames) {
     case "close":
-      state.transport.close(1011, "invalid frame");
+      state.transport.close(CLOSE.internalError, "invalid frame");
       return ["stop", ["shutdown", "invalid_frame"], state];
     case "reply": {
-      const { ref, topic } = frame ?? { ref: null, topic: "phoenix" };
-      write(state, state.serializer.encodeReply(null, ref, topic, "error", { reason: "invalid frame" }));
+      const { ref, topic } = frame ?? { ref: null, topic: PHOENIX_TOPIC };
+      write(state, state.serializer.encodeReply(null, ref, topic, "error", CLIENT_ERRORS.invalidFrame));
       return noreply(state);
     }
     case "ignore":
@@ -428,10 +435,7 @@ function join(
       "error",
       `a connection may join ${state.kind.maxChannels} topics; the join of ${JSON.stringify(topic)} is refused`,
     );
-    write(
-      state,
-      state.serializer.encodeReply(joinRef, ref, topic, "error", { reason: "too many channels joined" }),
-    );
+    write(state, state.serializer.encodeReply(joinRef, ref, topic, "error", CLIENT_ERRORS.tooManyChannels));
     return noreply(state);
   }
   return dispatchRequest({ frame, size, channel }, subscription, state);
@@ -511,7 +515,7 @@ function performEffect(
       write(state, closeFrame(topic, effect.joinRef, state));
       return noreply(state);
     case "crash":
-      write(state, serializer.encodeControl(effect.joinRef, topic, "phx_error", { reason: "channel_crash" }));
+      write(state, serializer.encodeControl(effect.joinRef, topic, PHX_ERROR, CLIENT_ERRORS.channelCrash));
       return noreply(state);
     case "timer":
       sendAfter(
@@ -524,7 +528,7 @@ function performEffect(
 }
 
 const closeFrame = (topic: string, joinRef: WireRef, state: SocketState): Frame =>
-  state.serializer.encodeControl(joinRef, topic, "phx_close", {});
+  state.serializer.encodeControl(joinRef, topic, PHX_CLOSE, {});
 
 function onTimer(
   { topic, timer }: Extract<ConnectionNotification, { type: "timer" }>,
@@ -622,8 +626,7 @@ function onStartFailed({ topic, token }: ChannelNotification, response: object, 
 function onTopicMoved(message: ChannelNotification, state: SocketState): Next {
   const { topic, token } = message;
   const node = onShardReply(token, state);
-  if (state.kind.shardOf(topic) === node)
-    return onStartFailed(message, { reason: "unavailable", code: "topic_moving" }, state);
+  if (state.kind.shardOf(topic) === node) return onStartFailed(message, CLIENT_ERRORS.topicMoving, state);
   return dispatch(topic, { type: "topic_moved", token }, state);
 }
 
@@ -683,8 +686,7 @@ function onShardDown(ref: Ref, state: SocketState): Next {
     if (!pending.monitor.equals(ref)) continue;
     state.shards.delete(node);
     for (const [token, topic] of pending.joins) {
-      const response = { reason: "unavailable", code: "shard_restarting" };
-      const next = dispatch(topic, { type: "failed", token, response }, state);
+      const next = dispatch(topic, { type: "failed", token, response: CLIENT_ERRORS.shardRestarting }, state);
       if (next[0] === "stop") return next;
     }
     break;

@@ -28,6 +28,8 @@
  * `Channel` is the caller's handle of a channel process. `fresh` is a number that no token and no
  * timer of the connection has used.
  */
+import { PHX_JOIN, PHX_LEAVE } from "../protocol/constants.js";
+import { CLIENT_ERRORS } from "../protocol/errors.js";
 import type { ScannedFrame } from "../protocol/frame-scanner.js";
 import { sameRef, type WireRef } from "../protocol/message.js";
 import { type Request, RequestQueue } from "./request-queue.js";
@@ -202,7 +204,7 @@ function onChannelEvent<Channel>(
         case "failed":
           return failJoin(state, event.response, turn);
         case "topic_moved":
-          if (state.hasTimedOut) return failJoin(state, JOIN_TIMEOUT, turn);
+          if (state.hasTimedOut) return failJoin(state, CLIENT_ERRORS.joinTimeout, turn);
           turn.effects.push({ type: "start", join: state.join, token: state.token, owed: state.owed });
           return state;
         case "joined":
@@ -257,7 +259,7 @@ function onRequest<Channel>(
 ): State<Channel> {
   const { frame } = request;
   if (state === undefined) {
-    if (frame.event === "phx_join") return start(request, undefined, RequestQueue.EMPTY, turn);
+    if (frame.event === PHX_JOIN) return start(request, undefined, RequestQueue.EMPTY, turn);
     turn.effects.push({ type: "unmatched", frame });
     return undefined;
   }
@@ -270,7 +272,7 @@ function onRequest<Channel>(
       return waits ? withTimer(behind, turn) : forwardQueued(behind, credit, turn);
     }
     case "ending":
-      if (state.queue.length > 0 || frame.event === "phx_join")
+      if (state.queue.length > 0 || frame.event === PHX_JOIN)
         return withTimer({ ...state, queue: state.queue.add(request) }, turn);
       turn.effects.push({ type: "unmatched", frame });
       return state;
@@ -287,13 +289,13 @@ function forwardQueued<Channel>(state: Joined<Channel>, credit: Credit, turn: St
   for (let taken = queue.take(); taken !== undefined; taken = queue.take()) {
     const [request, rest] = taken;
     const { frame, size } = request;
-    if (frame.event === "phx_join") {
+    if (frame.event === PHX_JOIN) {
       turn.effects.push({ type: "replace", channel });
       return toEnding(state, { type: "replaced" }, queue, turn);
     }
     if (isStaleRef(state, frame)) {
       turn.effects.push({ type: "stale", frame });
-    } else if (frame.event === "phx_leave") {
+    } else if (frame.event === PHX_LEAVE) {
       turn.effects.push({ type: "leave", channel, leave: frame });
       return toEnding(state, { type: "left", leave: frame }, rest, turn);
     } else {
@@ -346,11 +348,9 @@ function onJoined<Channel>(state: Starting<Channel>, credit: Credit, turn: Step<
   return forwardQueued({ type: "joined", ...live }, credit, turn);
 }
 
-const JOIN_TIMEOUT = { reason: "join timeout" };
-
 function downResponse({ hasTimedOut }: Starting<unknown>, connectionLost: boolean): object {
-  if (hasTimedOut) return JOIN_TIMEOUT;
-  return connectionLost ? { reason: "unavailable", code: "shard_restarting" } : { reason: "join crashed" };
+  if (hasTimedOut) return CLIENT_ERRORS.joinTimeout;
+  return connectionLost ? CLIENT_ERRORS.shardRestarting : CLIENT_ERRORS.joinCrashed;
 }
 
 /** The channel does not exist, and the join has not been answered. */
@@ -379,7 +379,7 @@ function toEnding<Channel>(
   const live = { token, channel, joinRef, channelRef, timer };
   let rest = queue;
   for (let taken = rest.take(); taken !== undefined; taken = rest.take()) {
-    if (taken[0].frame.event === "phx_join") break;
+    if (taken[0].frame.event === PHX_JOIN) break;
     turn.effects.push({ type: "unmatched", frame: taken[0].frame });
     rest = taken[1];
   }
@@ -427,7 +427,7 @@ function afterEnd<Channel>(queue: RequestQueue, owed: Owed | undefined, turn: St
   for (let taken = rest.take(); taken !== undefined; taken = rest.take()) {
     const [request] = taken;
     rest = taken[1];
-    if (request.frame.event === "phx_join") return start(request, owed, rest, turn);
+    if (request.frame.event === PHX_JOIN) return start(request, owed, rest, turn);
     turn.effects.push({ type: "unmatched", frame: request.frame });
   }
   if (owed !== undefined) turn.effects.push({ type: "close", joinRef: owed.joinRef });

@@ -103,7 +103,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
       "1",
       topic,
       "phx_error",
-      { reason: "channel_crash" },
+      { reason: "channel_crash", code: "channel_crash" },
     ]);
     client.close();
   });
@@ -114,8 +114,20 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     client.send("2", "2", "phoenix", "phx_join", {});
     client.send(null, "3", "phoenix", "heartbeat", {});
     expect(await client.until(3)).toEqual([
-      [null, "1", "phoenix", "phx_reply", { status: "error", response: { reason: "unmatched topic" } }],
-      [null, "2", "phoenix", "phx_reply", { status: "error", response: { reason: "unmatched topic" } }],
+      [
+        null,
+        "1",
+        "phoenix",
+        "phx_reply",
+        { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
+      ],
+      [
+        null,
+        "2",
+        "phoenix",
+        "phx_reply",
+        { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
+      ],
       [null, "3", "phoenix", "phx_reply", { status: "ok", response: {} }],
     ]);
     client.close();
@@ -214,7 +226,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
       "2",
       "nobody:1",
       "phx_reply",
-      { status: "error", response: { reason: "unmatched topic" } },
+      { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
     ]);
   });
 

@@ -190,7 +190,7 @@ describe("joining", () => {
       });
       expect(await t.join(t.socket(), refusing, "room:1", { crash: true })).toEqual({
         type: "refused",
-        reply: { reason: "join crashed" },
+        reply: { reason: "join crashed", code: "join_crashed" },
       });
       expect(ends).toEqual(["shutdown"]);
     }),

@@ -100,14 +100,14 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
       "2",
       topic,
       "phx_reply",
-      { status: "error", response: { reason: "join crashed" } },
+      { status: "error", response: { reason: "join crashed", code: "join_crashed" } },
     ]);
     expect(frames).toContainEqual([
       null,
       "3",
       topic,
       "phx_reply",
-      { status: "error", response: { reason: "unmatched topic" } },
+      { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
     ]);
     client.close();
   });
@@ -118,8 +118,20 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.send("9", "2", "nobody:1", "phx_join", {});
     client.send("9", "3", "room:never", "phx_leave", {});
     expect(await client.until(3)).toEqual([
-      [null, "1", "room:never", "phx_reply", { status: "error", response: { reason: "unmatched topic" } }],
-      [null, "2", "nobody:1", "phx_reply", { status: "error", response: { reason: "unmatched topic" } }],
+      [
+        null,
+        "1",
+        "room:never",
+        "phx_reply",
+        { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
+      ],
+      [
+        null,
+        "2",
+        "nobody:1",
+        "phx_reply",
+        { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
+      ],
       ["9", "3", "room:never", "phx_reply", { status: "ok", response: {} }],
     ]);
     client.close();
@@ -211,7 +223,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
       "1",
       topic,
       "phx_reply",
-      { status: "error", response: { reason: "join crashed" } },
+      { status: "error", response: { reason: "join crashed", code: "join_crashed" } },
     ]);
     for (const client of [ann, bob, eve]) client.close();
   });
@@ -232,7 +244,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
       "3",
       topic,
       "phx_reply",
-      { status: "error", response: { reason: "unmatched topic" } },
+      { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
     ]);
     client.close();
   });
@@ -333,7 +345,13 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     await client.until(4);
     client.send("1", "3", bad, "boom", {});
     await client.frame((frame: unknown[]) => frame[3] === "phx_error");
-    expect(client.frames).toContainEqual(["1", "1", bad, "phx_error", { reason: "channel_crash" }]);
+    expect(client.frames).toContainEqual([
+      "1",
+      "1",
+      bad,
+      "phx_error",
+      { reason: "channel_crash", code: "channel_crash" },
+    ]);
     client.send("2", "4", good, "echo", {});
     await client.frame((frame: unknown[]) => frame[1] === "4");
     client.send("5", "5", bad, "phx_join", {});
@@ -382,7 +400,13 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.send("5", "5", topic, "phx_join", {});
     await client.until(9);
     client.send("5", "6", topic, "stop_bad", {});
-    expect((await client.until(10))[9]).toEqual(["5", "5", topic, "phx_error", { reason: "channel_crash" }]);
+    expect((await client.until(10))[9]).toEqual([
+      "5",
+      "5",
+      topic,
+      "phx_error",
+      { reason: "channel_crash", code: "channel_crash" },
+    ]);
     expect(await client.settle()).toHaveLength(10);
     client.close();
   });
@@ -430,7 +454,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
       "100",
       "room:many-100",
       "phx_reply",
-      { status: "error", response: { reason: "too many channels joined" } },
+      { status: "error", response: { reason: "too many channels joined", code: "too_many_channels" } },
     ]);
     client.send("x", "x", "room:many-5", "phx_join", {});
     expect((await client.frame((frame: unknown[]) => frame[1] === "x"))[4]).toMatchObject({ status: "ok" });

@@ -21,6 +21,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { onExit } from "simurgh/runtime";
 import { type Limit, logRequest } from "../../channel/instrumentation.js";
 import { endpointConfig } from "../../protocol/endpoint-config.js";
+import { CLIENT_ERRORS } from "../../protocol/errors.js";
 import type { RequestAddress } from "../../socket/connect-info.js";
 import type { LongPollOptions } from "../../socket/mount-options.js";
 import { resolveTransport } from "../../socket/mount-options.js";
@@ -374,9 +375,12 @@ function respond(
 function respondLater(response: ServerResponse, status: 429 | 503, retryAfterMs: number): void {
   if (response.headersSent || response.destroyed) return;
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
-  response
-    .writeHead(status, { ...HEADERS, "retry-after": String(seconds) })
-    .end(JSON.stringify({ status: 500, reason: status === 429 ? "too_many_sessions" : "draining" }));
+  response.writeHead(status, { ...HEADERS, "retry-after": String(seconds) }).end(
+    JSON.stringify({
+      status: 500,
+      ...(status === 429 ? CLIENT_ERRORS.tooManySessions : CLIENT_ERRORS.draining),
+    }),
+  );
 }
 
 /**

@@ -12,6 +12,7 @@ import { onExit, outside, type Pid, send } from "simurgh/runtime";
 import { WebSocket } from "ws";
 import { ClientFrame, SocketNotification } from "../../channel/messages.js";
 import type { Connection, PreparedFrame } from "../../fanout/connection-writer.js";
+import { CLOSE } from "../../protocol/constants.js";
 import type { WebSocketLimits } from "../../socket/mount-options.js";
 import type { Transport } from "../../socket/socket-server.js";
 import type { GatewayHost, LiveConnection } from "../host.js";
@@ -44,7 +45,7 @@ export class ServerWebSocket extends WebSocket {
   connection: WebSocketConnection | undefined;
 
   override close(code?: number, reason?: string | Buffer): void {
-    if (this._closeFrameReceived && this.readyState === WebSocket.OPEN) super.close(1000);
+    if (this._closeFrameReceived && this.readyState === WebSocket.OPEN) super.close(CLOSE.normal);
     else super.close(code, reason);
   }
 }
@@ -175,7 +176,7 @@ export class WebSocketConnection implements Connection, Transport, LiveConnectio
     if (this.#closeWith !== undefined) this.close(...this.#closeWith);
     onExit(pid, () => {
       // However the process ended, its client must not keep a connection that no process reads.
-      this.close(1011, "connection process ended");
+      this.close(CLOSE.internalError, "connection process ended");
       writer.close(this.id);
     });
   }
@@ -201,12 +202,12 @@ export class WebSocketConnection implements Connection, Transport, LiveConnectio
   sweep(now: number): void {
     this.#notice(now);
     const { timeout, pingMs, pongMs } = this.#kind;
-    if (now - this.#spokeAt > timeout) this.close(1002, "idle timeout");
+    if (now - this.#spokeAt > timeout) this.close(CLOSE.protocolError, "idle timeout");
     if (pingMs === false || this.#closing) return;
     const silent = now - this.#receivedAt;
     if (this.#ws?.isPaused) this.#probe(now, pingMs);
     else if (this.#pinged) {
-      if (silent > pingMs + pongMs) this.close(1002, "no answer to a ping");
+      if (silent > pingMs + pongMs) this.close(CLOSE.protocolError, "no answer to a ping");
     } else if (silent >= pingMs && !this.#socket.destroyed) {
       this.#pinged = true;
       this.#socket.write(PING);
@@ -251,7 +252,7 @@ export class WebSocketConnection implements Connection, Transport, LiveConnectio
     else this.#pending = [this.#pending, bytes];
     if (this.#pendingBytes + this.#socket.writableLength > this.#kind.limits.maxBufferedBytes) {
       this.#kind.host.limit(this.id, "outbound_bytes");
-      this.close(1013, "client too slow");
+      this.close(CLOSE.tryAgainLater, "client too slow");
     }
   }
 

@@ -8,6 +8,7 @@ import type { Duplex } from "node:stream";
 import { exit, outside } from "simurgh/runtime";
 import { type WebSocket, WebSocketServer } from "ws";
 import { logRequest } from "../../channel/instrumentation.js";
+import { CLOSE } from "../../protocol/constants.js";
 import type { RequestAddress } from "../../socket/connect-info.js";
 import type { WebSocketOptions } from "../../socket/mount-options.js";
 import { type ResolvedTransport, resolveTransport } from "../../socket/mount-options.js";
@@ -177,7 +178,7 @@ export class WebSocketListener {
       if (!target.options.refuseByClose || shaken.reason === undefined)
         return refuse(netSocket, shaken.status, shaken.body);
       const why = typeof shaken.reason === "string" ? shaken.reason : (JSON.stringify(shaken.reason) ?? "");
-      this.#upgrade(target, request, netSocket, head, (ws) => ws.close(4403, why.slice(0, 120)));
+      this.#upgrade(target, request, netSocket, head, (ws) => ws.close(CLOSE.refused, why.slice(0, 120)));
       return;
     }
     if (netSocket.destroyed || host.draining) return refuse(netSocket, 503);

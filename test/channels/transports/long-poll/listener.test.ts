@@ -329,14 +329,14 @@ test("who may come back later is told when, by HTTP 429 for too many sessions an
   expect([full.status, full.headers.get("retry-after"), await full.json()]).toEqual([
     429,
     "5",
-    { status: 500, reason: "too_many_sessions" },
+    { status: 500, reason: "too_many_sessions", code: "too_many_sessions" },
   ]);
   await server.run(() => Endpoint.drain("endpoint"));
   const draining = await fetch(url);
   expect([draining.status, draining.headers.get("retry-after"), await draining.json()]).toEqual([
     503,
     "1",
-    { status: 500, reason: "draining" },
+    { status: 500, reason: "draining", code: "draining" },
   ]);
   await server.stop();
 });
