@@ -27,46 +27,42 @@ import {
   type Ref,
   receive,
   self,
-  send,
   thisNode,
 } from "simurgh/runtime";
 import type { FastlaneMetadata } from "../fanout/fastlane.js";
 import { PHX_CLOSE, PHX_ERROR } from "../protocol/constants.js";
 import { CLIENT_ERRORS, invalidPayload } from "../protocol/errors.js";
-import { decodePayload, InvalidFrame, type RawPayload } from "../protocol/frame-scanner.js";
+import { decodePayload, InvalidFrame } from "../protocol/frame-scanner.js";
 import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
 import { type Serializer, serializerFor } from "../protocol/serializers.js";
 import { type Channel, checkIntercepts } from "./channel.js";
 import { CreditCounter } from "./credit-window.js";
 import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./instrumentation.js";
-import { ChannelCommand, type ChannelNotification, ChannelPush, SocketNotification } from "./messages.js";
-import { badReturn, type InfoResult, type InResult, isResult, type JoinResult } from "./results.js";
+import { ChannelCommand, ChannelPush, type ChannelStart } from "./messages.js";
 import {
-  type ChannelSocket,
+  type AllowedResults,
+  badReturn,
+  IN_RESULTS,
+  INFO_RESULTS,
+  type InfoResult,
+  type InResult,
+  isResult,
+  JOIN_RESULTS,
+  type JoinedResult,
+  type JoinResult,
+  type RefusedResult,
+} from "./results.js";
+import {
   type ChannelSocketValue,
   channelSocket,
   joinedSocket,
+  notify,
   type PushCell,
   report,
   returnedSocket,
   write,
 } from "./socket.js";
-import { validate } from "./validate.js";
-
-export interface ChannelStart {
-  /** Identifies the join among those of its connection. */
-  readonly token: number;
-  /** Whether a process of the connection exists that replies to `closing`. False in tests. */
-  readonly connected: boolean;
-  readonly socket: ChannelSocket;
-  /** The ref of the join. */
-  readonly ref: WireRef;
-  /** The join_ref as the client sent it: carried by the join reply and by the close or error. */
-  readonly wireJoinRef: WireRef;
-  readonly payload: RawPayload;
-  /** Frames owed for the channel that this one replaces, sent after the join reply. */
-  readonly after: readonly Frame[];
-}
+import { type Checked, validate } from "./validate.js";
 
 /** Mutated in place, once a callback has returned: a copy per message would be too expensive. */
 interface ChannelState {
@@ -93,34 +89,11 @@ type Next =
   | readonly ["noreply", ChannelState, number | "hibernate"]
   | readonly ["stop", ExitReason, ChannelState];
 
-const JOIN_FORMS = [
-  "joined(socket)",
-  "joined(socket, reply)",
-  "joined(socket, reply, options)",
-  "refused(reply)",
-];
-const IN_FORMS = [
-  "noreply(socket)",
-  "noreply(socket, timeout)",
-  "reply(status, socket)",
-  "reply(status, response, socket)",
-  "stop(reason, socket)",
-  "stop(reason, [status, response], socket)",
-];
-const INFO_FORMS = ["noreply(socket)", "noreply(socket, timeout)", "stop(reason, socket)"];
-
 /** The call that returns a channel's socket; it never reaches the channel's own `handleCall`. */
 export const GET_SOCKET = "$simurgh.channel.socket";
 
-/** Notifies the connection's process. */
-const notify = (socket: ChannelSocket, notification: ChannelNotification): void =>
-  void send(socket.transportPid, new SocketNotification(notification));
-
 /** The fields that identify a channel in a notification. */
-const about = ({ socket, token }: ChannelState): { topic: string; token: number } => ({
-  topic: socket.topic,
-  token,
-});
+const about = ({ socket: { topic }, token }: ChannelState) => ({ topic, token });
 
 const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelStart }> = {
   name: "Channel",
@@ -156,74 +129,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
     ];
   },
 
-  async handleContinue(_join, state) {
-    const start = state.start as ChannelStart;
-    const answer = (status: string, response: unknown): Frame =>
-      state.serializer.encodeReply(start.wireJoinRef, start.ref, state.socket.topic, status, response);
-    const refuse = (response: unknown): Next => {
-      report(state.socket, [answer("error", response), ...start.after], { type: "refused", ...about(state) });
-      state.start = undefined;
-      state.closed = true;
-      return ["stop", "shutdown", state];
-    };
-    let result: JoinResult;
-    let params: unknown;
-    let joining = state.socket;
-    const startedAt = performance.now();
-    const { callbacks } = state.channel;
-    try {
-      const checked = await validate(callbacks.params, decodePayload(start.payload));
-      if (!checked.ok) return refuse(invalidPayload(checked.issues));
-      params = checked.value;
-      result = await callbacks.join(state.socket.topic, checked.value, state.socket);
-      if (!isResult(result, ["joined", "refused"])) throw badReturn("join", result, JOIN_FORMS);
-      if (result.type === "joined") {
-        const returned = returnedSocket(result.socket, state.socket);
-        if (returned === undefined) throw badReturn("join", result, JOIN_FORMS);
-        joining = returned;
-        state.intercepts = checkIntercepts(state.channel, result.intercept ?? callbacks.intercept ?? []);
-      }
-    } catch (error) {
-      if (error instanceof InvalidFrame) {
-        const { ref, after } = start;
-        report(state.socket, after, { type: "invalid_frame", ...about(state), ref, join: true });
-        state.closed = true;
-        return ["stop", "shutdown", state];
-      }
-      thisNode().report({
-        kind: "notice",
-        level: "error",
-        text: `join of ${state.socket.topic} crashed`,
-        pid: self(),
-        metadata: { error },
-      });
-      // `terminate` is not invoked for a join that crashed.
-      state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
-      return refuse(CLIENT_ERRORS.joinCrashed);
-    }
-    const answered = result.type === "refused" ? "error" : "ok";
-    joinAnswered(state.socket, params, answered, performance.now() - startedAt, callbacks.logJoin ?? "info");
-    if (result.type === "refused") return refuse(result.reply);
-    const socket = joinedSocket(joining);
-    const metadata: FastlaneMetadata = {
-      fastlane: true,
-      writer: socket.writer,
-      connection: socket.connection,
-      serializer: socket.serializer,
-      intercepts: state.intercepts,
-    };
-    const reply = answer("ok", result.reply);
-    const reach = PubSub.prepare(socket.pubsub, socket.topic);
-    if (reach !== undefined) await reach;
-    // No await when the subscription is synchronous: no broadcast may come between it and the
-    // reply.
-    const subscribed = PubSub.subscribe(socket.pubsub, socket.topic, { metadata });
-    if (subscribed !== "ok") await subscribed;
-    report(socket, [reply, ...start.after], { type: "joined", ...about(state) });
-    state.start = undefined;
-    state.socket = socket;
-    return ["noreply", state];
-  },
+  handleContinue: (_join, state) => join(state),
 
   handleInfo(message, state) {
     if (message instanceof ChannelPush) return handleIn(message, state);
@@ -237,7 +143,12 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       state.intercepts.includes(message.event)
     ) {
       const handler = callbacks.handleOut?.[message.event] as NonNullable<typeof callbacks.handleOut>[string];
-      return act(`handleOut ${message.event}`, handler(message.payload, state.socket), state, INFO_FORMS);
+      return handleResult(
+        `handleOut ${message.event}`,
+        handler(message.payload, state.socket),
+        INFO_RESULTS,
+        state,
+      );
     }
     if (callbacks.handleInfo === undefined) {
       thisNode().report({
@@ -249,7 +160,7 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       });
       return ["noreply", state];
     }
-    return act("handleInfo", callbacks.handleInfo(message, state.socket), state, INFO_FORMS);
+    return handleResult("handleInfo", callbacks.handleInfo(message, state.socket), INFO_RESULTS, state);
   },
 
   handleCall(request, from: From, state) {
@@ -257,13 +168,19 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
       return ["reply", { ...state.socket, ref: null }, state];
     const { callbacks } = state.channel;
     if (callbacks.handleCall === undefined) throw new Error(`${state.channel.pattern} has no handleCall`);
-    return act("handleCall", callbacks.handleCall(request, from, state.socket), state, IN_FORMS, from);
+    return handleResult(
+      "handleCall",
+      callbacks.handleCall(request, from, state.socket),
+      IN_RESULTS,
+      state,
+      from,
+    );
   },
 
   handleCast(request, state) {
     const { callbacks } = state.channel;
     if (callbacks.handleCast === undefined) throw new Error(`${state.channel.pattern} has no handleCast`);
-    return act("handleCast", callbacks.handleCast(request, state.socket), state, INFO_FORMS);
+    return handleResult("handleCast", callbacks.handleCast(request, state.socket), INFO_RESULTS, state);
   },
 
   terminate(reason, state) {
@@ -282,6 +199,107 @@ const server: GenServerModule<ChannelState, { channel: Channel; start: ChannelSt
   }),
 };
 
+// ------------------------------------------------------------------ the join
+
+type AcceptedJoin = JoinedResult & {
+  readonly socket: ChannelSocketValue;
+  readonly intercept: readonly string[];
+};
+
+async function join(state: ChannelState): Promise<Next> {
+  const { callbacks } = state.channel;
+  const startedAt = performance.now();
+  let params: unknown;
+  let outcome: AcceptedJoin | RefusedResult;
+  try {
+    const checked = await decodeJoin(state);
+    if (!checked.ok) return refuseJoin(invalidPayload(checked.issues), state);
+    params = checked.value;
+    outcome = joinResult(await callbacks.join(state.socket.topic, params, state.socket), state);
+  } catch (error) {
+    return error instanceof InvalidFrame ? invalidJoin(state) : crashJoin(error, state);
+  }
+  const status = outcome.type === "refused" ? "error" : "ok";
+  joinAnswered(state.socket, params, status, performance.now() - startedAt, callbacks.logJoin ?? "info");
+  return outcome.type === "refused" ? refuseJoin(outcome.reply, state) : subscribeAndReply(outcome, state);
+}
+
+const decodeJoin = ({ channel, start }: ChannelState): Checked | Promise<Checked> =>
+  validate(channel.callbacks.params, decodePayload((start as ChannelStart).payload));
+
+/** Checks what `join` returned. */
+function joinResult(
+  result: JoinResult,
+  { channel, socket: own }: ChannelState,
+): AcceptedJoin | RefusedResult {
+  if (!isResult(result, JOIN_RESULTS)) throw badReturn("join", result, JOIN_RESULTS);
+  if (result.type === "refused") return result;
+  const socket = returnedSocket(result.socket, own);
+  if (socket === undefined) throw badReturn("join", result, JOIN_RESULTS);
+  const intercept = checkIntercepts(channel, result.intercept ?? channel.callbacks.intercept ?? []);
+  return { ...result, socket, intercept };
+}
+
+async function subscribeAndReply(
+  { reply, socket: accepted, intercept: intercepts }: AcceptedJoin,
+  state: ChannelState,
+): Promise<Next> {
+  const socket = joinedSocket(accepted);
+  const { writer, connection, serializer, pubsub, topic } = socket;
+  const metadata: FastlaneMetadata = { fastlane: true, writer, connection, serializer, intercepts };
+  const frame = joinReply("ok", reply, state);
+  const reach = PubSub.prepare(pubsub, topic);
+  if (reach !== undefined) await reach;
+  // No await when the subscription is synchronous: no broadcast may come between it and the reply.
+  const subscribed = PubSub.subscribe(pubsub, topic, { metadata });
+  if (subscribed !== "ok") await subscribed;
+  report(socket, [frame, ...(state.start as ChannelStart).after], { type: "joined", ...about(state) });
+  state.start = undefined;
+  state.socket = socket;
+  state.intercepts = intercepts;
+  return ["noreply", state];
+}
+
+function joinReply(status: string, response: unknown, { serializer, socket, start }: ChannelState): Frame {
+  const { wireJoinRef, ref } = start as ChannelStart;
+  return serializer.encodeReply(wireJoinRef, ref, socket.topic, status, response);
+}
+
+function refuseJoin(response: unknown, state: ChannelState): Next {
+  const frames = [joinReply("error", response, state), ...(state.start as ChannelStart).after];
+  report(state.socket, frames, { type: "refused", ...about(state) });
+  state.start = undefined;
+  state.closed = true;
+  return ["stop", "shutdown", state];
+}
+
+function crashJoin(error: unknown, state: ChannelState): Next {
+  thisNode().report({
+    kind: "notice",
+    level: "error",
+    text: `join of ${state.socket.topic} crashed`,
+    pid: self(),
+    metadata: { error },
+  });
+  skipTerminate(state);
+  return refuseJoin(CLIENT_ERRORS.joinCrashed, state);
+}
+
+/** The connection's process decides what happens to a malformed frame. */
+function invalidJoin(state: ChannelState): Next {
+  const { ref, after } = state.start as ChannelStart;
+  report(state.socket, after, { type: "invalid_frame", ...about(state), ref, join: true });
+  state.closed = true;
+  return ["stop", "shutdown", state];
+}
+
+/** `terminate` is not invoked after a crashed join, nor for a channel that a further join replaces. */
+function skipTerminate(state: ChannelState): void {
+  state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
+}
+
+// ------------------------------------------------------------------ events of the client
+
 function handleIn({ event, ref, payload, size }: ChannelPush, state: ChannelState): Next | Promise<Next> {
   const credits = state.credits.count(size);
   if (credits !== undefined) notify(state.socket, { type: "credits", ...about(state), credits });
@@ -297,15 +315,11 @@ function handleIn({ event, ref, payload, size }: ChannelPush, state: ChannelStat
   if (schema === undefined) return runHandler(event, value, state);
   const checked = validate(schema, value);
   return checked instanceof Promise
-    ? checked.then((result) => afterCheck(event, result, state))
-    : afterCheck(event, checked, state);
+    ? checked.then((result) => onValidated(event, result, state))
+    : onValidated(event, checked, state);
 }
 
-function afterCheck(
-  event: string,
-  checked: Awaited<ReturnType<typeof validate>>,
-  state: ChannelState,
-): Next | Promise<Next> {
+function onValidated(event: string, checked: Checked, state: ChannelState): Next | Promise<Next> {
   if (checked.ok) return runHandler(event, checked.value, state);
   replyToPush(state, "error", invalidPayload(checked.issues));
   state.push.ref = null;
@@ -315,7 +329,7 @@ function afterCheck(
 function runHandler(event: string, payload: unknown, state: ChannelState): Next | Promise<Next> {
   const { logHandleIn = "debug" } = state.channel.callbacks;
   if (!handledInIsWatched(logHandleIn))
-    return act(`handleIn ${event}`, callHandler(event, payload, state), state, IN_FORMS);
+    return handleResult(`handleIn ${event}`, callHandler(event, payload, state), IN_RESULTS, state);
   const startedAt = performance.now();
   const done = <T>(result: T): T => {
     const { pattern } = state.channel;
@@ -324,7 +338,7 @@ function runHandler(event: string, payload: unknown, state: ChannelState): Next 
   };
   const result = callHandler(event, payload, state);
   const measured = result instanceof Promise ? result.then(done) : done(result);
-  return act(`handleIn ${event}`, measured, state, IN_FORMS);
+  return handleResult(`handleIn ${event}`, measured, IN_RESULTS, state);
 }
 
 function callHandler(event: string, payload: unknown, state: ChannelState): InResult | Promise<InResult> {
@@ -342,37 +356,23 @@ function replyToPush({ serializer, socket }: ChannelState, status: string, respo
 }
 
 /** Applies the result of a callback; synchronously when the callback was synchronous. */
-function act(
+function handleResult(
   callback: string,
   result: InResult | InfoResult | Promise<InResult | InfoResult>,
+  allowed: AllowedResults,
   state: ChannelState,
-  forms: readonly string[],
   from?: From,
 ): Next | Promise<Next> {
-  if (result instanceof Promise) return result.then((value) => carryOut(callback, value, state, forms, from));
-  return carryOut(callback, result, state, forms, from);
-}
-
-function carryOut(
-  callback: string,
-  result: InResult | InfoResult,
-  state: ChannelState,
-  forms: readonly string[],
-  from: From | undefined,
-): Next {
-  const allowed = forms === INFO_FORMS ? ["noreply", "stop"] : ["noreply", "reply", "stop"];
-  if (!isResult(result, allowed) || !("socket" in result)) throw badReturn(callback, result, forms);
+  if (result instanceof Promise)
+    return result.then((value) => handleResult(callback, value, allowed, state, from));
+  if (!isResult(result, allowed) || !("socket" in result)) throw badReturn(callback, result, allowed);
   const socket = returnedSocket(result.socket, state.socket);
-  if (socket === undefined) throw badReturn(callback, result, forms);
-  const answer = (status: string, response: unknown): void => {
-    if (from === undefined) replyToPush(state, status, response);
-    else GenServer.reply(from, response);
-  };
+  if (socket === undefined) throw badReturn(callback, result, allowed);
   if (result.type === "reply") {
-    if (typeof result.status !== "string") throw badReturn(callback, result, forms);
-    answer(result.status, result.response);
+    if (typeof result.status !== "string") throw badReturn(callback, result, allowed);
+    sendReply(result.status, result.response, state, from);
   } else if (result.type === "stop" && result.reply !== undefined) {
-    answer(result.reply.status, result.reply.response);
+    sendReply(result.reply.status, result.reply.response, state, from);
   }
   // The push has been handled, so its ref is no longer valid.
   state.push.ref = null;
@@ -382,7 +382,13 @@ function carryOut(
   return idle === undefined ? ["noreply", state] : ["noreply", state, idle];
 }
 
-// ------------------------------------------------------------------ the end
+/** Replies to the caller, or to the client's push. */
+function sendReply(status: string, response: unknown, state: ChannelState, from: From | undefined): void {
+  if (from === undefined) replyToPush(state, status, response);
+  else GenServer.reply(from, response);
+}
+
+// ------------------------------------------------------------------ leave and stop
 
 function handleCommand({ command }: ChannelCommand, state: ChannelState): Next {
   switch (command.type) {
@@ -390,8 +396,7 @@ function handleCommand({ command }: ChannelCommand, state: ChannelState): Next {
       return leave(command.ref, state);
     case "replaced":
       state.closed = true;
-      // `terminate` is not invoked for a channel that a further join replaces.
-      state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
+      skipTerminate(state);
       return ["stop", ["shutdown", "duplicate_join"], state];
     case "disconnected":
       return disconnected("normal", state);
@@ -459,16 +464,11 @@ async function drainMailbox(state: ChannelState): Promise<void> {
  * Slots have moved between threads. When this topic has moved, the channel stops and its client
  * joins again on the new thread.
  */
-function onOwnersChanged(state: ChannelState): Next | Promise<Next> {
-  const { socket } = state;
-  if (PubSub.ownerOf(socket.pubsub, socket.topic) === thisNode().index) return ["noreply", state];
-  return stopMoved(state);
-}
-
-async function stopMoved(state: ChannelState): Promise<Next> {
-  const { socket } = state;
+async function onOwnersChanged(state: ChannelState): Promise<Next> {
+  const { pubsub, topic } = state.socket;
+  if (PubSub.ownerOf(pubsub, topic) === thisNode().index) return ["noreply", state];
   // The subscription has moved already, and would stay beside that of the next channel.
-  await PubSub.unsubscribe(socket.pubsub, socket.topic);
+  await PubSub.unsubscribe(pubsub, topic);
   return ["stop", TOPIC_MOVED, state];
 }
 

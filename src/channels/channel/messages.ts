@@ -10,12 +10,27 @@
 import type { Pid } from "simurgh/runtime";
 import { registerMessageClass } from "#runtime";
 import type { RawPayload } from "../protocol/frame-scanner.js";
-import type { WireRef } from "../protocol/message.js";
-import type { ChannelStart } from "./channel-server.js";
+import type { Frame, WireRef } from "../protocol/message.js";
 import type { Credits } from "./credit-window.js";
+import type { ChannelSocket } from "./socket.js";
 
 /** The name that the shard of an endpoint has in each thread. */
 export const shardName = (endpoint: string): string => `${endpoint}.shard`;
+
+export interface ChannelStart {
+  /** Identifies the join among those of its connection. */
+  readonly token: number;
+  /** Whether a process of the connection exists that replies to `closing`. False in tests. */
+  readonly connected: boolean;
+  readonly socket: ChannelSocket;
+  /** The ref of the join. */
+  readonly ref: WireRef;
+  /** The join_ref as the client sent it: carried by the join reply and by the close or error. */
+  readonly wireJoinRef: WireRef;
+  readonly payload: RawPayload;
+  /** Frames owed for the channel that this one replaces, sent after the join reply. */
+  readonly after: readonly Frame[];
+}
 
 /**
  * From the connection's process to the shard of a topic, which starts the channel. A channel that

@@ -104,11 +104,47 @@ export function stop(reason: ExitReason, second: unknown, third?: ChannelSocket)
   return { type: "stop", reason, reply: { status, response }, socket: third };
 }
 
-export const isResult = (value: unknown, types: readonly string[]): boolean =>
+/** The results a callback may return: their types, and the forms that an error text lists. */
+export interface AllowedResults {
+  readonly types: readonly string[];
+  readonly forms: readonly string[];
+}
+
+export const JOIN_RESULTS: AllowedResults = {
+  types: ["joined", "refused"],
+  forms: ["joined(socket)", "joined(socket, reply)", "joined(socket, reply, options)", "refused(reply)"],
+};
+
+/** Of `handleIn` and `handleCall`. */
+export const IN_RESULTS: AllowedResults = {
+  types: ["noreply", "reply", "stop"],
+  forms: [
+    "noreply(socket)",
+    "noreply(socket, timeout)",
+    "reply(status, socket)",
+    "reply(status, response, socket)",
+    "stop(reason, socket)",
+    "stop(reason, [status, response], socket)",
+  ],
+};
+
+/** Of `handleInfo`, `handleOut` and `handleCast`. */
+export const INFO_RESULTS: AllowedResults = {
+  types: ["noreply", "stop"],
+  forms: ["noreply(socket)", "noreply(socket, timeout)", "stop(reason, socket)"],
+};
+
+/** Of `connect`. */
+export const CONNECT_RESULTS: AllowedResults = {
+  types: ["ok", "error"],
+  forms: ["ok(socket)", "error()", "error(reason)"],
+};
+
+export const isResult = (value: unknown, { types }: AllowedResults): boolean =>
   typeof value === "object" && value !== null && types.includes((value as { type?: string }).type ?? "");
 
 /** The error for a callback that returned something else. */
-export function badReturn(callback: string, value: unknown, allowed: readonly string[]): TypeError {
+export function badReturn(callback: string, value: unknown, { forms }: AllowedResults): TypeError {
   let shown: string | undefined;
   try {
     shown = JSON.stringify(value)?.slice(0, 200);
@@ -116,6 +152,6 @@ export function badReturn(callback: string, value: unknown, allowed: readonly st
     shown = undefined;
   }
   return new TypeError(
-    `${callback} must return one of ${allowed.join(", ")}; it returned ${shown ?? show(value)}`,
+    `${callback} must return one of ${forms.join(", ")}; it returned ${shown ?? show(value)}`,
   );
 }

@@ -220,6 +220,10 @@ export function write(socket: ChannelSocket, frame: Frame): void {
   send(socket.writer, sendFrame(socket.connection, frame));
 }
 
+/** @internal Notifies the connection's process. */
+export const notify = (socket: ChannelSocket, notification: ChannelNotification): void =>
+  void send(socket.transportPid, new SocketNotification(notification));
+
 /** @internal Sends frames about the channel, and notifies the connection's process of them. */
 export function report(
   socket: ChannelSocket,

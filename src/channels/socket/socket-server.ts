@@ -27,13 +27,13 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import { SmallMap } from "#runtime";
-import type { ChannelStart } from "../channel/channel-server.js";
 import { Backlog, type BacklogLimits, CreditWindow, FULL_CREDIT } from "../channel/credit-window.js";
 import { limitHit, transportClosed } from "../channel/instrumentation.js";
 import {
   ChannelCommand,
   type ChannelNotification,
   ChannelPush,
+  type ChannelStart,
   ClientFrame,
   type ConnectionNotification,
   SocketNotification,

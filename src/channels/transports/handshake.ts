@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import { show } from "#runtime";
 import { connected } from "../channel/instrumentation.js";
-import { badReturn } from "../channel/results.js";
+import { badReturn, CONNECT_RESULTS } from "../channel/results.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import { isVersion, negotiate } from "../protocol/serializers.js";
 import { originAllowed } from "../socket/check-origin.js";
@@ -84,7 +84,7 @@ export function handshake(
   const startedAt = performance.now();
   const decide = (result: ConnectResult): Handshake => {
     if (result?.type !== "ok" && result?.type !== "error") {
-      host.notice("error", badReturn("connect", result, ["ok(socket)", "error()", "error(reason)"]).message);
+      host.notice("error", badReturn("connect", result, CONNECT_RESULTS).message);
       return refused(403);
     }
     connected({
