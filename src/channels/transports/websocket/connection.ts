@@ -16,10 +16,12 @@ import { CLOSE } from "../../protocol/constants.js";
 import type { WebSocketLimits } from "../../socket/mount-options.js";
 import type { Transport } from "../../socket/socket-server.js";
 import type { GatewayHost, LiveConnection } from "../host.js";
+import type { BatchedConnection, WriteBatcher } from "./write-batcher.js";
 
 /** What the connections of one mount share. */
 export interface WebSocketKind {
   readonly host: GatewayHost;
+  readonly batcher: WriteBatcher;
   readonly limits: WebSocketLimits;
   /** Milliseconds a client may send nothing but pongs. */
   readonly timeout: number;
@@ -72,58 +74,12 @@ const PONG_BYTES = 6;
 /** How long a peer may take to answer the close frame before the connection is terminated. */
 const CLOSE_GRACE_MS = 2000;
 
-/** Connections with frames to flush at the end of this turn. */
-let waiting: WebSocketConnection[] = [];
-let frames = 0;
-
-/**
- * A flush to many connections is delayed by further turns of the event loop, so that broadcasts
- * that follow closely share its writes. The delay per connection adapts: up to a tenth of the cost
- * of a write while delaying pays off, halved each time no frame arrives, and tried again at full
- * length now and then. So a single broadcast is delayed by one turn only.
- */
-const MANY = 32;
-const LONGEST_LOOK_MS = 0.0004;
-const TRY_AGAIN_AFTER = 16;
-/** Upper bound of the delay. */
-const MAX_WAIT_MS = 1;
-
-const look = { perConnection: LONGEST_LOOK_MS, began: 0, until: 0, frames: 0, found: false, inVain: 0 };
-
-function looksFurther(): boolean {
-  if (waiting.length < MANY) return false;
-  const now = performance.now();
-  if (frames > look.frames) {
-    if (look.frames === 0) look.began = now;
-    else look.found = true;
-    look.frames = frames;
-    look.until = now + waiting.length * look.perConnection;
-    return now - look.began < MAX_WAIT_MS;
-  }
-  if (now < look.until) return true;
-  look.inVain = look.found ? 0 : (look.inVain + 1) % TRY_AGAIN_AFTER;
-  look.perConnection = LONGEST_LOOK_MS / 2 ** look.inVain;
-  return false;
-}
-
-function flushAll(): void {
-  if (looksFurther()) {
-    setImmediate(flushAll);
-    return;
-  }
-  const connections = waiting;
-  waiting = [];
-  frames = 0;
-  look.frames = 0;
-  look.found = false;
-  for (const connection of connections) connection.flush();
-}
-
-export class WebSocketConnection implements Connection, Transport, LiveConnection {
+export class WebSocketConnection implements BatchedConnection, Connection, Transport, LiveConnection {
   readonly name = "websocket";
   /** The connection's number at the writer. */
   readonly id: number;
   readonly #kind: WebSocketKind;
+  readonly #batcher: WriteBatcher;
   readonly #socket: NetSocket;
   #ws: ServerWebSocket | undefined;
   #pid: Pid | undefined;
@@ -156,6 +112,7 @@ export class WebSocketConnection implements Connection, Transport, LiveConnectio
     this.id = id;
     this.#socket = socket;
     this.#kind = kind;
+    this.#batcher = kind.batcher;
   }
 
   get pid(): Pid {
@@ -244,10 +201,10 @@ export class WebSocketConnection implements Connection, Transport, LiveConnectio
     if (this.#closing || this.#socket.destroyed) return;
     const { bytes } = outgoing;
     this.#pendingBytes += bytes.length;
-    frames += 1;
+    this.#batcher.frames += 1;
     if (this.#pending === undefined) {
       this.#pending = bytes;
-      if (waiting.push(this) === 1) setImmediate(flushAll);
+      this.#batcher.add(this);
     } else if (Array.isArray(this.#pending)) this.#pending.push(bytes);
     else this.#pending = [this.#pending, bytes];
     if (this.#pendingBytes + this.#socket.writableLength > this.#kind.limits.maxBufferedBytes) {

@@ -30,6 +30,7 @@ import {
   WebSocketConnection,
   type WebSocketKind,
 } from "./connection.js";
+import { WriteBatcher } from "./write-batcher.js";
 
 const DEFAULT_HANDSHAKE_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -56,6 +57,7 @@ export class WebSocketListener {
 
   constructor(host: GatewayHost, mounted: readonly MountedSocket[]) {
     this.#host = host;
+    const batcher = new WriteBatcher();
     this.#sockets = mounted.flatMap((socket) => {
       const { websocket = {} } = socket.mount;
       if (websocket === false) return [];
@@ -79,6 +81,7 @@ export class WebSocketListener {
       });
       const kind: WebSocketKind = {
         host,
+        batcher,
         limits: { ...DEFAULT_WEBSOCKET_LIMITS, ...websocket },
         timeout: websocket.timeout ?? DEFAULT_TIMEOUT_MS,
         pingMs: websocket.pingMs ?? DEFAULT_PING_MS,
