@@ -8,7 +8,7 @@ import { processInfoAt } from "#runtime";
 import { GET_SOCKET } from "../channel/channel-server.js";
 import type { ChannelSocket } from "../channel/socket.js";
 import { endpointConfig } from "../protocol/endpoint-config.js";
-import type { SocketDescription } from "../socket/socket-server.js";
+import type { SocketDescription } from "../socket/socket-state.js";
 import { channelsName } from "./shard.js";
 
 export interface SocketEntry {

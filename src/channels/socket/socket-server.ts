@@ -12,54 +12,61 @@ import { PubSub } from "simurgh/pubsub";
 import {
   backoff,
   cancelTimer,
-  demonitor,
   ExitSignal,
   exit,
   GenServer,
   type GenServerModule,
   isRef,
   monitor,
-  type Pid,
   type Ref,
   self,
   send,
   sendAfter,
-  thisNode,
 } from "simurgh/runtime";
-import { SmallMap } from "#runtime";
-import { Backlog, type BacklogLimits, CreditWindow, FULL_CREDIT } from "../channel/credit-window.js";
+import { Backlog, CreditWindow, FULL_CREDIT } from "../channel/credit-window.js";
 import { limitHit, transportClosed } from "../channel/instrumentation.js";
 import {
   ChannelCommand,
   type ChannelNotification,
   ChannelPush,
-  type ChannelStart,
   ClientFrame,
   type ConnectionNotification,
   SocketNotification,
-  type StartChannel,
-  shardName,
 } from "../channel/messages.js";
-import type { ConnectSocket } from "../channel/socket.js";
-import type { Writer } from "../fanout/connection-writer.js";
 import {
   CLOSE,
   DISCONNECT,
   HEARTBEAT,
   PHOENIX_TOPIC,
-  PHX_CLOSE,
   PHX_ERROR,
   PHX_JOIN,
   PHX_LEAVE,
 } from "../protocol/constants.js";
-import { CLIENT_ERRORS, rateLimited } from "../protocol/errors.js";
-import { decodePayload, type ScannedFrame } from "../protocol/frame-scanner.js";
-import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
-import { type Serializer, serializerFor } from "../protocol/serializers.js";
-import { routeOf, type SocketDefinition } from "./define-socket.js";
-import type { InvalidFrames } from "./mount-options.js";
+import { CLIENT_ERRORS } from "../protocol/errors.js";
+import type { ScannedFrame } from "../protocol/frame-scanner.js";
+import { isBroadcast } from "../protocol/message.js";
+import { routeOf } from "./define-socket.js";
+import {
+  closeFrame,
+  dropStale,
+  invalidFrame,
+  isValidPayload,
+  replyRateLimited,
+  replyUnmatched,
+} from "./replies.js";
 import type { Request } from "./request-queue.js";
-import { type Rate, TokenBucket } from "./token-bucket.js";
+import { onShardReply, startChannel } from "./shard-joins.js";
+import {
+  describe,
+  type MonitoredChannel,
+  type Next,
+  noreply,
+  notice,
+  noticeOnce,
+  type SocketStart,
+  SocketState,
+  write,
+} from "./socket-state.js";
 import {
   isStaleRef,
   PROGRESS_CHECK_MS,
@@ -68,104 +75,6 @@ import {
   type SubscriptionEvent,
   step,
 } from "./topic-subscription.js";
-
-/** The interface of a transport to the connection's process. */
-export interface Transport {
-  readonly name: "websocket" | "longpoll";
-  /** The process has handled one frame. */
-  handled(): void;
-  /** Stops reading from the client. */
-  pause(): void;
-  resume(): void;
-  close(code: number, reason?: string): void;
-}
-
-/** What the connections of one mount share. */
-export interface SocketKind {
-  readonly definition: SocketDefinition;
-  readonly mount: string;
-  readonly pubsub: string;
-  readonly writer: Writer;
-  /** Maximum topics of one connection. */
-  readonly maxChannels: number;
-  readonly messageRate: Rate | false;
-  readonly joinRate: Rate | false;
-  /** Limits on what one connection queues for its channels. */
-  readonly backlogLimits: BacklogLimits;
-  readonly invalidFrames: InvalidFrames;
-  /** The node index of the shard that owns a topic. */
-  readonly shardOf: (topic: string) => number;
-}
-
-export interface SocketStart {
-  readonly kind: SocketKind;
-  readonly socket: ConnectSocket;
-  readonly serializerName: string;
-  /** When the connection expires, in ms since the epoch. */
-  readonly expiresAt: number | undefined;
-  readonly connection: number;
-  readonly transport: Transport;
-  /** Set to false by a process that is not ready yet: wait with the call `["ready"]`. */
-  isReady?: boolean;
-}
-
-/** A monitored channel process. */
-interface MonitoredChannel {
-  readonly topic: string;
-  readonly token: number;
-  readonly pid: Pid;
-  readonly monitor: Ref;
-  /** The flow control of the frames forwarded to it. */
-  readonly window: CreditWindow;
-}
-
-/** A shard that is monitored while it has unanswered joins. */
-interface PendingShard {
-  readonly monitor: Ref;
-  /** Their topics, by token. */
-  readonly joins: Map<number, string>;
-}
-
-/**
- * The state of one connection. Rare parts are created on demand, to keep idle connections small.
- */
-class SocketState {
-  readonly kind: SocketKind;
-  readonly socket: ConnectSocket;
-  readonly serializer: Serializer;
-  readonly connection: number;
-  readonly transport: Transport;
-  readonly messages: TokenBucket | undefined;
-  readonly joins: TokenBucket | undefined;
-  readonly topics = new SmallMap<string, Subscription<MonitoredChannel>>();
-  /** The monitored channels, by monitor id. */
-  readonly channels = new SmallMap<number, MonitoredChannel>();
-  /** What is queued for all channels; undefined until something is. */
-  backlog: Backlog | undefined;
-  /** By node index. */
-  readonly shards = new SmallMap<number, PendingShard>();
-  /** Failed attempts in a row to subscribe to its id. */
-  subscribeAttempts = 0;
-  /** What has been logged of this connection. */
-  loggedOnce: Set<"rate" | "topics" | "invalid frame"> | undefined;
-  /** The timer of its expiry. */
-  expiry: Ref | undefined;
-  /** The next token of a join or timer. */
-  nextId = 1;
-
-  constructor({ kind, socket, serializerName, connection, transport }: SocketStart) {
-    this.kind = kind;
-    this.socket = socket;
-    this.serializer = serializerFor(serializerName);
-    this.connection = connection;
-    this.transport = transport;
-    this.messages = bucket(kind.messageRate);
-    this.joins = bucket(kind.joinRate);
-  }
-}
-
-type Next = readonly ["noreply", SocketState] | readonly ["stop", unknown, SocketState];
-const noreply = (state: SocketState): Next => ["noreply", state];
 
 const server: GenServerModule<SocketState, SocketStart> = {
   name: "Socket",
@@ -329,81 +238,6 @@ function route(frame: ScannedFrame, size: number, state: SocketState): Next {
   return dispatchRequest({ frame, size, channel: -1 }, subscription, state);
 }
 
-const bucket = (rate: Rate | false): TokenBucket | undefined =>
-  rate === false ? undefined : new TokenBucket(rate, performance.now());
-
-/** Refuses a frame over a rate, with the time to retry. */
-function replyRateLimited(
-  { joinRef, ref, topic, event }: ScannedFrame,
-  wait: number,
-  state: SocketState,
-): Next {
-  limitHit(state.socket.endpoint, event === PHX_JOIN ? "joins" : "messages");
-  noticeOnce(
-    state,
-    "rate",
-    "warning",
-    "a client exceeds the rate of its mount; its frames above the rate are refused",
-  );
-  write(state, state.serializer.encodeReply(joinRef, ref, topic, "error", rateLimited(wait)));
-  return noreply(state);
-}
-
-const dropStale = (frame: ScannedFrame, state: SocketState): Next =>
-  isValidPayload(frame) ? noreply(state) : invalidFrame(frame, state);
-
-/** Whether a payload that no channel reads is valid. */
-function isValidPayload({ payload }: ScannedFrame): boolean {
-  try {
-    decodePayload(payload);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** A message for a topic that this connection has not joined. */
-function replyUnmatched(frame: ScannedFrame, state: SocketState): Next {
-  if (!isValidPayload(frame)) return invalidFrame(frame, state);
-  const { joinRef, ref, event, wireTopic } = frame;
-  const topic = wireTopic === undefined ? frame.topic : (wireTopic as string);
-  write(
-    state,
-    event === PHX_LEAVE
-      ? state.serializer.encodeReply(joinRef, ref, topic, "ok", {})
-      : state.serializer.encodeReply(null, ref, topic, "error", CLIENT_ERRORS.unmatchedTopic),
-  );
-  return noreply(state);
-}
-
-/**
- * Handles a malformed frame, of which what could be read is given: closes the connection, or what
- * the mount's `invalidFrames` says instead.
- */
-function invalidFrame(
-  frame: { readonly ref: WireRef; readonly topic: string } | undefined,
-  state: SocketState,
-): Next {
-  noticeOnce(
-    state,
-    "invalid frame",
-    "info",
-    `a client sent a frame that is not one of ${state.serializer.name}`,
-  );
-  switch (state.kind.invalidFrames) {
-    case "close":
-      state.transport.close(CLOSE.internalError, "invalid frame");
-      return ["stop", ["shutdown", "invalid_frame"], state];
-    case "reply": {
-      const { ref, topic } = frame ?? { ref: null, topic: PHOENIX_TOPIC };
-      write(state, state.serializer.encodeReply(null, ref, topic, "error", CLIENT_ERRORS.invalidFrame));
-      return noreply(state);
-    }
-    case "ignore":
-      return noreply(state);
-  }
-}
-
 /** A channel has received a malformed payload. When it was the join's, the channel has ended. */
 function onInvalidPayload(
   { topic, ref, token, join }: Extract<ChannelNotification, { type: "invalid_frame" }>,
@@ -527,9 +361,6 @@ function performEffect(
   }
 }
 
-const closeFrame = (topic: string, joinRef: WireRef, state: SocketState): Frame =>
-  state.serializer.encodeControl(joinRef, topic, PHX_CLOSE, {});
-
 function onTimer(
   { topic, timer }: Extract<ConnectionNotification, { type: "timer" }>,
   state: SocketState,
@@ -539,67 +370,6 @@ function onTimer(
 }
 
 // ------------------------------------------------------------------ starting channels
-
-function startChannel(
-  { join, token, owed }: Extract<SubscriptionEffect<MonitoredChannel>, { type: "start" }>,
-  state: SocketState,
-): void {
-  const { topic, joinRef, ref, payload } = join.frame;
-  const node = state.kind.shardOf(topic);
-  // When the shard goes down before it has answered, the join fails.
-  let pending = state.shards.get(node);
-  if (pending === undefined) {
-    const shard = { name: shardName(state.socket.endpoint), node };
-    pending = { monitor: monitor(shard), joins: new Map() };
-    state.shards.set(node, pending);
-  }
-  pending.joins.set(token, topic);
-  const { assigns, endpoint, id } = state.socket;
-  const start: ChannelStart = {
-    token,
-    connected: true,
-    // Listed one by one: a spread costs ten times as much.
-    socket: {
-      assigns,
-      endpoint,
-      id,
-      topic,
-      joined: false,
-      joinRef: joinRef ?? ref,
-      ref: null,
-      channelPid: self(),
-      transportPid: self(),
-      transport: state.transport.name,
-      serializer: state.serializer.name,
-      pubsub: state.kind.pubsub,
-      writer: state.kind.writer.pid,
-      connection: state.connection,
-    },
-    ref,
-    wireJoinRef: joinRef,
-    payload,
-    after: owed === undefined ? [] : [closeFrame(topic, owed.joinRef, state)],
-  };
-  GenServer.cast({ name: shardName(state.socket.endpoint), node }, [
-    "start_channel",
-    state.kind.mount,
-    join.channel,
-    start,
-  ] satisfies StartChannel);
-}
-
-/** A shard has answered a join; after the last one it is no longer monitored. Returns its node. */
-function onShardReply(token: number, state: SocketState): number | undefined {
-  for (const [node, pending] of state.shards) {
-    if (!pending.joins.delete(token)) continue;
-    if (pending.joins.size === 0) {
-      state.shards.delete(node);
-      demonitor(pending.monitor, { flush: true });
-    }
-    return node;
-  }
-  return undefined;
-}
 
 function onStarted(
   { topic, token, pid }: Extract<ChannelNotification, { type: "started" }>,
@@ -692,57 +462,6 @@ function onShardDown(ref: Ref, state: SocketState): Next {
     break;
   }
   return noreply(state);
-}
-
-// ------------------------------------------------------------------ helpers
-
-/** The state that `Debug` shows. */
-export interface SocketDescription {
-  readonly module: string;
-  readonly id: string | null;
-  readonly transport: string;
-  readonly channels: readonly {
-    readonly topic: string;
-    readonly status: "joined" | "leaving";
-    readonly pid: Pid;
-  }[];
-}
-
-function describe({ kind, socket, transport, topics }: SocketState): SocketDescription {
-  const channels: { topic: string; status: "joined" | "leaving"; pid: Pid }[] = [];
-  for (const [topic, subscription] of topics) {
-    if (subscription.type === "starting") continue;
-    const status = subscription.type === "joined" ? "joined" : "leaving";
-    channels.push({ topic, status, pid: subscription.channel.pid });
-  }
-  return { module: kind.mount, id: socket.id, transport: transport.name, channels };
-}
-
-function write(state: SocketState, frame: Frame): void {
-  state.kind.writer.send(state.connection, frame);
-}
-
-/** Logs it once per connection: a client can cause it any number of times. */
-function noticeOnce(
-  state: SocketState,
-  what: "rate" | "topics" | "invalid frame",
-  level: "info" | "warning" | "error",
-  text: string,
-): void {
-  if (state.loggedOnce?.has(what)) return;
-  state.loggedOnce ??= new Set();
-  state.loggedOnce.add(what);
-  notice(state, level, text);
-}
-
-function notice(state: SocketState, level: "debug" | "info" | "warning" | "error", text: string): void {
-  thisNode().report({
-    kind: "notice",
-    level,
-    text,
-    pid: self(),
-    metadata: { endpoint: state.socket.endpoint, id: state.socket.id },
-  });
 }
 
 /** Starts the process of a connection, linked to the caller. */

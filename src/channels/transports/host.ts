@@ -10,7 +10,7 @@ import type { CheckOrigin } from "../socket/check-origin.js";
 import type { SocketDefinition } from "../socket/define-socket.js";
 import type { DrainOptions } from "../socket/drain.js";
 import type { Mount } from "../socket/mount-options.js";
-import type { Transport } from "../socket/socket-server.js";
+import type { Transport } from "../socket/socket-state.js";
 import type { ListenOptions, ServerModule } from "./http-server.js";
 import type { RequestInterceptor } from "./intercept.js";
 import type { SessionAnswer, SessionRequest } from "./long-poll/session.js";

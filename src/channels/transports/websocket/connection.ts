@@ -14,7 +14,7 @@ import { ClientFrame, SocketNotification } from "../../channel/messages.js";
 import type { Connection, PreparedFrame } from "../../fanout/connection-writer.js";
 import { CLOSE } from "../../protocol/constants.js";
 import type { WebSocketLimits } from "../../socket/mount-options.js";
-import type { Transport } from "../../socket/socket-server.js";
+import type { Transport } from "../../socket/socket-state.js";
 import type { GatewayHost, LiveConnection } from "../host.js";
 import type { BatchedConnection, WriteBatcher } from "./write-batcher.js";
 
