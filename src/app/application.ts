@@ -125,7 +125,7 @@ function clusterOf({ cluster, presenceDownMs }: Config): Pick<EndpointOptions, "
       adapter: engine,
       url,
       prefix: "phoenixpair",
-      pulseMs: Math.min(3000, Math.round(presenceDownMs / 10)),
+      heartbeatMs: Math.min(3000, Math.round(presenceDownMs / 10)),
       ...(nodeName === undefined ? {} : { nodeName }),
       ...(tls === undefined ? {} : { tls }),
     },

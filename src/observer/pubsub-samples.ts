@@ -47,11 +47,15 @@ function engineSamples(health: AdapterHealth): readonly Sample[] {
     ),
     gauge("simurgh_engine_degraded", "1 while some messages may be lost.", yes(health.status === "degraded")),
     gauge(
-      "simurgh_engine_deaf",
+      "simurgh_engine_not_receiving",
       "1 while this thread can send through the engine but does not receive.",
-      yes(health.deaf),
+      yes(health.notReceiving),
     ),
-    gauge("simurgh_node_name_taken", "1 while another node has the same name.", yes(health.nameTaken)),
+    gauge(
+      "simurgh_node_name_duplicate",
+      "1 while another node has the same name.",
+      yes(health.isDuplicateName),
+    ),
     gauge("simurgh_engine_slots", "Slots that are subscribed to.", health.slots),
     gauge("simurgh_engine_unsent_bytes", "Bytes not yet sent to the engine.", health.unsentBytes),
     counter("simurgh_engine_reconnects_total", "Reconnects to the engine.", health.reconnects),
@@ -59,16 +63,16 @@ function engineSamples(health: AdapterHealth): readonly Sample[] {
     counter("simurgh_engine_sent_bytes_total", "The same in bytes.", health.sentBytes),
     counter("simurgh_engine_received_total", "Messages received from other nodes.", health.received),
     counter("simurgh_engine_dropped_total", dropped, health.droppedDown, { why: "down" }),
-    counter("simurgh_engine_dropped_total", dropped, health.droppedCrowded, { why: "crowded" }),
+    counter("simurgh_engine_dropped_total", dropped, health.droppedUnsent, { why: "unsent" }),
     counter(
       "simurgh_engine_refused_total",
       "Messages that were too large or could not be encoded.",
       health.refused,
     ),
     counter(
-      "simurgh_engine_behind_total",
+      "simurgh_engine_overload_dropped_total",
       "Messages of other nodes dropped because the receive queue was full.",
-      health.droppedBehind,
+      health.droppedOverload,
     ),
     counter(
       "simurgh_engine_unreadable_total",
@@ -79,6 +83,6 @@ function engineSamples(health: AdapterHealth): readonly Sample[] {
     counter("simurgh_engine_lost_total", "Messages of other nodes that were lost.", health.lost),
     counter("simurgh_engine_duplicates_total", "Duplicate messages.", health.duplicates),
     // Only the thread that leads its node knows the others.
-    ...(health.leads ? [gauge("simurgh_nodes", "Other nodes that are up.", health.nodes.length)] : []),
+    ...(health.isLeader ? [gauge("simurgh_nodes", "Other nodes that are up.", health.nodes.length)] : []),
   ];
 }

@@ -7,12 +7,12 @@ export type {
   AdapterStatus,
   Deliver,
   PublishResult,
-} from "./cluster/adapter.js";
+} from "./adapter.js";
 export { type Cluster, type ClusterOptions, clusterAdapter } from "./cluster/cluster.js";
-export { ClusterError, type Link, type LinkEvents, type OpenLink } from "./cluster/engine.js";
-export { type NetworkedOptions, networkedAdapter, type Place } from "./cluster/engine-adapter.js";
+export { ClusterError, type Engine, type EngineEvents, type OpenEngine } from "./cluster/engine.js";
+export { type AdapterContext, type EngineAdapterOptions, engineAdapter } from "./cluster/engine-adapter.js";
 export { type Hub, type HubOptions, startHub } from "./cluster/engines/hub.js";
-export { type HubAdapterOptions, hubAdapter } from "./cluster/engines/hub-link.js";
+export { type HubAdapterOptions, hubAdapter } from "./cluster/engines/hub-client.js";
 export { MemoryNetwork, type MemoryNetworkOptions } from "./cluster/engines/memory.js";
 export { type NatsAdapterOptions, natsAdapter } from "./cluster/engines/nats.js";
 export { type RedisAdapterOptions, redisAdapter } from "./cluster/engines/redis.js";

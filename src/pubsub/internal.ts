@@ -5,7 +5,7 @@
 
 export { checkCluster, clusterOf } from "./cluster/cluster.js";
 export { type Envelope, Receiver, Sender } from "./cluster/envelope.js";
-export { localAdapter } from "./cluster/local.js";
+export { singleNodeAdapter } from "./cluster/single-node.js";
 export { bareDispatcher, dispatcherNamed } from "./local/dispatcher.js";
 export { SLOTS, slot } from "./local/slot.js";
 export { sharedJson } from "./shared-payload.js";

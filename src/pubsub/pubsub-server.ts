@@ -1,4 +1,8 @@
-/** The PubSub process of a thread. */
+/**
+ * The PubSub process of a thread. It starts the adapter, dispatches what other nodes send, handles
+ * requests of the node's other threads, and takes part in handovers. Broadcasts of this thread do
+ * not pass through it.
+ */
 import {
   BadArg,
   GenServer,
@@ -11,94 +15,95 @@ import {
   send,
   trapExit,
 } from "simurgh/runtime";
-import type { Adapter, AdapterEvent, Position } from "./cluster/adapter.js";
+import type { Adapter, AdapterEvent, Position } from "./adapter.js";
 import { adapterEvent } from "./cluster/adapter-events.js";
-import { localAdapter } from "./cluster/local.js";
-import { type HandoverStep, type Mark, NOT_HELD, NOTHING } from "./handover/coordinator.js";
-import { commit, exported, hold, keeps, leaveOff, listen } from "./handover/participant.js";
-import { fromElsewhere } from "./local/delivery.js";
+import { singleNodeAdapter } from "./cluster/single-node.js";
+import { type HandoverStep, NOT_FROZEN, NOTHING } from "./handover/coordinator.js";
+import { commit, drain, exportSubscriptions, freeze, subscribeSlots } from "./handover/participant.js";
+import type { Barrier } from "./local/barriers.js";
+import { deliverRemote, handleForwarded, handleSubscribing } from "./local/broadcast.js";
 import {
   type Forwarded,
-  type Instance,
-  instanceOf,
-  instances,
+  isBuffering,
+  newState,
   type PubSubOptions,
+  type PubSubState,
   type Subscribing,
+  states,
   topicOf,
 } from "./local/pubsub-state.js";
-import { fromThread, subscribing } from "./local/requests.js";
 import { slot } from "./local/slot.js";
 
 interface StartArg {
   readonly options: PubSubOptions;
-  /** Its supervisor stops it in good order. */
+  /** Started by a supervisor, which stops it with an exit signal. */
   readonly supervised: boolean;
 }
 
 const server: GenServerModule<
-  Instance,
+  PubSubState,
   StartArg,
   Subscribing | HandoverStep | readonly ["health"],
-  Forwarded | Mark
+  Forwarded | Barrier
 > = {
   name: "PubSub",
 
   async init({ options, supervised }) {
     const me = self();
-    // To wait for what is still to be sent it must hear of its end before it ends. Who starts it by
-    // hand may end before it.
+    // `terminate` waits for what is still to be sent. A process that starts it by hand may end
+    // first.
     if (supervised) trapExit(true);
-    // Adapters call from anywhere, even from what a process that has ended left behind; dispatchers
-    // run in this process, one message after the other.
+    // Adapters call from any async context, also from one of a dead process; dispatchers run in
+    // this process, one message after the other.
     const inbox = { messages: 0, bytes: 0 };
     const deliver = (topic: unknown, message: unknown, dispatcher: unknown, bytes = 0): void => {
       inbox.messages += 1;
       inbox.bytes += bytes;
       outside(() => send(me, ["remote", topic, message, dispatcher, bytes]));
     };
-    const tell = (event: AdapterEvent): void => void outside(() => send(me, ["adapter", event]));
+    const onEvent = (event: AdapterEvent): void => void outside(() => send(me, ["adapter", event]));
     let adapter: Adapter | undefined;
     let ended = false;
     onExit(me, () => {
       ended = true;
       void adapter?.stop?.();
     });
-    adapter = await (options.adapter ?? localAdapter())(deliver, tell, inbox);
+    adapter = await (options.adapter ?? singleNodeAdapter())(deliver, onEvent, inbox);
     if (ended) void adapter.stop?.();
-    const running = instanceOf(options, adapter, inbox);
-    instances.putFor(me, options.name, running);
-    return ["ok", running];
+    const state = newState(options, adapter, inbox);
+    states.putFor(me, options.name, state);
+    return ["ok", state];
   },
 
   handleCall(request, from, state) {
     switch (request[0]) {
       case "health":
         return ["reply", state.adapter.health?.(), state];
-      case "hold":
-        hold(state, request);
+      case "freeze":
+        freeze(state, request);
         break;
       case "export":
-        if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
-        state.holding.leaving = { from, threads: request[2] };
-        state.marks.expect(request[1], "in", request[2], () => void leaveOff(state, self(), request[1]));
+        if (state.frozen?.move !== request[1]) return ["reply", NOT_FROZEN, state];
+        state.frozen.leaving = { from, threads: request[2] };
+        state.barriers.expect(request[1], "in", request[2], () => void drain(state, self(), request[1]));
         return ["noreply", state];
-      case "listen":
-        if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
-        void listen(state, request[2]).then(() => GenServer.reply(from, "ok"));
+      case "subscribe_slots":
+        if (state.frozen?.move !== request[1]) return ["reply", NOT_FROZEN, state];
+        void subscribeSlots(state, request[2]).then(() => GenServer.reply(from, "ok"));
         return ["noreply", state];
-      case "settled":
-        if (state.holding?.move !== request[1]) return ["reply", NOT_HELD, state];
-        state.marks.expect(request[1], "out", request[2], () => GenServer.reply(from, "ok"));
+      case "settle":
+        if (state.frozen?.move !== request[1]) return ["reply", NOT_FROZEN, state];
+        state.barriers.expect(request[1], "out", request[2], () => GenServer.reply(from, "ok"));
         return ["noreply", state];
       case "commit":
         commit(state, request[2], request[3]);
         break;
       default: {
-        if (keeps(state, request[1])) {
-          state.holding.kept.push({ request, from });
+        if (isBuffering(state, request[1])) {
+          state.frozen.buffered.push({ request, from });
           return ["noreply", state];
         }
-        subscribing(state, request);
+        handleSubscribing(state, request);
         const pending = request[0] === "subscribe" ? state.pending.get(slot(request[1])) : undefined;
         if (pending === undefined) break;
         void pending.then(() => GenServer.reply(from, "ok"));
@@ -109,30 +114,29 @@ const server: GenServerModule<
   },
 
   handleCast(request, state) {
-    if (request[0] === "mark") state.marks.add(request);
-    // Threads hear of the end of a move one after the other: what one sends on by then, another
-    // keeps for a moment yet.
-    else if (keeps(state, topicOf(request))) state.holding.kept.push({ request, isForeign: true });
-    else fromThread(state, request);
+    if (request[0] === "barrier") state.barriers.add(request);
+    // Threads commit one after the other: what one forwards by then, another still buffers.
+    else if (isBuffering(state, topicOf(request))) state.frozen.buffered.push({ request, isForeign: true });
+    else handleForwarded(state, request);
     return ["noreply", state];
   },
 
   handleInfo(message: readonly unknown[], state) {
     switch (message[0]) {
       case "DOWN":
-        // Who conducted a move has ended half-way.
-        if (state.holding?.conductor.equals(message[1])) commit(state, state.owners.current, NOTHING);
+        // The coordinator of a move has exited half-way.
+        if (state.frozen?.coordinator.equals(message[1])) commit(state, state.owners.current, NOTHING);
         else state.table.removeProcess(message[3] as Pid);
         break;
       case "remote":
         state.inbox.messages -= 1;
         state.inbox.bytes -= message[4] as number;
         state.counts.fromOthers += 1;
-        fromElsewhere(state, message[1], message[2], message[3]);
+        deliverRemote(state, message[1], message[2], message[3]);
         break;
-      case "left off":
-        if (state.holding?.move === message[1])
-          exported(state, message[1] as number, message[2] as readonly Position[]);
+      case "drained":
+        if (state.frozen?.move === message[1])
+          exportSubscriptions(state, message[1] as number, message[2] as readonly Position[]);
         break;
       case "adapter":
         adapterEvent(state, message[1] as AdapterEvent);

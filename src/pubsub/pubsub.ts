@@ -5,10 +5,12 @@
  * Delivery is at most once and ordered per sender: two broadcasts by one process reach any one
  * subscriber in order. A subscription ends with its process.
  *
- * Every thread runs a PubSub process of the same name. A topic lives in one thread, the one that
- * owns its slot: subscribers elsewhere are registered there, and broadcasts from elsewhere are
- * forwarded there. In that thread a broadcast is dispatched in the caller's own turn, without a
- * hop.
+ * Each thread runs a PubSub process of the same name. One thread owns a topic, by the topic's slot:
+ * subscribers of other threads are registered there, and broadcasts of other threads are forwarded
+ * there. In that thread a broadcast is dispatched in the caller's own turn, without a process hop.
+ *
+ * Do not use it for messages that must arrive: nothing is stored, and a subscriber that is not
+ * there misses them. To send to one known process, use `send`.
  */
 
 import {
@@ -24,28 +26,26 @@ import {
   thisNode,
 } from "simurgh/runtime";
 import { showTerm } from "#runtime";
-import type { AdapterHealth, AdapterStatus, PublishResult } from "./cluster/adapter.js";
+import type { AdapterHealth, AdapterStatus, PublishResult } from "./adapter.js";
 import { EVENTS } from "./cluster/adapter-events.js";
 import { type ReassignResult, reassign } from "./handover/coordinator.js";
-import { kept, OWNERS_CHANGED } from "./handover/participant.js";
-import { directFrom, toOthers } from "./local/delivery.js";
+import { OWNERS_CHANGED } from "./handover/participant.js";
+import { broadcastRemote, checkTopic, publish, publishDirect } from "./local/broadcast.js";
 import { bareDispatcher, type Dispatcher } from "./local/dispatcher.js";
-import { checkTopic, publish } from "./local/publish.js";
 import {
   type Dropped,
-  elsewhere,
   type Forwarded,
-  instance,
-  instances,
   notice,
-  type Published,
   type PubSubOptions,
+  remoteOwner,
+  stateOf,
+  states,
   type Traffic,
 } from "./local/pubsub-state.js";
 import { slot } from "./local/slot.js";
 import { start } from "./pubsub-server.js";
 
-/** A broadcast failed: what the bang forms throw. */
+/** Thrown by `broadcastOrThrow` and `broadcastFromOrThrow`: the broadcast was refused. */
 export class BroadcastError extends Error {
   override readonly name = "BroadcastError";
 }
@@ -60,7 +60,7 @@ function checkFrom(from: unknown): asserts from is Pid {
 }
 
 export const PubSub = {
-  /** The topic of what adapters tell: subscribe to get `["adapter", event]`. */
+  /** The topic on which adapters report: subscribers get `["adapter", event]`. */
   EVENTS,
 
   /** Starts a PubSub for this thread, linked to the caller. */
@@ -74,8 +74,8 @@ export const PubSub = {
   },
 
   /**
-   * Subscribes the calling process. When it has returned (for a topic of another thread, or the
-   * first in its slot on a node with others: resolved), every later broadcast reaches the caller.
+   * Subscribes the calling process: every broadcast after the return reaches it. Returns a promise
+   * for a topic of another thread, and for the first topic of its slot on a node with others.
    * Subscribing twice delivers twice.
    */
   subscribe(
@@ -84,11 +84,11 @@ export const PubSub = {
     options: { readonly metadata?: unknown } = {},
   ): "ok" | Promise<"ok"> {
     checkTopic(topic);
-    const running = instance(name);
-    if (running.holding?.slots.has(slot(topic)))
-      return running.holding.over.then(() => PubSub.subscribe(name, topic, options));
+    const state = stateOf(name);
+    if (state.frozen?.slots.has(slot(topic)))
+      return state.frozen.finished.then(() => PubSub.subscribe(name, topic, options));
     const pid = self();
-    const owner = elsewhere(running, topic);
+    const owner = remoteOwner(state, topic);
     if (owner !== undefined)
       return GenServer.call({ name, node: owner }, [
         "subscribe",
@@ -96,7 +96,7 @@ export const PubSub = {
         pid,
         options.metadata,
       ] satisfies Forwarded);
-    const { table, watched } = running;
+    const { table, watched } = state;
     if (table.view(topic)?.subscriptionsOf(pid).length)
       notice("debug", `${pid} subscribes to ${topic} again: it will get every message that often`, {});
     table.add(topic, { pid, metadata: options.metadata });
@@ -107,36 +107,37 @@ export const PubSub = {
         table.removeProcess(pid);
       });
     }
-    const pending = running.pending.get(slot(topic));
+    const pending = state.pending.get(slot(topic));
     return pending === undefined ? "ok" : pending.then(() => "ok");
   },
 
   /**
-   * For who must not be told anything between its subscription and something else it says: sees to
-   * it that a subscription made now takes effect at once. Undefined when it does already.
+   * Makes a later `subscribe` of this thread take effect at once, without a promise. For a caller
+   * that must not receive anything between its subscription and something it sends itself. Returns
+   * undefined when that is so already.
    */
-  prepare(name: string, topic: string): Promise<void> | undefined {
-    const running = instance(name);
+  ensureInterest(name: string, topic: string): Promise<void> | undefined {
+    const state = stateOf(name);
     const number = slot(topic);
-    if (running.adapter.alone === true || elsewhere(running, topic) !== undefined) return undefined;
-    if (!running.table.hasSlot(number)) {
-      running.interest(number, true);
-      // Whoever asked may never subscribe.
-      running.interest(number, false);
+    if (state.adapter.isSingleNode === true || remoteOwner(state, topic) !== undefined) return undefined;
+    if (!state.table.hasSlot(number)) {
+      state.interest(number, true);
+      // The caller may never subscribe.
+      state.interest(number, false);
     }
-    return running.pending.get(number);
+    return state.pending.get(number);
   },
 
   /** Removes all subscriptions of the calling process to the topic; ok also when there are none. */
   unsubscribe(name: string, topic: string): "ok" | Promise<"ok"> {
     checkTopic(topic);
-    const running = instance(name);
-    if (running.holding?.slots.has(slot(topic)))
-      return running.holding.over.then(() => PubSub.unsubscribe(name, topic));
-    const owner = elsewhere(running, topic);
+    const state = stateOf(name);
+    if (state.frozen?.slots.has(slot(topic)))
+      return state.frozen.finished.then(() => PubSub.unsubscribe(name, topic));
+    const owner = remoteOwner(state, topic);
     if (owner !== undefined)
       return GenServer.call({ name, node: owner }, ["unsubscribe", topic, self()] satisfies Forwarded);
-    running.table.remove(topic, self());
+    state.table.remove(topic, self());
     return "ok";
   },
 
@@ -181,47 +182,35 @@ export const PubSub = {
     return publish(name, topic, from, message, dispatcher, true);
   },
 
-  /** To the subscribers on one node, which may be this one. */
-  directBroadcast(
+  /** Sends to the subscribers on one node, which may be this one. */
+  directBroadcast: (
     name: string,
     nodeName: string,
     topic: string,
     message: unknown,
     dispatcher: Dispatcher = bareDispatcher,
-  ): PublishResult {
-    checkTopic(topic);
-    const running = instance(name);
-    const owner = elsewhere(running, topic);
-    const request: Published = ["direct", nodeName, topic, message, dispatcher.name];
-    const waits = kept(running, topic, request);
-    if (waits !== undefined) return waits;
-    if (owner !== undefined) {
-      GenServer.cast({ name, node: owner }, request);
-      return "ok";
-    }
-    return directFrom(running, nodeName, topic, message, dispatcher.name);
-  },
+  ): PublishResult => publishDirect(name, nodeName, topic, message, dispatcher),
 
   /**
-   * To all other nodes by this thread's own link, whichever thread the topic lives in, and to
-   * nobody here: for what must get out while that thread is gone. Its order beside what else is
-   * broadcast on the topic is not kept.
+   * Sends to all other nodes by this thread's own engine connection, whichever thread owns the
+   * topic, and not to this node: for what must get out while the owner is down. Not ordered with
+   * other broadcasts on the topic.
    */
-  broadcastAside(
+  broadcastOutOfBand(
     name: string,
     topic: string,
     message: unknown,
     dispatcher: Dispatcher = bareDispatcher,
   ): PublishResult {
     checkTopic(topic);
-    return toOthers(instance(name), topic, message, dispatcher, dispatcher.name).result;
+    return broadcastRemote(stateOf(name), topic, message, dispatcher, dispatcher.name).result;
   },
 
-  /** As `broadcast`; throws `BroadcastError` instead of returning an error. */
-  "broadcast!": (name: string, topic: string, message: unknown, dispatcher?: Dispatcher): "ok" =>
+  /** As `broadcast`, but throws `BroadcastError` instead of returning an error. */
+  broadcastOrThrow: (name: string, topic: string, message: unknown, dispatcher?: Dispatcher): "ok" =>
     orThrow(PubSub.broadcast(name, topic, message, dispatcher)),
 
-  "broadcastFrom!": (
+  broadcastFromOrThrow: (
     name: string,
     from: Pid,
     topic: string,
@@ -230,27 +219,28 @@ export const PubSub = {
   ): "ok" => orThrow(PubSub.broadcastFrom(name, from, topic, message, dispatcher)),
 
   /** This node's name in the cluster. */
-  nodeName: (name: string): string => instance(name).adapter.nodeName(),
+  nodeName: (name: string): string => stateOf(name).adapter.nodeName(),
 
   /** The thread that owns the topic: its node index. */
-  ownerOf: (name: string, topic: string): number => elsewhere(instance(name), topic) ?? thisNode().index,
+  ownerOf: (name: string, topic: string): number => remoteOwner(stateOf(name), topic) ?? thisNode().index,
 
-  /** The same for all topics of a slot. */
+  /** The thread that owns all topics of a slot. */
   ownerOfSlot: (name: string, slotNumber: number): number =>
-    instance(name).owners.current?.[slotNumber] ?? thisNode().index,
+    stateOf(name).owners.current?.[slotNumber] ?? thisNode().index,
 
   /** The threads that own topics: their node indexes. */
   threads: (name: string): readonly number[] => [
-    ...new Set(instance(name).owners.current ?? [thisNode().index]),
+    ...new Set(stateOf(name).owners.current ?? [thisNode().index]),
   ],
 
   /** The owner of each slot as this thread knows it; undefined when it owns all. */
-  owners: (name: string): readonly number[] | undefined => instance(name).owners.current,
+  owners: (name: string): readonly number[] | undefined => stateOf(name).owners.current,
 
   /**
-   * Gives slots to other threads, at run time; see handover.ts. `threads`: all in which this PubSub
-   * runs. Only subscriptions move: what else lives in the thread of its topic must watch for it
-   * (`watchOwners`). `onCommit`: threads that start from then on must begin with the new owners.
+   * Moves slots to other threads at run time; see handover/coordinator.ts. `threads`: all in which
+   * this PubSub runs. Only subscriptions move: other processes that belong in the thread of their
+   * topic must call `watchOwners`. `onCommit`: threads that start later must begin with the new
+   * owners.
    */
   reassign(
     name: string,
@@ -258,8 +248,8 @@ export const PubSub = {
     threads: readonly number[],
     onCommit: () => void = () => {},
   ): Promise<ReassignResult> {
-    const from = instance(name).owners.current as readonly number[];
-    return reassign({ name, conductor: self(), threads, from, to, onCommit });
+    const from = stateOf(name).owners.current as readonly number[];
+    return reassign({ name, coordinator: self(), threads, from, to, onCommit });
   },
 
   /**
@@ -267,7 +257,7 @@ export const PubSub = {
    * any thread.
    */
   watchOwners(name: string): void {
-    const { ownersWatchers } = instance(name);
+    const { ownersWatchers } = stateOf(name);
     const pid = self();
     if (ownersWatchers.has(pid.id)) return;
     ownersWatchers.set(pid.id, pid);
@@ -277,33 +267,33 @@ export const PubSub = {
   OWNERS_CHANGED,
 
   /** Whether the PubSub runs in this thread. */
-  isRunning: (name: string): boolean => instances.get(name) !== undefined,
+  isRunning: (name: string): boolean => states.get(name) !== undefined,
 
   /** Whether there can be no other nodes. */
-  isAlone: (name: string): boolean => instance(name).adapter.alone ?? false,
+  isSingleNode: (name: string): boolean => stateOf(name).adapter.isSingleNode ?? false,
 
-  /** How the road to other nodes is, as this thread's adapter knows it. */
-  status: (name: string): AdapterStatus => instance(name).adapter.status?.() ?? "up",
+  /** The connection to other nodes, as this thread's adapter knows it. */
+  status: (name: string): AdapterStatus => stateOf(name).adapter.status?.() ?? "up",
 
-  /** What a thread's adapter knows of the cluster; undefined where there is no engine. */
+  /** What a thread's adapter knows of the cluster; undefined without an engine. */
   health: (name: string, thread: number = thisNode().index): Promise<AdapterHealth | undefined> =>
     GenServer.call({ name, node: thread }, ["health"] as const),
 
   /** Subscription counts of this thread, for tests and the observer. */
   stats(name: string): { readonly topics: number; readonly processes: number } {
-    const { table } = instance(name);
+    const { table } = stateOf(name);
     return { topics: table.size, processes: table.processes };
   },
 
-  /** What this thread has done, and what waits to be done, as owner of its topics. */
+  /** What this thread has delivered, and what waits, as owner of its topics. */
   traffic(name: string): Traffic {
-    const { counts, inbox } = instance(name);
+    const { counts, inbox } = stateOf(name);
     return { ...counts, waiting: inbox.messages, waitingBytes: inbox.bytes };
   },
 
   /** Number of subscriptions to a topic that this thread owns. */
-  subscribers: (name: string, topic: string): number => instance(name).table.view(topic)?.size ?? 0,
+  subscribers: (name: string, topic: string): number => stateOf(name).table.view(topic)?.size ?? 0,
 
-  /** What this thread got from elsewhere and did not deliver. */
-  dropped: (name: string): Dropped => ({ ...instance(name).dropped }),
+  /** What this thread received from other threads and nodes and did not deliver. */
+  dropped: (name: string): Dropped => ({ ...stateOf(name).dropped }),
 };

@@ -7,7 +7,7 @@ import { createConnection } from "node:net";
 import {
   type AdapterFactory,
   type AdapterHealth,
-  type NetworkedOptions,
+  type EngineAdapterOptions,
   natsAdapter,
   PubSub,
   redisAdapter,
@@ -89,7 +89,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
 
     async function startNode(
       nodeName: string,
-      { port = server.port, ...options }: Partial<NetworkedOptions> & { port?: number } = {},
+      { port = server.port, ...options }: Partial<EngineAdapterOptions> & { port?: number } = {},
       factory?: AdapterFactory,
     ): Promise<TestNode> {
       const reports: Report[] = [];
@@ -99,7 +99,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       const started = await node.run(() =>
         PubSub.startLink({
           name: NAME,
-          adapter: factory ?? adapter({ url, nodeName, pulseMs: 500, ...options }),
+          adapter: factory ?? adapter({ url, nodeName, heartbeatMs: 500, ...options }),
         }),
       );
       if (started[0] !== "ok") throw started[1];
@@ -143,8 +143,8 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       const first = await startNode("same");
       await waitFor("it is up", async () => (await first.status()) === "up");
       const second = await startNode("same");
-      await waitFor("the younger knows", async () => (await second.health()).nameTaken);
-      expect((await first.health()).nameTaken).toBe(false);
+      await waitFor("the younger knows", async () => (await second.health()).isDuplicateName);
+      expect((await first.health()).isDuplicateName).toBe(false);
       expect(second.texts().join()).toMatch(/another node is named same as well/);
     });
 
@@ -241,7 +241,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await frozen.stop();
       expect(slowest).toBeLessThan(2500);
       expect(unsent).toBeLessThan(8 * 1024 * 1024);
-      expect((await a.health()).droppedCrowded).toBe(0);
+      expect((await a.health()).droppedUnsent).toBe(0);
       // What it got is in order, once each; what it did not get is the one gap it was told of.
       const all = Array.from({ length: said }, (_, n) => n + 1);
       const lost = all.filter((n) => !frozen.got.includes(n));
@@ -282,7 +282,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     test("with patience a node starts without its engine, and joins when it is there", async () => {
       const own = await start();
       await own.end();
-      const a = await startNode("a", { port: own.port, patient: true });
+      const a = await startNode("a", { port: own.port, connectLazily: true });
       expect(await a.status()).toBe("down");
       const got = await a.listen("t");
       await a.say("t", "alone");
@@ -402,7 +402,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
           onReport: (report) => void (report.kind === "notice" && reports.push(report.text)),
         });
         onTestFinished(() => node.stop());
-        const adapter = engines[kind].adapter({ url: urls[nodeName], nodeName, pulseMs: 500 });
+        const adapter = engines[kind].adapter({ url: urls[nodeName], nodeName, heartbeatMs: 500 });
         const started = await node.run(() => PubSub.startLink({ name: NAME, adapter }));
         expect(started[0]).toBe("ok");
         return node;
@@ -424,7 +424,10 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await waitFor("the first", () => atB.length === 1);
       await deafen();
       await waitFor("b knows that it is deaf", async () =>
-        b.run(async () => (await PubSub.health(NAME))?.deaf === true && PubSub.status(NAME) === "degraded"),
+        b.run(
+          async () =>
+            (await PubSub.health(NAME))?.notReceiving === true && PubSub.status(NAME) === "degraded",
+        ),
       );
       // It is heard all the while.
       await b.run(() => PubSub.broadcast(NAME, "t", "from the deaf"));

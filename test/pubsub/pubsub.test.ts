@@ -142,8 +142,10 @@ describe("PubSub", () => {
       await Supervisor.startLink([PubSub.childSpec({ name: NAME, adapter })], { strategy: "one_for_one" });
       await PubSub.subscribe(NAME, "t");
       expect(PubSub.broadcast(NAME, "t", "x")).toEqual(["error", ["too_large", 9, 5]]);
-      expect(() => PubSub["broadcast!"](NAME, "t", "x")).toThrow(BroadcastError);
-      expect(() => PubSub["broadcast!"](NAME, "t", "x")).toThrow(/^broadcast failed: \["too_large",9,5\]$/);
+      expect(() => PubSub.broadcastOrThrow(NAME, "t", "x")).toThrow(BroadcastError);
+      expect(() => PubSub.broadcastOrThrow(NAME, "t", "x")).toThrow(
+        /^broadcast failed: \["too_large",9,5\]$/,
+      );
       expect(await next()).toBe("nothing");
       expect(PubSub.localBroadcast(NAME, "t", "local")).toBe("ok");
       expect(await next()).toBe("local");

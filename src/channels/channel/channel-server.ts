@@ -248,7 +248,7 @@ async function subscribeAndReply(
   const { writer, connection, serializer, pubsub, topic } = socket;
   const metadata: FastlaneMetadata = { fastlane: true, writer, connection, serializer, intercepts };
   const frame = joinReply("ok", reply, state);
-  const reach = PubSub.prepare(pubsub, topic);
+  const reach = PubSub.ensureInterest(pubsub, topic);
   if (reach !== undefined) await reach;
   // No await when the subscription is synchronous: no broadcast may come between it and the reply.
   const subscribed = PubSub.subscribe(pubsub, topic, { metadata });

@@ -16,7 +16,7 @@ export interface ClusterHealth {
   readonly status: AdapterStatus;
   readonly ready: boolean;
   /** Why not `ready`. */
-  readonly reason: "deaf" | "name taken" | undefined;
+  readonly reason: "not_receiving" | "duplicate_name" | undefined;
   /** Other nodes, sorted by name. */
   readonly nodes: AdapterHealth["nodes"];
   /** By thread; without threads that are restarting. */
@@ -36,10 +36,10 @@ export async function clusterHealth({ pubsub, cluster }: EndpointConfig): Promis
     );
   }
   const all = Object.values(threads);
-  const reason = all.some(({ deaf }) => deaf)
-    ? "deaf"
-    : all.some(({ nameTaken }) => nameTaken)
-      ? "name taken"
+  const reason = all.some(({ notReceiving }) => notReceiving)
+    ? "not_receiving"
+    : all.some(({ isDuplicateName }) => isDuplicateName)
+      ? "duplicate_name"
       : undefined;
   return {
     node: cluster?.nodeName,

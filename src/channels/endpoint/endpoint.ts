@@ -370,13 +370,13 @@ export const Endpoint = {
   /** Like `broadcast`; throws `BroadcastError` instead of returning an error. */
   broadcastOrThrow(endpoint: string, topic: string, event: string, payload: unknown): "ok" {
     const [pubsub, to, message] = publish(endpoint, topic, event, payload);
-    return PubSub["broadcast!"](pubsub, to, message, fastlane);
+    return PubSub.broadcastOrThrow(pubsub, to, message, fastlane);
   },
 
   /** Like `broadcastFrom`; throws `BroadcastError` instead of returning an error. */
   broadcastFromOrThrow(endpoint: string, from: Pid, topic: string, event: string, payload: unknown): "ok" {
     const [pubsub, to, message] = publish(endpoint, topic, event, payload);
-    return PubSub["broadcastFrom!"](pubsub, from, to, message, fastlane);
+    return PubSub.broadcastFromOrThrow(pubsub, from, to, message, fastlane);
   },
 
   /**

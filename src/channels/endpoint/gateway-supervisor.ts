@@ -27,7 +27,7 @@ import {
   threadSpec,
   trapExit,
 } from "simurgh/runtime";
-import { localAdapter } from "#pubsub";
+import { singleNodeAdapter } from "#pubsub";
 import { type EndpointConfig, endpointConfig, registerEndpoint } from "../protocol/endpoint-config.js";
 import type { GatewayOptions } from "../transports/host.js";
 import { claimPort, type ListenOptions } from "../transports/http-server.js";
@@ -119,7 +119,7 @@ async function startThreads(
 export const forwarding = ({ pubsub, cluster }: EndpointConfig, owners: SlotOwners): PubSubOptions => ({
   name: pubsub,
   owners,
-  ...(cluster === undefined ? {} : { adapter: localAdapter(cluster.nodeName) }),
+  ...(cluster === undefined ? {} : { adapter: singleNodeAdapter(cluster.nodeName) }),
 });
 
 /** The tree of a gateway thread: called there by the runtime. */

@@ -99,12 +99,12 @@ export async function shardChildren(args: ShardArgs, context: ThreadContext): Pr
   const { pubsub, cluster } = config;
   const thread = context.node;
   // The first shard is the leader of the node.
-  const leads = thread === Math.min(...(owners ?? [thread]));
+  const isLeader = thread === Math.min(...(owners ?? [thread]));
   return [
     PubSub.childSpec({
       name: pubsub,
       ...(owners === undefined ? {} : { owners: { current: owners } }),
-      ...(cluster === undefined ? {} : { adapter: clusterAdapter(cluster, { thread, leads }) }),
+      ...(cluster === undefined ? {} : { adapter: clusterAdapter(cluster, { thread, isLeader }) }),
     }),
     ...(await applicationChildren(args, context)),
     DynamicSupervisor.childSpec({ id: "channels", name: channelsName(endpoint) }),

@@ -350,7 +350,7 @@ function make(module: TrackerModule, options: TrackerOptions, settings: Settings
     settings,
     owns: (topic) => PubSub.ownerOf(pubsub, topic) === node.index,
     ownsSlot: (slot) => PubSub.ownerOfSlot(pubsub, slot) === node.index,
-    replicated: !PubSub.isAlone(pubsub),
+    replicated: !PubSub.isSingleNode(pubsub),
   });
   return {
     module,
@@ -407,7 +407,7 @@ function begin(tracker: Tracker): void {
   const { core, options, settings, topic } = tracker;
   const { name, pubsub } = options;
   PubSub.watchOwners(pubsub);
-  if (!PubSub.isAlone(pubsub)) {
+  if (!PubSub.isSingleNode(pubsub)) {
     follow(pubsub, topic, self());
     follow(pubsub, PubSub.EVENTS, self());
     for (const thread of PubSub.threads(pubsub))
@@ -675,7 +675,7 @@ function ownersChanged(tracker: Tracker): void {
   tracker.owners = after;
   const gained = after.some((owner, number) => owner === here && before[number] !== here);
   const lost = before.some((owner, number) => owner === here && after[number] !== here);
-  if (!PubSub.isAlone(options.pubsub)) {
+  if (!PubSub.isSingleNode(options.pubsub)) {
     for (const thread of PubSub.threads(options.pubsub))
       if (thread !== here && !tracker.siblings.has(thread)) watchSibling(tracker, thread);
   }
@@ -820,7 +820,7 @@ function sayLast(tracker: Tracker, effects: readonly Effect[]): void {
 
 /** To other nodes by this thread's own link, whichever thread carries what trackers say. */
 function aside({ options, topic }: Tracker, message: Message): void {
-  PubSub.broadcastAside(options.pubsub, topic, encode(options.name, message), replication);
+  PubSub.broadcastOutOfBand(options.pubsub, topic, encode(options.name, message), replication);
 }
 
 function direct(tracker: Tracker, to: ReplicaRef, message: Message): void {

@@ -1,28 +1,27 @@
-/** What an adapter noticed, told to the log, to telemetry and to whoever subscribes. */
+/** Publishes what an adapter reports: to the log, to telemetry, and to subscribers of EVENTS. */
 import { telemetry } from "simurgh/runtime";
+import type { AdapterEvent, AdapterStatus } from "../adapter.js";
+import { publish } from "../local/broadcast.js";
 import { bareDispatcher } from "../local/dispatcher.js";
-import { publish } from "../local/publish.js";
-import { type Instance, notice } from "../local/pubsub-state.js";
-import type { AdapterEvent, AdapterStatus } from "./adapter.js";
+import { notice, type PubSubState } from "../local/pubsub-state.js";
 
 /**
- * The topic on which each thread tells its adapter's events, as `["adapter", event]`, to processes
- * of this node.
+ * The topic on which each thread publishes its adapter's events, as `["adapter", event]`, to
+ * processes of this node.
  */
 export const EVENTS = "simurgh:adapter";
 
-/** Tells of what the adapter noticed, once per change. */
-export function adapterEvent(state: Instance, event: AdapterEvent): void {
+export function adapterEvent(state: PubSubState, event: AdapterEvent): void {
   const { name } = state;
   switch (event[0]) {
     case "status":
-      // Who is told of the trouble is told of its end as well.
-      notice(state.joinedOnce || event[1] !== "up" ? "warning" : "info", STATUS_TEXTS[event[1]](name), {
+      // The end of a fault is logged at the level of the fault.
+      notice(state.wasUp || event[1] !== "up" ? "warning" : "info", STATUS_TEXTS[event[1]](name), {
         status: event[1],
       });
-      if (event[1] === "up") state.joinedOnce = true;
+      if (event[1] === "up") state.wasUp = true;
       break;
-    case "twin":
+    case "duplicate_name":
       notice("error", `another node is named ${event[1]} as well: node names must be unique`, {
         node: event[1],
       });
@@ -32,7 +31,7 @@ export function adapterEvent(state: Instance, event: AdapterEvent): void {
         node: event[1],
       });
       break;
-    case "trouble":
+    case "warning":
       notice("error", `${name}: ${event[1]}`, {});
       break;
   }
@@ -41,9 +40,9 @@ export function adapterEvent(state: Instance, event: AdapterEvent): void {
 }
 
 const STATUS_TEXTS: Record<AdapterStatus, (name: string) => string> = {
-  up: (name) => `${name} is joined to the other nodes`,
+  up: (name) => `${name} is connected to the other nodes`,
   degraded: (name) => `${name} loses some messages to or from other nodes`,
-  down: (name) => `${name} is cut off from the other nodes; delivery on this node goes on`,
+  down: (name) => `${name} is disconnected from the other nodes; delivery on this node continues`,
 };
 
-const NODE_TEXTS = { joined: "has joined", left: "has left", lost: "is not heard any more" } as const;
+const NODE_TEXTS = { joined: "has joined", left: "has left", lost: "is down: it misses heartbeats" } as const;

@@ -1,36 +1,36 @@
 /**
- * A cluster as configuration: plain data that crosses to every thread of a node, where it becomes
- * that thread's adapter.
+ * Cluster configuration: plain data that is sent to each thread of a node, where it becomes that
+ * thread's adapter.
  *
  *     cluster: { adapter: "nats", url: "nats://127.0.0.1:4222", nodeName: "web-1" }
  *
- * An engine of one's own is a module that exports `(args, place) => AdapterFactory`.
+ * A custom engine is a module that exports `(args, context) => AdapterFactory`.
  */
 
 import { hostname } from "node:os";
 import { show, showTerm } from "#runtime";
-import type { AdapterFactory } from "./adapter.js";
-import { ClusterError, type OpenLink } from "./engine.js";
+import type { AdapterFactory } from "../adapter.js";
+import { ClusterError, type OpenEngine } from "./engine.js";
 import {
+  type AdapterContext,
   channelToken,
   checkNodeName,
-  type NetworkedOptions,
-  networkedAdapter,
-  type Place,
+  type EngineAdapterOptions,
+  engineAdapter,
 } from "./engine-adapter.js";
-import { type HubConnectOptions, hubLink } from "./engines/hub-link.js";
-import { type NatsConnectOptions, natsLink } from "./engines/nats.js";
-import { type RedisConnectOptions, redisLink } from "./engines/redis.js";
-import { newLife } from "./envelope.js";
+import { type HubConnectOptions, hubEngine } from "./engines/hub-client.js";
+import { type NatsConnectOptions, natsEngine } from "./engines/nats.js";
+import { type RedisConnectOptions, redisEngine } from "./engines/redis.js";
+import { newBootId } from "./envelope.js";
 
 interface Common
   extends Pick<
-    NetworkedOptions,
-    "lingerMs" | "pulseMs" | "maxUnsentBytes" | "maxWaiting" | "maxWaitingBytes"
+    EngineAdapterOptions,
+    "lingerMs" | "heartbeatMs" | "maxUnsentBytes" | "maxWaiting" | "maxWaitingBytes"
   > {
   /**
-   * This node's name, unique in the cluster. Default: `<host name>.<process id>`. One that stays
-   * the same over restarts lets the others see sooner that the node before is gone.
+   * This node's name, unique in the cluster. Default: `<host name>.<process id>`. With a name that
+   * survives restarts, other nodes notice sooner that the previous boot is gone.
    */
   readonly nodeName?: string;
 }
@@ -41,20 +41,21 @@ export type ClusterOptions =
   | (Common & HubConnectOptions & { readonly adapter: "hub" })
   | (Common & {
       /**
-       * A module that makes the adapter: its export, default `adapter`, gets `args` and a `Place`.
+       * A module that makes the adapter: its export, default `adapter`, gets `args` and an
+       * `AdapterContext`.
        */
       readonly adapter: { readonly module: URL | string; readonly export?: string; readonly args?: unknown };
     });
 
-/** How one node is joined: the same in all its threads. */
+/** The cluster as one node sees it: the same in all its threads. */
 export interface Cluster {
   readonly options: ClusterOptions;
   readonly nodeName: string;
-  readonly life: string;
+  readonly bootId: string;
   readonly prefix: string;
 }
 
-/** Begins a node's life in the cluster. Throws for what can never work. */
+/** Checks the options, and gives the node a boot id. Throws for options that can never work. */
 export function clusterOf(options: ClusterOptions, pubsub: string): Cluster {
   const { adapter, nodeName = `${hostname()}.${process.pid}` } = options;
   checkNodeName(nodeName);
@@ -71,37 +72,37 @@ export function clusterOf(options: ClusterOptions, pubsub: string): Cluster {
   return {
     options: isModule ? { ...options, adapter: { ...adapter, module: String(adapter.module) } } : options,
     nodeName,
-    life: newLife(),
+    bootId: newBootId(),
     // Several PubSubs share nothing.
     prefix: `${prefix}.${channelToken(pubsub)}`,
   };
 }
 
-const linkOf = ({ options, nodeName, prefix }: Cluster): readonly [string, OpenLink] | undefined => {
-  if (options.adapter === "nats") return ["nats", natsLink({ ...options, nodeName, prefix })];
-  if (options.adapter === "hub") return ["hub", hubLink({ ...options, prefix: `${prefix}.` })];
-  if (options.adapter === "redis") return ["redis", redisLink({ ...options, nodeName, prefix })];
+const engineOf = ({ options, nodeName, prefix }: Cluster): readonly [string, OpenEngine] | undefined => {
+  if (options.adapter === "nats") return ["nats", natsEngine({ ...options, nodeName, prefix })];
+  if (options.adapter === "hub") return ["hub", hubEngine({ ...options, prefix: `${prefix}.` })];
+  if (options.adapter === "redis") return ["redis", redisEngine({ ...options, nodeName, prefix })];
   return undefined;
 };
 
 /** Whether the engine can be used: rejects with a `ClusterError` that says what to do. */
 export async function checkCluster(cluster: Cluster): Promise<void> {
-  const [, open] = linkOf(cluster) ?? [];
-  const link = await open?.({ up() {}, down() {}, trouble() {} }, { patient: false });
-  await link?.close();
+  const [, open] = engineOf(cluster) ?? [];
+  const engine = await open?.({ up() {}, down() {}, warning() {} }, { connectLazily: false });
+  await engine?.close();
 }
 
-/** The adapter of one thread of the node. It begins also while the engine is away. */
+/** The adapter of one thread of the node. It also starts while the engine is away. */
 export function clusterAdapter(
   cluster: Cluster,
-  { thread, leads }: { readonly thread: number; readonly leads: boolean },
+  { thread, isLeader }: { readonly thread: number; readonly isLeader: boolean },
 ): AdapterFactory {
-  const { options, nodeName, life } = cluster;
-  const place: Required<Place> = { nodeName, life, thread, leads, patient: true };
-  const [engine, open] = linkOf(cluster) ?? [];
+  const { options, nodeName, bootId } = cluster;
+  const context: Required<AdapterContext> = { nodeName, bootId, thread, isLeader, connectLazily: true };
+  const [engine, open] = engineOf(cluster) ?? [];
   if (engine !== undefined && open !== undefined)
-    return networkedAdapter(engine, open, { ...options, ...place });
-  return async (deliver, tell, inbox) => {
+    return engineAdapter(engine, open, { ...options, ...context });
+  return async (deliver, onEvent, inbox) => {
     const {
       module,
       export: name = "adapter",
@@ -113,6 +114,6 @@ export function clusterAdapter(
     };
     const made = ((await import(module)) as Record<string, unknown>)[name];
     if (typeof made !== "function") throw new ClusterError(`${module} has no function named ${name}`);
-    return (made(args, place) as AdapterFactory)(deliver, tell, inbox);
+    return (made(args, context) as AdapterFactory)(deliver, onEvent, inbox);
   };
 }

@@ -1,67 +1,83 @@
 /**
- * What an engine must be able to do for an adapter (see networked.ts): carry bytes on channels, at
- * most once, in order. All that differs between NATS, Redis and a network inside a test is behind
- * this.
+ * Engine is the contract between the engine adapter (engine-adapter.ts) and a message broker: it
+ * carries bytes on channels, at most once, in order. Everything that differs between NATS, Redis,
+ * the hub and the network inside a test is behind it.
  *
- * A channel is a short ASCII text such as `b.17`, made by us; the link puts the cluster's prefix
- * before it.
+ * A channel is a short ASCII text such as `b.17`, chosen by the adapter; the engine puts the
+ * cluster's prefix before it.
  */
-export interface Link {
-  /** Bytes that one message may have. */
+export interface Engine {
+  /** The largest message in bytes. */
   readonly limit: number;
   /**
-   * Sends to everybody who listens to the channel, except to this link itself. Keeps order over all
-   * channels. Called only while the link is up; never waits.
+   * Sends to all subscribers of the channel, except this connection. Keeps order over all channels.
+   * Called only while the engine is up; never waits.
    */
   publish(channel: string, bytes: Uint8Array): void;
-  /** Resolves when the engine has all that was published before. */
+  /** Resolves when the broker has everything that was published before. */
   flushed(): Promise<void>;
   /**
-   * Resolves when what others publish from now on is received, or at once while the link is down.
+   * Resolves when messages that others publish from then on arrive, or at once while the engine is
+   * down.
    */
-  listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void>;
-  /** What still arrives of a channel is dropped. */
-  unlisten(channel: string): void;
+  subscribe(channel: string, receive: (bytes: Uint8Array) => void): Promise<void>;
+  /** Messages of the channel that still arrive are dropped. */
+  unsubscribe(channel: string): void;
   /**
-   * Publishes so that this link itself hears it too, and resolves once the engine has it: whoever
-   * does not hear it then is deaf. Rejects when the engine did not get it, which says nothing about
-   * hearing.
+   * Publishes in a way that brings the message back to this connection, too, and resolves once the
+   * broker has it: a connection that does not get it back is not receiving. Rejects when the broker
+   * did not get it, which says nothing about receiving.
    */
   probe(channel: string, bytes: Uint8Array): Promise<void>;
-  /** Listens anew to every channel, in case the engine has forgotten. */
-  relisten(): void;
+  /** Subscribes to every channel again, in case the broker has lost the subscriptions. */
+  resubscribe(): void;
   /** Drops the connection and makes a new one. */
   reconnect(): void;
   /** Sends what was published and ends. */
   close(): Promise<void>;
 }
 
-/** What a link tells. */
-export interface LinkEvents {
-  /** It works again, and listens to all channels. */
+/** What an engine reports. */
+export interface EngineEvents {
+  /** It works again, and is subscribed to all channels. */
   up(): void;
   down(why: string): void;
-  /** Something an operator must hear of, such as a permission that is missing. */
-  trouble(text: string): void;
+  /** Something an operator has to know, such as a missing permission. */
+  warning(text: string): void;
 }
 
 /**
- * Connects. Rejects with a `ClusterError` when the engine cannot be used; with `patient` only when
- * it could never be, such as for a missing package: it then goes on trying, and the link begins as
- * down.
+ * Connects. Rejects with a `ClusterError` when the broker cannot be used. With `connectLazily` it
+ * rejects only when that could never work, such as for a missing package: otherwise it keeps
+ * trying, and the engine begins as down.
  */
-export type OpenLink = (events: LinkEvents, options: { readonly patient: boolean }) => Promise<Link>;
+export type OpenEngine = (
+  events: EngineEvents,
+  options: { readonly connectLazily: boolean },
+) => Promise<Engine>;
 
 /**
- * Nodes cannot be joined as configured. The message says what to do, and never has a password in
- * it.
+ * Thrown when nodes cannot be connected as configured. The message says what to do, and never
+ * contains a password.
  */
 export class ClusterError extends Error {
   override readonly name = "ClusterError";
 }
 
-/** An address without what must not be shown. */
-export function shownUrl(url: string): string {
+/** Imports the client of a broker, or throws an error that says what to install. */
+export async function importOptional<T>(engine: string, name: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw new ClusterError(`to join nodes by ${engine}, install its client: npm install ${name}`, {
+      cause: error,
+    });
+  }
+}
+
+/** An address without user, password and path, for logs. */
+export function redactUrl(url: string): string {
   try {
     const { protocol, host } = new URL(url);
     return `${protocol}//${host}`;
@@ -71,10 +87,10 @@ export function shownUrl(url: string): string {
 }
 
 /**
- * What stands in the way of TLS and what to do about it; undefined when it is something else. `at`
- * says which engine, and where.
+ * Explains why TLS failed and what to do; undefined when the error has another cause. `at` names
+ * the engine and its address.
  */
-export function tlsTrouble(at: string, error: unknown): ClusterError | undefined {
+export function explainTlsError(at: string, error: unknown): ClusterError | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code = "", message } = cause as NodeJS.ErrnoException;
     const because = (what: string): ClusterError => new ClusterError(`${at} ${what}`, { cause: error });
@@ -86,7 +102,7 @@ export function tlsTrouble(at: string, error: unknown): ClusterError | undefined
       );
     if (/certificate required|(bad|unknown) certificate|alert (handshake failure|unknown ca)/i.test(message))
       return because(
-        `does not take this node's certificate, or misses one (${message}); give one that it trusts as tls.cert and tls.key`,
+        `does not accept this node's certificate, or needs one (${message}); give one that it trusts as tls.cert and tls.key`,
       );
     if (/ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH)/.test(code) || /does not support 'tls'/.test(message))
       return because(`speaks no TLS (${message}); turn it on there, or write the url without`);
@@ -94,18 +110,18 @@ export function tlsTrouble(at: string, error: unknown): ClusterError | undefined
   return undefined;
 }
 
-/** Room for what the engine itself adds to a message. */
+/** Bytes that the engine itself may add to a message. */
 const RESERVE = 64 * 1024;
-/** Engines could carry more, but a message that large holds up all others. */
-const MOST = 1024 * 1024;
-/** What presence needs for a part of its state. */
-const LEAST = 320 * 1024;
+/** Larger messages would delay all others. */
+const MAX_MESSAGE = 1024 * 1024;
+/** Presence needs that much for a part of its state. */
+const MIN_MESSAGE = 320 * 1024;
 
-/** How large an envelope may be when the engine carries `most` bytes. */
+/** The largest envelope, when the engine carries `most` bytes. */
 export function limitFor(most: number): number {
-  if (most < LEAST)
+  if (most < MIN_MESSAGE)
     throw new ClusterError(
-      `the engine carries messages of ${most} bytes at most; allow at least ${LEAST} (NATS: max_payload)`,
+      `the engine carries messages of ${most} bytes at most; allow at least ${MIN_MESSAGE} (NATS: max_payload)`,
     );
-  return Math.min(most, MOST) - RESERVE;
+  return Math.min(most, MAX_MESSAGE) - RESERVE;
 }

@@ -1,19 +1,18 @@
 /**
- * The envelope in which a message crosses from node to node, and what a receiver makes of it. For
- * adapters.
+ * Envelopes carry messages between nodes: Sender numbers and encodes them, Receiver decodes them
+ * and finds gaps, duplicates and echoes.
  *
- * Each sender numbers what it sends, per stream: a stream is whatever its engine keeps in order,
- * such as a subject. The numbers tell what was lost and what came twice; the incarnation tells a
- * node from one that was started under the same name, and its own echo from a namesake's message. A
- * copy can be late, behind the news that its sender has gone or that a new one speaks in its place;
- * so a receiver knows the numbers of those that are gone for a while longer.
+ * Each sender numbers its messages per stream; a stream is whatever the engine keeps in order, such
+ * as a subject. The incarnation distinguishes a node from another one that was started under the
+ * same name. Copies may arrive after the sender has gone or restarted; the receiver therefore
+ * retains a departed sender's sequence numbers for 60 s.
  */
 
 import { randomBytes } from "node:crypto";
 import { Packr } from "msgpackr";
 import type { Clock } from "simurgh/runtime";
 import { show } from "#runtime";
-import type { AdapterEvent, Position } from "./adapter.js";
+import type { AdapterEvent, Position } from "../adapter.js";
 
 export const ENVELOPE_VERSION = 1;
 
@@ -31,34 +30,34 @@ export interface Envelope {
 const packr = new Packr({ useRecords: false, moreTypes: true });
 
 export interface SenderOptions {
-  /** The same for all senders of a node, another for each of its starts. Default: random. */
-  readonly life?: string;
-  /** Which of the node's threads it is. Default 0. */
+  /** The same for all senders of a node, new for each start. Default: random. */
+  readonly bootId?: string;
+  /** Number of the node's thread. Default 0. */
   readonly thread?: number;
 }
 
-export const newLife = (): string => randomBytes(8).toString("base64url");
+export const newBootId = (): string => randomBytes(8).toString("base64url");
 
-/** Gives each message of one adapter its number and its bytes. */
+/** Numbers and encodes the messages of one adapter. */
 export class Sender {
   readonly node: string;
-  readonly life: string;
-  /** `<life>/<thread>.<this very sender>` */
+  readonly bootId: string;
+  /** `<boot id>/<thread>.<random, new for each sender>` */
   readonly incarnation: string;
   readonly #sequences = new Map<string, number>();
 
-  constructor(node: string, { life = newLife(), thread = 0 }: SenderOptions = {}) {
+  constructor(node: string, { bootId = newBootId(), thread = 0 }: SenderOptions = {}) {
     this.node = node;
-    this.life = life;
-    this.incarnation = `${life}/${thread}.${randomBytes(4).toString("base64url")}`;
+    this.bootId = bootId;
+    this.incarnation = `${bootId}/${thread}.${randomBytes(4).toString("base64url")}`;
   }
 
   /**
-   * The bytes to send, the same for every receiver. Neither a number is used nor anything sent when
-   * there are more than `limit`: `["error", ["too_large", size, limit]]`, or when it cannot be
+   * The bytes to send, the same for every receiver. Uses no number and returns an error for more
+   * than `limit` bytes: `["error", ["too_large", size, limit]]`, and for a message that cannot be
    * encoded: `["error", ["not_encodable", why]]`.
    */
-  seal(
+  encode(
     stream: string,
     topic: string,
     message: unknown,
@@ -88,73 +87,74 @@ export class Sender {
   }
 }
 
-/** What is to be done with an envelope. */
-export type Verdict = "deliver" | "echo" | "duplicate";
+/** What the receiver of an envelope has to do. */
+export type Disposition = "deliver" | "echo" | "duplicate";
 
-/** What is known of one sender. */
-interface Heard {
+/** What a receiver knows of one sender. */
+interface KnownSender {
   readonly node: string;
-  readonly life: string;
-  readonly place: string;
+  readonly bootId: string;
+  /** `<boot id>/<thread>`. */
+  readonly thread: string;
   readonly streams: Map<string, Stream>;
-  /** When it was taken to be gone; undefined while it speaks. */
+  /** When it left; undefined while it sends. */
   goneAt: number | undefined;
 }
 
 interface Stream {
-  /** Its last number. */
+  /** The number of its last message. */
   last: number;
-  /** It was not listened to since: what was missed of it is no gap. */
+  /** Unsubscribed since: the next missing numbers are not a gap. */
   paused: boolean;
 }
 
-interface Lives {
+interface Boots {
   current: string;
-  /** The one before, while it may still speak. */
+  /** The one before, which may still send. */
   previous: string | undefined;
 }
 
 /** A bound on what strangers can make a receiver remember. */
 const MAX_SENDERS = 10_000;
-/** How late a copy of a message can be, behind the end of its sender, and still be known. */
-const RECALL_MS = 60_000;
+/** How long the sequence numbers of a departed sender are retained. */
+const RETAIN_MS = 60_000;
 
 function makeRoom(known: Map<string, unknown>): void {
   if (known.size >= MAX_SENDERS) known.delete(known.keys().next().value as string);
 }
 
-/** Holds what arrives against what arrived before. */
+/** Decodes and classifies the messages that arrive at one adapter. */
 export class Receiver {
-  readonly #own: { readonly node: string; readonly life: string };
-  /** How the incarnations of this node's threads begin. */
-  readonly #ownLife: string;
-  readonly #tell: (event: AdapterEvent) => void;
+  readonly #own: { readonly node: string; readonly bootId: string };
+  /** The beginning of the incarnations of this node's threads. */
+  readonly #ownPrefix: string;
+  readonly #onEvent: (event: AdapterEvent) => void;
   readonly #clock: Pick<Clock, "now">;
-  readonly #senders = new Map<string, Heard>();
-  readonly #lives = new Map<string, Lives>();
-  readonly #twins = new Set<string>();
-  /** What was not an envelope of this version. */
+  readonly #senders = new Map<string, KnownSender>();
+  readonly #boots = new Map<string, Boots>();
+  readonly #reportedDuplicates = new Set<string>();
+  /** Messages that were not envelopes of this version. */
   unreadable = 0;
   duplicates = 0;
   /** Messages known to be lost. */
   lost = 0;
 
   constructor(
-    own: { readonly node: string; readonly life: string },
-    tell: (event: AdapterEvent) => void,
+    own: { readonly node: string; readonly bootId: string },
+    onEvent: (event: AdapterEvent) => void,
     clock: Pick<Clock, "now"> = performance,
   ) {
     this.#own = own;
-    this.#ownLife = `${own.life}/`;
-    this.#tell = tell;
+    this.#ownPrefix = `${own.bootId}/`;
+    this.#onEvent = onEvent;
     this.#clock = clock;
   }
 
   /**
-   * Reads bytes from the engine. Undefined, and counted, when they are not an envelope this version
-   * knows.
+   * Decodes bytes from the engine. Returns undefined, and counts, what is not an envelope of this
+   * version.
    */
-  open(bytes: Uint8Array): Envelope | undefined {
+  decode(bytes: Uint8Array): Envelope | undefined {
     try {
       const fields: unknown = packr.unpack(bytes);
       if (Array.isArray(fields) && fields[0] === ENVELOPE_VERSION) {
@@ -164,25 +164,26 @@ export class Receiver {
           return { node, incarnation, stream, sequence, topic, dispatcher, message } as Envelope;
       }
     } catch {
-      // Counted below: anything may come over an engine that others use too.
+      // Counted below: other programs may use the engine, too.
     }
     this.unreadable += 1;
     return undefined;
   }
 
-  judge({ node, incarnation, stream: name, sequence }: Envelope): Verdict {
-    // Also what another thread of this node sent, as owner of a slot that was this one's, or will
-    // be: it has been delivered here.
-    if (incarnation.startsWith(this.#ownLife)) return "echo";
-    const sender = this.#senders.get(incarnation) ?? this.#meet(node, incarnation);
+  /** Decides what to do with an envelope, and counts what is missing before it. */
+  classify({ node, incarnation, stream: name, sequence }: Envelope): Disposition {
+    // Also messages of another thread of this node, as owner of a slot that moves: they have been
+    // delivered here.
+    if (incarnation.startsWith(this.#ownPrefix)) return "echo";
+    const sender = this.#senders.get(incarnation) ?? this.#addSender(node, incarnation);
     const stream = sender.streams.get(name);
     if (stream !== undefined && sequence <= stream.last) {
-      // Nor is it a sign of life.
+      // A duplicate does not show that the sender still sends.
       this.duplicates += 1;
       return "duplicate";
     }
     sender.goneAt = undefined;
-    this.#live(sender);
+    this.#noteBoot(sender);
     if (stream === undefined) {
       sender.streams.set(name, { last: sequence, paused: false });
       return "deliver";
@@ -190,14 +191,14 @@ export class Receiver {
     const missing = stream.last + 1;
     if (sequence > missing && !stream.paused) {
       this.lost += sequence - missing;
-      this.#tell(["gap", node, missing, sequence - 1]);
+      this.#onEvent(["gap", node, missing, sequence - 1]);
     }
     stream.last = sequence;
     stream.paused = false;
     return "deliver";
   }
 
-  /** How far the stream of each sender has come. */
+  /** The last number of each sender in a stream. */
   positions(stream: string): Omit<Position, "slot">[] {
     return [...this.#senders].flatMap(([incarnation, { node, streams }]) => {
       const known = streams.get(stream);
@@ -205,13 +206,13 @@ export class Receiver {
     });
   }
 
-  /** What came up to there was received elsewhere: it is known, and no gap. */
+  /** Another thread has delivered the stream up to there: no gap, and duplicates from now on. */
   skipTo({ node, incarnation, stream, last }: Position): void {
-    const { streams } = this.#senders.get(incarnation) ?? this.#meet(node, incarnation);
+    const { streams } = this.#senders.get(incarnation) ?? this.#addSender(node, incarnation);
     streams.set(stream, { last: Math.max(last, streams.get(stream)?.last ?? 0), paused: false });
   }
 
-  /** A stream is no longer received: what is missed of it is no gap. */
+  /** A stream is unsubscribed: what is missed of it is not a gap. */
   pause(name: string): void {
     for (const { streams } of this.#senders.values()) {
       const stream = streams.get(name);
@@ -219,65 +220,65 @@ export class Receiver {
     }
   }
 
-  /** That node is gone, or one of its lives. Whoever of it speaks again is not. */
-  leave(node: string): void {
+  /** The node has left or is down; its senders count as gone until they send again. */
+  nodeLeft(node: string): void {
     this.#retire((sender) => sender.node === node);
   }
 
-  /** Takes those to be gone; forgets who has been for long. */
-  #retire(which: (sender: Heard) => boolean): void {
+  /** Marks senders as gone, and forgets those that left long ago. */
+  #retire(which: (sender: KnownSender) => boolean): void {
     const now = this.#clock.now();
     for (const [incarnation, sender] of this.#senders) {
       if (sender.goneAt === undefined) {
         if (which(sender)) sender.goneAt = now;
-      } else if (now - sender.goneAt > RECALL_MS) this.#senders.delete(incarnation);
+      } else if (now - sender.goneAt > RETAIN_MS) this.#senders.delete(incarnation);
     }
   }
 
-  /** A sender that is new, in place of the one that was in its thread before. */
-  #meet(node: string, incarnation: string): Heard {
-    const [life = ""] = incarnation.split("/", 1);
+  /** Adds a sender, which replaces the one of the same thread. */
+  #addSender(node: string, incarnation: string): KnownSender {
+    const [bootId = ""] = incarnation.split("/", 1);
     const end = incarnation.lastIndexOf(".");
-    const place = end < 0 ? incarnation : incarnation.slice(0, end);
-    this.#retire((sender) => sender.node === node && sender.place === place);
+    const thread = end < 0 ? incarnation : incarnation.slice(0, end);
+    this.#retire((sender) => sender.node === node && sender.thread === thread);
     makeRoom(this.#senders);
-    const heard: Heard = { node, life, place, streams: new Map(), goneAt: undefined };
-    this.#senders.set(incarnation, heard);
-    return heard;
+    const sender: KnownSender = { node, bootId, thread, streams: new Map(), goneAt: undefined };
+    this.#senders.set(incarnation, sender);
+    return sender;
   }
 
   /**
-   * A life that speaks again after another one of its name means that there are two nodes of that
-   * name.
+   * Tracks the boots of a node. An earlier boot that sends again after a later one means that two
+   * nodes have the same name.
    */
-  #live({ node, life }: Heard): void {
+  #noteBoot({ node, bootId }: KnownSender): void {
     if (node === this.#own.node) {
-      this.twin(life);
+      this.duplicateName(bootId);
       return;
     }
-    const lives = this.#lives.get(node);
-    if (lives === undefined) {
-      makeRoom(this.#lives);
-      this.#lives.set(node, { current: life, previous: undefined });
-    } else if (lives.current !== life) {
-      const { current, previous } = lives;
-      if (previous === life) this.#twin(node, life);
-      else this.#retire((sender) => sender.node === node && sender.life === previous);
-      lives.previous = current;
-      lives.current = life;
+    const boots = this.#boots.get(node);
+    if (boots === undefined) {
+      makeRoom(this.#boots);
+      this.#boots.set(node, { current: bootId, previous: undefined });
+    } else if (boots.current !== bootId) {
+      const { current, previous } = boots;
+      if (previous === bootId) this.#reportDuplicate(node, bootId);
+      else this.#retire((sender) => sender.node === node && sender.bootId === previous);
+      boots.previous = current;
+      boots.current = bootId;
     }
   }
 
-  /** A life of this node's own name was heard of. */
-  twin(life: string): void {
-    if (life !== this.#own.life) this.#twin(this.#own.node, life);
+  /** A node with this node's own name was seen. */
+  duplicateName(bootId: string): void {
+    if (bootId !== this.#own.bootId) this.#reportDuplicate(this.#own.node, bootId);
   }
 
-  /** Told once for each. */
-  #twin(node: string, life: string): void {
-    const text = `${node} ${life}`;
-    if (this.#twins.has(text) || this.#twins.size >= MAX_SENDERS) return;
-    this.#twins.add(text);
-    this.#tell(["twin", node]);
+  /** Reports each boot once. */
+  #reportDuplicate(node: string, bootId: string): void {
+    const text = `${node} ${bootId}`;
+    if (this.#reportedDuplicates.has(text) || this.#reportedDuplicates.size >= MAX_SENDERS) return;
+    this.#reportedDuplicates.add(text);
+    this.#onEvent(["duplicate_name", node]);
   }
 }

@@ -1,43 +1,45 @@
 /**
- * Which other nodes are there. Each node says so every few seconds, in a *pulse*; who has not been
- * heard for three of them counts as lost. This is for people who look at a cluster, and for names
- * that are taken twice: nothing is delivered or not because of it.
+ * Membership tracks the other nodes of a cluster by their heartbeats. A node that misses three of
+ * them is considered down.
+ *
+ * It is informational, for health checks and the detection of duplicate names; it never decides
+ * what is delivered. Pure: the caller gives the time.
  */
 import { Packr } from "msgpackr";
 import { SLOTS } from "../local/slot.js";
 
-const PULSE_VERSION = 1;
-/** Pulses that may be missed. */
+const HEARTBEAT_VERSION = 1;
+/** Heartbeats that a node may miss. */
 const MISSED = 3;
 /** A bound on what strangers can make a node remember. */
 const MAX_MEMBERS = 10_000;
 
-export interface Pulse {
+export interface Heartbeat {
   readonly node: string;
-  readonly life: string;
-  /** Milliseconds since that life began. */
+  readonly bootId: string;
+  /** Milliseconds since the node started. */
   readonly ageMs: number;
-  /** Counts a sender's pulses. */
+  /** Counts the heartbeats of a sender. */
   readonly number: number;
-  /** Its last: the node leaves. */
+  /** The last one: the node leaves. */
   readonly leaves: boolean;
 }
 
 const packr = new Packr({ useRecords: false });
 
-export const encodePulse = ({ node, life, ageMs, number, leaves }: Pulse): Uint8Array =>
-  packr.pack([PULSE_VERSION, SLOTS, node, life, Math.round(ageMs), number, leaves]);
+export const encodeHeartbeat = ({ node, bootId, ageMs, number, leaves }: Heartbeat): Uint8Array =>
+  packr.pack([HEARTBEAT_VERSION, SLOTS, node, bootId, Math.round(ageMs), number, leaves]);
 
-/** Undefined for anything else. */
-export function decodePulse(bytes: Uint8Array): Pulse | undefined {
+/** Undefined for bytes that are not a heartbeat of this version. */
+export function decodeHeartbeat(bytes: Uint8Array): Heartbeat | undefined {
   try {
     const fields: unknown = packr.unpack(bytes);
-    if (!Array.isArray(fields) || fields[0] !== PULSE_VERSION) return undefined;
-    const [, , node, life, ageMs, number, leaves] = fields as unknown[];
-    if (typeof node !== "string" || typeof life !== "string") return undefined;
+    if (!Array.isArray(fields) || fields[0] !== HEARTBEAT_VERSION) return undefined;
+    const [, , node, bootId, ageMs, number, leaves] = fields as unknown[];
+    if (typeof node !== "string" || typeof bootId !== "string") return undefined;
     if (typeof ageMs !== "number" || typeof number !== "number" || typeof leaves !== "boolean")
       return undefined;
-    return { node, life, ageMs, number, leaves };
+    return { node, bootId, ageMs, number, leaves };
   } catch {
     return undefined;
   }
@@ -45,47 +47,51 @@ export function decodePulse(bytes: Uint8Array): Pulse | undefined {
 
 export interface Member {
   readonly name: string;
-  /** Milliseconds since it was heard last. */
-  readonly heardMs: number;
+  /** Milliseconds since its last heartbeat. */
+  readonly lastSeenMs: number;
 }
 
-/** `lost`: not heard any more. `left`: it said so. */
+/** `left`: the node has said so. `lost`: it misses heartbeats. */
 export type MemberChange = readonly [name: string, "joined" | "left" | "lost"];
 
 interface Known {
-  life: string;
+  bootId: string;
   at: number;
 }
 
-export class Members {
-  readonly #own: { readonly node: string; readonly life: string };
-  readonly #silenceMs: number;
+export class Membership {
+  readonly #own: { readonly node: string; readonly bootId: string };
+  readonly #downAfterMs: number;
   readonly #known = new Map<string, Known>();
-  #twinAt = Number.NEGATIVE_INFINITY;
-  #younger = false;
+  #duplicateAt = Number.NEGATIVE_INFINITY;
+  #isYounger = false;
 
-  constructor(own: { readonly node: string; readonly life: string }, pulseMs: number) {
+  constructor(own: { readonly node: string; readonly bootId: string }, heartbeatMs: number) {
     this.#own = own;
-    this.#silenceMs = MISSED * pulseMs + pulseMs / 2;
+    this.#downAfterMs = MISSED * heartbeatMs + heartbeatMs / 2;
   }
 
-  hear({ node, life, ageMs, leaves }: Pulse, now: number, ownAgeMs: number): readonly MemberChange[] {
+  heartbeatReceived(
+    { node, bootId, ageMs, leaves }: Heartbeat,
+    now: number,
+    ownAgeMs: number,
+  ): readonly MemberChange[] {
     if (node === this.#own.node) {
-      if (life !== this.#own.life) {
-        this.#twinAt = leaves ? Number.NEGATIVE_INFINITY : now;
-        this.#younger = ageMs > ownAgeMs || (ageMs === ownAgeMs && life < this.#own.life);
+      if (bootId !== this.#own.bootId) {
+        this.#duplicateAt = leaves ? Number.NEGATIVE_INFINITY : now;
+        this.#isYounger = ageMs > ownAgeMs || (ageMs === ownAgeMs && bootId < this.#own.bootId);
       }
       return [];
     }
     const known = this.#known.get(node);
     if (leaves) {
-      // A farewell of the life before says nothing about the present one.
-      return known?.life === life && this.#known.delete(node) ? [[node, "left"]] : [];
+      // The last heartbeat of an earlier boot says nothing about the present one.
+      return known?.bootId === bootId && this.#known.delete(node) ? [[node, "left"]] : [];
     }
     if (known === undefined && this.#known.size >= MAX_MEMBERS) return [];
-    this.#known.set(node, { life, at: now });
+    this.#known.set(node, { bootId, at: now });
     if (known === undefined) return [[node, "joined"]];
-    return known.life === life
+    return known.bootId === bootId
       ? []
       : [
           [node, "left"],
@@ -93,28 +99,28 @@ export class Members {
         ];
   }
 
-  /** Who has not been heard for too long. */
+  /** Removes the nodes that have missed too many heartbeats. */
   sweep(now: number): readonly MemberChange[] {
     const changes: MemberChange[] = [];
     for (const [name, { at }] of this.#known) {
-      if (now - at <= this.#silenceMs) continue;
+      if (now - at <= this.#downAfterMs) continue;
       this.#known.delete(name);
       changes.push([name, "lost"]);
     }
     return changes;
   }
 
-  /** Nothing could be heard until now: nobody is judged by it. */
-  excuse(now: number): void {
+  /** Counts every node as seen now, after a time in which no heartbeat could arrive. */
+  refreshAll(now: number): void {
     for (const known of this.#known.values()) known.at = now;
   }
 
-  /** Whether another node has this one's name and was there before. */
-  nameTaken(now: number): boolean {
-    return this.#younger && now - this.#twinAt <= this.#silenceMs;
+  /** Whether another node has this node's name and is older. */
+  isDuplicateName(now: number): boolean {
+    return this.#isYounger && now - this.#duplicateAt <= this.#downAfterMs;
   }
 
   list(now: number): readonly Member[] {
-    return [...this.#known].map(([name, { at }]) => ({ name, heardMs: Math.round(now - at) }));
+    return [...this.#known].map(([name, { at }]) => ({ name, lastSeenMs: Math.round(now - at) }));
   }
 }

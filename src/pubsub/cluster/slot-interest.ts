@@ -1,29 +1,30 @@
 /**
- * Which slots a node listens to: those in which it has subscribers, and for a while those in which
- * it had some, since rooms that empty and fill again must not cost the engine a change each time.
+ * SlotInterest decides which slots a node subscribes to on the engine: those with subscribers, and
+ * those that had some a short time ago, so that rooms that empty and fill again cost the engine no
+ * changes.
  */
 import type { Clock } from "simurgh/runtime";
 
-export interface InterestOptions {
+export interface SlotInterestOptions {
   readonly clock: Clock;
-  /** How long a slot is still listened to without subscribers. */
+  /** How long a slot stays subscribed without subscribers. */
   readonly lingerMs: number;
-  /** Resolves when what others send in the slot from now on arrives. */
-  readonly listen: (slot: number) => Promise<void>;
-  readonly drop: (slot: number) => void;
+  /** Resolves when messages that others send in the slot from then on arrive. */
+  readonly subscribe: (slot: number) => Promise<void>;
+  readonly unsubscribe: (slot: number) => void;
 }
 
 interface Slot {
-  /** Until it is effective. */
+  /** Until the subscription is effective. */
   pending: Promise<void> | undefined;
   cancel: (() => void) | undefined;
 }
 
-export class Interest {
-  readonly #options: InterestOptions;
+export class SlotInterest {
+  readonly #options: SlotInterestOptions;
   readonly #slots = new Map<number, Slot>();
 
-  constructor(options: InterestOptions) {
+  constructor(options: SlotInterestOptions) {
     this.#options = options;
   }
 
@@ -31,29 +32,29 @@ export class Interest {
     return this.#slots.size;
   }
 
-  /** What is returned resolves when the interest is effective; undefined when it is already. */
+  /** The promise resolves when the interest is effective; undefined when it is already. */
   want(number: number, wanted: boolean): Promise<void> | undefined {
     const slot = this.#slots.get(number);
     if (wanted) {
       slot?.cancel?.();
       if (slot !== undefined) slot.cancel = undefined;
-      return slot === undefined ? this.#listen(number) : slot.pending;
+      return slot === undefined ? this.#subscribe(number) : slot.pending;
     }
     if (slot === undefined || slot.cancel !== undefined) return undefined;
-    const drop = (): void => {
+    const unsubscribe = (): void => {
       this.#slots.delete(number);
-      this.#options.drop(number);
+      this.#options.unsubscribe(number);
     };
     const { clock, lingerMs } = this.#options;
-    if (lingerMs === 0) drop();
-    else slot.cancel = clock.alarm(lingerMs, drop);
+    if (lingerMs === 0) unsubscribe();
+    else slot.cancel = clock.alarm(lingerMs, unsubscribe);
     return undefined;
   }
 
-  #listen(number: number): Promise<void> {
+  #subscribe(number: number): Promise<void> {
     const slot: Slot = { pending: undefined, cancel: undefined };
     this.#slots.set(number, slot);
-    slot.pending = this.#options.listen(number).finally(() => {
+    slot.pending = this.#options.subscribe(number).finally(() => {
       slot.pending = undefined;
     });
     return slot.pending;

@@ -1,92 +1,59 @@
 /**
- * Topics move to other threads while messages flow, without one lost, doubled or overtaken.
+ * Coordinates a handover: topics move to other threads while messages flow, and none is lost,
+ * duplicated or overtaken.
  *
- * Every thread has its own copy of who owns which slot, so a change passes through four steps, each
- * asked of all threads concerned and finished by all before the next. Topics of slots that stay
- * notice nothing.
+ * Each thread has its own copy of the slot owners, so a change takes five steps. The coordinator
+ * asks all threads concerned for a step, and begins the next one when all have answered. Topics of
+ * slots that stay are not affected.
  *
- *   1 hold     each thread keeps back what it publishes to the moving slots, and marks its roads to the losing threads
- *   2 listen   gaining threads listen to what other nodes send on them, and keep it back
- *   3 export   a losing thread has seen every mark: all that was sent is delivered, and is with the engine. It hands over its
- *              subscriptions and how far it has heard the other nodes, and marks its roads to all threads
- *   4 settled  each thread has seen those marks: nothing delivered before can be overtaken by what comes after
- *   5 commit   gaining threads first: they take up the subscriptions; each thread publishes what it kept back, and goes on
- *              hearing the other nodes where the one before has left off
+ *   1 freeze     Each thread buffers what it publishes to the moving slots, and sends a barrier to
+ *                each losing thread.
+ *   2 subscribe  Gaining threads subscribe to the slots on the engine, and buffer what arrives.
+ *   3 export     Once a losing thread has all barriers, everything that was sent to it is delivered
+ *                and published. It exports its subscriptions and its read positions of other nodes,
+ *                and sends a barrier to all threads.
+ *   4 settle     Each thread waits for these barriers: nothing that was delivered before can be
+ *                overtaken by what comes after.
+ *   5 commit     Gaining threads first: they add the subscriptions. Each thread publishes what it
+ *                buffered, and reads other nodes from the exported positions on.
  *
- * Whoever conducts (`reassign`) is watched: when it ends half-way, or a thread does not answer in
- * time, all go on with the owners they had. Not for frequent use: each time costs a few turns of
- * every thread.
+ * Threads monitor the coordinator: when it exits half-way, or a thread does not answer in time, all
+ * threads continue with the owners they had. A handover costs each thread a few turns; it is not
+ * for frequent use.
  */
 
 import { ExitSignal, GenServer, type Pid, sleep, thisNode } from "simurgh/runtime";
 import { show } from "#runtime";
-import type { Position } from "../cluster/adapter.js";
+import type { Position } from "../adapter.js";
+import type { MovedSubscription } from "../local/pubsub-state.js";
 import { slot } from "../local/slot.js";
 
-export interface MovedSubscription {
-  readonly topic: string;
-  readonly pid: Pid;
-  readonly metadata: unknown;
-}
-
 export type HandoverStep =
-  | readonly ["hold", move: number, conductor: Pid, slots: readonly number[], losing: readonly number[]]
-  | readonly ["listen", move: number, slots: readonly number[]]
+  | readonly ["freeze", move: number, coordinator: Pid, slots: readonly number[], losing: readonly number[]]
+  | readonly ["subscribe_slots", move: number, slots: readonly number[]]
   | readonly ["export", move: number, threads: readonly number[]]
-  | readonly ["settled", move: number, losing: readonly number[]]
+  | readonly ["settle", move: number, losing: readonly number[]]
   | readonly ["commit", move: number, owners: readonly number[] | undefined, exported: Exported];
 
-/** What a thread hands over with its slots. */
+/** What a losing thread hands over with its slots. */
 export interface Exported {
   readonly subscriptions: readonly MovedSubscription[];
-  /** Of what other nodes sent: what it has delivered. */
+  /** How far it has delivered what other nodes sent. */
   readonly positions: readonly Position[];
 }
 
 export const NOTHING: Exported = { subscriptions: [], positions: [] };
 
-/** The answer of one that has not taken the step before: it has been restarted meanwhile. */
-export const NOT_HELD = "not held";
-
-/** Sent behind everything that went the same road before. */
-export type Mark = readonly ["mark", move: number, phase: "in" | "out", from: number];
-
-/** Marks that have arrived, and who waits for which. */
-export class Marks {
-  readonly #arrived = new Set<string>();
-  #waiting: { readonly missing: Set<string>; readonly done: () => void } | undefined;
-
-  add([, move, phase, from]: Mark): void {
-    const mark = `${move} ${phase} ${from}`;
-    this.#arrived.add(mark);
-    const waiting = this.#waiting;
-    if (waiting?.missing.delete(mark) && waiting.missing.size === 0) {
-      this.#waiting = undefined;
-      waiting.done();
-    }
-  }
-
-  /** Calls `done` once all of them are here. */
-  expect(move: number, phase: "in" | "out", from: readonly number[], done: () => void): void {
-    const missing = new Set(from.map((thread) => `${move} ${phase} ${thread}`));
-    for (const mark of missing) if (this.#arrived.has(mark)) missing.delete(mark);
-    if (missing.size === 0) done();
-    else this.#waiting = { missing, done };
-  }
-
-  clear(): void {
-    this.#arrived.clear();
-    this.#waiting = undefined;
-  }
-}
+/** The answer of a thread that has not taken part in the steps before: it has been restarted. */
+export const NOT_FROZEN = "not_frozen";
 
 /**
- * How long a thread may take for one step: it may be busy. Publishing to what moves waits for that
+ * How long a busy thread may take for one step. Publications to moving slots are delayed by that
  * long at most.
  */
 const STEP_MS = 5000;
 
-/** How long a thread that has ended may take to be there again, to be told of what it missed. */
+/** How long a thread that has exited may take to restart and receive the commit. */
 const RESTART_MS = 10_000;
 const RETRY_MS = 20;
 
@@ -94,12 +61,12 @@ let nextMove = 1;
 
 export interface Reassignment {
   readonly name: string;
-  readonly conductor: Pid;
+  readonly coordinator: Pid;
   /** Every thread where this PubSub runs, owner or not. */
   readonly threads: readonly number[];
   readonly from: readonly number[];
   readonly to: readonly number[];
-  /** From here on there is no way back: threads that start now must begin with the new owners. */
+  /** From here on the move is final: threads that start now must begin with the new owners. */
   readonly onCommit: () => void;
 }
 
@@ -108,7 +75,7 @@ export type ReassignResult = "ok" | readonly ["error", unknown];
 /** Carries out one change of owners. One at a time: see `Endpoint.reshard`. */
 export async function reassign({
   name,
-  conductor,
+  coordinator,
   threads,
   from,
   to,
@@ -123,30 +90,31 @@ export async function reassign({
   );
   const gaining = distinct(slots.map((number) => to[number] as number));
   const ask = async <R>(thread: number, step: HandoverStep): Promise<R> => {
-    const answer = await GenServer.call<R | typeof NOT_HELD>({ name, node: thread }, step, STEP_MS);
-    if (answer === NOT_HELD) throw new ExitSignal(["restarted", thread]);
+    const answer = await GenServer.call<R | typeof NOT_FROZEN>({ name, node: thread }, step, STEP_MS);
+    if (answer === NOT_FROZEN) throw new ExitSignal(["restarted", thread]);
     return answer;
   };
+  const slotsOf = (thread: number): number[] => slots.filter((number) => to[number] === thread);
   const exported = new Map<number, Exported>();
   try {
-    await Promise.all(threads.map((thread) => ask(thread, ["hold", move, conductor, slots, losing])));
-    await Promise.all(
-      gaining.map((thread) => ask(thread, ["listen", move, slots.filter((number) => to[number] === thread)])),
-    );
+    await Promise.all(threads.map((thread) => ask(thread, ["freeze", move, coordinator, slots, losing])));
+    await Promise.all(gaining.map((thread) => ask(thread, ["subscribe_slots", move, slotsOf(thread)])));
     await Promise.all(
       losing.map(async (thread) => exported.set(thread, await ask(thread, ["export", move, threads]))),
     );
-    await Promise.all(threads.map((thread) => ask(thread, ["settled", move, losing])));
+    await Promise.all(threads.map((thread) => ask(thread, ["settle", move, losing])));
   } catch (error) {
-    // Back to where everything was: who has handed something over takes it back, who has died
-    // begins with that anyway.
+    // Rollback: a thread that has exported subscriptions takes them back, one that has died begins
+    // with the old owners anyway.
     await Promise.allSettled(threads.map((thread) => ask(thread, ["commit", move, from, NOTHING])));
     return ["error", error instanceof ExitSignal ? error.reason : show(error)];
   }
   onCommit();
   const all = [...exported.values()];
-  const commit = (some: readonly number[], mine: (thread: number) => Exported) =>
-    Promise.all(some.map((thread) => tell(() => ask(thread, ["commit", move, to, mine(thread)]))));
+  const commit = (some: readonly number[], exportedFor: (thread: number) => Exported) =>
+    Promise.all(
+      some.map((thread) => untilCommitted(() => ask(thread, ["commit", move, to, exportedFor(thread)]))),
+    );
   await commit(gaining, (thread) => ({
     subscriptions: all.flatMap(({ subscriptions }) =>
       subscriptions.filter(({ topic }) => to[slot(topic)] === thread),
@@ -161,19 +129,19 @@ export async function reassign({
 }
 
 /**
- * One that ends now and is there again in a moment may have begun with the owners there were
- * before: it is told once more. One that is only late has it in its mailbox.
+ * Repeats the commit of a thread that exits just now: it may have restarted with the old owners. A
+ * thread that is only slow has the commit in its mailbox.
  */
-async function tell(commit: () => Promise<unknown>): Promise<void> {
+async function untilCommitted(commit: () => Promise<unknown>): Promise<void> {
   const until = thisNode().clock.now() + RESTART_MS;
   for (;;) {
     try {
       await commit();
       return;
     } catch (error) {
-      const late =
+      const isSlow =
         error instanceof ExitSignal && Array.isArray(error.reason) && error.reason[0] === "timeout";
-      if (late || thisNode().clock.now() > until) return;
+      if (isSlow || thisNode().clock.now() > until) return;
       await sleep(RETRY_MS);
     }
   }

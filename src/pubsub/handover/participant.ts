@@ -1,129 +1,119 @@
-/** This thread's part in a move of topics; handover.ts tells the steps and conducts them. */
+/**
+ * Carries out the steps of a handover in one thread; coordinator.ts describes them and asks for
+ * them.
+ */
 import { demonitor, GenServer, monitor, outside, type Pid, send, thisNode } from "simurgh/runtime";
-import type { Position, PublishResult } from "../cluster/adapter.js";
-import { elsewhere, type Holding, type Instance, ownsSlot, type Published } from "../local/pubsub-state.js";
-import { add, fromThread, released } from "../local/requests.js";
+import type { Position } from "../adapter.js";
+import type { Barrier } from "../local/barriers.js";
+import { addSubscription, handleForwarded, replayBuffered } from "../local/broadcast.js";
+import {
+  type Frozen,
+  type MovedSubscription,
+  ownsSlot,
+  type PubSubState,
+  remoteOwner,
+} from "../local/pubsub-state.js";
 import { slot } from "../local/slot.js";
-import type { Exported, HandoverStep, Mark, MovedSubscription } from "./coordinator.js";
+import type { Exported, HandoverStep } from "./coordinator.js";
 
-/** What one thread keeps back while topics move; beyond it publishing is refused. */
-const MOST_KEPT = 100_000;
-
-/** Told to who watches the owners of slots: topics have moved. */
+/** Sent to the processes that watch the owners of slots, once topics have moved. */
 export const OWNERS_CHANGED = Symbol("simurgh.owners changed");
 
-const mark = (name: string, to: readonly number[], what: Mark): void => {
-  for (const node of to) GenServer.cast({ name, node }, what);
+const sendBarriers = (name: string, to: readonly number[], barrier: Barrier): void => {
+  for (const node of to) GenServer.cast({ name, node }, barrier);
 };
 
-export function hold(
-  state: Instance,
-  [, move, conductor, slots, losing]: HandoverStep & readonly ["hold", ...unknown[]],
+export function freeze(
+  state: PubSubState,
+  [, move, coordinator, slots, losing]: HandoverStep & readonly ["freeze", ...unknown[]],
 ): void {
   let release!: () => void;
-  const over = new Promise<void>((resolve) => {
+  const finished = new Promise<void>((resolve) => {
     release = resolve;
   });
-  state.holding = {
+  state.frozen = {
     move,
     slots: new Set(slots),
-    conductor: monitor(conductor),
-    kept: [],
+    coordinator: monitor(coordinator),
+    buffered: [],
     gained: [],
     leaving: undefined,
     exported: undefined,
-    over,
+    finished,
     release,
   };
-  // Every process of this thread has sent before this what it sent to the former owner.
-  mark(state.name, losing, ["mark", move, "in", thisNode().index]);
+  // Behind everything that the processes of this thread have sent to the former owner.
+  sendBarriers(state.name, losing, ["barrier", move, "in", thisNode().index]);
 }
 
 /**
- * Resolves when what other nodes send on slots that come here arrives here, too, and waits for what
- * comes before it.
+ * Subscribes to slots that this thread gains. Resolves when messages from other nodes arrive here,
+ * too; they are buffered until the commit.
  */
-export async function listen(
-  { adapter, holding, interest, pending }: Instance,
+export async function subscribeSlots(
+  { adapter, frozen, interest, pending }: PubSubState,
   slots: readonly number[],
 ): Promise<void> {
-  (holding as Holding).gained = slots;
-  adapter.hold?.(slots);
+  (frozen as Frozen).gained = slots;
+  adapter.freeze?.(slots);
   for (const number of slots) interest(number, true);
   await Promise.all(slots.map((number) => pending.get(number)));
 }
 
 /**
- * What the other threads sent has been delivered here. Sees to it that the engine has it, too, and
- * tells `me`, behind all that the engine had for this thread, how far that is: from there on the
- * next owner goes on.
+ * Waits until the engine has everything that this thread published. Then sends the read positions
+ * to `me`, behind everything that the engine had for this thread: from there on the next owner
+ * reads.
  */
-export async function leaveOff(state: Instance, me: Pid, move: number): Promise<void> {
-  const { adapter, holding } = state;
-  await adapter.settled?.();
-  // The move has been given up meanwhile.
-  if (holding === undefined || state.holding !== holding) return;
-  const mine = [...holding.slots].filter((number) => ownsSlot(state, number));
-  const positions = adapter.hold?.(mine) ?? [];
-  outside(() => send(me, ["left off", move, positions]));
+export async function drain(state: PubSubState, me: Pid, move: number): Promise<void> {
+  const { adapter, frozen } = state;
+  await adapter.flush?.();
+  // The move has been rolled back meanwhile.
+  if (frozen === undefined || state.frozen !== frozen) return;
+  const lost = [...frozen.slots].filter((number) => ownsSlot(state, number));
+  const positions = adapter.freeze?.(lost) ?? [];
+  outside(() => send(me, ["drained", move, positions]));
 }
 
-/** Hands over the subscriptions, once all that was to be delivered to them has been. */
-export function exported(state: Instance, move: number, positions: readonly Position[]): void {
-  const { table, holding } = state;
-  if (holding?.leaving === undefined) return;
+/** Exports the subscriptions, once everything before has been delivered to them. */
+export function exportSubscriptions(state: PubSubState, move: number, positions: readonly Position[]): void {
+  const { table, frozen } = state;
+  if (frozen?.leaving === undefined) return;
   const moved: MovedSubscription[] = [];
   for (const topic of [...table.topics()]) {
-    if (!holding.slots.has(slot(topic)) || elsewhere(state, topic) !== undefined) continue;
+    if (!frozen.slots.has(slot(topic)) || remoteOwner(state, topic) !== undefined) continue;
     for (const { pid, metadata } of [...(table.view(topic)?.subscriptions() ?? [])]) {
       moved.push({ topic, pid, metadata });
       table.remove(topic, pid);
     }
   }
-  holding.exported = moved;
-  mark(state.name, holding.leaving.threads, ["mark", move, "out", thisNode().index]);
-  GenServer.reply(holding.leaving.from, { subscriptions: moved, positions } satisfies Exported);
+  frozen.exported = moved;
+  sendBarriers(state.name, frozen.leaving.threads, ["barrier", move, "out", thisNode().index]);
+  GenServer.reply(frozen.leaving.from, { subscriptions: moved, positions } satisfies Exported);
 }
 
+/** Ends a move, with the new owners or, as a rollback, with the old ones. */
 export function commit(
-  state: Instance,
+  state: PubSubState,
   owners: readonly number[] | undefined,
   { subscriptions, positions }: Exported,
 ): void {
-  const { holding } = state;
+  const { frozen } = state;
   state.owners.current = owners;
-  state.holding = undefined;
-  state.marks.clear();
-  for (const subscription of subscriptions) add(state, subscription);
-  // What has not moved after all is taken back.
-  for (const subscription of holding?.exported ?? [])
-    if (elsewhere(state, subscription.topic) === undefined) add(state, subscription);
-  if (holding !== undefined) demonitor(holding.conductor, { flush: true });
-  for (const { request, from, isForeign = false } of holding?.kept ?? []) {
-    if (isForeign) fromThread(state, request);
-    else released(state, request);
+  state.frozen = undefined;
+  state.barriers.clear();
+  for (const subscription of subscriptions) addSubscription(state, subscription);
+  // After a rollback: what this thread has exported is its own again.
+  for (const subscription of frozen?.exported ?? [])
+    if (remoteOwner(state, subscription.topic) === undefined) addSubscription(state, subscription);
+  if (frozen !== undefined) demonitor(frozen.coordinator, { flush: true });
+  for (const { request, from, isForeign = false } of frozen?.buffered ?? []) {
+    if (isForeign) handleForwarded(state, request);
+    else replayBuffered(state, request);
     if (from !== undefined) GenServer.reply(from, "ok");
   }
   state.adapter.release?.(positions);
-  for (const number of holding?.gained ?? []) if (!state.table.hasSlot(number)) state.interest(number, false);
-  holding?.release();
+  for (const number of frozen?.gained ?? []) if (!state.table.hasSlot(number)) state.interest(number, false);
+  frozen?.release();
   for (const pid of state.ownersWatchers.values()) send(pid, OWNERS_CHANGED);
-}
-
-/**
- * Whether what others send for a topic waits here: it moves, and its subscribers have gone, or are
- * not there yet.
- */
-export function keeps(state: Instance, topic: string): state is Instance & { holding: Holding } {
-  const { holding } = state;
-  if (holding?.slots.has(slot(topic)) !== true) return false;
-  return holding.exported !== undefined || elsewhere(state, topic) !== undefined;
-}
-
-/** True when the topic moves just now: the request waits until it has. */
-export function kept({ holding }: Instance, topic: string, request: Published): PublishResult | undefined {
-  if (holding?.slots.has(slot(topic)) !== true) return undefined;
-  if (holding.kept.length >= MOST_KEPT) return ["error", "moving"];
-  holding.kept.push({ request });
-  return "ok";
 }

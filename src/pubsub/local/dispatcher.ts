@@ -4,8 +4,8 @@
  * The default one sends the bare message to each subscriber. Another layer can bring its own, such
  * as the fastlane of channels, which sends one frame per group of sockets instead of one message
  * per subscriber. To keep such groups up to date without looking at every subscriber on every
- * broadcast, a dispatcher may hold a state per topic and is told of each subscription that comes
- * and goes.
+ * broadcast, a dispatcher may have a state per topic, and is called for each subscription that is
+ * added or removed.
  *
  * Dispatchers travel between threads and nodes by name; only registered names are accepted.
  */
@@ -28,18 +28,18 @@ export interface TopicView {
 // biome-ignore lint/suspicious/noExplicitAny: the state belongs to the dispatcher alone
 export interface Dispatcher<State = any> {
   readonly name: string;
-  /** Makes the state kept for a topic. It is then told of all subscriptions by `added`. */
+  /** Makes the state of a topic. `added` is then called for each subscription. */
   open?(topic: TopicView): State;
   added?(state: State, subscription: Subscription): void;
   removed?(state: State, subscription: Subscription): void;
   /**
-   * What crosses to other nodes in place of a message, and the message as it is dispatched here,
-   * which may hold what was encoded for them. Default: the message itself.
+   * What is sent to other nodes in place of a message, and the message as it is dispatched here,
+   * which may contain what was encoded for them. Default: the message itself.
    */
   pack?(message: unknown): { readonly wire: unknown; readonly message: unknown };
-  /** The message again, on another node. Throws for what `pack` never makes. */
+  /** Restores the message on another node. Throws for input that `pack` never makes. */
   unpack?(topic: string, wire: unknown): unknown;
-  /** Delivers `message` to everybody but `from`. */
+  /** Delivers `message` to all subscribers except `from`. */
   dispatch(topic: TopicView, from: Pid | undefined, message: unknown, state: State): void;
 }
 
@@ -55,7 +55,7 @@ export const bareDispatcher: Dispatcher<undefined> = {
 
 const registered = new Map<string, Dispatcher>([[bareDispatcher.name, bareDispatcher]]);
 
-/** Makes a dispatcher known to broadcasts that come from other threads and nodes. */
+/** Registers a dispatcher for broadcasts that come from other threads and nodes. */
 export function registerDispatcher(dispatcher: Dispatcher): void {
   registered.set(dispatcher.name, dispatcher);
 }

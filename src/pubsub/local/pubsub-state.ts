@@ -1,100 +1,102 @@
 /**
- * What a thread knows of its running PubSub, and where other parts find it (OTP: a named ETS
- * table).
+ * PubSubState is what a running PubSub has in one thread. Its process owns it; other processes of
+ * the thread read it and dispatch with it directly (OTP: a named ETS table).
  */
 import { type From, type Pid, type Ref, self, thisNode } from "simurgh/runtime";
 import { NamedTable } from "#runtime";
-import type { Adapter, AdapterFactory } from "../cluster/adapter.js";
-import { Marks, type MovedSubscription } from "../handover/coordinator.js";
+import type { Adapter, AdapterFactory, PublishResult } from "../adapter.js";
+import { Barriers } from "./barriers.js";
 import { slot } from "./slot.js";
-import { TopicTable } from "./subscription-table.js";
+import { SubscriptionTable } from "./subscription-table.js";
 
 export interface PubSubOptions {
   /** Registered name, the same in every thread. Required. */
   readonly name: string;
   /**
    * Index of the thread that owns each of the 256 slots. Default: this thread owns all. Where slots
-   * move, say it as `SlotOwners`: a PubSub that is restarted then begins with the owners there are
-   * by then.
+   * move, give a `SlotOwners`: a PubSub that restarts then begins with the owners of that moment.
    */
   readonly owners?: readonly number[] | SlotOwners;
   /**
-   * Joins this node to others. Only the thread that owns a slot publishes for it. Default: no other
-   * nodes.
+   * Connects this node to others. Only the thread that owns a slot publishes for it. Default: no
+   * other nodes.
    */
   readonly adapter?: AdapterFactory;
 }
 
-/** The owners as a thread knows them. Outlives its PubSub, which keeps it up to date. */
+/** The owners that a thread knows. Outlives its PubSub, which keeps it up to date. */
 export interface SlotOwners {
   current: readonly number[];
 }
 
-/** What this thread got from other nodes and did not deliver, by why. */
+/** Messages from other nodes that this thread did not deliver, by reason. */
 export interface Dropped {
   /** Not a topic, a message and a dispatcher. */
   readonly malformed: number;
-  /** A dispatcher that is not registered here. */
+  /** The dispatcher is not registered here. */
   readonly dispatcher: number;
-  /** A dispatcher that threw. */
+  /** The dispatcher threw. */
   readonly failed: number;
 }
 
 export interface Traffic {
   /** Broadcasts of this node on topics of this thread. */
   readonly broadcasts: number;
-  /** Messages of other nodes, delivered here. */
+  /** Messages from other nodes, delivered here. */
   readonly fromOthers: number;
-  /** Those that wait to be delivered, and their bytes. */
+  /** Messages from other nodes that are not delivered yet, and their bytes. */
   readonly waiting: number;
   readonly waitingBytes: number;
 }
 
-/**
- * The part of a running PubSub that other processes of its thread use directly (OTP: a named ETS
- * table).
- */
-export interface Instance {
+export interface PubSubState {
   readonly name: string;
-  readonly table: TopicTable;
-  /** Its `current` is undefined when this thread owns all. */
+  readonly table: SubscriptionTable;
+  /** Its `current` is undefined when this thread owns all slots. */
   readonly owners: { current: readonly number[] | undefined };
-  /** While topics move: what is published to them waits here. */
-  holding: Holding | undefined;
-  readonly marks: Marks;
-  /** Who is told when topics have moved. */
+  /** While topics move: the slots concerned, and what is buffered for them. */
+  frozen: Frozen | undefined;
+  readonly barriers: Barriers;
+  /** Processes that are notified when topics have moved. */
   readonly ownersWatchers: Map<number, Pid>;
   readonly adapter: Adapter;
   readonly dropped: { malformed: number; dispatcher: number; failed: number };
-  /** Messages of other nodes in this process's mailbox. */
+  /** Messages from other nodes in the mailbox of the PubSub process. */
   readonly inbox: { messages: number; bytes: number };
   readonly counts: { broadcasts: number; fromOthers: number };
   readonly interest: (slot: number, wanted: boolean) => void;
-  /** Slots in which what others send does not arrive yet. */
+  /** Slots in which messages from other nodes do not arrive yet. */
   readonly pending: Map<number, Promise<void>>;
-  /** Processes whose end is watched already. */
+  /** Processes with an exit hook that removes their subscriptions. */
   readonly watched: Set<number>;
-  /** It was joined to others before. */
-  joinedOnce: boolean;
+  /** Whether the adapter was `up` before. */
+  wasUp: boolean;
 }
 
-export interface Holding {
+/** One move of topics, as a thread takes part in it. */
+export interface Frozen {
   readonly move: number;
   readonly slots: ReadonlySet<number>;
-  readonly conductor: Ref;
-  readonly kept: Kept[];
-  /** Slots that come here. */
+  readonly coordinator: Ref;
+  readonly buffered: Buffered[];
+  /** Slots that move to this thread. */
   gained: readonly number[];
-  /** Who has asked this thread to hand over its slots, and which threads are to hear of it. */
+  /** The call that asked this thread to hand over its slots, and the threads that get a barrier. */
   leaving: { readonly from: From; readonly threads: readonly number[] } | undefined;
-  /** The subscriptions that are on their way: nobody is here any more who could be told. */
+  /** The subscriptions that have left this thread. */
   exported: readonly MovedSubscription[] | undefined;
-  readonly over: Promise<void>;
+  readonly finished: Promise<void>;
   readonly release: () => void;
 }
 
-/** What waits for the end of a move, and who is to be answered then. */
-interface Kept {
+export interface MovedSubscription {
+  readonly topic: string;
+  readonly pid: Pid;
+  readonly metadata: unknown;
+}
+
+/** A request that waits for the end of a move; `from` gets "ok" then. */
+interface Buffered {
   readonly request: Forwarded;
   readonly from?: From;
   /** Another thread sent it. */
@@ -102,13 +104,13 @@ interface Kept {
 }
 
 /** Requests between the PubSub processes of a node's threads. */
-export type Forwarded = Subscribing | Published;
+export type Forwarded = Subscribing | Publication;
 
 export type Subscribing =
   | readonly ["subscribe", topic: string, pid: Pid, metadata: unknown]
   | readonly ["unsubscribe", topic: string, pid: Pid];
 
-export type Published =
+export type Publication =
   | readonly [
       "broadcast",
       topic: string,
@@ -119,17 +121,18 @@ export type Published =
     ]
   | readonly ["direct", nodeName: string, topic: string, message: unknown, dispatcher: string];
 
-export const instances = new NamedTable<Instance>(
+export const states = new NamedTable<PubSubState>(
   (name) => `badarg: the PubSub ${name} is not running in this thread; start it before it is used`,
 );
 
-export const instance = (name: string): Instance => instances.require(name);
+/** The state of a PubSub in this thread. Throws BadArg when it is not running. */
+export const stateOf = (name: string): PubSubState => states.require(name);
 
-export function instanceOf(
+export function newState(
   { name, owners }: PubSubOptions,
   adapter: Adapter,
-  inbox: Instance["inbox"],
-): Instance {
+  inbox: PubSubState["inbox"],
+): PubSubState {
   const pending = new Map<number, Promise<void>>();
   const interest = (number: number, wanted: boolean): void => {
     const effective = adapter.interest?.(number, wanted);
@@ -138,14 +141,14 @@ export function instanceOf(
     void effective.then(() => pending.delete(number));
   };
   const node = thisNode();
-  const table = new TopicTable((pid) => node.keyOf(pid), interest);
+  const table = new SubscriptionTable((pid) => node.keyOf(pid), interest);
   return {
     name,
     table,
     owners:
       owners === undefined ? { current: undefined } : "current" in owners ? owners : { current: owners },
-    holding: undefined,
-    marks: new Marks(),
+    frozen: undefined,
+    barriers: new Barriers(),
     ownersWatchers: new Map(),
     adapter,
     dropped: { malformed: 0, dispatcher: 0, failed: 0 },
@@ -154,19 +157,44 @@ export function instanceOf(
     interest,
     pending,
     watched: new Set(),
-    joinedOnce: false,
+    wasUp: false,
   };
 }
 
-/** Index of the thread that owns the topic, or undefined for this one. */
-export function elsewhere({ owners: { current } }: Instance, topic: string): number | undefined {
+/** Index of the thread that owns the topic; undefined when it is this one. */
+export function remoteOwner({ owners: { current } }: PubSubState, topic: string): number | undefined {
   if (current === undefined) return undefined;
   const owner = current[slot(topic)] as number;
   return owner === thisNode().index ? undefined : owner;
 }
 
-export const ownsSlot = ({ owners: { current } }: Instance, number: number): boolean =>
+export const ownsSlot = ({ owners: { current } }: PubSubState, number: number): boolean =>
   current === undefined || current[number] === thisNode().index;
+
+/** Publications that a thread buffers while topics move; more are refused. */
+const MAX_BUFFERED = 100_000;
+
+/** Buffers a publication of this thread when its topic moves just now. Undefined: it does not. */
+export function buffer(
+  { frozen }: PubSubState,
+  topic: string,
+  request: Publication,
+): PublishResult | undefined {
+  if (frozen?.slots.has(slot(topic)) !== true) return undefined;
+  if (frozen.buffered.length >= MAX_BUFFERED) return ["error", "moving"];
+  frozen.buffered.push({ request });
+  return "ok";
+}
+
+/**
+ * Whether requests of other threads for a topic are buffered here: the topic moves, and its
+ * subscriptions have left this thread or have not arrived yet.
+ */
+export function isBuffering(state: PubSubState, topic: string): state is PubSubState & { frozen: Frozen } {
+  const { frozen } = state;
+  if (frozen?.slots.has(slot(topic)) !== true) return false;
+  return frozen.exported !== undefined || remoteOwner(state, topic) !== undefined;
+}
 
 export function notice(
   level: "debug" | "info" | "warning" | "error",

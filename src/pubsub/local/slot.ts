@@ -1,6 +1,6 @@
 /**
- * Topic to slot: which of 256 slots a topic belongs to, the same on every node and in every
- * version, for ever.
+ * A slot is one of 256 groups of topics. A topic has the same slot on every node and in every
+ * version.
  *
  * Slots, not topics, are assigned to threads and replicated between nodes, so nodes may have
  * different numbers of threads. The hash is FNV-1a (32 bits) over the UTF-8 bytes of the topic; a

@@ -1,9 +1,9 @@
 /**
- * Who subscribes to what in one thread. Plain data without a process: PubSub owns one, the
- * dispatchers read it.
+ * SubscriptionTable holds the subscriptions of one thread. Plain data without a process: PubSub
+ * owns one, dispatchers read it.
  *
- * A subscription is found by topic on a broadcast and by process on its death; both are constant
- * time per entry, and nothing is kept for a topic or a process without subscriptions.
+ * Subscriptions are found by topic for a broadcast and by process for an exit, both in constant
+ * time per entry. A topic or process without subscriptions takes no memory.
  */
 import type { Pid } from "simurgh/runtime";
 import type { Dispatcher, Subscription, TopicView } from "./dispatcher.js";
@@ -12,7 +12,7 @@ import { slot } from "./slot.js";
 type Key = number | string;
 type KeyOf = (pid: Pid) => Key;
 
-/** Mostly one: then without a list or set around it. */
+/** One entry is stored without a list around it: most have one. */
 type OneOrMore<T> = T | readonly T[];
 
 const listOf = <T extends object>(entry: OneOrMore<T> | undefined): readonly T[] =>
@@ -52,7 +52,7 @@ class Topic implements TopicView {
   }
 }
 
-export class TopicTable {
+export class SubscriptionTable {
   readonly #topics = new Map<string, Topic>();
   /** The topics of a process: one, or a set of them. */
   readonly #topicsOf = new Map<Key, string | Set<string>>();
@@ -62,8 +62,8 @@ export class TopicTable {
   readonly #onSlot: (slot: number, wanted: boolean) => void;
 
   /**
-   * `keyOf` gives equal keys for equal pids, see `RuntimeNode.keyOf`. `onSlot` is told of each slot
-   * that gets its first topic, or loses its last one.
+   * `keyOf` returns equal keys for equal pids, see `RuntimeNode.keyOf`. `onSlot` is called when a
+   * slot gets its first topic, or loses its last one.
    */
   constructor(keyOf: KeyOf, onSlot: (slot: number, wanted: boolean) => void = () => {}) {
     this.#keyOf = keyOf;
@@ -127,7 +127,7 @@ export class TopicTable {
     if (topics === 0 || (topics === 1 && change === 1)) this.#onSlot(number, topics > 0);
   }
 
-  /** Whether some topic of the slot has subscribers. */
+  /** Whether a topic of the slot has subscribers. */
   hasSlot(number: number): boolean {
     return this.#slots.has(number);
   }
@@ -144,8 +144,7 @@ export class TopicTable {
   }
 
   /**
-   * Delivers `message` through `dispatcher`, which is called once, and not at all without
-   * subscribers.
+   * Delivers `message` by one call of `dispatcher`, or none when the topic has no subscribers.
    */
   dispatch(topicName: string, from: Pid | undefined, message: unknown, dispatcher: Dispatcher): void {
     const topic = this.#topics.get(topicName);

@@ -71,7 +71,7 @@ class World {
   async start(index: number): Promise<void> {
     const life = new Life(index, (this.lives.get(index)?.life ?? 0) + 1);
     this.lives.set(index, life);
-    const adapter = this.network.adapter(`n${index}`, { lingerMs: 2000, pulseMs: 1000 });
+    const adapter = this.network.adapter(`n${index}`, { lingerMs: 2000, heartbeatMs: 1000 });
     await new Promise<void>((ready) => {
       this.sim.node(index).spawn(async () => {
         const children = [PubSub.childSpec({ name: PUBSUB, adapter }), Room.childSpec({ pubsub: PUBSUB })];
@@ -127,7 +127,7 @@ class World {
     else if (what < 74) network.cut(`n${index}`, `n${other}`, random.chance(0.3));
     else if (what < 82) network.heal();
     else if (what < 88) network.up = !network.isUp;
-    else if (what < 94) network.deafen(`n${index}`);
+    else if (what < 94) network.loseSubscriptions(`n${index}`);
     else {
       await this.kill(index);
       sim.restart(index);
@@ -162,7 +162,7 @@ async function scenario(sim: Simulation): Promise<void> {
     for (const from of NODES)
       expect(heard).toContainEqual([from, world.life(from).life, world.life(from).said]);
     const health = await sim.on(index, () => PubSub.health(PUBSUB));
-    expect(health).toMatchObject({ status: "up", deaf: false, nameTaken: false });
+    expect(health).toMatchObject({ status: "up", notReceiving: false, isDuplicateName: false });
     expect(health?.nodes.map(({ name }) => name).sort()).toEqual(
       NODES.filter((node) => node !== index).map((node) => `n${node}`),
     );

@@ -5,12 +5,12 @@ import fc from "fast-check";
 import { type AdapterHealth, hubAdapter, MemoryNetwork, PubSub, startHub } from "simurgh/pubsub";
 import { createNode, type RuntimeNode, receive } from "simurgh/runtime";
 import { afterEach, describe, expect, test } from "vitest";
-import { type Envelope, localAdapter, Receiver, Sender, slot } from "#pubsub";
+import { type Envelope, Receiver, Sender, singleNodeAdapter, slot } from "#pubsub";
 import { adapterContract } from "./adapter-contract.js";
 
 const LIMIT = 983_040;
 
-adapterContract("local", { joins: false, open: () => ({ adapter: localAdapter, limit: LIMIT }) });
+adapterContract("local", { joins: false, open: () => ({ adapter: singleNodeAdapter, limit: LIMIT }) });
 adapterContract("memory", {
   open: () => {
     const network = new MemoryNetwork();
@@ -133,7 +133,7 @@ describe("the connection between nodes", () => {
     const [got, events] = [await listen(node, "t"), await listen(node, PubSub.EVENTS)];
     const other = new Sender("b");
     const say = (message: unknown): void =>
-      network.inject("a", other.seal("b", "t", message, "bare", LIMIT) as Uint8Array);
+      network.inject("a", other.encode("b", "t", message, "bare", LIMIT) as Uint8Array);
     const health = () => node.run(async () => (await PubSub.health("p")) as AdapterHealth);
     // Faster than this process can take them: nobody gets a turn between.
     for (let n = 1; n <= 50; n += 1) say(n);
@@ -153,7 +153,7 @@ describe("the connection between nodes", () => {
       ["status", "up"],
       ["gap", "b", 54, 54],
     ]);
-    expect(await health()).toMatchObject({ droppedBehind: 41, lost: 41, received: 14, status: "up" });
+    expect(await health()).toMatchObject({ droppedOverload: 41, lost: 41, received: 14, status: "up" });
   });
 
   test("the state of the engine is told when it changes (P-036, P-062)", async () => {
@@ -182,10 +182,10 @@ describe("the connection between nodes", () => {
     await listen(b, "t");
     await namesake.run(() => PubSub.broadcast("p", "t", "from the namesake"));
     await expect.poll(() => got).toEqual(["from the namesake"]);
-    await expect.poll(() => atA).toEqual([["adapter", ["twin", "a"]]]);
+    await expect.poll(() => atA).toEqual([["adapter", ["duplicate_name", "a"]]]);
     await a.run(() => PubSub.broadcast("p", "t", "from a"));
     await namesake.run(() => PubSub.broadcast("p", "t", "again"));
-    await expect.poll(() => atB).toEqual([["adapter", ["twin", "a"]]]);
+    await expect.poll(() => atB).toEqual([["adapter", ["duplicate_name", "a"]]]);
   });
 
   test("a hundred thousand random frames on the subject end nothing; what is no envelope is dropped (P-025, P-639)", async () => {
@@ -201,7 +201,7 @@ describe("the connection between nodes", () => {
       const from = (n * 31) % 65_000;
       network.inject("a", random.subarray(from, from + (n % 61)));
     }
-    const sealed = new Sender("x").seal("b.1", "t", "real", "bare", LIMIT) as Uint8Array;
+    const sealed = new Sender("x").encode("b.1", "t", "real", "bare", LIMIT) as Uint8Array;
     for (let cut = 0; cut < sealed.length; cut += 1) network.inject("a", sealed.subarray(0, cut));
     network.inject("a", sealed);
     await expect.poll(() => got, { timeout: 60_000 }).toEqual(["real"]);
@@ -212,17 +212,17 @@ describe("the connection between nodes", () => {
     const receiver = new Receiver(new Sender("b"), () => {});
     fc.assert(
       fc.property(fc.string(), fc.jsonValue(), fc.uint8Array(), (topic, value, bytes) => {
-        const sealed = sender.seal("s", topic, [value, bytes], "d", LIMIT) as Uint8Array;
-        const envelope = receiver.open(sealed);
+        const sealed = sender.encode("s", topic, [value, bytes], "d", LIMIT) as Uint8Array;
+        const envelope = receiver.decode(sealed);
         expect(envelope).toMatchObject({ node: "a", stream: "s", topic, dispatcher: "d" });
         const [, got] = (envelope as Envelope).message as [unknown, Uint8Array];
         expect([...got]).toEqual([...bytes]);
       }),
     );
     expect(receiver.unreadable).toBe(0);
-    expect(receiver.open(Uint8Array.of(0x92, 0x02, 0x01))).toBeUndefined();
-    expect(receiver.open(Uint8Array.of(0x91, 0x01))).toBeUndefined();
-    expect(receiver.open(new Uint8Array(0))).toBeUndefined();
+    expect(receiver.decode(Uint8Array.of(0x92, 0x02, 0x01))).toBeUndefined();
+    expect(receiver.decode(Uint8Array.of(0x91, 0x01))).toBeUndefined();
+    expect(receiver.decode(new Uint8Array(0))).toBeUndefined();
     expect(receiver.unreadable).toBe(3);
   });
 
@@ -230,14 +230,16 @@ describe("the connection between nodes", () => {
     const [own, other] = [new Sender("me"), new Sender("other")];
     const events: unknown[] = [];
     const receiver = new Receiver(own, (event) => void events.push(event));
-    const envelopes = [1, 2, 3].map((n) => receiver.open(other.seal("s", "t", n, "d", LIMIT) as Uint8Array));
-    const verdicts = [0, 0, 2, 1, 2].map((n) => receiver.judge(envelopes[n] as never));
+    const envelopes = [1, 2, 3].map((n) =>
+      receiver.decode(other.encode("s", "t", n, "d", LIMIT) as Uint8Array),
+    );
+    const verdicts = [0, 0, 2, 1, 2].map((n) => receiver.classify(envelopes[n] as never));
     expect(verdicts).toEqual(["deliver", "duplicate", "deliver", "duplicate", "duplicate"]);
     expect(events).toEqual([["gap", "other", 2, 2]]);
     expect(receiver.duplicates).toBe(3);
-    expect(receiver.judge(receiver.open(own.seal("s", "t", 1, "d", LIMIT) as Uint8Array) as never)).toBe(
-      "echo",
-    );
+    expect(
+      receiver.classify(receiver.decode(own.encode("s", "t", 1, "d", LIMIT) as Uint8Array) as never),
+    ).toBe("echo");
   });
 
   describe("a copy is not delivered, however late (P-022, P-637)", () => {
@@ -246,31 +248,33 @@ describe("the connection between nodes", () => {
     const receiverOf = (events: unknown[]) =>
       new Receiver(new Sender("me"), (event) => void events.push(event), { now: () => now });
     const say = (sender: Sender, stream = "s"): Envelope =>
-      new Receiver(sender, () => {}).open(sender.seal(stream, "t", 1, "d", LIMIT) as Uint8Array) as Envelope;
+      new Receiver(sender, () => {}).decode(
+        sender.encode(stream, "t", 1, "d", LIMIT) as Uint8Array,
+      ) as Envelope;
 
     test("behind the news that its node has left, or that a new life of it has begun", () => {
       const events: unknown[] = [];
       const receiver = receiverOf(events);
       const other = new Sender("other");
       const [first, , third] = [say(other), say(other), say(other)];
-      expect(receiver.judge(first)).toBe("deliver");
-      receiver.leave("other");
-      expect(receiver.judge(first)).toBe("duplicate");
+      expect(receiver.classify(first)).toBe("deliver");
+      receiver.nodeLeft("other");
+      expect(receiver.classify(first)).toBe("duplicate");
       // It speaks again, so it was not gone, and something is missing.
-      expect(receiver.judge(third)).toBe("deliver");
+      expect(receiver.classify(third)).toBe("deliver");
       expect(events).toEqual([["gap", "other", 2, 2]]);
       now += 2 * RECALL_MS;
-      receiver.leave("someone else");
-      expect(receiver.judge(third)).toBe("duplicate");
+      receiver.nodeLeft("someone else");
+      expect(receiver.classify(third)).toBe("duplicate");
     });
 
     test("behind the first message of who speaks in its sender's place, in the same life or a later one", () => {
       const events: unknown[] = [];
       const receiver = receiverOf(events);
-      const lives = ["1", "1", "2", "3"].map((life) => new Sender("other", { life }));
+      const lives = ["1", "1", "2", "3"].map((bootId) => new Sender("other", { bootId }));
       const first = lives.map((sender) => say(sender));
-      expect(first.map((envelope) => receiver.judge(envelope))).toEqual(first.map(() => "deliver"));
-      expect(first.map((envelope) => receiver.judge(envelope))).toEqual(first.map(() => "duplicate"));
+      expect(first.map((envelope) => receiver.classify(envelope))).toEqual(first.map(() => "deliver"));
+      expect(first.map((envelope) => receiver.classify(envelope))).toEqual(first.map(() => "duplicate"));
       // A copy of what an earlier life said does not mean that it is there.
       expect(events).toEqual([]);
     });
@@ -280,22 +284,22 @@ describe("the connection between nodes", () => {
       const receiver = receiverOf(events);
       const other = new Sender("other");
       const [first, , third, , fifth] = [say(other), say(other), say(other), say(other), say(other)];
-      expect(receiver.judge(first)).toBe("deliver");
+      expect(receiver.classify(first)).toBe("deliver");
       receiver.pause("s");
-      expect([first, third].map((envelope) => receiver.judge(envelope))).toEqual(["duplicate", "deliver"]);
+      expect([first, third].map((envelope) => receiver.classify(envelope))).toEqual(["duplicate", "deliver"]);
       expect(events).toEqual([]);
-      expect(receiver.judge(fifth)).toBe("deliver");
+      expect(receiver.classify(fifth)).toBe("deliver");
       expect(events).toEqual([["gap", "other", 4, 4]]);
     });
 
     test("who has been gone for long is forgotten", () => {
       const receiver = receiverOf([]);
       const message = say(new Sender("other"));
-      expect(receiver.judge(message)).toBe("deliver");
-      receiver.leave("other");
+      expect(receiver.classify(message)).toBe("deliver");
+      receiver.nodeLeft("other");
       now += RECALL_MS + 1;
-      receiver.leave("someone else");
-      expect(receiver.judge(message)).toBe("deliver");
+      receiver.nodeLeft("someone else");
+      expect(receiver.classify(message)).toBe("deliver");
     });
   });
 });
@@ -307,7 +311,7 @@ test("a slot goes from one thread of a node to another: what others send waits m
   await node.run(async () => {
     const open = async (name: string, thread: number) => {
       const heard: unknown[] = [];
-      const make = network.adapter(name, { life: `life of ${name}`, thread, leads: thread === 0 });
+      const make = network.adapter(name, { bootId: `boot of ${name}`, thread, isLeader: thread === 0 });
       const adapter = await make(
         (_topic, message) => void heard.push(message),
         () => {},
@@ -323,12 +327,12 @@ test("a slot goes from one thread of a node to another: what others send waits m
     };
     await former.adapter.interest?.(slot(topic), true);
     await said(1);
-    next.adapter.hold?.([slot(topic)]);
+    next.adapter.freeze?.([slot(topic)]);
     await next.adapter.interest?.(slot(topic), true);
     await said(2);
     former.adapter.broadcast(topic, "of the former owner, who has delivered it here", "d");
-    await former.adapter.settled?.();
-    const positions = former.adapter.hold?.([slot(topic)]) ?? [];
+    await former.adapter.flush?.();
+    const positions = former.adapter.freeze?.([slot(topic)]) ?? [];
     await said(3);
     expect([former.heard, next.heard]).toEqual([[1, 2], []]);
     next.adapter.release?.(positions);

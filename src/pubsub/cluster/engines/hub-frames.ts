@@ -1,16 +1,16 @@
 /**
- * What a hub and its links say to each other: frames with a kind, a channel and bytes.
+ * Frames between a hub and its clients: a kind, a channel and bytes.
  *
  *     length, 4 bytes │ kind, 1 │ length of the channel, 1 │ channel, ASCII │ bytes
  */
 export const Kind = {
-  /** For all who listen but the sender. */
+  /** To all subscribers except the sender. */
   publish: 1,
-  /** For all who listen, the sender included. */
+  /** To all subscribers, the sender included. */
   probe: 2,
   listen: 3,
-  unlisten: 4,
-  /** Asks for `flushed` with the same bytes, once all that came before has been passed on. */
+  unsubscribe: 4,
+  /** Asks for `flushed` with the same bytes, once everything before has been forwarded. */
   flush: 5,
   flushed: 6,
   message: 7,
@@ -23,7 +23,7 @@ export interface HubFrame {
 }
 
 const HEAD = 6;
-/** A message of a link, with room for its head and channel. */
+/** The largest message of a client, with its head and channel. */
 const MOST = 1024 * 1024 + 512;
 const NOTHING = new Uint8Array(0);
 
@@ -37,12 +37,12 @@ export function hubFrame(kind: number, channel: string, bytes: Uint8Array = NOTH
   return frame;
 }
 
-/** Finds the frames in what arrives. */
+/** Splits the bytes that arrive into frames. */
 export class HubFrames {
   #chunks: Buffer[] = [];
   #size = 0;
 
-  /** False when what has come can be no frame: nothing after it can be read either. */
+  /** False for bytes that are not a frame: nothing after them can be read either. */
   read(chunk: Buffer, handle: (frame: HubFrame) => void): boolean {
     this.#chunks.push(chunk);
     this.#size += chunk.length;
@@ -56,7 +56,7 @@ export class HubFrames {
       if (this.#size < length) return true;
       if (first.length < length) first = this.#join();
       const channel = first.toString("latin1", HEAD, start);
-      // A copy: the chunk may be large, and what is read may be kept.
+      // A copy, so that a message that is stored does not keep a large chunk alive.
       const bytes = new Uint8Array(first.subarray(start, length));
       if (first.length === length) this.#chunks.shift();
       else this.#chunks[0] = first.subarray(length);

@@ -1,7 +1,7 @@
 /**
- * A hub joins processes of one machine, with no engine: a socket file to which each thread of each
- * process connects. It passes on what is published to whoever listens, at most once, in order, and
- * keeps nothing. For several processes behind `node:cluster`:
+ * A hub connects processes of one machine without a broker: a socket file to which each thread of
+ * each process connects. It forwards messages to subscribers, at most once, in order, and stores
+ * nothing. For several processes behind `node:cluster`:
  *
  *     if (cluster.isPrimary) {
  *       const { path } = await startHub();
@@ -11,7 +11,7 @@
  *     }
  *
  * For more than one machine, use NATS or Redis. The file is in a folder that only its user can
- * enter: who can reach it is trusted as the nodes trust each other.
+ * enter: every program that can open it is trusted like a node.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -21,34 +21,36 @@ import { join } from "node:path";
 import { type HubFrame, HubFrames, hubFrame, Kind } from "./hub-frames.js";
 
 export interface Hub {
-  /** Where links connect to. */
+  /** The path that clients connect to. */
   readonly path: string;
   close(): Promise<void>;
 }
 
 export interface HubOptions {
-  /** For one that takes the place of another. Default: a file of its own. */
+  /** For a hub that replaces another one. Default: a new file. */
   readonly path?: string;
   /**
-   * Bytes that may wait for a link that does not read; with more it is cut off, and connects anew.
-   * Default 64 MiB.
+   * Bytes that may wait for a client that does not read. With more the client is disconnected, and
+   * connects again. Default 64 MiB.
    */
-  readonly maxBehindBytes?: number;
+  readonly maxUnreadBytes?: number;
 }
 
-/** Channels one link may listen to: two for each slot, and some. */
+/** Channels that a client may subscribe to: two for each slot, and some more. */
 const MOST_CHANNELS = 1024;
 
-export async function startHub({ path, maxBehindBytes = 64 * 1024 * 1024 }: HubOptions = {}): Promise<Hub> {
+export async function startHub({ path, maxUnreadBytes = 64 * 1024 * 1024 }: HubOptions = {}): Promise<Hub> {
   const folder = path === undefined && process.platform !== "win32" ? await ownFolder() : undefined;
   const where = path ?? (folder === undefined ? pipeName() : join(folder, "hub"));
-  const links = new Set<HubSide>();
-  const channels = new Map<string, Set<HubSide>>();
+  const clients = new Set<HubConnection>();
+  const channels = new Map<string, Set<HubConnection>>();
   const server = createServer((socket) => {
-    const link: HubSide = new HubSide(socket, channels, maxBehindBytes, () => links.delete(link));
-    links.add(link);
+    const client: HubConnection = new HubConnection(socket, channels, maxUnreadBytes, () =>
+      clients.delete(client),
+    );
+    clients.add(client);
   });
-  // What a hub that was killed has left behind.
+  // The file of a hub that was killed.
   if (path !== undefined && process.platform !== "win32") await rm(path, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -58,7 +60,7 @@ export async function startHub({ path, maxBehindBytes = 64 * 1024 * 1024 }: HubO
     path: where,
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const link of links) link.end();
+      for (const client of clients) client.end();
       await closed;
       if (folder !== undefined) await rm(folder, { recursive: true, force: true });
     },
@@ -68,16 +70,21 @@ export async function startHub({ path, maxBehindBytes = 64 * 1024 * 1024 }: HubO
 const ownFolder = (): Promise<string> => mkdtemp(join(tmpdir(), "simurgh-"));
 const pipeName = (): string => `\\\\.\\pipe\\simurgh-${randomBytes(8).toString("hex")}`;
 
-/** A link as the hub has it. */
-class HubSide {
+/** The hub's side of one client. */
+class HubConnection {
   readonly #socket: Socket;
-  readonly #channels: Map<string, Set<HubSide>>;
-  readonly #maxBehindBytes: number;
-  readonly #listening = new Set<string>();
+  readonly #channels: Map<string, Set<HubConnection>>;
+  readonly #maxUnreadBytes: number;
+  readonly #subscriptions = new Set<string>();
 
-  constructor(socket: Socket, channels: Map<string, Set<HubSide>>, maxBehindBytes: number, gone: () => void) {
+  constructor(
+    socket: Socket,
+    channels: Map<string, Set<HubConnection>>,
+    maxUnreadBytes: number,
+    gone: () => void,
+  ) {
     this.#socket = socket;
-    this.#maxBehindBytes = maxBehindBytes;
+    this.#maxUnreadBytes = maxUnreadBytes;
     this.#channels = channels;
     const frames = new HubFrames();
     socket.on("data", (chunk) => {
@@ -85,7 +92,7 @@ class HubSide {
     });
     socket.on("error", () => socket.destroy());
     socket.on("close", () => {
-      for (const channel of this.#listening) this.#unlisten(channel);
+      for (const channel of this.#subscriptions) this.#unsubscribe(channel);
       gone();
     });
   }
@@ -105,12 +112,12 @@ class HubSide {
         break;
       }
       case Kind.listen: {
-        if (this.#listening.size >= MOST_CHANNELS) this.end();
+        if (this.#subscriptions.size >= MOST_CHANNELS) this.end();
         else this.#listen(channel);
         break;
       }
-      case Kind.unlisten:
-        this.#unlisten(channel);
+      case Kind.unsubscribe:
+        this.#unsubscribe(channel);
         break;
       case Kind.flush:
         this.#write(hubFrame(Kind.flushed, "", bytes));
@@ -121,23 +128,23 @@ class HubSide {
   }
 
   #listen(channel: string): void {
-    this.#listening.add(channel);
+    this.#subscriptions.add(channel);
     const listeners = this.#channels.get(channel);
     if (listeners === undefined) this.#channels.set(channel, new Set([this]));
     else listeners.add(this);
   }
 
-  #unlisten(channel: string): void {
-    this.#listening.delete(channel);
+  #unsubscribe(channel: string): void {
+    this.#subscriptions.delete(channel);
     const listeners = this.#channels.get(channel);
     if (listeners?.delete(this) && listeners.size === 0) this.#channels.delete(channel);
   }
 
-  /** What one loop run has for a link leaves together. */
+  /** Everything written in one turn of the event loop is sent together. */
   #write(frame: Buffer): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
-    if (socket.writableLength > this.#maxBehindBytes) {
+    if (socket.writableLength > this.#maxUnreadBytes) {
       socket.destroy();
       return;
     }

@@ -1,39 +1,41 @@
 /**
- * Joins several nodes inside one OS process, for tests of clusters: a network that can be cut,
- * slowed, made to lose and repeat messages, or switched off. Everything above it is what runs over
- * a real engine, and messages cross as bytes.
+ * An engine inside one OS process, for tests of clusters: a network that can be cut, slowed, made
+ * to lose and repeat messages, or switched off. All code above it is the same as with a real
+ * broker, and messages are sent as bytes.
  *
  *     const network = new MemoryNetwork();
  *     PubSub.childSpec({ name: "pubsub", adapter: network.adapter("a@here") });
  */
 import type { Clock } from "simurgh/runtime";
-import type { AdapterFactory } from "../adapter.js";
-import type { Link, LinkEvents, OpenLink } from "../engine.js";
-import { type NetworkedOptions, networkedAdapter } from "../engine-adapter.js";
+import type { AdapterFactory } from "../../adapter.js";
+import type { Engine, EngineEvents, OpenEngine } from "../engine.js";
+import { type EngineAdapterOptions, engineAdapter } from "../engine-adapter.js";
 
 export interface MemoryNetworkOptions {
-  /** Bytes of an envelope. Default 983,040: what is left of the usual MiB of an engine. */
+  /** Bytes of an envelope. Default 983,040: the usual MiB of an engine, less its own overhead. */
   readonly limit?: number;
   /** Whether a node gets its own messages back. Default false. */
   readonly echo?: boolean;
-  /** Lets messages be under way for `delay` ms of this clock. Default: until the next loop run. */
+  /**
+   * Delays messages by `delay` ms of this clock. Default: until the next turn of the event loop.
+   */
   readonly clock?: Clock;
   readonly delay?: (from: string, to: string) => number;
 }
 
 export class MemoryNetwork {
-  readonly #links = new Set<MemoryLink>();
+  readonly #engines = new Set<MemoryEngine>();
   readonly #cut = new Set<string>();
   readonly #options: MemoryNetworkOptions;
   #up = true;
   /**
-   * How many messages were encoded, and how many copies were handed to nodes; pulses are not
+   * How many messages were encoded, and how many copies were delivered to nodes; heartbeats are not
    * counted.
    */
   encoded = 0;
   carried = 0;
   dropped = 0;
-  /** Whether a copy gets lost, decided for each. */
+  /** Whether a copy is lost; called for each. */
   loses: (from: string, to: string) => boolean = () => false;
   /** How many times a copy arrives. */
   repeats = 1;
@@ -43,17 +45,17 @@ export class MemoryNetwork {
   }
 
   /**
-   * The adapter of the node with this name. Without `options` it drops interests at once and sends
-   * no pulses.
+   * The adapter of the node with this name. Without `options` it unsubscribes at once and sends no
+   * heartbeats.
    */
-  adapter(name: string, options: Partial<NetworkedOptions> = {}): AdapterFactory {
-    const open: OpenLink = async (events) => {
-      const link = new MemoryLink(this, name, events);
-      this.#links.add(link);
+  adapter(name: string, options: Partial<EngineAdapterOptions> = {}): AdapterFactory {
+    const open: OpenEngine = async (events) => {
+      const engine = new MemoryEngine(this, name, events);
+      this.#engines.add(engine);
       if (this.#up) events.up();
-      return link;
+      return engine;
     };
-    return networkedAdapter("memory", open, { lingerMs: 0, pulseMs: 0, ...options, nodeName: name });
+    return engineAdapter("memory", open, { lingerMs: 0, heartbeatMs: 0, ...options, nodeName: name });
   }
 
   get limit(): number {
@@ -64,7 +66,7 @@ export class MemoryNetwork {
     return this.#up;
   }
 
-  /** Nothing gets from one node to the other; both ways unless `oneWay`. */
+  /** Drops everything from one node to the other; both ways unless `oneWay`. */
   cut(from: string, to: string, oneWay = false): void {
     this.#cut.add(`${from} ${to}`);
     if (!oneWay) this.#cut.add(`${to} ${from}`);
@@ -74,49 +76,52 @@ export class MemoryNetwork {
     this.#cut.clear();
   }
 
-  /** The engine is gone, or back. */
+  /** The engine goes down, or comes back. */
   set up(up: boolean) {
     if (up === this.#up) return;
     this.#up = up;
-    for (const { events } of this.#links)
+    for (const { events } of this.#engines)
       if (up) events.up();
       else events.down("off");
   }
 
-  /** The engine forgets what this node listens to, and does not say so. */
-  deafen(name: string): void {
-    for (const link of this.#links) if (link.name === name) link.deaf = true;
+  /** The engine silently loses the subscriptions of this node. */
+  loseSubscriptions(name: string): void {
+    for (const engine of this.#engines) if (engine.name === name) engine.isLost = true;
   }
 
-  /** Hands bytes to a node as if they had come from the engine. */
+  /** Delivers bytes to a node as if they came from the engine. */
   inject(to: string, bytes: Uint8Array): void {
-    for (const link of this.#links)
-      if (link.name === to)
-        link.arrive([...link.listening.keys()].find((channel) => channel.startsWith("b.")) ?? "", bytes);
+    for (const engine of this.#engines)
+      if (engine.name === to)
+        engine.arrive(
+          [...engine.subscriptions.keys()].find((channel) => channel.startsWith("b.")) ?? "",
+          bytes,
+        );
   }
 
-  publish(from: MemoryLink, channel: string, bytes: Uint8Array, isPulse: boolean): void {
-    if (!isPulse) this.encoded += 1;
-    for (const to of this.#links) {
+  publish(from: MemoryEngine, channel: string, bytes: Uint8Array, isHeartbeat: boolean): void {
+    if (!isHeartbeat) this.encoded += 1;
+    for (const to of this.#engines) {
       const toSelf = to === from;
-      if (toSelf && !isPulse && this.#options.echo !== true) continue;
-      if (!to.listening.has(channel)) continue;
+      if (toSelf && !isHeartbeat && this.#options.echo !== true) continue;
+      if (!to.subscriptions.has(channel)) continue;
       if (
         !this.#up ||
-        to.deaf ||
+        to.isLost ||
         (!toSelf && (this.#cut.has(`${from.name} ${to.name}`) || this.loses(from.name, to.name)))
       ) {
-        if (!isPulse) this.dropped += 1;
+        if (!isHeartbeat) this.dropped += 1;
         continue;
       }
-      if (!isPulse) this.carried += 1;
+      if (!isHeartbeat) this.carried += 1;
       for (let copy = 0; copy < this.repeats; copy += 1)
         this.#later(from, to, () => to.arrive(channel, bytes));
     }
   }
 
-  /** Without overtaking, as on a connection. */
-  #later(from: MemoryLink, to: MemoryLink, arrive: () => void): void {
+  /** In order, like a connection. */
+  #later(from: MemoryEngine, to: MemoryEngine, arrive: () => void): void {
     const { clock, delay } = this.#options;
     if (clock === undefined) {
       setImmediate(arrive);
@@ -127,22 +132,22 @@ export class MemoryNetwork {
     clock.alarm(due - clock.now(), arrive);
   }
 
-  remove(link: MemoryLink): void {
-    this.#links.delete(link);
+  remove(engine: MemoryEngine): void {
+    this.#engines.delete(engine);
   }
 }
 
-class MemoryLink implements Link {
+class MemoryEngine implements Engine {
   readonly #network: MemoryNetwork;
   readonly name: string;
-  readonly events: LinkEvents;
-  readonly listening = new Map<string, (bytes: Uint8Array) => void>();
-  /** When what was sent last arrives there. */
-  readonly dueAt = new Map<MemoryLink, number>();
-  deaf = false;
+  readonly events: EngineEvents;
+  readonly subscriptions = new Map<string, (bytes: Uint8Array) => void>();
+  /** When the last message to that engine arrives. */
+  readonly dueAt = new Map<MemoryEngine, number>();
+  isLost = false;
   #closed = false;
 
-  constructor(network: MemoryNetwork, name: string, events: LinkEvents) {
+  constructor(network: MemoryNetwork, name: string, events: EngineEvents) {
     this.#network = network;
     this.name = name;
     this.events = events;
@@ -153,7 +158,7 @@ class MemoryLink implements Link {
   }
 
   arrive(channel: string, bytes: Uint8Array): void {
-    if (!this.#closed) this.listening.get(channel)?.(bytes);
+    if (!this.#closed) this.subscriptions.get(channel)?.(bytes);
   }
 
   publish(channel: string, bytes: Uint8Array): void {
@@ -162,12 +167,12 @@ class MemoryLink implements Link {
 
   async flushed(): Promise<void> {}
 
-  async listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
-    this.listening.set(channel, receive);
+  async subscribe(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
+    this.subscriptions.set(channel, receive);
   }
 
-  unlisten(channel: string): void {
-    this.listening.delete(channel);
+  unsubscribe(channel: string): void {
+    this.subscriptions.delete(channel);
   }
 
   async probe(channel: string, bytes: Uint8Array): Promise<void> {
@@ -175,12 +180,12 @@ class MemoryLink implements Link {
     this.#network.publish(this, channel, bytes, true);
   }
 
-  relisten(): void {
-    this.deaf = false;
+  resubscribe(): void {
+    this.isLost = false;
   }
 
   reconnect(): void {
-    this.deaf = false;
+    this.isLost = false;
   }
 
   async close(): Promise<void> {

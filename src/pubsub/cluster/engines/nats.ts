@@ -1,32 +1,33 @@
 /**
- * Nodes joined by NATS: the recommended engine. Its core publish/subscribe carries each message
- * only to nodes that listen to its slot; nothing is stored.
+ * The NATS engine, which is the recommended one. Core NATS carries each message only to nodes that
+ * subscribe to its slot; nothing is stored.
  *
- *     PubSub.childSpec({ name: "pubsub", adapter: natsAdapter({ url: "nats://127.0.0.1:4222", nodeName: "a" }) });
+ *     const adapter = natsAdapter({ url: "nats://127.0.0.1:4222", nodeName: "a" });
+ *     PubSub.childSpec({ name: "pubsub", adapter });
  *
- * One connection carries everything, so that order is kept; a second one sends only pulses, so that
- * they come back to the first, to which the server does not send its own messages. Server settings
- * that matter: `write_deadline: "2s"`, or a node that is frozen holds up the others for ten
- * seconds, and `max_payload` of at least 320 KiB.
+ * One connection carries everything, so that order is kept. A second one sends only heartbeats, so
+ * that they come back to the first, to which the server does not send its own messages. Server
+ * settings that matter: `write_deadline: "2s"`, because a frozen node delays the others for ten
+ * seconds otherwise, and `max_payload` of at least 320 KiB.
  */
 import { isIP } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { ConnectionOptions, NatsConnection, Subscription, TlsOptions } from "@nats-io/transport-node";
 import { backoff } from "simurgh/runtime";
-import type { AdapterFactory } from "../adapter.js";
+import type { AdapterFactory } from "../../adapter.js";
 import {
   ClusterError,
-  type Link,
-  type LinkEvents,
+  type Engine,
+  type EngineEvents,
+  explainTlsError,
+  importOptional,
   limitFor,
-  type OpenLink,
-  shownUrl,
-  tlsTrouble,
+  type OpenEngine,
+  redactUrl,
 } from "../engine.js";
-import { type NetworkedOptions, networkedAdapter } from "../engine-adapter.js";
-import { optional } from "../packages.js";
+import { type EngineAdapterOptions, engineAdapter } from "../engine-adapter.js";
 
-/** Plain data: it crosses to threads. */
+/** Plain data: it is sent to threads. */
 export interface NatsConnectOptions {
   /** `nats://[user:password@|token@]host:port`, several separated by commas; `tls://` for TLS. */
   readonly url: string;
@@ -46,27 +47,31 @@ export interface NatsConnectOptions {
   readonly tls?: TlsOptions;
 }
 
-export interface NatsAdapterOptions extends NetworkedOptions, NatsConnectOptions {}
+export interface NatsAdapterOptions extends EngineAdapterOptions, NatsConnectOptions {}
 
 export const natsAdapter = (options: NatsAdapterOptions): AdapterFactory =>
-  networkedAdapter("nats", natsLink(options), options);
+  engineAdapter("nats", natsEngine(options), options);
 
 const CONNECT_MS = 5000;
-/** Between two attempts to connect for the first time, or anew after NATS's client has given up. */
+/** Between two attempts to connect, the first time and after NATS's client has given up. */
 const REDIAL_MS = 250;
 const LONGEST_REDIAL_MS = 5000;
 const PROBE_MS = 2000;
-/** The longest that closing waits for the engine to take what was published before. */
+/** The longest that `close` waits for the server to have everything that was published before. */
 const CLOSE_MS = 2000;
 
 type Nats = typeof import("@nats-io/transport-node");
 
-export function natsLink(options: NatsConnectOptions & { readonly nodeName?: string }): OpenLink {
-  return async (events, { patient }) => {
-    const nats = await optional("NATS", "@nats-io/transport-node", () => import("@nats-io/transport-node"));
-    const link = new NatsLink(nats, options, connectOptions(nats, options), events);
-    await link.open(patient);
-    return link;
+export function natsEngine(options: NatsConnectOptions & { readonly nodeName?: string }): OpenEngine {
+  return async (events, { connectLazily }) => {
+    const nats = await importOptional(
+      "NATS",
+      "@nats-io/transport-node",
+      () => import("@nats-io/transport-node"),
+    );
+    const engine = new NatsEngine(nats, options, connectOptions(nats, options), events);
+    await engine.open(connectLazily);
+    return engine;
   };
 }
 
@@ -103,8 +108,8 @@ function connectOptions(
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
-    // A link that is dead without a word is noticed in less than 10 s, well before others take this
-    // node for down.
+    // A connection that dies silently is noticed in less than 10 s, before other nodes consider
+    // this one down.
     pingInterval: 3000,
     maxPingOut: 2,
     waitOnFirstConnect: false,
@@ -123,8 +128,8 @@ function connectOptions(
 }
 
 /**
- * For a server that is known by its IP address, NATS's client would have the certificate name
- * localhost.
+ * For a server with an IP address NATS's client expects the name localhost in the certificate; this
+ * checks the address instead.
  */
 function knownByAddress(tls: TlsOptions, servers: readonly string[]): TlsOptions {
   const hosts = servers.map((server) => new URL(`tcp://${server}`).hostname.replace(/^\[|\]$/g, ""));
@@ -143,13 +148,13 @@ interface Listening {
   subscription: Subscription | undefined;
 }
 
-class NatsLink implements Link {
+class NatsEngine implements Engine {
   readonly #nats: Nats;
   readonly #prefix: string;
   readonly #shown: string;
   readonly #options: ConnectionOptions;
-  readonly #events: LinkEvents;
-  readonly #listening = new Map<string, Listening>();
+  readonly #events: EngineEvents;
+  readonly #subscriptions = new Map<string, Listening>();
   #connection: NatsConnection | undefined;
   #prober: NatsConnection | undefined;
   #up = false;
@@ -161,11 +166,11 @@ class NatsLink implements Link {
     nats: Nats,
     { url, prefix = "simurgh" }: NatsConnectOptions,
     options: ConnectionOptions,
-    events: LinkEvents,
+    events: EngineEvents,
   ) {
     this.#nats = nats;
     this.#prefix = prefix;
-    this.#shown = url.split(",").map(shownUrl).join(",");
+    this.#shown = url.split(",").map(redactUrl).join(",");
     this.#options = options;
     this.#events = events;
   }
@@ -174,10 +179,10 @@ class NatsLink implements Link {
     return this.#limit;
   }
 
-  async open(patient: boolean): Promise<void> {
+  async open(connectLazily: boolean): Promise<void> {
     const first = this.#dial();
-    if (!patient) return first;
-    // This node works alone meanwhile, and nothing waits for it.
+    if (!connectLazily) return first;
+    // The node runs without the others meanwhile, and nothing waits for them.
     first.catch((error: Error) => this.#again(error));
   }
 
@@ -197,15 +202,15 @@ class NatsLink implements Link {
     }
     this.#connection = connection;
     void this.#watch(connection);
-    for (const channel of this.#listening.keys()) this.#subscribe(channel);
+    for (const channel of this.#subscriptions.keys()) this.#subscribe(channel);
     await connection.flush();
     this.#isUp();
   }
 
-  /** Tries again until it works. An operator is told once of each reason. */
-  #again(error: Error, told = "", tries = 0): void {
+  /** Tries again until it works. Reports each reason once. */
+  #again(error: Error, reported = "", tries = 0): void {
     if (this.#closed) return;
-    if (error.message !== told) this.#events.trouble(error.message);
+    if (error.message !== reported) this.#events.warning(error.message);
     this.#redial = setTimeout(
       () => {
         this.#dial().catch((next: Error) => this.#again(next, error.message, tries + 1));
@@ -215,12 +220,12 @@ class NatsLink implements Link {
     this.#redial.unref();
   }
 
-  /** What went wrong and what to do, without passwords. */
+  /** Explains an error and what to do, without passwords. */
   #explain(error: unknown): Error {
     if (error instanceof ClusterError) return error;
     const { name, message, code } = error as NodeJS.ErrnoException;
     const at = `NATS at ${this.#shown}`;
-    const trouble = tlsTrouble(at, error);
+    const trouble = explainTlsError(at, error);
     if (trouble !== undefined) return trouble;
     if (
       name === "AuthorizationError" ||
@@ -230,8 +235,8 @@ class NatsLink implements Link {
       return new ClusterError(`${at} refuses these credentials (${message}); check user, password or token`, {
         cause: error,
       });
-    // A server that misses this node's certificate closes the connection; why, NATS's client does
-    // not say.
+    // A server that needs this node's certificate closes the connection; NATS's client does not say
+    // why.
     const { tls: own } = this.#options;
     const shown = own === undefined || own === null || own.cert !== undefined || own.certFile !== undefined;
     const hint = shown ? "" : "; if it asks for a certificate of this node, give one as tls.cert and tls.key";
@@ -264,14 +269,14 @@ class NatsLink implements Link {
             this.#limit,
             limitFor(Math.max(connection.info?.max_payload ?? 0, 320 * 1024)),
           );
-          // Its client has subscribed anew; when this is answered, the server knows.
+          // NATS's client has subscribed again; the answer to this shows that the server knows.
           await connection.flush().then(
             () => this.#isUp(),
             () => {},
           );
           break;
         case "error":
-          this.#events.trouble(`NATS: ${status.error.message}`);
+          this.#events.warning(`NATS: ${status.error.message}`);
           break;
       }
     }
@@ -294,11 +299,11 @@ class NatsLink implements Link {
   }
 
   #subscribe(channel: string): void {
-    const listening = this.#listening.get(channel) as Listening;
-    listening.subscription = this.#connection?.subscribe(this.#subject(channel), {
+    const subscriptions = this.#subscriptions.get(channel) as Listening;
+    subscriptions.subscription = this.#connection?.subscribe(this.#subject(channel), {
       callback: (error, message) => {
-        // A refused subscription; the status says so too.
-        if (error === null) listening.receive(message.data);
+        // An error is a refused subscription, which the status reports, too.
+        if (error === null) subscriptions.receive(message.data);
       },
     });
   }
@@ -311,17 +316,17 @@ class NatsLink implements Link {
     await this.#connection?.flush();
   }
 
-  async listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
-    this.#listening.get(channel)?.subscription?.unsubscribe();
-    this.#listening.set(channel, { receive, subscription: undefined });
+  async subscribe(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
+    this.#subscriptions.get(channel)?.subscription?.unsubscribe();
+    this.#subscriptions.set(channel, { receive, subscription: undefined });
     if (this.#connection === undefined) return;
     this.#subscribe(channel);
     if (this.#up) await this.#connection.flush();
   }
 
-  unlisten(channel: string): void {
-    this.#listening.get(channel)?.subscription?.unsubscribe();
-    this.#listening.delete(channel);
+  unsubscribe(channel: string): void {
+    this.#subscriptions.get(channel)?.subscription?.unsubscribe();
+    this.#subscriptions.delete(channel);
   }
 
   async probe(channel: string, bytes: Uint8Array): Promise<void> {
@@ -340,7 +345,7 @@ class NatsLink implements Link {
     if (this.#prober === undefined || this.#prober.isClosed()) {
       const prober = await this.#nats.connect({
         ...this.#options,
-        name: `${this.#options.name ?? ""} pulse`,
+        name: `${this.#options.name ?? ""} heartbeat`,
       });
       if (this.#closed) return prober.close();
       if (this.#prober !== undefined && !this.#prober.isClosed()) await prober.close();
@@ -350,8 +355,8 @@ class NatsLink implements Link {
     await this.#prober?.flush();
   }
 
-  relisten(): void {
-    for (const [channel, { subscription }] of this.#listening) {
+  resubscribe(): void {
+    for (const [channel, { subscription }] of this.#subscriptions) {
       subscription?.unsubscribe();
       this.#subscribe(channel);
     }

@@ -1,30 +1,32 @@
 /**
- * Nodes joined by Redis publish/subscribe, for who runs a Redis or Valkey already. One instance, or
- * one behind Sentinel's address; not Redis Cluster, which would carry every message to each of its
+ * The Redis engine, for deployments that run Redis or Valkey already. It needs one instance, or one
+ * behind Sentinel's address. Not for Redis Cluster, which carries every message to each of its
  * nodes.
  *
- *     PubSub.childSpec({ name: "pubsub", adapter: redisAdapter({ url: "redis://127.0.0.1:6379", nodeName: "a" }) });
+ *     const adapter = redisAdapter({ url: "redis://127.0.0.1:6379", nodeName: "a" });
+ *     PubSub.childSpec({ name: "pubsub", adapter });
  *
- * One connection listens and one publishes. A publication costs the client much more than its
- * bytes, so what one loop run sends on one channel in a row travels together. Everything published
- * comes back to this node's own listener, which drops it unread. Server setting that matters:
- * `client-output-buffer-limit pubsub`, the bytes a slow node may be behind before it is cut off.
+ * One connection subscribes and one publishes. A publication costs the client much more than its
+ * bytes, so consecutive messages on one channel are sent together. Everything published comes back
+ * to this node's own subscriber, which drops it undecoded. Server setting that matters:
+ * `client-output-buffer-limit pubsub`, the bytes that may wait for a slow node before it is
+ * disconnected.
  */
 import { randomBytes } from "node:crypto";
-import type { AdapterFactory } from "../adapter.js";
+import type { AdapterFactory } from "../../adapter.js";
 import {
   ClusterError,
-  type Link,
-  type LinkEvents,
+  type Engine,
+  type EngineEvents,
+  explainTlsError,
+  importOptional,
   limitFor,
-  type OpenLink,
-  shownUrl,
-  tlsTrouble,
+  type OpenEngine,
+  redactUrl,
 } from "../engine.js";
-import { type NetworkedOptions, networkedAdapter } from "../engine-adapter.js";
-import { optional } from "../packages.js";
+import { type EngineAdapterOptions, engineAdapter } from "../engine-adapter.js";
 
-/** Plain data: it crosses to threads. */
+/** Plain data: it is sent to threads. */
 export interface RedisConnectOptions {
   /** `redis://[user:password@]host:port`; `rediss://` for TLS. */
   readonly url: string;
@@ -36,56 +38,56 @@ export interface RedisConnectOptions {
   readonly tls?: Readonly<Record<string, unknown>>;
 }
 
-export interface RedisAdapterOptions extends NetworkedOptions, RedisConnectOptions {}
+export interface RedisAdapterOptions extends EngineAdapterOptions, RedisConnectOptions {}
 
 export const redisAdapter = (options: RedisAdapterOptions): AdapterFactory =>
-  networkedAdapter("redis", redisLink(options), options);
+  engineAdapter("redis", redisEngine(options), options);
 
 const CONNECT_MS = 5000;
 const PROBE_MS = 2000;
-/** Probes in a row without an answer after which a connection is dead. */
+/** A connection is dead after so many probes in a row without an answer. */
 const DEAD_PROBES = 2;
-/** The longest that closing waits for the engine to take what was published before. */
+/** The longest that `close` waits for Redis to have everything that was published before. */
 const CLOSE_MS = 2000;
-/** Commands that may wait for an answer. */
+/** Commands that may wait for an answer at once. */
 const MAX_COMMANDS = 100_000;
 const BATCH_BYTES = 64 * 1024;
-/** In place of a link's own mark: for everybody, this link included. */
+/** In place of the sender's mark: for all subscribers, the sender included. */
 const FOR_ALL = Buffer.alloc(8);
 
 type Redis = typeof import("@redis/client");
 type Client = ReturnType<Redis["createClient"]>;
 
-export function redisLink(options: RedisConnectOptions & { readonly nodeName?: string }): OpenLink {
-  return async (events, { patient }) => {
-    const redis = await optional("Redis", "@redis/client", () => import("@redis/client"));
+export function redisEngine(options: RedisConnectOptions & { readonly nodeName?: string }): OpenEngine {
+  return async (events, { connectLazily }) => {
+    const redis = await importOptional("Redis", "@redis/client", () => import("@redis/client"));
     if (!/^rediss?:\/\/./.test(options.url))
       throw new ClusterError("the url of Redis must look like redis://host:6379");
-    const link = new RedisLink(redis, options, events);
-    await link.open(patient);
-    return link;
+    const engine = new RedisEngine(redis, options, events);
+    await engine.open(connectLazily);
+    return engine;
   };
 }
 
-class RedisLink implements Link {
+class RedisEngine implements Engine {
   readonly limit = limitFor(1024 * 1024);
   readonly #redis: Redis;
   readonly #options: RedisConnectOptions & { readonly nodeName?: string };
   readonly #prefix: string;
   readonly #shown: string;
-  readonly #events: LinkEvents;
-  /** Begins what this link publishes, so that it knows its own. */
+  readonly #events: EngineEvents;
+  /** The first bytes of everything this engine publishes, so that it recognises its own. */
   readonly #mark = randomBytes(8);
-  readonly #listening = new Map<string, (bytes: Uint8Array) => void>();
-  #ear: Client;
-  #mouth: Client;
+  readonly #subscriptions = new Map<string, (bytes: Uint8Array) => void>();
+  #subscriber: Client;
+  #publisher: Client;
   #unanswered = 0;
   #answers = 0;
 
   #begun = false;
   #up = false;
   #closed = false;
-  #told = "";
+  #reported = "";
   #batch: { readonly channel: string; readonly parts: Uint8Array[]; bytes: number } | undefined;
   #batchQueued = false;
   /** The answer to what was published last. */
@@ -94,29 +96,29 @@ class RedisLink implements Link {
   constructor(
     redis: Redis,
     options: RedisConnectOptions & { readonly nodeName?: string },
-    events: LinkEvents,
+    events: EngineEvents,
   ) {
     this.#redis = redis;
     this.#options = options;
     this.#prefix = options.prefix ?? "simurgh";
-    this.#shown = shownUrl(options.url);
+    this.#shown = redactUrl(options.url);
     this.#events = events;
-    this.#mouth = this.#client("mouth");
-    this.#ear = this.#client("ear");
+    this.#publisher = this.#client("publisher");
+    this.#subscriber = this.#client("subscriber");
   }
 
-  #client(which: "ear" | "mouth"): Client {
+  #client(which: "subscriber" | "publisher"): Client {
     const { url, username, password, tls, nodeName } = this.#options;
     const client = this.#redis.createClient({
       url,
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(nodeName === undefined ? {} : { name: `${nodeName.replace(/[^!-~]/g, "_")}:${which}` }),
-      // What could not be sent is lost, not late: at most once.
-      disableOfflineQueue: which === "mouth",
+      // A message that cannot be sent now is lost, not late: at most once.
+      disableOfflineQueue: which === "publisher",
       commandsQueueMaxLength: MAX_COMMANDS,
-      // Its default is a timer for each command, after which the command is silently not sent; what
-      // is late is seen by probes.
+      // The default is a timer for each command, after which it is silently dropped; probes notice
+      // a server that is late.
       commandOptions: { timeout: 0 },
       socket: {
         ...(tls === undefined ? {} : { ...tls, tls: true as const }),
@@ -127,26 +129,28 @@ class RedisLink implements Link {
     });
     client.on("error", (error: Error) => {
       this.#check();
-      if (this.#begun) this.#trouble(error);
+      if (this.#begun) this.#warn(error);
     });
     for (const event of ["ready", "reconnecting", "end"]) client.on(event, () => this.#check());
     return client as Client;
   }
 
-  async open(patient: boolean): Promise<void> {
-    if (patient) {
+  async open(connectLazily: boolean): Promise<void> {
+    if (connectLazily) {
       this.#begun = true;
-      // This node works alone meanwhile, and nothing waits for it.
-      Promise.all([this.#mouth.connect(), this.#ear.connect()]).catch((error: Error) => this.#trouble(error));
+      // The node runs without the others meanwhile, and nothing waits for them.
+      Promise.all([this.#publisher.connect(), this.#subscriber.connect()]).catch((error: Error) =>
+        this.#warn(error),
+      );
       return;
     }
     try {
-      await this.#mouth.connect();
-      await this.#ear.connect();
+      await this.#publisher.connect();
+      await this.#subscriber.connect();
       await this.#refuseCluster();
     } catch (error) {
       this.#closed = true;
-      for (const client of [this.#mouth, this.#ear]) if (client.isOpen) client.destroy();
+      for (const client of [this.#publisher, this.#subscriber]) if (client.isOpen) client.destroy();
       throw this.#explain(error as Error);
     }
     this.#begun = true;
@@ -154,8 +158,8 @@ class RedisLink implements Link {
   }
 
   async #refuseCluster(): Promise<void> {
-    // Who may not ask is told nothing, and uses what is there.
-    const info = await this.#mouth.info("cluster").catch(() => "");
+    // Without the permission to ask, it is taken for a single instance.
+    const info = await this.#publisher.info("cluster").catch(() => "");
     if (/cluster_enabled:1/.test(info))
       throw new ClusterError(
         `Redis at ${this.#shown} is a cluster, in which each node would get every message; use a single instance for this`,
@@ -164,10 +168,10 @@ class RedisLink implements Link {
 
   #explain(given: Error): Error {
     if (given instanceof ClusterError) return given;
-    // Its client wraps what made it give up.
+    // The client wraps the error that made it give up.
     const error: NodeJS.ErrnoException = (given as { readonly originalError?: Error }).originalError ?? given;
     const at = `Redis at ${this.#shown}`;
-    const tls = tlsTrouble(at, error);
+    const tls = explainTlsError(at, error);
     if (tls !== undefined) return tls;
     if (/WRONGPASS|NOAUTH|NOPERM|AUTH/.test(error.message))
       return new ClusterError(`${at} refuses these credentials (${error.message}); check user and password`, {
@@ -179,21 +183,21 @@ class RedisLink implements Link {
     );
   }
 
-  /** Once for each reason, until it works again: a lost connection is told as such already. */
-  #trouble(error: Error): void {
+  /** Reports each reason once, until it works again; a lost connection is reported as down. */
+  #warn(error: Error): void {
     const { message } = this.#explain(error);
-    if (this.#closed || message === this.#told || this.#up) return;
-    this.#told = message;
-    this.#events.trouble(message);
+    if (this.#closed || message === this.#reported || this.#up) return;
+    this.#reported = message;
+    this.#events.warning(message);
   }
 
   #check(): void {
     if (!this.#begun || this.#closed) return;
-    const up = this.#ear.isReady && this.#mouth.isReady;
+    const up = this.#subscriber.isReady && this.#publisher.isReady;
     if (up === this.#up) return;
     this.#up = up;
     if (up) {
-      this.#told = "";
+      this.#reported = "";
       this.#events.up();
     } else {
       this.#batch = undefined;
@@ -237,7 +241,7 @@ class RedisLink implements Link {
       () => {
         this.#answers += 1;
       },
-      // What is lost with a connection is lost.
+      // Messages that are lost with a connection stay lost.
       () => {},
     );
   }
@@ -252,7 +256,7 @@ class RedisLink implements Link {
       bytes.set(part, offset + 4);
       offset += 4 + part.length;
     }
-    return this.#mouth.publish(this.#name(channel), bytes);
+    return this.#publisher.publish(this.#name(channel), bytes);
   }
 
   async flushed(): Promise<void> {
@@ -266,8 +270,8 @@ class RedisLink implements Link {
     const answers = this.#answers;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        // A connection that is dead without a word: TCP alone would take minutes to notice. A busy
-        // one has answered others.
+        // The connection may have died silently, which TCP alone notices after minutes. A busy one
+        // has answered other commands.
         this.#unanswered = this.#answers === answers ? this.#unanswered + 1 : 0;
         if (this.#unanswered >= DEAD_PROBES) this.reconnect();
         reject(new Error("no answer"));
@@ -283,13 +287,13 @@ class RedisLink implements Link {
 
   // ---------------------------------------------------------------- in
 
-  async listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
-    this.#listening.set(channel, receive);
-    if (this.#ear.isOpen) await this.#subscribe(this.#ear, channel);
+  async subscribe(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
+    this.#subscriptions.set(channel, receive);
+    if (this.#subscriber.isOpen) await this.#subscribe(this.#subscriber, channel);
   }
 
-  async #subscribe(ear: Client, channel: string): Promise<void> {
-    await ear.subscribe(
+  async #subscribe(subscriber: Client, channel: string): Promise<void> {
+    await subscriber.subscribe(
       this.#name(channel),
       (bytes) => this.#take(channel, bytes as unknown as Buffer),
       true,
@@ -297,43 +301,44 @@ class RedisLink implements Link {
   }
 
   #take(channel: string, bytes: Buffer): void {
-    const receive = this.#listening.get(channel);
+    const receive = this.#subscriptions.get(channel);
     if (receive === undefined || bytes.length < 8 || bytes.subarray(0, 8).equals(this.#mark)) return;
     for (let offset = 8; offset + 4 <= bytes.length; ) {
       const end = offset + 4 + bytes.readUInt32BE(offset);
-      // Cut off or foreign: it is opened as what it is, and counted as unreadable.
+      // A truncated or foreign message is counted as unreadable when it is decoded.
       receive(bytes.subarray(offset + 4, end));
       offset = end;
     }
   }
 
-  unlisten(channel: string): void {
-    this.#listening.delete(channel);
-    if (this.#ear.isOpen) this.#ear.unsubscribe(this.#name(channel)).catch(() => {});
+  unsubscribe(channel: string): void {
+    this.#subscriptions.delete(channel);
+    if (this.#subscriber.isOpen) this.#subscriber.unsubscribe(this.#name(channel)).catch(() => {});
   }
 
-  relisten(): void {
-    const ear = this.#ear;
-    for (const channel of this.#listening.keys()) {
-      ear.unsubscribe(this.#name(channel)).catch(() => {});
-      this.#subscribe(ear, channel).catch(() => {});
+  resubscribe(): void {
+    const subscriber = this.#subscriber;
+    for (const channel of this.#subscriptions.keys()) {
+      subscriber.unsubscribe(this.#name(channel)).catch(() => {});
+      this.#subscribe(subscriber, channel).catch(() => {});
     }
   }
 
   reconnect(): void {
     if (this.#closed) return;
     this.#unanswered = 0;
-    for (const old of [this.#mouth, this.#ear]) {
+    for (const old of [this.#publisher, this.#subscriber]) {
       old.removeAllListeners();
       old.on("error", () => {});
       if (old.isOpen) old.destroy();
     }
-    this.#mouth = this.#client("mouth");
-    this.#ear = this.#client("ear");
+    this.#publisher = this.#client("publisher");
+    this.#subscriber = this.#client("subscriber");
     this.#check();
-    for (const client of [this.#mouth, this.#ear])
-      client.connect().catch((error: Error) => this.#trouble(error));
-    for (const channel of this.#listening.keys()) this.#subscribe(this.#ear, channel).catch(() => {});
+    for (const client of [this.#publisher, this.#subscriber])
+      client.connect().catch((error: Error) => this.#warn(error));
+    for (const channel of this.#subscriptions.keys())
+      this.#subscribe(this.#subscriber, channel).catch(() => {});
   }
 
   async close(): Promise<void> {
@@ -342,6 +347,6 @@ class RedisLink implements Link {
     if (this.#up) await Promise.race([this.flushed().catch(() => {}), late]);
     this.#closed = true;
     this.#up = false;
-    for (const client of [this.#mouth, this.#ear]) if (client.isOpen) client.destroy();
+    for (const client of [this.#publisher, this.#subscriber]) if (client.isOpen) client.destroy();
   }
 }

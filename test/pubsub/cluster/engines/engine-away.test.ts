@@ -3,21 +3,21 @@ import { PubSub } from "simurgh/pubsub";
 import { createNode, type RuntimeNode } from "simurgh/runtime";
 import { VirtualClock } from "simurgh/testing";
 import { afterEach, expect, test } from "vitest";
-import type { Link, LinkEvents } from "../../../../src/pubsub/cluster/engine.js";
-import { networkedAdapter } from "../../../../src/pubsub/cluster/engine-adapter.js";
+import type { Engine, EngineEvents } from "../../../../src/pubsub/cluster/engine.js";
+import { engineAdapter } from "../../../../src/pubsub/cluster/engine-adapter.js";
 
-/** A link to an engine that takes everything and answers nothing while it is frozen. */
-class FrozenLink implements Link {
+/** A engine to an engine that takes everything and answers nothing while it is frozen. */
+class FrozenEngine implements Engine {
   readonly limit = 1_000_000;
-  readonly events: LinkEvents;
+  readonly events: EngineEvents;
   frozen = false;
   readonly #receive = new Map<string, (bytes: Uint8Array) => void>();
 
-  constructor(events: LinkEvents) {
+  constructor(events: EngineEvents) {
     this.events = events;
   }
 
-  listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
+  subscribe(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
     this.#receive.set(channel, receive);
     return this.flushed();
   }
@@ -32,26 +32,26 @@ class FrozenLink implements Link {
   }
 
   publish(): void {}
-  unlisten(): void {}
-  relisten(): void {}
+  unsubscribe(): void {}
+  resubscribe(): void {}
   reconnect(): void {}
   async close(): Promise<void> {}
 }
 
 let node: RuntimeNode;
 let clock: VirtualClock;
-let link: FrozenLink;
+let engine: FrozenEngine;
 afterEach(() => node.stop());
 
 async function start(up: boolean): Promise<void> {
   clock = new VirtualClock();
   node = createNode({ clock, onReport() {} });
-  const open = async (events: LinkEvents): Promise<Link> => {
-    link = new FrozenLink(events);
+  const open = async (events: EngineEvents): Promise<Engine> => {
+    engine = new FrozenEngine(events);
     if (up) events.up();
-    return link;
+    return engine;
   };
-  const adapter = networkedAdapter("test", open, { nodeName: "here", patient: true, pulseMs: 0 });
+  const adapter = engineAdapter("test", open, { nodeName: "here", connectLazily: true, heartbeatMs: 0 });
   await new Promise<void>((resolve) => {
     node.spawn(async () => {
       await PubSub.startLink({ name: "pubsub", adapter });
@@ -87,25 +87,25 @@ async function waits(count: number): Promise<number> {
 test("thirty subscribers at once wait for a frozen engine no longer than one", async () => {
   await start(true);
   expect(await waits(1)).toBe(0);
-  link.frozen = true;
+  engine.frozen = true;
   expect(await waits(30)).toBe(2000);
 });
 
 test("once it has let a subscriber wait in vain no other waits, until something arrives", async () => {
   await start(true);
-  link.frozen = true;
+  engine.frozen = true;
   expect(await waits(1)).toBe(2000);
   for (let n = 0; n < 30; n += 1) expect(await waits(1)).toBe(0);
-  link.frozen = false;
-  link.events.down("it was cut off");
-  link.events.up();
-  link.frozen = true;
+  engine.frozen = false;
+  engine.events.down("it was cut off");
+  engine.events.up();
+  engine.frozen = true;
   expect(await waits(1)).toBe(2000);
 });
 
 test("those who wait when it goes away wait no longer, and those who come later not at all", async () => {
   await start(true);
-  link.frozen = true;
+  engine.frozen = true;
   let done = false;
   node.spawn(async () => {
     await PubSub.subscribe("pubsub", "when it goes away");
@@ -114,20 +114,20 @@ test("those who wait when it goes away wait no longer, and those who come later 
   });
   await node.run(async () => void (await PubSub.health("pubsub")));
   expect(done).toBe(false);
-  link.events.down("it was cut off");
+  engine.events.down("it was cut off");
   await expect.poll(() => done).toBe(true);
   expect(await waits(30)).toBe(0);
 });
 
 test("a PubSub starts while its engine is away; only the first subscribers wait to learn that", async () => {
   await start(false);
-  link.frozen = true;
+  engine.frozen = true;
   expect(clock.now()).toBe(0);
   expect(await waits(30)).toBe(2000);
   expect(await waits(30)).toBe(0);
 });
 
-test("a subscriber that comes before the link is made is served once it is", async () => {
+test("a subscriber that comes before the engine is made is served once it is", async () => {
   await start(false);
   let done = false;
   node.spawn(async () => {
@@ -137,6 +137,6 @@ test("a subscriber that comes before the link is made is served once it is", asy
   });
   await node.run(async () => void (await PubSub.health("pubsub")));
   expect(done).toBe(false);
-  link.events.up();
+  engine.events.up();
   await expect.poll(() => done).toBe(true);
 });

@@ -79,7 +79,7 @@ test("who listens to more channels than there can be is cut off", async () => {
 });
 
 test("who does not read is cut off at the limit, and holds up nobody", async () => {
-  hub = await startHub({ maxBehindBytes: 1024 * 1024 });
+  hub = await startHub({ maxUnreadBytes: 1024 * 1024 });
   const [a, b] = [await start("a"), await start("b")];
   const got = await listen(b);
   const slow = await stranger();

@@ -1,46 +1,46 @@
 /**
- * Nodes that are processes of one machine, joined by a hub; see hub.ts.
+ * The engine of nodes that are processes of one machine, connected by a hub; see hub.ts.
  *
  *     PubSub.childSpec({ name: "pubsub", adapter: hubAdapter({ path, nodeName: "worker 1" }) });
  */
 import { connect, type Socket } from "node:net";
 import { backoff, outside } from "simurgh/runtime";
-import type { AdapterFactory } from "../adapter.js";
-import { ClusterError, type Link, type LinkEvents, limitFor, type OpenLink } from "../engine.js";
-import { type NetworkedOptions, networkedAdapter } from "../engine-adapter.js";
+import type { AdapterFactory } from "../../adapter.js";
+import { ClusterError, type Engine, type EngineEvents, limitFor, type OpenEngine } from "../engine.js";
+import { type EngineAdapterOptions, engineAdapter } from "../engine-adapter.js";
 import { HubFrames, hubFrame, Kind } from "./hub-frames.js";
 
-/** Plain data: it crosses to threads. */
+/** Plain data: it is sent to threads. */
 export interface HubConnectOptions {
-  /** Where the hub is: `startHub` tells. */
+  /** The path that `startHub` returned. */
   readonly path: string;
 }
 
-export interface HubAdapterOptions extends NetworkedOptions, HubConnectOptions {}
+export interface HubAdapterOptions extends EngineAdapterOptions, HubConnectOptions {}
 
 export const hubAdapter = (options: HubAdapterOptions): AdapterFactory =>
-  networkedAdapter("hub", hubLink(options), options);
+  engineAdapter("hub", hubEngine(options), options);
 
 const REDIAL_MS = 100;
 const LONGEST_REDIAL_MS = 2000;
-/** The longest that closing waits for the engine to take what was published before. */
+/** The longest that `close` waits for the hub to have everything that was published before. */
 const CLOSE_MS = 2000;
 
-export const hubLink =
-  ({ path, prefix = "" }: HubConnectOptions & { readonly prefix?: string }): OpenLink =>
-  async (events, { patient }) => {
+export const hubEngine =
+  ({ path, prefix = "" }: HubConnectOptions & { readonly prefix?: string }): OpenEngine =>
+  async (events, { connectLazily }) => {
     if (typeof path !== "string" || path === "")
       throw new ClusterError("the hub needs a path: the one that startHub() gave");
-    const link = new HubLink(path, prefix, events);
-    const opening = link.open();
-    // This node works alone meanwhile, and nothing waits for it.
-    if (patient) {
+    const engine = new HubClient(path, prefix, events);
+    const opening = engine.open();
+    // The node runs without the others meanwhile, and nothing waits for them.
+    if (connectLazily) {
       void opening.then((failed) => failed !== undefined && events.down(failed));
-      return link;
+      return engine;
     }
     const failed = await opening;
-    if (failed === undefined) return link;
-    await link.close();
+    if (failed === undefined) return engine;
+    await engine.close();
     throw new ClusterError(`the hub at ${path} cannot be reached (${failed}); startHub() starts one`);
   };
 
@@ -49,28 +49,28 @@ interface Asked {
   reject(error: Error): void;
 }
 
-class HubLink implements Link {
+class HubClient implements Engine {
   readonly limit = limitFor(1024 * 1024);
   readonly #path: string;
   readonly #prefix: string;
-  readonly #events: LinkEvents;
-  readonly #listening = new Map<string, (bytes: Uint8Array) => void>();
+  readonly #events: EngineEvents;
+  readonly #subscriptions = new Map<string, (bytes: Uint8Array) => void>();
   readonly #asked = new Map<number, Asked>();
   #nextAsked = 1;
   #socket: Socket | undefined;
   #up = false;
   #closed = false;
   #redial: NodeJS.Timeout | undefined;
-  /** Attempts to connect since it was up. */
+  /** Attempts to connect since the last success. */
   #tries = 0;
 
-  constructor(path: string, prefix: string, events: LinkEvents) {
+  constructor(path: string, prefix: string, events: EngineEvents) {
     this.#path = path;
     this.#prefix = prefix;
     this.#events = events;
   }
 
-  /** Resolves once it is up, or with why the first attempt failed; it goes on trying. */
+  /** Resolves once connected, or with why the first attempt failed; it keeps trying. */
   open(): Promise<string | undefined> {
     return new Promise((resolve) => outside(() => this.#dial(resolve)));
   }
@@ -82,7 +82,7 @@ class HubLink implements Link {
     this.#socket = socket;
     socket.on("data", (chunk) => {
       if (!frames.read(chunk, ({ kind, channel, bytes }) => this.#hear(kind, channel, bytes))) {
-        why = "it said what cannot be read";
+        why = "it sent a malformed frame";
         socket.destroy();
       }
     });
@@ -102,7 +102,7 @@ class HubLink implements Link {
       this.#tries += 1;
     });
     socket.on("connect", () => {
-      this.relisten();
+      this.resubscribe();
       this.flushed().then(
         () => {
           if (this.#closed) return;
@@ -117,7 +117,7 @@ class HubLink implements Link {
   }
 
   #hear(kind: number, channel: string, bytes: Uint8Array): void {
-    if (kind === Kind.message) this.#listening.get(channel)?.(bytes);
+    if (kind === Kind.message) this.#subscriptions.get(channel)?.(bytes);
     if (kind !== Kind.flushed || bytes.length !== 4) return;
     const number = Buffer.from(bytes).readUInt32BE(0);
     this.#asked.get(number)?.resolve();
@@ -140,17 +140,18 @@ class HubLink implements Link {
     });
   }
 
-  async listen(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
+  async subscribe(channel: string, receive: (bytes: Uint8Array) => void): Promise<void> {
     const name = this.#prefix + channel;
-    this.#listening.set(name, receive);
-    // Once it connects, it tells the hub all channels; one that comes after that is told by itself.
+    this.#subscriptions.set(name, receive);
+    // A socket that connects later sends all subscriptions then.
     if (this.#socket?.readyState !== "open") return;
     this.#write(Kind.listen, name);
     await this.flushed().catch(() => {});
   }
 
-  unlisten(channel: string): void {
-    if (this.#listening.delete(this.#prefix + channel)) this.#write(Kind.unlisten, this.#prefix + channel);
+  unsubscribe(channel: string): void {
+    if (this.#subscriptions.delete(this.#prefix + channel))
+      this.#write(Kind.unsubscribe, this.#prefix + channel);
   }
 
   probe(channel: string, bytes: Uint8Array): Promise<void> {
@@ -158,8 +159,8 @@ class HubLink implements Link {
     return this.flushed();
   }
 
-  relisten(): void {
-    for (const channel of this.#listening.keys()) this.#write(Kind.listen, channel);
+  resubscribe(): void {
+    for (const channel of this.#subscriptions.keys()) this.#write(Kind.listen, channel);
   }
 
   reconnect(): void {
@@ -179,7 +180,7 @@ class HubLink implements Link {
     this.#socket?.destroy();
   }
 
-  /** What one loop run sends leaves together. */
+  /** Everything written in one turn of the event loop is sent together. */
   #write(kind: number, channel: string, bytes?: Uint8Array): void {
     const socket = this.#socket;
     if (socket?.writable !== true) return;

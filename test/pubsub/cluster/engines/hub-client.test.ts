@@ -3,13 +3,13 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { hubEngine } from "../../../../src/pubsub/cluster/engines/hub-client.js";
 import {
   type HubFrame,
   HubFrames,
   hubFrame,
   Kind,
 } from "../../../../src/pubsub/cluster/engines/hub-frames.js";
-import { hubLink } from "../../../../src/pubsub/cluster/engines/hub-link.js";
 
 let folder: string;
 let hub: Server;
@@ -37,11 +37,11 @@ afterEach(async () => {
 const sent = (kind: number): readonly HubFrame[] => frames.filter((frame) => frame.kind === kind);
 
 test("a channel that is asked for before the hub has answered is listened to", async () => {
-  const events = { up: vi.fn(), down() {}, trouble() {} };
-  const link = await hubLink({ path: join(folder, "hub") })(events, { patient: true });
+  const events = { up: vi.fn(), down() {}, warning() {} };
+  const link = await hubEngine({ path: join(folder, "hub") })(events, { connectLazily: true });
   await expect.poll(() => sent(Kind.flush).length).toBe(1);
   const got: string[] = [];
-  const listening = link.listen("b.1", (bytes) => void got.push(Buffer.from(bytes).toString()));
+  const listening = link.subscribe("b.1", (bytes) => void got.push(Buffer.from(bytes).toString()));
   await expect.poll(() => sent(Kind.listen).map(({ channel }) => channel)).toEqual(["b.1"]);
   await expect.poll(() => sent(Kind.flush).length).toBe(2);
   for (const { bytes } of sent(Kind.flush)) socket?.write(hubFrame(Kind.flushed, "", bytes));

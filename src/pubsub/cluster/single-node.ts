@@ -1,10 +1,10 @@
-/** The adapter of a node that is alone: there are no others. */
-import type { AdapterFactory } from "./adapter.js";
+/** The adapter of a node without a cluster: there are no other nodes. */
+import type { AdapterFactory } from "../adapter.js";
 
 /** `name` is this node's name; default `simurgh@local`. */
-export function localAdapter(name = "simurgh@local"): AdapterFactory {
+export function singleNodeAdapter(name = "simurgh@local"): AdapterFactory {
   return (deliver) => ({
-    alone: true,
+    isSingleNode: true,
     nodeName: () => name,
     broadcast: () => "ok",
     directBroadcast(nodeName, topic, message, dispatcher) {
