@@ -32,7 +32,7 @@ export const pubsubSource =
     ];
   };
 
-const yes = (value: boolean): number => (value ? 1 : 0);
+const flag = (value: boolean): number => (value ? 1 : 0);
 
 function engineSamples(health: AdapterHealth): readonly Sample[] {
   const dropped = "Messages for other nodes that were not sent.";
@@ -40,21 +40,25 @@ function engineSamples(health: AdapterHealth): readonly Sample[] {
     gauge(
       "simurgh_engine_up",
       "1 while the engine is reachable, 0 while this thread is disconnected.",
-      yes(health.status !== "down"),
+      flag(health.status !== "down"),
       {
         engine: health.engine,
       },
     ),
-    gauge("simurgh_engine_degraded", "1 while some messages may be lost.", yes(health.status === "degraded")),
+    gauge(
+      "simurgh_engine_degraded",
+      "1 while some messages may be lost.",
+      flag(health.status === "degraded"),
+    ),
     gauge(
       "simurgh_engine_not_receiving",
       "1 while this thread can send through the engine but does not receive.",
-      yes(health.notReceiving),
+      flag(health.notReceiving),
     ),
     gauge(
       "simurgh_node_name_duplicate",
       "1 while another node has the same name.",
-      yes(health.isDuplicateName),
+      flag(health.isDuplicateName),
     ),
     gauge("simurgh_engine_slots", "Slots that are subscribed to.", health.slots),
     gauge("simurgh_engine_unsent_bytes", "Bytes not yet sent to the engine.", health.unsentBytes),

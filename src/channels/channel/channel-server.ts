@@ -37,7 +37,7 @@ import { type Frame, isBroadcast, type WireRef } from "../protocol/message.js";
 import { type Serializer, serializerFor } from "../protocol/serializers.js";
 import { type Channel, checkIntercepts } from "./channel.js";
 import { CreditCounter } from "./credit-window.js";
-import { channelEnded, handledIn, handledInIsWatched, joinAnswered } from "./instrumentation.js";
+import { channelEnded, handledIn, isHandledInObserved, joinAnswered } from "./instrumentation.js";
 import { ChannelCommand, ChannelPush, type ChannelStart } from "./messages.js";
 import {
   type AllowedResults,
@@ -253,7 +253,7 @@ async function subscribeAndReply(
   // No await when the subscription is synchronous: no broadcast may come between it and the reply.
   const subscribed = PubSub.subscribe(pubsub, topic, { metadata });
   if (subscribed !== "ok") await subscribed;
-  report(socket, [frame, ...(state.start as ChannelStart).after], { type: "joined", ...about(state) });
+  report(socket, [frame, ...(state.start as ChannelStart).owedFrames], { type: "joined", ...about(state) });
   state.start = undefined;
   state.socket = socket;
   state.intercepts = intercepts;
@@ -266,7 +266,7 @@ function joinReply(status: string, response: unknown, { serializer, socket, star
 }
 
 function refuseJoin(response: unknown, state: ChannelState): Next {
-  const frames = [joinReply("error", response, state), ...(state.start as ChannelStart).after];
+  const frames = [joinReply("error", response, state), ...(state.start as ChannelStart).owedFrames];
   report(state.socket, frames, { type: "refused", ...about(state) });
   state.start = undefined;
   state.closed = true;
@@ -287,13 +287,15 @@ function crashJoin(error: unknown, state: ChannelState): Next {
 
 /** The connection's process decides what happens to a malformed frame. */
 function invalidJoin(state: ChannelState): Next {
-  const { ref, after } = state.start as ChannelStart;
-  report(state.socket, after, { type: "invalid_frame", ...about(state), ref, join: true });
+  const { ref, owedFrames } = state.start as ChannelStart;
+  report(state.socket, owedFrames, { type: "invalid_frame", ...about(state), ref, join: true });
   state.closed = true;
   return ["stop", "shutdown", state];
 }
 
-/** `terminate` is not invoked after a crashed join, nor for a channel that a further join replaces. */
+/**
+ * `terminate` is not invoked after a crashed join, nor for a channel that a further join replaces.
+ */
 function skipTerminate(state: ChannelState): void {
   state.channel = { ...state.channel, callbacks: { join: state.channel.callbacks.join } };
 }
@@ -328,7 +330,7 @@ function onValidated(event: string, checked: Checked, state: ChannelState): Next
 
 function runHandler(event: string, payload: unknown, state: ChannelState): Next | Promise<Next> {
   const { logHandleIn = "debug" } = state.channel.callbacks;
-  if (!handledInIsWatched(logHandleIn))
+  if (!isHandledInObserved(logHandleIn))
     return handleResult(`handleIn ${event}`, callHandler(event, payload, state), IN_RESULTS, state);
   const startedAt = performance.now();
   const done = <T>(result: T): T => {

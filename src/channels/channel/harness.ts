@@ -165,7 +165,7 @@ export class ChannelHarness {
       ref,
       wireJoinRef: ref,
       payload: raw(payload),
-      after: [],
+      owedFrames: [],
     });
     if (!Array.isArray(started) || started[0] !== "ok")
       throw new Error(`the channel did not start: ${showTerm(started)}`);

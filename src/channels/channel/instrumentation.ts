@@ -21,7 +21,7 @@ export function duration(ms: number): string {
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
 /** The part of a gateway that writes to the log. */
-interface Notices {
+interface LogTarget {
   readonly node: RuntimeNode;
   readonly options: { readonly endpoint: string };
   notice(level: "info" | "warning" | "error", text: string): void;
@@ -33,7 +33,7 @@ function write(level: LogLevel | false, endpoint: string, text: () => string): v
   node.report({ kind: "notice", level, text: text(), pid: self(), metadata: { endpoint } });
 }
 
-const shown = (endpoint: string, params: unknown): string => {
+const shownParams = (endpoint: string, params: unknown): string => {
   const filtered = filterParams(params, endpointConfig(endpoint).filterParameters);
   try {
     return JSON.stringify(filtered) ?? "null";
@@ -63,7 +63,7 @@ export function connected(event: Connected): void {
   const { endpoint, path, transport, params, serializer, result, log } = event;
   write(log, endpoint, () => {
     const verdict = result === "ok" ? "CONNECTED TO" : "REFUSED CONNECTION TO";
-    return `${verdict} ${path} in ${duration(durationMs)}\n  Transport: ${transport}\n  Serializer: ${serializer}\n  Parameters: ${shown(endpoint, params)}`;
+    return `${verdict} ${path} in ${duration(durationMs)}\n  Transport: ${transport}\n  Serializer: ${serializer}\n  Parameters: ${shownParams(endpoint, params)}`;
   });
 }
 
@@ -81,14 +81,14 @@ export function joinAnswered(
   if (isQuiet(socket.topic)) return;
   write(log, socket.endpoint, () => {
     const verdict = result === "ok" ? "JOINED" : "REFUSED JOIN";
-    return `${verdict} ${socket.topic} in ${duration(durationMs)}\n  Parameters: ${shown(socket.endpoint, params)}`;
+    return `${verdict} ${socket.topic} in ${duration(durationMs)}\n  Parameters: ${shownParams(socket.endpoint, params)}`;
   });
 }
 
 const handledInEvent = telemetry.named("phoenix.channel_handled_in");
 
 /** Whether handled events are logged or measured; callers read the clock only then. */
-export const handledInIsWatched = (log: LogLevel | false): boolean =>
+export const isHandledInObserved = (log: LogLevel | false): boolean =>
   handledInEvent.observed || (log !== false && thisNode().logs(log));
 
 /** An event of a client was handled. */
@@ -106,7 +106,7 @@ export function handledIn(
     log,
     socket.endpoint,
     () =>
-      `HANDLED ${event} INCOMING ON ${socket.topic} (${channel}) in ${duration(durationMs)}\n  Parameters: ${shown(socket.endpoint, params)}`,
+      `HANDLED ${event} INCOMING ON ${socket.topic} (${channel}) in ${duration(durationMs)}\n  Parameters: ${shownParams(socket.endpoint, params)}`,
   );
 }
 
@@ -131,7 +131,7 @@ export function transportClosed(
 }
 
 /** Logs a raw request, without its cookies and authorization. */
-export function logRequest(host: Notices, level: LogLevel | false, request: IncomingMessage): void {
+export function logRequest(host: LogTarget, level: LogLevel | false, request: IncomingMessage): void {
   if (level === false || !host.node.logs(level)) return;
   const { cookie: _cookie, authorization: _authorization, ...headers } = request.headers;
   host.node.report({
@@ -147,8 +147,8 @@ export function logRequest(host: Notices, level: LogLevel | false, request: Inco
 const withoutQuery = (url = ""): string => url.split("?", 1)[0] as string;
 
 /** A round of draining begins. */
-export function drained(
-  host: Notices,
+export function drainRound(
+  host: LogTarget,
   round: { readonly count: number; readonly total: number; readonly index: number; readonly rounds: number },
   intervalMs: number,
 ): void {

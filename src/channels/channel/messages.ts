@@ -29,7 +29,7 @@ export interface ChannelStart {
   readonly wireJoinRef: WireRef;
   readonly payload: RawPayload;
   /** Frames owed for the channel that this one replaces, sent after the join reply. */
-  readonly after: readonly Frame[];
+  readonly owedFrames: readonly Frame[];
 }
 
 /**

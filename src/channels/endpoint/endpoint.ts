@@ -163,7 +163,7 @@ function check(options: EndpointOptions): void {
 function checkServer({ server, listen }: EndpointOptions): void {
   if (listen === undefined && (server === undefined || isServerModule(server)))
     throw new BadArg(
-      "badarg: an endpoint needs to know where to listen: listen: { port, host }; or a server: http.createServer(…) that you make listen",
+      "badarg: an endpoint needs listen: { port, host }, or a server that you make listen: http.createServer(…)",
     );
 }
 
@@ -174,8 +174,7 @@ function checkSeveral(gateways: number, { server, listen, checkOrigin, sockets }
     throw new BadArg(
       `badarg: an http.Server belongs to one thread; for gateways: ${gateways} name the module that makes one for each: server: { module: new URL("../transports/http-server.js", import.meta.url) }`,
     );
-  if (listen === undefined)
-    throw new BadArg(`badarg: gateways: ${gateways} need to know where to listen: listen: { port, host }`);
+  if (listen === undefined) throw new BadArg(`badarg: gateways: ${gateways} need listen: { port, host }`);
   if (checkOrigin !== undefined) assertCloneable({ checkOrigin }, "the endpoint");
   for (const [path, mount] of Object.entries(sockets))
     assertCloneable(mount, `sockets[${JSON.stringify(path)}]`);

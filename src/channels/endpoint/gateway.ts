@@ -24,7 +24,7 @@ import {
   trapExit,
 } from "simurgh/runtime";
 import { DEFAULT_BACKLOG } from "../channel/credit-window.js";
-import { drained, endpointStarted, type Limit, limitHit } from "../channel/instrumentation.js";
+import { drainRound, endpointStarted, type Limit, limitHit } from "../channel/instrumentation.js";
 import { SocketNotification } from "../channel/messages.js";
 import type { ConnectSocket } from "../channel/socket.js";
 import { Writer } from "../fanout/connection-writer.js";
@@ -66,7 +66,7 @@ class Gateway implements GatewayHost {
   /** The last sweep was skipped. */
   #sweptLate = false;
   /** Connections that have had a limit logged. */
-  readonly #limited = new Set<number>();
+  readonly #limitLogged = new Set<number>();
   readonly #kinds = new Map<string, SocketKind>();
   readonly #detach: (() => void)[] = [];
   /** Connections that are being closed, with the timer of their next step. */
@@ -166,8 +166,8 @@ class Gateway implements GatewayHost {
 
   limit(connection: number | undefined, limit: Limit): void {
     limitHit(this.options.endpoint, limit);
-    if (connection !== undefined && this.#limited.has(connection)) return;
-    if (connection !== undefined) this.#limited.add(connection);
+    if (connection !== undefined && this.#limitLogged.has(connection)) return;
+    if (connection !== undefined) this.#limitLogged.add(connection);
     this.notice("warning", `a client exceeded the limit ${limit} of its mount`);
   }
 
@@ -179,7 +179,8 @@ class Gateway implements GatewayHost {
 
   /** Closes connections that have been silent for too long. */
   sweep(): void {
-    for (const connection of this.#limited) if (!this.live.has(connection)) this.#limited.delete(connection);
+    for (const connection of this.#limitLogged)
+      if (!this.live.has(connection)) this.#limitLogged.delete(connection);
     const now = performance.now();
     const late = now - this.#sweptAt > 2 * this.sweepEvery;
     this.#sweptAt = now;
@@ -208,7 +209,7 @@ class Gateway implements GatewayHost {
       await pause(begun + at - performance.now());
       const { length: count } = times;
       const round = { count, total: all.length, index: index + 1, rounds: plan.length };
-      drained(this, round, options.batchIntervalMs);
+      drainRound(this, round, options.batchIntervalMs);
       for (const time of times) {
         this.#closeGracefully(all[next] as LiveConnection, begun + time - performance.now());
         next += 1;

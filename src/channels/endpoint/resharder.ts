@@ -59,7 +59,7 @@ const resharderName = (endpoint: string): string => `${endpoint}.resharder`;
 export const shardsName = (endpoint: string): string => `${endpoint}.shards`;
 
 /** How long a thread that is no longer needed waits for its channels to end. */
-const EMPTY_MS = 10_000;
+const MAX_WAIT_MS = 10_000;
 
 const server: GenServerModule<ResharderOptions, ResharderOptions, readonly ["reshard", ReshardTarget]> = {
   name: "Resharder",
@@ -74,7 +74,7 @@ const server: GenServerModule<ResharderOptions, ResharderOptions, readonly ["res
 async function reshard(target: ReshardTarget, options: ResharderOptions): Promise<ReassignResult> {
   const { endpoint, pubsub, layout, others, shardSpec } = options;
   const before = layout.shards;
-  const threads = typeof target === "number" ? chosen(target, before) : distinct(target);
+  const threads = typeof target === "number" ? selectThreads(target, before) : distinct(target);
   const owners = typeof target === "number" ? rebalance(layout.owners.current, threads) : target;
   if (options.clustered && !threads.includes(Math.min(...before)))
     return ["error", ["first_shard_must_stay", Math.min(...before)]];
@@ -104,7 +104,7 @@ async function reshard(target: ReshardTarget, options: ResharderOptions): Promis
 const distinct = (target: readonly number[]): readonly number[] => [...new Set(target)].sort((a, b) => a - b);
 
 /** The first `target` of the present threads, and new ones up to that number. */
-function chosen(target: number, present: readonly number[]): readonly number[] {
+function selectThreads(target: number, present: readonly number[]): readonly number[] {
   const threads = present.slice(0, target);
   for (let index = 1; threads.length < target; index += 1)
     if (!threads.includes(index) && isFree(index)) threads.push(index);
@@ -124,7 +124,7 @@ const isFree = (index: number): boolean => {
 async function stop(endpoint: string, threads: readonly number[]): Promise<void> {
   await Promise.all(
     threads.map(async (thread) => {
-      await untilEmpty(endpoint, thread);
+      await waitUntilEmpty(endpoint, thread);
       await Supervisor.terminateChild(shardsName(endpoint), threadName(thread));
       await Supervisor.deleteChild(shardsName(endpoint), threadName(thread));
     }),
@@ -134,8 +134,8 @@ async function stop(endpoint: string, threads: readonly number[]): Promise<void>
 /**
  * Waits for the channels of a thread to end: they have been notified that their topics have moved.
  */
-async function untilEmpty(endpoint: string, node: number): Promise<void> {
-  const until = performance.now() + EMPTY_MS;
+async function waitUntilEmpty(endpoint: string, node: number): Promise<void> {
+  const until = performance.now() + MAX_WAIT_MS;
   try {
     while (performance.now() < until) {
       const { active } = await DynamicSupervisor.countChildren({ name: channelsName(endpoint), node });

@@ -103,18 +103,18 @@ export const fastlane: Dispatcher<Lanes> = {
 
   pack: (message) => {
     const json = isBroadcast(message) ? jsonOf(message.payload) : undefined;
-    if (json === undefined) return { wire: [AS_IT_IS, message], message };
+    if (json === undefined) return { wire: [PLAIN, message], message };
     const { topic, event, payload } = message as Broadcast;
     return {
-      wire: [AS_JSON, event, json],
+      wire: [JSON_PAYLOAD, event, json],
       message: { topic, event, payload: new EncodedPayload(json, payload) } satisfies Broadcast,
     };
   },
 
   unpack(topic, wire) {
     const [kind, first, json] = wire as readonly unknown[];
-    if (kind === AS_IT_IS) return first;
-    if (kind !== AS_JSON || typeof first !== "string" || typeof json !== "string")
+    if (kind === PLAIN) return first;
+    if (kind !== JSON_PAYLOAD || typeof first !== "string" || typeof json !== "string")
       throw new TypeError("neither a broadcast nor a message");
     return { topic, event: first, payload: new EncodedPayload(json) } satisfies Broadcast;
   },
@@ -145,8 +145,8 @@ export const fastlane: Dispatcher<Lanes> = {
 };
 
 /** The kinds of a message between nodes. */
-const AS_IT_IS = 0;
-const AS_JSON = 1;
+const PLAIN = 0;
+const JSON_PAYLOAD = 1;
 
 /** Undefined for what JSON cannot represent: bytes, as a payload or in one. */
 function jsonOf(payload: unknown): string | undefined {

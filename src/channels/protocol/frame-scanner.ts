@@ -9,7 +9,7 @@
  */
 import { PHX_JOIN } from "./constants.js";
 import type { WireRef } from "./message.js";
-import { checked, keepsItsDigits, parseStrict } from "./strict-json.js";
+import { checked, hasExactNumbers, parseStrict } from "./strict-json.js";
 
 export type RawPayload = string | Uint8Array | object;
 
@@ -138,7 +138,7 @@ function scanAny(text: string): ScannedFrame | undefined {
     return undefined;
   }
   const [joinRef, ref, topic, event] = head as [WireRef, WireRef, unknown, unknown];
-  if (!keepsItsDigits([joinRef, ref, topic])) return undefined;
+  if (!hasExactNumbers([joinRef, ref, topic])) return undefined;
   return scanned(joinRef, ref, topic, event, text.slice(index));
 }
 
@@ -156,7 +156,7 @@ function scanWhole(text: string): ScannedFrame | undefined {
   }
   if (frame.length < 5) return undefined;
   const [joinRef, ref, topic, event, payload] = frame as [WireRef, WireRef, unknown, unknown, unknown];
-  if (!keepsItsDigits([joinRef, ref, topic])) return undefined;
+  if (!hasExactNumbers([joinRef, ref, topic])) return undefined;
   return scanned(joinRef, ref, topic, event, `${JSON.stringify(payload)}]`);
 }
 

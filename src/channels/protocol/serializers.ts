@@ -45,7 +45,7 @@ export function registerSerializer(serializer: Serializer): void {
 export function serializerFor(name: string): Serializer {
   const found = known.get(name);
   if (found === undefined)
-    throw new Error(`there is no serializer named ${name}; there are ${[...known.keys()].join(", ")}`);
+    throw new Error(`no serializer is named ${name}; the known ones are ${[...known.keys()].join(", ")}`);
   return found;
 }
 

@@ -53,20 +53,22 @@ function check(value: unknown, depth: number): void {
 }
 
 /** Whether every number in the value is echoed with all its digits: at most 2^53. */
-export function keepsItsDigits(value: unknown): boolean {
+export function hasExactNumbers(value: unknown): boolean {
   if (typeof value === "number") return Math.abs(value) <= Number.MAX_SAFE_INTEGER;
   if (typeof value !== "object" || value === null) return true;
-  return Object.values(value).every(keepsItsDigits);
+  return Object.values(value).every(hasExactNumbers);
 }
 
 /**
  * JSON.stringify escapes only lone surrogates; an escaped backslash may precede the same letters.
  */
-const HALVES = /\\(?:\\|ud[89a-f][0-9a-f]{2})/g;
+const LONE_SURROGATES = /\\(?:\\|ud[89a-f][0-9a-f]{2})/g;
 
 /** Output of JSON.stringify with each lone surrogate replaced. */
 export const wellFormed = (json: string): string =>
-  json.includes("\\ud") ? json.replace(HALVES, (found) => (found === "\\\\" ? found : "\\ufffd")) : json;
+  json.includes("\\ud")
+    ? json.replace(LONE_SURROGATES, (found) => (found === "\\\\" ? found : "\\ufffd"))
+    : json;
 
 /**
  * Like JSON.stringify, without lone surrogates. Undefined when JSON.stringify returns undefined.

@@ -42,7 +42,7 @@ export interface VerifyOptions extends KeyOptions {
 export type TokenResult<T> = readonly ["ok", T] | readonly ["error", "missing" | "invalid" | "expired"];
 
 const DAY = 86_400;
-const SHORTEST_SECRET = 20;
+const MIN_SECRET_BYTES = 20;
 const HASHES: Record<string, string> = { HS256: "sha256", HS384: "sha384", HS512: "sha512" };
 const HEADER = Buffer.from("HS256").toString("base64url");
 /** The prefix of an encrypted token, and its additional authenticated data. */
@@ -53,17 +53,17 @@ const TAG_BYTES = 16;
 
 /** Cache of derived keys: derivation is slow by design, and few distinct keys are in use. */
 const keys = new Map<string, Buffer>();
-const MOST_KEYS = 1000;
+const MAX_KEYS = 1000;
 
 function keyOf(context: TokenContext, salt: string, options: KeyOptions): Buffer {
   const { keyIterations = 1000, keyLength = 32, keyDigest = "sha256" } = options;
   const secret = secretOf(context);
-  if (typeof salt !== "string") throw new BadArg("badarg: the salt of a token must be a text");
+  if (typeof salt !== "string") throw new BadArg("badarg: the salt of a token must be a string");
   const id = JSON.stringify([secret, salt, keyIterations, keyLength, keyDigest]);
   let key = keys.get(id);
   if (key === undefined) {
     key = pbkdf2Sync(secret, salt, keyIterations, keyLength, keyDigest);
-    if (keys.size >= MOST_KEYS) keys.clear();
+    if (keys.size >= MAX_KEYS) keys.clear();
     keys.set(id, key);
   }
   return key;
@@ -76,15 +76,15 @@ function secretOf(context: TokenContext): string {
     throw new BadArg(
       `badarg: the endpoint ${(context as { endpoint: string }).endpoint} has no secret in this thread; give Endpoint the option secret`,
     );
-  if (Buffer.byteLength(secret) < SHORTEST_SECRET)
+  if (Buffer.byteLength(secret) < MIN_SECRET_BYTES)
     throw new BadArg(
-      `badarg: a token needs an endpoint, a socket or a secret of at least ${SHORTEST_SECRET} bytes; this one has ${Buffer.byteLength(secret)}`,
+      `badarg: a token needs an endpoint, a socket or a secret of at least ${MIN_SECRET_BYTES} bytes; this one has ${Buffer.byteLength(secret)}`,
     );
   return secret;
 }
 
 /** How far the clock of the signing node may be ahead of this one's. */
-const CLOCKS_APART_MS = 60_000;
+const MAX_CLOCK_SKEW_MS = 60_000;
 
 /** The content of a token. A `maxAgeMs` of null is no limit. */
 type Content = readonly [data: unknown, signedAtMs: number, maxAgeMs: number | null];
@@ -110,7 +110,7 @@ function read<T>(text: string, { maxAge }: VerifyOptions): TokenResult<T> {
     return ["error", "invalid"];
   const [data, signedAtMs, storedMs] = content;
   const ageMs = maxAge === undefined ? (storedMs ?? Number.POSITIVE_INFINITY) : maxAge * 1000;
-  if (signedAtMs > Date.now() + CLOCKS_APART_MS) return ["error", "invalid"];
+  if (signedAtMs > Date.now() + MAX_CLOCK_SKEW_MS) return ["error", "invalid"];
   if (ageMs <= 0 || signedAtMs + Math.trunc(ageMs) < Date.now()) return ["error", "expired"];
   return ["ok", data as T];
 }

@@ -7,7 +7,7 @@ import { PHX_REPLY } from "./constants.js";
 import { type ScannedFrame, scanned } from "./frame-scanner.js";
 import { bytesOf, checkedResponse, EncodedPayload, type Frame, type WireRef } from "./message.js";
 import type { Serializer } from "./serializer.js";
-import { keepsItsDigits, parseStrict, stringifyStrict, wellFormed } from "./strict-json.js";
+import { hasExactNumbers, parseStrict, stringifyStrict, wellFormed } from "./strict-json.js";
 
 const encode = (topic: string, event: string, payload: unknown, ref: WireRef): Frame => {
   if (bytesOf(payload) !== undefined) {
@@ -34,7 +34,7 @@ export const v1Json: Serializer = {
     const { topic, event, ref, join_ref: joinRef = null, payload } = value as Record<string, unknown>;
     if (topic === undefined || event === undefined || ref === undefined || payload === undefined)
       return undefined;
-    if (!keepsItsDigits([joinRef, ref, topic])) return undefined;
+    if (!hasExactNumbers([joinRef, ref, topic])) return undefined;
     return scanned(joinRef as WireRef, ref as WireRef, topic, event, `${JSON.stringify(payload)}]`);
   },
 

@@ -88,7 +88,7 @@ export function checkConnectInfo(entries: unknown): asserts entries is readonly 
     if (typeof entry === "object" && entry !== null) continue;
     if (!(KEYS as readonly unknown[]).includes(entry))
       throw new BadArg(
-        `badarg: connectInfo knows no ${JSON.stringify(entry)}; it knows ${KEYS.join(", ")}, { session: … } and objects of your own`,
+        `badarg: connectInfo has no entry ${JSON.stringify(entry)}; the allowed ones are ${KEYS.join(", ")}, { session: … } and objects of your own`,
       );
   }
 }

@@ -61,12 +61,7 @@ export function invalidFrame(
   frame: { readonly ref: WireRef; readonly topic: string } | undefined,
   state: SocketState,
 ): Next {
-  noticeOnce(
-    state,
-    "invalid frame",
-    "info",
-    `a client sent a frame that is not one of ${state.serializer.name}`,
-  );
+  noticeOnce(state, "invalid frame", "info", `a client sent a malformed frame (${state.serializer.name})`);
   switch (state.kind.invalidFrames) {
     case "close":
       state.transport.close(CLOSE.internalError, "invalid frame");

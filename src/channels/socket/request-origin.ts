@@ -59,10 +59,15 @@ export function requestOrigin(request: OriginRequest, trustedProxies: number): R
   const direct: Scheme = (request.socket as { encrypted?: boolean }).encrypted === true ? "https" : "http";
   const peer = parseClientAddress(request.socket.remoteAddress);
   if (trustedProxies === 0) return origin(direct, own, undefined, peer);
-  const said = forwardedBy(request, trustedProxies);
-  const host = said.host ?? own;
-  const port = host.port ?? said.port;
-  return origin(said.scheme ?? (port === 443 ? "https" : direct), host, said.port, said.client ?? peer);
+  const forwarded = forwardedBy(request, trustedProxies);
+  const host = forwarded.host ?? own;
+  const port = host.port ?? forwarded.port;
+  return origin(
+    forwarded.scheme ?? (port === 443 ? "https" : direct),
+    host,
+    forwarded.port,
+    forwarded.client ?? peer,
+  );
 }
 
 const DEFAULT_PORTS = { http: 80, https: 443 } as const;
@@ -129,13 +134,13 @@ interface Forwarded {
 function forwardedBy({ headers, socket }: OriginRequest, proxies: number): Forwarded {
   const elements = parseForwarded(headers.forwarded?.toString() ?? "");
   // A proxy that sets one of these headers does not set `Forwarded`.
-  const scheme = wordOf(listOf(headers["x-forwarded-proto"]), readScheme, proxies);
-  const host = wordOf(listOf(headers["x-forwarded-host"]), parseHost, proxies);
-  const port = wordOf(listOf(headers["x-forwarded-port"]), readPort, proxies);
+  const scheme = firstValid(listOf(headers["x-forwarded-proto"]), readScheme, proxies);
+  const host = firstValid(listOf(headers["x-forwarded-host"]), parseHost, proxies);
+  const port = firstValid(listOf(headers["x-forwarded-port"]), readPort, proxies);
   const standard = scheme === undefined && host === undefined && port === undefined ? elements : [];
   return {
-    scheme: scheme ?? wordOf(standard, ({ proto = "" }) => readScheme(proto), proxies),
-    host: host ?? wordOf(standard, (element) => parseHost(element.host ?? ""), proxies),
+    scheme: scheme ?? firstValid(standard, ({ proto = "" }) => readScheme(proto), proxies),
+    host: host ?? firstValid(standard, (element) => parseHost(element.host ?? ""), proxies),
     port,
     client: clientOf(headers["x-forwarded-for"]?.toString(), elements, socket.remoteAddress, proxies),
   };
@@ -145,14 +150,14 @@ function forwardedBy({ headers, socket }: OriginRequest, proxies: number): Forwa
  * The value of the outermost proxy, or of the next nearer one when it cannot be parsed. Entries
  * that the client sent are not read.
  */
-function wordOf<Entry, T>(
+function firstValid<Entry, T>(
   list: readonly Entry[],
   read: (entry: Entry) => T | undefined,
   proxies: number,
 ): T | undefined {
   for (const entry of list.slice(-proxies)) {
-    const word = read(entry);
-    if (word !== undefined) return word;
+    const value = read(entry);
+    if (value !== undefined) return value;
   }
   return undefined;
 }
@@ -164,12 +169,12 @@ function clientOf(
   proxies: number,
 ): ClientAddress | undefined {
   // An empty entry is a proxy without the information, not a missing proxy.
-  const two = wordOf(elements, (element) => parseClientAddress(element.for), proxies);
-  if (header === undefined) return two;
-  const one = wordOf(header.split(","), (entry) => parseClientAddress(unquoted(entry)), proxies);
-  if (elements.some((element) => element.for !== undefined) && one?.network !== two?.network)
+  const standard = firstValid(elements, (element) => parseClientAddress(element.for), proxies);
+  if (header === undefined) return standard;
+  const legacy = firstValid(header.split(","), (entry) => parseClientAddress(unquoted(entry)), proxies);
+  if (elements.some((element) => element.for !== undefined) && legacy?.network !== standard?.network)
     return parseClientAddress(peer);
-  return one;
+  return legacy;
 }
 
 /** The non-empty entries of one or more header lines. */
@@ -208,11 +213,11 @@ export function parseForwarded(header: string): readonly ForwardedElement[] {
   const elements: ForwardedElement[] = [];
   let rest = header;
   let element: Record<string, string> = {};
-  let spoiled = false;
+  let isMalformed = false;
   const finish = (): void => {
-    elements.push(spoiled ? {} : element);
+    elements.push(isMalformed ? {} : element);
     element = {};
-    spoiled = false;
+    isMalformed = false;
   };
   if (rest.trim() === "") return [];
   while (rest !== "") {
@@ -221,13 +226,13 @@ export function parseForwarded(header: string): readonly ForwardedElement[] {
       const [all, name = "", value = ""] = pair;
       const key = name.toLowerCase();
       // Of a duplicate key, one is not the proxy's.
-      if (key in element) spoiled = true;
+      if (key in element) isMalformed = true;
       element[key] = value.startsWith('"') ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value;
       rest = rest.slice(all.length);
     } else {
-      const junk = /^[^;,]*/.exec(rest)?.[0] ?? "";
-      if (junk.trim() !== "") spoiled = true;
-      rest = rest.slice(junk.length);
+      const skipped = /^[^;,]*/.exec(rest)?.[0] ?? "";
+      if (skipped.trim() !== "") isMalformed = true;
+      rest = rest.slice(skipped.length);
     }
     const separator = rest[0];
     rest = rest.slice(1);

@@ -46,7 +46,7 @@ export function startChannel(
     ref,
     wireJoinRef: joinRef,
     payload,
-    after: owed === undefined ? [] : [closeFrame(topic, owed.joinRef, state)],
+    owedFrames: owed === undefined ? [] : [closeFrame(topic, owed.joinRef, state)],
   };
   GenServer.cast({ name: shardName(state.socket.endpoint), node }, [
     "start_channel",

@@ -148,7 +148,7 @@ interface Owed {
 type State<Channel> = Subscription<Channel> | undefined;
 
 /** The effects collected during one step. */
-interface Step<Channel> {
+interface StepContext<Channel> {
   readonly fresh: number;
   readonly effects: SubscriptionEffect<Channel>[];
 }
@@ -158,25 +158,25 @@ export function step<Channel>(
   event: SubscriptionEvent<Channel>,
   fresh: number,
 ): readonly [State<Channel>, readonly SubscriptionEffect<Channel>[]] {
-  const turn: Step<Channel> = { fresh, effects: [] };
-  return [next(state, event, turn), turn.effects];
+  const ctx: StepContext<Channel> = { fresh, effects: [] };
+  return [next(state, event, ctx), ctx.effects];
 }
 
 function next<Channel>(
   state: State<Channel>,
   event: SubscriptionEvent<Channel>,
-  turn: Step<Channel>,
+  ctx: StepContext<Channel>,
 ): State<Channel> {
   switch (event.type) {
     case "request":
-      return onRequest(state, event.request, event.credit, turn);
+      return onRequest(state, event.request, event.credit, ctx);
     case "timeout":
-      return state?.timer?.id === event.timer ? onTimeout(state, event.handled, turn) : state;
+      return state?.timer?.id === event.timer ? onTimeout(state, event.handled, ctx) : state;
     case "started":
       if (state?.type === "starting" && state.token === event.token)
-        return onStarted(state, event.channel, turn);
+        return onStarted(state, event.channel, ctx);
       // Its join has been answered already: the shard was considered down.
-      turn.effects.push({ type: "end", channel: event.channel });
+      ctx.effects.push({ type: "end", channel: event.channel });
       return state;
     case "failed":
     case "topic_moved":
@@ -187,7 +187,7 @@ function next<Channel>(
     case "closed":
     case "down":
       // An event with another token is about a join that is over.
-      return state?.token === event.token ? onChannelEvent(state, event, turn) : state;
+      return state?.token === event.token ? onChannelEvent(state, event, ctx) : state;
     default:
       return assertNever(event);
   }
@@ -196,51 +196,51 @@ function next<Channel>(
 function onChannelEvent<Channel>(
   state: Subscription<Channel>,
   event: Exclude<SubscriptionEvent<Channel>, { type: "request" | "timeout" | "started" }>,
-  turn: Step<Channel>,
+  ctx: StepContext<Channel>,
 ): State<Channel> {
   switch (state.type) {
     case "starting":
       switch (event.type) {
         case "failed":
-          return failJoin(state, event.response, turn);
+          return failJoin(state, event.response, ctx);
         case "topic_moved":
-          if (state.hasTimedOut) return failJoin(state, CLIENT_ERRORS.joinTimeout, turn);
-          turn.effects.push({ type: "start", join: state.join, token: state.token, owed: state.owed });
+          if (state.hasTimedOut) return failJoin(state, CLIENT_ERRORS.joinTimeout, ctx);
+          ctx.effects.push({ type: "start", join: state.join, token: state.token, owed: state.owed });
           return state;
         case "joined":
-          return onJoined(state, event.credit, turn);
+          return onJoined(state, event.credit, ctx);
         case "refused":
-          return afterEnd(state.queue, undefined, turn);
+          return afterEnd(state.queue, undefined, ctx);
         case "down":
-          return failJoin(state, downResponse(state, event.connectionLost), turn);
+          return failJoin(state, downResponse(state, event.connectionLost), ctx);
         default:
           return state;
       }
     case "joined":
       switch (event.type) {
         case "credit":
-          return forwardQueued(state, event.credit, turn);
+          return forwardQueued(state, event.credit, ctx);
         case "closing":
-          turn.effects.push({ type: "ended", channel: state.channel });
-          return toEnding(state, { type: "closing" }, state.queue, turn);
+          ctx.effects.push({ type: "ended", channel: state.channel });
+          return toEnding(state, { type: "closing" }, state.queue, ctx);
         case "closed":
-          return toEnding(state, { type: "announced" }, state.queue, turn);
+          return toEnding(state, { type: "announced" }, state.queue, ctx);
         case "down":
-          turn.effects.push({ type: "crash", joinRef: state.joinRef });
-          return afterEnd(state.queue, undefined, turn);
+          ctx.effects.push({ type: "crash", joinRef: state.joinRef });
+          return afterEnd(state.queue, undefined, ctx);
         default:
           return state;
       }
     case "ending":
       switch (event.type) {
         case "closing":
-          turn.effects.push({ type: "ended", channel: state.channel });
+          ctx.effects.push({ type: "ended", channel: state.channel });
           // It replies to a leave that it has been sent.
           return state.why.type === "left" ? { ...state, why: { type: "closing" } } : state;
         case "closed":
           return state.queue.length === 0 ? undefined : { ...state, why: { type: "announced" } };
         case "down":
-          return onDown(state, turn);
+          return onDown(state, ctx);
         default:
           return state;
       }
@@ -255,26 +255,26 @@ function onRequest<Channel>(
   state: State<Channel>,
   request: Request,
   credit: Credit,
-  turn: Step<Channel>,
+  ctx: StepContext<Channel>,
 ): State<Channel> {
   const { frame } = request;
   if (state === undefined) {
-    if (frame.event === PHX_JOIN) return start(request, undefined, RequestQueue.EMPTY, turn);
-    turn.effects.push({ type: "unmatched", frame });
+    if (frame.event === PHX_JOIN) return start(request, undefined, RequestQueue.EMPTY, ctx);
+    ctx.effects.push({ type: "unmatched", frame });
     return undefined;
   }
   switch (state.type) {
     case "starting":
-      return withTimer({ ...state, queue: state.queue.add(request) }, turn);
+      return withTimer({ ...state, queue: state.queue.add(request) }, ctx);
     case "joined": {
       const waits = state.queue.length > 0;
       const behind = { ...state, queue: state.queue.add(request) };
-      return waits ? withTimer(behind, turn) : forwardQueued(behind, credit, turn);
+      return waits ? withTimer(behind, ctx) : forwardQueued(behind, credit, ctx);
     }
     case "ending":
       if (state.queue.length > 0 || frame.event === PHX_JOIN)
-        return withTimer({ ...state, queue: state.queue.add(request) }, turn);
-      turn.effects.push({ type: "unmatched", frame });
+        return withTimer({ ...state, queue: state.queue.add(request) }, ctx);
+      ctx.effects.push({ type: "unmatched", frame });
       return state;
     default:
       return assertNever(state);
@@ -282,7 +282,11 @@ function onRequest<Channel>(
 }
 
 /** Forwards queued requests to the channel, in order, as far as its credit allows. */
-function forwardQueued<Channel>(state: Joined<Channel>, credit: Credit, turn: Step<Channel>): State<Channel> {
+function forwardQueued<Channel>(
+  state: Joined<Channel>,
+  credit: Credit,
+  ctx: StepContext<Channel>,
+): State<Channel> {
   const { channel } = state;
   let { queue } = state;
   let { frames, bytes } = credit;
@@ -290,23 +294,23 @@ function forwardQueued<Channel>(state: Joined<Channel>, credit: Credit, turn: St
     const [request, rest] = taken;
     const { frame, size } = request;
     if (frame.event === PHX_JOIN) {
-      turn.effects.push({ type: "replace", channel });
-      return toEnding(state, { type: "replaced" }, queue, turn);
+      ctx.effects.push({ type: "replace", channel });
+      return toEnding(state, { type: "replaced" }, queue, ctx);
     }
     if (isStaleRef(state, frame)) {
-      turn.effects.push({ type: "stale", frame });
+      ctx.effects.push({ type: "stale", frame });
     } else if (frame.event === PHX_LEAVE) {
-      turn.effects.push({ type: "leave", channel, leave: frame });
-      return toEnding(state, { type: "left", leave: frame }, rest, turn);
+      ctx.effects.push({ type: "leave", channel, leave: frame });
+      return toEnding(state, { type: "left", leave: frame }, rest, ctx);
     } else {
       if (frames <= 0 || bytes <= 0) break;
-      turn.effects.push({ type: "forward", channel, request });
+      ctx.effects.push({ type: "forward", channel, request });
       frames -= 1;
       bytes -= size;
     }
     queue = rest;
   }
-  return withTimer({ ...state, queue, timer: queue.joins === 0 ? undefined : state.timer }, turn);
+  return withTimer({ ...state, queue, timer: queue.joins === 0 ? undefined : state.timer }, ctx);
 }
 
 /** Whether a frame belongs to an earlier join of the topic. */
@@ -321,23 +325,31 @@ function start<Channel>(
   join: Request,
   owed: Owed | undefined,
   queue: RequestQueue,
-  turn: Step<Channel>,
+  ctx: StepContext<Channel>,
 ): State<Channel> {
-  const token = turn.fresh;
-  turn.effects.push({ type: "start", join, token, owed });
+  const token = ctx.fresh;
+  ctx.effects.push({ type: "start", join, token, owed });
   const timer = undefined;
   return withTimer(
     { type: "starting", join, token, channel: undefined, owed, hasTimedOut: false, queue, timer },
-    turn,
+    ctx,
   );
 }
 
-function onStarted<Channel>(state: Starting<Channel>, channel: Channel, turn: Step<Channel>): State<Channel> {
-  if (state.hasTimedOut) turn.effects.push({ type: "end", channel });
+function onStarted<Channel>(
+  state: Starting<Channel>,
+  channel: Channel,
+  ctx: StepContext<Channel>,
+): State<Channel> {
+  if (state.hasTimedOut) ctx.effects.push({ type: "end", channel });
   return { ...state, channel };
 }
 
-function onJoined<Channel>(state: Starting<Channel>, credit: Credit, turn: Step<Channel>): State<Channel> {
+function onJoined<Channel>(
+  state: Starting<Channel>,
+  credit: Credit,
+  ctx: StepContext<Channel>,
+): State<Channel> {
   const { token, channel, join, queue } = state;
   if (channel === undefined) return state;
   const { joinRef, ref } = join.frame;
@@ -345,7 +357,7 @@ function onJoined<Channel>(state: Starting<Channel>, credit: Credit, turn: Step<
   const live = { token, channel, joinRef, channelRef: joinRef ?? ref, queue, timer: undefined };
   if (state.hasTimedOut)
     return { type: "ending", ...live, why: { type: "join_timeout" }, killed: false, timer: state.timer };
-  return forwardQueued({ type: "joined", ...live }, credit, turn);
+  return forwardQueued({ type: "joined", ...live }, credit, ctx);
 }
 
 function downResponse({ hasTimedOut }: Starting<unknown>, connectionLost: boolean): object {
@@ -357,11 +369,11 @@ function downResponse({ hasTimedOut }: Starting<unknown>, connectionLost: boolea
 function failJoin<Channel>(
   { join, owed, queue }: Starting<Channel>,
   response: object,
-  turn: Step<Channel>,
+  ctx: StepContext<Channel>,
 ): State<Channel> {
-  turn.effects.push({ type: "refuse", join: join.frame, response });
-  if (owed !== undefined) turn.effects.push({ type: "close", joinRef: owed.joinRef });
-  return afterEnd(queue, undefined, turn);
+  ctx.effects.push({ type: "refuse", join: join.frame, response });
+  if (owed !== undefined) ctx.effects.push({ type: "close", joinRef: owed.joinRef });
+  return afterEnd(queue, undefined, ctx);
 }
 
 // ------------------------------------------------------------------ the end of channels
@@ -374,102 +386,100 @@ function toEnding<Channel>(
   { token, channel, joinRef, channelRef, timer }: Joined<Channel>,
   why: EndReason,
   queue: RequestQueue,
-  turn: Step<Channel>,
+  ctx: StepContext<Channel>,
 ): State<Channel> {
   const live = { token, channel, joinRef, channelRef, timer };
   let rest = queue;
   for (let taken = rest.take(); taken !== undefined; taken = rest.take()) {
     if (taken[0].frame.event === PHX_JOIN) break;
-    turn.effects.push({ type: "unmatched", frame: taken[0].frame });
+    ctx.effects.push({ type: "unmatched", frame: taken[0].frame });
     rest = taken[1];
   }
   // The client has the close, and no request depends on the end of the process.
   if (why.type === "announced" && rest.length === 0) return undefined;
-  return withTimer({ type: "ending", ...live, why, killed: false, queue: rest }, turn);
+  return withTimer({ type: "ending", ...live, why, killed: false, queue: rest }, ctx);
 }
 
 /** The process of an ending channel is down. */
-function onDown<Channel>(state: Ending<Channel>, turn: Step<Channel>): State<Channel> {
+function onDown<Channel>(state: Ending<Channel>, ctx: StepContext<Channel>): State<Channel> {
   const { why, joinRef, channelRef, killed, queue } = state;
   switch (why.type) {
     case "left":
       // A killed channel has not handled the leave.
       if (killed) {
-        turn.effects.push(
-          { type: "left", leave: why.leave, joinRef: channelRef },
-          { type: "close", joinRef },
-        );
+        ctx.effects.push({ type: "left", leave: why.leave, joinRef: channelRef }, { type: "close", joinRef });
       } else {
-        turn.effects.push(
-          { type: "crash", joinRef },
-          { type: "left", leave: why.leave, joinRef: channelRef },
-        );
+        ctx.effects.push({ type: "crash", joinRef }, { type: "left", leave: why.leave, joinRef: channelRef });
       }
-      return afterEnd(queue, undefined, turn);
+      return afterEnd(queue, undefined, ctx);
     case "replaced":
-      return afterEnd(queue, { joinRef }, turn);
+      return afterEnd(queue, { joinRef }, ctx);
     case "join_timeout":
-      turn.effects.push({ type: "close", joinRef });
-      return afterEnd(queue, undefined, turn);
+      ctx.effects.push({ type: "close", joinRef });
+      return afterEnd(queue, undefined, ctx);
     case "closing":
-      turn.effects.push({ type: "crash", joinRef });
-      return afterEnd(queue, undefined, turn);
+      ctx.effects.push({ type: "crash", joinRef });
+      return afterEnd(queue, undefined, ctx);
     case "announced":
-      return afterEnd(queue, undefined, turn);
+      return afterEnd(queue, undefined, ctx);
     default:
       return assertNever(why);
   }
 }
 
 /** The channel is gone: queued requests are answered, until a join starts the next channel. */
-function afterEnd<Channel>(queue: RequestQueue, owed: Owed | undefined, turn: Step<Channel>): State<Channel> {
+function afterEnd<Channel>(
+  queue: RequestQueue,
+  owed: Owed | undefined,
+  ctx: StepContext<Channel>,
+): State<Channel> {
   let rest = queue;
   for (let taken = rest.take(); taken !== undefined; taken = rest.take()) {
     const [request] = taken;
     rest = taken[1];
-    if (request.frame.event === PHX_JOIN) return start(request, owed, rest, turn);
-    turn.effects.push({ type: "unmatched", frame: request.frame });
+    if (request.frame.event === PHX_JOIN) return start(request, owed, rest, ctx);
+    ctx.effects.push({ type: "unmatched", frame: request.frame });
   }
-  if (owed !== undefined) turn.effects.push({ type: "close", joinRef: owed.joinRef });
+  if (owed !== undefined) ctx.effects.push({ type: "close", joinRef: owed.joinRef });
   return undefined;
 }
 
 // ------------------------------------------------------------------ timeouts
 
 /** Starts the timer when a request is queued that must not wait indefinitely. */
-function withTimer<Channel, S extends Subscription<Channel>>(state: S, turn: Step<Channel>): S {
+function withTimer<Channel, S extends Subscription<Channel>>(state: S, ctx: StepContext<Channel>): S {
   const { joins, leaves } = state.queue;
   const isUrgent = joins > 0 || (state.type === "starting" && leaves > 0);
   if (!isUrgent || state.timer !== undefined || (state.type === "ending" && state.killed)) return state;
-  turn.effects.push({ type: "timer", timer: turn.fresh });
-  return { ...state, timer: { id: turn.fresh, handled: -1 } };
+  ctx.effects.push({ type: "timer", timer: ctx.fresh });
+  return { ...state, timer: { id: ctx.fresh, handled: -1 } };
 }
 
 function onTimeout<Channel>(
   state: Subscription<Channel>,
   handled: number,
-  turn: Step<Channel>,
+  ctx: StepContext<Channel>,
 ): State<Channel> {
   const again = (): Timer => {
-    turn.effects.push({ type: "timer", timer: turn.fresh });
-    return { id: turn.fresh, handled };
+    ctx.effects.push({ type: "timer", timer: ctx.fresh });
+    return { id: ctx.fresh, handled };
   };
   if (handled > (state.timer as Timer).handled) return { ...state, timer: again() };
   const { channel } = state;
   switch (state.type) {
     case "starting":
       if (!state.hasTimedOut) {
-        if (channel !== undefined) turn.effects.push({ type: "end", channel });
+        if (channel !== undefined) ctx.effects.push({ type: "end", channel });
         return { ...state, hasTimedOut: true, timer: again() };
       }
       if (channel === undefined) return { ...state, timer: again() };
-      turn.effects.push({ type: "kill", channel });
+      ctx.effects.push({ type: "kill", channel });
       return { ...state, timer: undefined };
     case "joined":
-      turn.effects.push({ type: "kill", channel: state.channel });
+      ctx.effects.push({ type: "kill", channel: state.channel });
       return { ...state, type: "ending", why: { type: "replaced" }, killed: true, timer: undefined };
     case "ending":
-      turn.effects.push({ type: "kill", channel: state.channel });
+      ctx.effects.push({ type: "kill", channel: state.channel });
       return { ...state, killed: true, timer: undefined };
     default:
       return assertNever(state);
@@ -477,5 +487,5 @@ function onTimeout<Channel>(
 }
 
 function assertNever(value: never): never {
-  throw new TypeError(`this must not be: ${JSON.stringify(value)}`);
+  throw new TypeError(`unexpected value: ${JSON.stringify(value)}`);
 }

@@ -120,12 +120,12 @@ const ALONE = { exclusive: true } as const;
 
 /** Above the minute for which most load balancers keep a connection. */
 const KEEP_ALIVE_MS = 75_000;
-const NODES_KEEP_ALIVE_MS = createServer().keepAliveTimeout;
+const NODE_KEEP_ALIVE_MS = createServer().keepAliveTimeout;
 
 /** Sets how long connections of a server stay open between two requests. */
 export function keepAlive(server: HttpServer, { keepAliveMs }: ListenOptions): void {
   if (keepAliveMs !== undefined) server.keepAliveTimeout = keepAliveMs;
-  else if (server.keepAliveTimeout === NODES_KEEP_ALIVE_MS) server.keepAliveTimeout = KEEP_ALIVE_MS;
+  else if (server.keepAliveTimeout === NODE_KEEP_ALIVE_MS) server.keepAliveTimeout = KEEP_ALIVE_MS;
 }
 
 /**
@@ -154,12 +154,12 @@ export function close(server: HttpServer): (answered: Promise<void>, graceMs: nu
  * clients would connect to the reservation, which cannot serve them.
  */
 export async function claimPort(options: ListenOptions): Promise<{ readonly port: number; release(): void }> {
-  const alone = createNetServer();
-  await listen(alone, options, ALONE);
-  const { port } = alone.address() as AddressInfo;
-  await new Promise<void>((resolve) => alone.close(() => resolve()));
+  const probe = createNetServer();
+  await listen(probe, options, ALONE);
+  const { port } = probe.address() as AddressInfo;
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
   if (options.port !== 0) return { port, release() {} };
-  const kept = createNetServer((socket) => socket.destroy());
-  await listen(kept, { ...options, port }, SHARED);
-  return { port, release: () => void kept.close() };
+  const reservation = createNetServer((socket) => socket.destroy());
+  await listen(reservation, { ...options, port }, SHARED);
+  return { port, release: () => void reservation.close() };
 }

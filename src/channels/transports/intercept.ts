@@ -10,9 +10,9 @@ type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 
 export class RequestInterceptor {
   readonly #server: HttpServer;
-  readonly #others: readonly Listener[];
+  readonly #otherListeners: readonly Listener[];
   readonly #listener: Listener;
-  readonly #underWay = new Set<ServerResponse>();
+  readonly #inProgress = new Set<ServerResponse>();
   #draining = false;
   /** Called when no request is in progress any more. */
   #onIdle: () => void = () => {};
@@ -20,22 +20,22 @@ export class RequestInterceptor {
   /** `take` returns whether it has handled the request. */
   constructor(server: HttpServer, take: (request: IncomingMessage, response: ServerResponse) => boolean) {
     this.#server = server;
-    this.#others = server.listeners("request") as Listener[];
+    this.#otherListeners = server.listeners("request") as Listener[];
     this.#listener = (request, response) => {
       this.#track(response);
       if (take(request, response)) return;
-      for (const other of this.#others) other.call(server, request, response);
+      for (const other of this.#otherListeners) other.call(server, request, response);
     };
     server.removeAllListeners("request");
     server.on("request", this.#listener);
   }
 
   #track(response: ServerResponse): void {
-    this.#underWay.add(response);
+    this.#inProgress.add(response);
     if (this.#draining) response.setHeader("connection", "close");
     response.once("close", () => {
-      this.#underWay.delete(response);
-      if (this.#underWay.size === 0) this.#onIdle();
+      this.#inProgress.delete(response);
+      if (this.#inProgress.size === 0) this.#onIdle();
     });
   }
 
@@ -44,11 +44,11 @@ export class RequestInterceptor {
    */
   drain(): Promise<void> {
     this.#draining = true;
-    for (const response of this.#underWay)
+    for (const response of this.#inProgress)
       if (!response.headersSent) response.setHeader("connection", "close");
     return new Promise((resolve) => {
       this.#onIdle = resolve;
-      if (this.#underWay.size === 0) resolve();
+      if (this.#inProgress.size === 0) resolve();
     });
   }
 
@@ -60,7 +60,7 @@ export class RequestInterceptor {
   async withoutUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on("error", destroy);
     for (;;) {
-      const before = [...this.#underWay].find((response) => response.req.socket === request.socket);
+      const before = [...this.#inProgress].find((response) => response.req.socket === request.socket);
       if (before === undefined) break;
       await new Promise((resolve) => before.once("close", resolve));
     }
@@ -74,7 +74,7 @@ export class RequestInterceptor {
 
   detach(): void {
     this.#server.off("request", this.#listener);
-    for (const other of this.#others) this.#server.on("request", other);
+    for (const other of this.#otherListeners) this.#server.on("request", other);
   }
 }
 
@@ -82,9 +82,9 @@ export class RequestInterceptor {
  * Whether a request is a WebSocket handshake, valid or not. Any other offer to upgrade is ignored.
  */
 export const asksForWebSocket = ({ method, httpVersion, headers }: IncomingMessage): boolean =>
-  method === "GET" && httpVersion !== "1.0" && listed(headers.upgrade).includes("websocket");
+  method === "GET" && httpVersion !== "1.0" && listOf(headers.upgrade).includes("websocket");
 
-const listed = (header = ""): string[] => header.split(",").map((part) => part.trim().toLowerCase());
+const listOf = (header = ""): string[] => header.split(",").map((part) => part.trim().toLowerCase());
 
 const OFFER = ["upgrade", "http2-settings"];
 
@@ -95,7 +95,7 @@ function plainHead({ method, url, httpVersion, rawHeaders }: IncomingMessage): B
     const [name = "", value = ""] = rawHeaders.slice(index, index + 2);
     const key = name.toLowerCase();
     if (OFFER.includes(key)) continue;
-    const left = key === "connection" ? listed(value).filter((part) => !OFFER.includes(part)) : [value];
+    const left = key === "connection" ? listOf(value).filter((part) => !OFFER.includes(part)) : [value];
     if (left.length > 0) lines.push(`${name}: ${left.join(", ")}`);
   }
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");

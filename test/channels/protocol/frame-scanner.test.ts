@@ -6,7 +6,7 @@ import {
   scanBinary,
   scanText,
 } from "../../../src/channels/protocol/frame-scanner.js";
-import { checked, keepsItsDigits } from "../../../src/channels/protocol/strict-json.js";
+import { checked, hasExactNumbers } from "../../../src/channels/protocol/strict-json.js";
 
 const ref = fc.oneof(fc.string({ unit: "binary" }), fc.integer(), fc.constant(null), fc.boolean());
 const name = fc.string({ unit: "binary" });
@@ -82,7 +82,7 @@ test("a text is a frame when it is an array of five or more that can be passed o
       const frame = JSON.parse(text);
       if (!Array.isArray(frame) || frame.length < 5) return false;
       checked(frame.slice(0, 5), text);
-      return keepsItsDigits(frame.slice(0, 3));
+      return hasExactNumbers(frame.slice(0, 3));
     } catch {
       return false;
     }

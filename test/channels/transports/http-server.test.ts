@@ -110,7 +110,7 @@ describe("options that cannot be", () => {
 
   test.each<[what: string, options: Partial<EndpointOptions>, onNode24: string]>([
     ["an http.Server", { listen, server: createServer() }, "an http.Server belongs to one thread"],
-    ["nowhere to listen", {}, "gateways: 2 need to know where to listen"],
+    ["nowhere to listen", {}, "gateways: 2 need listen"],
     [
       "a function in a mount",
       { listen, sockets: { "/s": { module, websocket: { errorHandler: () => ({ status: 400 }) } } } },
@@ -127,12 +127,8 @@ describe("options that cannot be", () => {
   test.each<[what: string, options: Partial<EndpointOptions>, why: string]>([
     ["no gateway", { listen, gateways: 0 }, "gateways must be a whole number from 1 to 64, got 0"],
     ["half a gateway", { listen, gateways: 1.5 }, "gateways must be a whole number from 1 to 64, got 1.5"],
-    ["neither a server nor where to listen", {}, "an endpoint needs to know where to listen"],
-    [
-      "a server module and nowhere to listen",
-      { server: httpServer },
-      "an endpoint needs to know where to listen",
-    ],
+    ["neither a server nor where to listen", {}, "an endpoint needs listen"],
+    ["a server module and nowhere to listen", { server: httpServer }, "an endpoint needs listen"],
     [
       "a module without that export",
       { listen, server: { ...httpServer, export: "nobody" } },

@@ -67,7 +67,7 @@ const MAX_BATCH = 100;
 /**
  * Allowance for a request to another node and its response, beyond the time that the session takes.
  */
-const ON_ITS_WAY_MS = 5000;
+const RELAY_ALLOWANCE_MS = 5000;
 
 interface Polling extends Target {
   readonly at: MountPath;
@@ -182,7 +182,7 @@ export class LongPollListener {
     const { target, response, address } = incoming;
     const host = this.#host;
     if (host.draining) return respondLater(response, 503, DRAIN_RETRY_MS);
-    const admitted = target.limits.ofNetwork(address.clientNetwork, performance.now());
+    const admitted = target.limits.admitNetwork(address.clientNetwork, performance.now());
     if (!admitted.ok) return this.#tooMany(response, admitted.retryAfterMs);
     let started = false;
     try {
@@ -210,15 +210,15 @@ export class LongPollListener {
     const authToken = target.resolved.authToken && typeof header === "string" ? header : null;
     const query = withoutSessionToken(request.headers[TOKEN_HEADER], address.query);
     const connectAddress = { ...address, query };
-    const shaken = await handshake(host, target, request, connectAddress, params, "longpoll", authToken);
+    const accepted = await handshake(host, target, request, connectAddress, params, "longpoll", authToken);
     // A session that expired at once would be restarted by the client's next poll, in a loop.
-    if (!shaken.ok || (shaken.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) {
+    if (!accepted.ok || (accepted.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) {
       respond(response, { status: 403 });
       return false;
     }
-    const { id } = shaken.socket;
-    let admitted = target.limits.ofId(id);
-    if (!admitted.ok && id !== null && this.sessions.endAbandoned(id)) admitted = target.limits.ofId(id);
+    const { id } = accepted.socket;
+    let admitted = target.limits.admitId(id);
+    if (!admitted.ok && id !== null && this.sessions.endAbandoned(id)) admitted = target.limits.admitId(id);
     if (!admitted.ok) {
       this.#tooMany(response, admitted.retryAfterMs);
       return false;
@@ -229,7 +229,7 @@ export class LongPollListener {
       releaseId();
     };
     try {
-      respond(response, { status: 410, token: await this.#start(target, shaken, ended), messages: [] });
+      respond(response, { status: 410, token: await this.#start(target, accepted, ended), messages: [] });
       return true;
     } catch (error) {
       ended();
@@ -240,7 +240,7 @@ export class LongPollListener {
   /** Starts a session and returns its token. */
   async #start(
     target: Polling,
-    shaken: Extract<Handshake, { readonly ok: true }>,
+    accepted: Extract<Handshake, { readonly ok: true }>,
     ended: () => void,
   ): Promise<string> {
     const host = this.#host;
@@ -249,13 +249,13 @@ export class LongPollListener {
     const node = Buffer.from(this.sessions.nodeName).toString("base64url");
     const token = this.#sign(target, `${host.node.index}~${node}.${key}.${issued}`);
     const id = host.writer.reserve();
-    const session = new Session(host, target.options, shaken.socket.id, () => {
+    const session = new Session(host, target.options, accepted.socket.id, () => {
       this.sessions.delete(key);
       host.live.delete(id);
       host.writer.close(id);
       ended();
     });
-    const pid = await host.startSocket(target, shaken.socket, shaken, id, {
+    const pid = await host.startSocket(target, accepted.socket, accepted, id, {
       name: "longpoll",
       handled() {},
       pause: () => session.pause(),
@@ -316,12 +316,12 @@ export class LongPollListener {
     response.on("close", () => {
       if (!response.writableEnded) this.#cancelPoll(home, session, poll);
     });
-    return this.sessions.request(home, ["poll", session, poll], windowMs + ON_ITS_WAY_MS);
+    return this.sessions.request(home, ["poll", session, poll], windowMs + RELAY_ALLOWANCE_MS);
   }
 
   #cancelPoll(home: GatewayAddress, session: string, poll: string): void {
     this.#host.node
-      .run(() => this.sessions.request(home, ["give up", session, poll], ON_ITS_WAY_MS))
+      .run(() => this.sessions.request(home, ["give up", session, poll], RELAY_ALLOWANCE_MS))
       .catch(() => {});
   }
 
@@ -340,7 +340,7 @@ export class LongPollListener {
       return;
     }
     const parts = partsOf(request, body);
-    const ms = parts.length * options.windowMs + ON_ITS_WAY_MS;
+    const ms = parts.length * options.windowMs + RELAY_ALLOWANCE_MS;
     const answer = await this.sessions.request(location.home, ["publish", location.session, parts], ms);
     respond(response, { status: answer?.status ?? 410 });
   }

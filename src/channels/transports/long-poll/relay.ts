@@ -96,9 +96,11 @@ export class SessionRelay {
         if (!this.#send(from, ["answer", id, answer]))
           this.#host.notice(
             "error",
-            "a frame is too large for a long-poll client at another node; it was dropped",
+            "a long-poll response was too large to be relayed to another node; it was dropped",
           );
       })
-      .catch((error: unknown) => this.#host.notice("error", "a long-poll session could not be asked", error));
+      .catch((error: unknown) =>
+        this.#host.notice("error", "a long-poll request of another node failed", error),
+      );
   }
 }

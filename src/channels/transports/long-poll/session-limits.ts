@@ -29,27 +29,27 @@ export class SessionLimits {
   readonly #options: SessionLimitOptions;
   readonly #perNetwork = new Map<string, number>();
   readonly #perId = new Map<string, number>();
-  readonly #paces: RateLimiter | undefined;
+  readonly #rateLimiter: RateLimiter | undefined;
 
   constructor(options: SessionLimitOptions) {
     this.#options = options;
-    if (options.sessionRate !== false) this.#paces = new RateLimiter(options.sessionRate);
+    if (options.sessionRate !== false) this.#rateLimiter = new RateLimiter(options.sessionRate);
   }
 
   /** Before `connect`: counts the attempt and the session. */
-  ofNetwork(network: string, now: number): Admission {
-    const wait = this.#paces?.take(network, now) ?? 0;
+  admitNetwork(network: string, now: number): Admission {
+    const wait = this.#rateLimiter?.take(network, now) ?? 0;
     if (wait > 0) return { ok: false, retryAfterMs: wait };
     return count(this.#perNetwork, network, this.#options.maxSessionsPerNetwork);
   }
 
   /** After `connect`, when the socket id is known; null is not counted. */
-  ofId(id: string | null): Admission {
-    return id === null ? FREE : count(this.#perId, id, this.#options.maxSessionsPerId);
+  admitId(id: string | null): Admission {
+    return id === null ? UNLIMITED : count(this.#perId, id, this.#options.maxSessionsPerId);
   }
 }
 
-const FREE: Admission = { ok: true, release() {} };
+const UNLIMITED: Admission = { ok: true, release() {} };
 
 function count(counts: Map<string, number>, key: string, limit: number | false): Admission {
   const before = counts.get(key) ?? 0;

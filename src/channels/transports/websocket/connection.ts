@@ -99,7 +99,7 @@ export class WebSocketConnection implements BatchedConnection, Connection, Trans
    * clock.
    */
   #receivedAt = performance.now();
-  #spokeAt = this.#receivedAt;
+  #activeAt = this.#receivedAt;
   /** Bytes received until then. */
   #bytesReceived = 0;
   /** Whether a pong is outstanding. */
@@ -157,9 +157,9 @@ export class WebSocketConnection implements BatchedConnection, Connection, Trans
    * Called for all connections by the gateway's single timer.
    */
   sweep(now: number): void {
-    this.#notice(now);
+    this.#noteActivity(now);
     const { timeout, pingMs, pongMs } = this.#kind;
-    if (now - this.#spokeAt > timeout) this.close(CLOSE.protocolError, "idle timeout");
+    if (now - this.#activeAt > timeout) this.close(CLOSE.protocolError, "idle timeout");
     if (pingMs === false || this.#closing) return;
     const silent = now - this.#receivedAt;
     if (this.#ws?.isPaused) this.#probe(now, pingMs);
@@ -184,14 +184,14 @@ export class WebSocketConnection implements BatchedConnection, Connection, Trans
   /**
    * Counts bytes received since the last call as received now, even when they are part of a frame.
    */
-  #notice(now: number): void {
+  #noteActivity(now: number): void {
     const { bytesRead } = this.#socket;
     const received = bytesRead - this.#bytesReceived;
     this.#bytesReceived = bytesRead;
     // A paused socket receives nothing.
     if (received === 0 && !this.#ws?.isPaused) return;
     const isPong = this.#pinged && received === PONG_BYTES;
-    if (received > 0 && !isPong) this.#spokeAt = now;
+    if (received > 0 && !isPong) this.#activeAt = now;
     this.#receivedAt = now;
     this.#pinged = false;
   }

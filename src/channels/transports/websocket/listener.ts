@@ -115,7 +115,7 @@ export class WebSocketListener {
     this.#host.node
       .run(() => this.#check(target, request, address, params))
       .then(
-        (shaken) => (shaken.ok ? answer(400, defectOf(request)) : answer(shaken.status, shaken.body)),
+        (result) => (result.ok ? answer(400, defectOf(request)) : answer(result.status, result.body)),
         (error: unknown) => {
           this.#host.notice("error", "connect crashed", error);
           answer(500);
@@ -175,12 +175,12 @@ export class WebSocketListener {
     params: Readonly<Record<string, string>>,
   ): Promise<void> {
     const host = this.#host;
-    const checked = this.#check(target, request, address, params);
-    const shaken = checked instanceof Promise ? await checked : checked;
-    if (!shaken.ok) {
-      if (!target.options.refuseByClose || shaken.reason === undefined)
-        return refuse(netSocket, shaken.status, shaken.body);
-      const why = typeof shaken.reason === "string" ? shaken.reason : (JSON.stringify(shaken.reason) ?? "");
+    const pending = this.#check(target, request, address, params);
+    const result = pending instanceof Promise ? await pending : pending;
+    if (!result.ok) {
+      if (!target.options.refuseByClose || result.reason === undefined)
+        return refuse(netSocket, result.status, result.body);
+      const why = typeof result.reason === "string" ? result.reason : (JSON.stringify(result.reason) ?? "");
       this.#upgrade(target, request, netSocket, head, (ws) => ws.close(CLOSE.refused, why.slice(0, 120)));
       return;
     }
@@ -188,7 +188,7 @@ export class WebSocketListener {
     // The process starts before the response: when a client is connected, its process is ready and
     // subscribed to its id.
     const connection = new WebSocketConnection(host.writer.reserve(), netSocket, target.kind);
-    const pid = await host.startSocket(target, shaken.socket, shaken, connection.id, connection);
+    const pid = await host.startSocket(target, result.socket, result, connection.id, connection);
     let opened = false;
     if (!netSocket.destroyed) {
       this.#upgrade(target, request, netSocket, head, (ws) => {

@@ -19,30 +19,30 @@ const limits = (options: object): SessionLimits =>
 describe("limits of long-poll sessions", () => {
   test("a network may have so many at once; one that has ended makes room, once", () => {
     const two = limits({ maxSessionsPerNetwork: 2 });
-    const release = admitted(two.ofNetwork("a", 0));
-    admitted(two.ofNetwork("a", 0));
-    expect(two.ofNetwork("a", 0)).toMatchObject({ ok: false, retryAfterMs: expect.any(Number) });
-    admitted(two.ofNetwork("b", 0));
+    const release = admitted(two.admitNetwork("a", 0));
+    admitted(two.admitNetwork("a", 0));
+    expect(two.admitNetwork("a", 0)).toMatchObject({ ok: false, retryAfterMs: expect.any(Number) });
+    admitted(two.admitNetwork("b", 0));
     release();
     release();
-    admitted(two.ofNetwork("a", 0));
-    expect(two.ofNetwork("a", 0).ok).toBe(false);
+    admitted(two.admitNetwork("a", 0));
+    expect(two.admitNetwork("a", 0).ok).toBe(false);
   });
 
   test("a socket id may have so many at once; sockets without one are not counted", () => {
     const one = limits({ maxSessionsPerId: 1 });
-    admitted(one.ofId("users:1"));
-    expect(one.ofId("users:1").ok).toBe(false);
-    admitted(one.ofId("users:2"));
-    admitted(one.ofId(null));
-    admitted(one.ofId(null));
+    admitted(one.admitId("users:1"));
+    expect(one.admitId("users:1").ok).toBe(false);
+    admitted(one.admitId("users:2"));
+    admitted(one.admitId(null));
+    admitted(one.admitId(null));
   });
 
   test("a network that tries too fast is told when to come back, and may then", () => {
     const paced = limits({ sessionRate: { perSecond: 2, burst: 3 } });
-    for (let n = 0; n < 3; n += 1) admitted(paced.ofNetwork("a", 1000))();
-    expect(paced.ofNetwork("a", 1000)).toEqual({ ok: false, retryAfterMs: 500 });
-    admitted(paced.ofNetwork("b", 1000));
-    admitted(paced.ofNetwork("a", 1500));
+    for (let n = 0; n < 3; n += 1) admitted(paced.admitNetwork("a", 1000))();
+    expect(paced.admitNetwork("a", 1000)).toEqual({ ok: false, retryAfterMs: 500 });
+    admitted(paced.admitNetwork("b", 1000));
+    admitted(paced.admitNetwork("a", 1500));
   });
 });
