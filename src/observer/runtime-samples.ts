@@ -47,7 +47,7 @@ export function runtimeSource(): Source {
       gauge("simurgh_event_loop_lag_seconds", lagHelp, max as number, { quantile: "1" }),
       ...(connections as readonly ConnectionStats[]).map((connection) =>
         gauge(
-          "simurgh_road_bytes",
+          "simurgh_thread_connection_bytes",
           "Bytes sent to another thread and not handled there yet.",
           connection.outstandingBytes,
           {
