@@ -8,11 +8,11 @@
  *     // anywhere:                 const [oldest] = await Workers.members("thumbnails");
  *     //                           Workers.send("thumbnails", oldest, ["make", path]);
  *
- * What it promises is what presence does: every node knows all members a moment later, in one
- * order, the oldest first; who ends leaves by itself; a node that is not heard takes its members
- * along after `downPeriod`. Messages are at most once, and in order per sender.
+ * It promises what presence does: every node knows all members a moment later, in one order, the
+ * oldest first. A process that exits leaves its groups. The members of a node that is down leave
+ * after `downPeriod`. Messages are delivered at most once, and in order per sender.
  *
- * It is no lock. While nodes cannot hear each other each side has its own oldest member, so what
+ * Do not use it as a lock. While nodes are partitioned each side has its own oldest member, so what
  * must exist once belongs under a transaction of the database; see
  * docs/adr/0008-names-across-nodes.md.
  */
@@ -23,7 +23,7 @@ import { show, showTerm } from "#runtime";
 import type { Meta } from "./tracker/delta.js";
 import type { ReplicationOptions } from "./tracker/options.js";
 import { Tracker } from "./tracker/tracker.js";
-import type { TrackerModule } from "./tracker/tracker-server.js";
+import type { TrackerModule } from "./tracker/tracker-callbacks.js";
 import type { ReadView } from "./tracker/view.js";
 
 /** A process of any node. Plain data: it may be sent. */
@@ -38,11 +38,11 @@ export interface ClusterGroups {
   readonly name: string;
   /** For every shard thread, behind PubSub. */
   childSpec(options: { readonly pubsub: string } & ReplicationOptions): ChildSpec;
-  /** The calling process becomes a member. Once, however often it joins. */
+  /** Makes the calling process a member. Joining again has no effect. */
   join(group: string): Promise<"ok">;
-  /** It is none any more. */
+  /** Removes the calling process from the group. */
   leave(group: string): Promise<"ok">;
-  /** All members, the oldest first: the same on every node, once all have heard of all. */
+  /** All members, the oldest first: the same on every node once changes have been replicated. */
   members(group: string): Promise<readonly Member[]>;
   /** To one member, wherever it is; ok also when it is gone. */
   send(group: string, to: Member, message: unknown): PublishResult;
@@ -88,7 +88,7 @@ const module: TrackerModule<State, Omit<State, "view">> = {
     const before = topicOf(name, "");
     for (const topic of diff.keys()) {
       const group = topic.slice(before.length);
-      const members = view.rows(topic).map(({ key, meta }) => memberOf(key, meta));
+      const members = view.entries(topic).map(({ key, meta }) => memberOf(key, meta));
       PubSub.localBroadcast(pubsub, watchTopicOf(name, group), ["members", name, group, members]);
     }
     return ["ok", state];

@@ -17,5 +17,10 @@ export type { Meta } from "./tracker/delta.js";
 export type { PresenceLimits, RateLimit } from "./tracker/limits.js";
 export type { ReplicationOptions } from "./tracker/options.js";
 export { type MetaChange, type MetaInput, Tracker, type TrackOptions } from "./tracker/tracker.js";
-export type { TrackerModule, TrackerOptions, TrackerStats, TrackResult } from "./tracker/tracker-server.js";
+export type {
+  TrackerModule,
+  TrackerOptions,
+  TrackerStats,
+  TrackResult,
+} from "./tracker/tracker-callbacks.js";
 export type { Diff, TopicDiff } from "./tracker/view.js";

@@ -1,5 +1,6 @@
 /**
- * Presence: who is on a topic, told to everybody on it, on all nodes (Phoenix.Presence).
+ * Presence tracks who is on a topic, on all nodes, and sends changes to its clients
+ * (Phoenix.Presence).
  *
  * A presence is started in every shard thread; its tracker keeps the topics of that thread and
  * agrees with those of other nodes. What is tracked leaves with its process, however that ends.
@@ -9,7 +10,7 @@
  *     export const RoomPresence = definePresence({ name: "RoomPresence" });
  *     // in the shard's children:   RoomPresence.childSpec({ pubsub })
  *     // in a channel, after join:  await RoomPresence.track(socket, userId, { typing: false });
- *     //                            push(socket, "presence_state", await RoomPresence.list(socket));
+ *     //   push(socket, "presence_state", await RoomPresence.list(socket));
  */
 import { BadArg, type ChildSpec, isPid, onExit, type Pid, self, send, thisNode } from "simurgh/runtime";
 import { NamedTable } from "#runtime";
@@ -27,7 +28,8 @@ import type { PresenceLimits, RateLimit, TooLarge } from "./tracker/limits.js";
 import { checkKey } from "./tracker/meta.js";
 import type { ReplicationOptions } from "./tracker/options.js";
 import { type MetaChange, type MetaInput, Tracker, type TrackOptions, trackerOf } from "./tracker/tracker.js";
-import { lostBy, type TrackerModule, type TrackerStats, type TrackResult } from "./tracker/tracker-server.js";
+import type { TrackerModule, TrackerStats, TrackResult } from "./tracker/tracker-callbacks.js";
+import { crashStateOf } from "./tracker/tracker-state.js";
 
 /** What a channel's socket offers presence; a pid with a topic does as well. */
 export interface Tracked {
@@ -58,7 +60,7 @@ export interface PresenceOptions<State = unknown> extends ReplicationOptions {
    * its own, as in Phoenix; a function decides per topic.
    */
   readonly coalesce?: CoalesceOptions | boolean | ((topic: string) => CoalesceOptions | boolean);
-  /** Who leaves and is back within so many ms, on any node, was only changed. Default 0. */
+  /** A key that leaves and returns within so many ms, on any node, counts as changed. Default 0. */
   readonly leaveGraceMs?: number;
   /** False: no diffs are broadcast; for use on the server only. Default true. */
   readonly diffs?: boolean;
@@ -66,9 +68,9 @@ export interface PresenceOptions<State = unknown> extends ReplicationOptions {
   readonly init?: MetasHandler<State>["init"];
   readonly handleMetas?: MetasHandler<State>["handleMetas"];
   readonly limits?: PresenceLimits;
-  /** How often one client may track, update and untrack. Default: as it likes. */
+  /** How often one client may track, update and untrack. Default: no limit. */
   readonly rateLimit?: RateLimit;
-  /** An update with an equal meta keeps its ref and is told to nobody. Default false. */
+  /** Whether an update with an equal meta keeps its ref and is not sent. Default false. */
   readonly skipEqual?: boolean;
   /**
    * Keys such as `__proto__` break clients older than phoenix 1.7.15: refuse them? Default false.
@@ -82,7 +84,7 @@ export interface PresenceStats extends TrackerStats {
   /** Diff frames, and the keys in them. */
   readonly frames: number;
   readonly changes: number;
-  /** Changes that others made superfluous before they were told. */
+  /** Changes that later ones have replaced before they were sent. */
   readonly merged: number;
   readonly fetchFailures: number;
   /** Topics with something under way. */
@@ -114,9 +116,9 @@ export interface Presence {
   /** Ends one entry of a process. Ok also when there is none. */
   untrack(socket: Tracked, key: unknown): Promise<"ok" | readonly ["error", unknown]>;
   untrack(pid: Pid, topic: string, key: unknown): Promise<"ok" | readonly ["error", unknown]>;
-  /** Everybody on the topic: `key → {metas}`, ready to be pushed as `presence_state`. */
+  /** All presences of the topic: `key → {metas}`, ready to be pushed as `presence_state`. */
   list(target: Tracked | string): Promise<Presences>;
-  /** Who is there under one key, completed by `fetch`; `[]` when nobody is. */
+  /** The presence under one key, completed by `fetch`; `[]` when there is none. */
   getByKey(target: Tracked | string, key: unknown): Promise<PresenceEntry | readonly []>;
   /** How many keys and metas there are, without listing them. */
   count(target: Tracked | string): Promise<{ readonly keys: number; readonly metas: number }>;
@@ -134,7 +136,7 @@ export interface Presence {
   stats(): Promise<PresenceStats>;
 }
 
-const feeds = new NamedTable<DiffBroadcaster>();
+const broadcasters = new NamedTable<DiffBroadcaster>();
 
 const UNSAFE_KEYS: readonly string[] = [
   "__proto__",
@@ -150,22 +152,22 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
   if (typeof name !== "string" || name === "") throw new BadArg("badarg: a presence needs a name");
   const handler = handlerOf(options);
 
-  const feedHere = (topic: string): DiffBroadcaster | undefined =>
-    trackerOf(name, topic) === thisNode().index ? feeds.get(name) : undefined;
+  const broadcasterHere = (topic: string): DiffBroadcaster | undefined =>
+    trackerOf(name, topic) === thisNode().index ? broadcasters.get(name) : undefined;
 
   const complete = async (topic: string, bare: Presences): Promise<Presences> =>
     fetch === undefined ? bare : checked(name, topic, bare, await fetch(topic, bare));
 
   const bareList = async (topic: string): Promise<Presences> => {
-    const feed = feedHere(topic);
-    if (feed === undefined) return groupByKey(await Tracker.list(name, topic));
-    return new Promise((resolve) => feed.ask(topic, resolve));
+    const broadcaster = broadcasterHere(topic);
+    if (broadcaster === undefined) return groupByKey(await Tracker.list(name, topic));
+    return new Promise((resolve) => broadcaster.ask(topic, resolve));
   };
 
   const module = (pubsub: string): TrackerModule<DiffBroadcaster, Baseline | undefined> => ({
     name,
     init(baseline, view) {
-      const feedOptions = {
+      const broadcasterOptions = {
         name,
         pubsub,
         dispatcher: options.dispatcher,
@@ -174,21 +176,21 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
         coalesce,
         leaveGraceMs,
       };
-      const feed = new DiffBroadcaster({ ...feedOptions, diffs, handler }, view, baseline);
-      feeds.putFor(self(), name, feed);
-      onExit(self(), () => feed.end());
-      return ["ok", feed];
+      const broadcaster = new DiffBroadcaster({ ...broadcasterOptions, diffs, handler }, view, baseline);
+      broadcasters.putFor(self(), name, broadcaster);
+      onExit(self(), () => broadcaster.end());
+      return ["ok", broadcaster];
     },
-    handleDiff(diff, feed) {
-      feed.take(diff);
-      return ["ok", feed];
+    handleDiff(diff, broadcaster) {
+      broadcaster.take(diff);
+      return ["ok", broadcaster];
     },
-    handleInfo(message, feed) {
-      feed.message(message);
-      return ["noreply", feed];
+    handleInfo(message, broadcaster) {
+      broadcaster.message(message);
+      return ["noreply", broadcaster];
     },
-    listed: (topic, feed) => feed.served(topic),
-    lost: (feed) => feed.told(),
+    listed: (topic, broadcaster) => broadcaster.served(topic),
+    crashState: (broadcaster) => broadcaster.flushed(),
   });
 
   const refusedKey = (key: string): PresenceResult | undefined =>
@@ -205,7 +207,7 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
         restart: "transient",
         start: [
           () =>
-            Tracker.startLink(module(pubsub), lostBy(name) as Baseline | undefined, {
+            Tracker.startLink(module(pubsub), crashStateOf(name) as Baseline | undefined, {
               ...options,
               ...overrides,
               name,
@@ -257,25 +259,25 @@ export function definePresence<State = unknown>(options: PresenceOptions<State>)
 
     pushState(of, push) {
       const topic = topicOf(of);
-      const feed = feedHere(topic);
-      if (feed === undefined)
+      const broadcaster = broadcasterHere(topic);
+      if (broadcaster === undefined)
         throw new BadArg(
           `badarg: pushState is for the thread of the topic ${topic}; push the result of list() instead`,
         );
-      send(feed.pid, feed.stateRequest(topic, push));
+      send(broadcaster.pid, broadcaster.stateRequest(topic, push));
     },
 
-    fetchersPids: () => feeds.get(name)?.fetchers ?? [],
+    fetchersPids: () => broadcasters.get(name)?.fetchers ?? [],
 
     async stats() {
-      const feed = feeds.get(name);
+      const broadcaster = broadcasters.get(name);
       return {
         ...(await Tracker.stats(name)),
-        frames: feed?.frames ?? 0,
-        changes: feed?.changes ?? 0,
-        merged: feed?.merged ?? 0,
-        fetchFailures: feed?.fetchFailures ?? 0,
-        busyTopics: feed?.busyTopics ?? 0,
+        frames: broadcaster?.frames ?? 0,
+        changes: broadcaster?.changes ?? 0,
+        merged: broadcaster?.merged ?? 0,
+        fetchFailures: broadcaster?.fetchFailures ?? 0,
+        busyTopics: broadcaster?.busyTopics ?? 0,
       };
     },
   } satisfies Presence;

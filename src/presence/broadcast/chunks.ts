@@ -1,4 +1,6 @@
-/** Cuts what is large into pieces that a client and an event loop can take one after the other. */
+/**
+ * Splits large states and diffs into frames that clients and event loops can process one by one.
+ */
 import type { Meta } from "../tracker/delta.js";
 import { groupByKey, type PresenceDiff, type PresenceEntry, type Presences, setOwn } from "./payload.js";
 

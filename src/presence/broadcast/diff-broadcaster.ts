@@ -1,9 +1,9 @@
 /**
- * From a tracker's diffs to what clients get: merged per topic in short windows, completed by
- * `fetch`, and sent in order, each frame encoded once. Runs in the tracker's process.
+ * DiffBroadcaster sends presence diffs to clients. Diffs are coalesced per topic, completed by the
+ * user's `fetch`, and sent in order; each frame is encoded once. Runs in the tracker's process.
  *
- *     diff ─▶ grace period ─▶ window of the topic ─▶ queue of the topic (fetch) ─▶ broadcast ─▶ handleMetas
- *                                   state for those who join ──────▲
+ *     diff ─▶ leave grace ─▶ window ─▶ queue of the topic (fetch) ─▶ broadcast ─▶ metas handler
+ *                states for joining clients ──▲
  */
 
 import { PubSub, sharePayload } from "simurgh/pubsub";
@@ -15,12 +15,12 @@ import { diffChunks, stateChunks } from "./chunks.js";
 import {
   type Coalesce,
   type CoalesceOptions,
+  type CoalesceState,
   changed,
   DEFAULT_COALESCE,
-  dueAt,
-  type Pace,
-  QUIET,
-  told,
+  flushed,
+  IDLE,
+  nextFlushAt,
   windowOf,
 } from "./coalescing.js";
 import { DiffCoalescer } from "./diff-coalescer.js";
@@ -31,7 +31,7 @@ import { type Item, TopicQueue } from "./topic-queue.js";
 
 type Named = readonly [key: string, meta: Meta];
 
-/** A server-side client: told of each diff after it was broadcast, with everybody who is there. */
+/** A server-side client: gets each diff after its broadcast, with all presences of the topic. */
 export interface MetasHandler<State = unknown> {
   init(state: Record<string, never>): readonly ["ok", State];
   handleMetas(
@@ -42,14 +42,15 @@ export interface MetasHandler<State = unknown> {
   ): readonly ["ok", State];
 }
 
-export interface FeedOptions {
+export interface BroadcasterOptions {
   readonly name: string;
   readonly pubsub: string;
   readonly dispatcher: string | undefined;
   readonly fetch: Fetch | undefined;
   readonly fetchTimeout: number;
   /**
-   * False: every change is told at once, on all topics or on those for which the function says so.
+   * False: every change is sent at once, on all topics or on those for which the function returns
+   * it.
    */
   readonly coalesce: CoalesceOptions | boolean | ((topic: string) => CoalesceOptions | boolean);
   readonly leaveGraceMs: number;
@@ -69,17 +70,17 @@ interface Topic {
   readonly window: DiffCoalescer;
   readonly queue: TopicQueue;
   readonly coalesce: Coalesce;
-  pace: Pace;
+  coalescing: CoalesceState;
   /** When it will be looked whether a frame is due. */
   lookAt: number;
   delivering: boolean;
-  /** Everybody there, by key, for handleMetas. */
+  /** All presences by key, for handleMetas. */
   metas: Map<string, readonly Meta[]>;
-  /** Who waits for everybody there. */
+  /** Callers that wait for a list. */
   waiting: ((presences: Presences) => void)[];
-  /** Who waits for a state in its place among the frames. */
+  /** Clients that wait for a state in its place among the frames. */
   joining: PushState[];
-  /** Everybody there, until something changes. */
+  /** All presences, until something changes. */
   snapshot: Presences | undefined;
   snapshotAt: number;
 }
@@ -92,22 +93,22 @@ const RESYNC = Symbol("resync");
 const STATE = Symbol("state");
 
 /**
- * How long a new tracker waits for what the others know, before it tells what has changed since the
- * last one ended.
+ * How long a new tracker collects entries of other replicas before it broadcasts what has changed
+ * since the last one crashed.
  */
 const RESYNC_MS = 1000;
 
-/** What clients that stayed were last told by a tracker that crashed, by topic and ref. */
+/** What a tracker that crashed has sent to its clients, by topic and ref. */
 export type Baseline = ReadonlyMap<string, ReadonlyMap<string, Named>>;
 
 export class DiffBroadcaster {
-  /** The tracker's process. Lists are asked for in others too. */
+  /** The tracker's process. Other processes ask for lists, too. */
   readonly pid = self();
-  readonly #options: FeedOptions;
+  readonly #options: BroadcasterOptions;
   readonly #view: ReadView;
   readonly #topics = new Map<string, Topic>();
   readonly #grace: LeaveGrace | undefined;
-  readonly #fetcher: FetchPool | undefined;
+  readonly #fetchPool: FetchPool | undefined;
   #graceAt = Number.POSITIVE_INFINITY;
   #baseline: Baseline | undefined;
   #handlerState: unknown;
@@ -116,12 +117,12 @@ export class DiffBroadcaster {
   changes = 0;
   merged = 0;
 
-  constructor(options: FeedOptions, view: ReadView, baseline: Baseline | undefined) {
+  constructor(options: BroadcasterOptions, view: ReadView, baseline: Baseline | undefined) {
     this.#options = options;
     this.#view = view;
     this.#grace = options.leaveGraceMs > 0 ? new LeaveGrace(options.leaveGraceMs) : undefined;
     const { fetch, name, fetchTimeout } = options;
-    this.#fetcher = fetch && new FetchPool({ presence: name, fetch, timeout: fetchTimeout });
+    this.#fetchPool = fetch && new FetchPool({ presence: name, fetch, timeout: fetchTimeout });
     if (options.handler !== undefined) this.#handlerState = began(name, options.handler);
     if (baseline !== undefined) {
       this.#baseline = baseline;
@@ -129,17 +130,17 @@ export class DiffBroadcaster {
     }
   }
 
-  /** The tracker is gone: nobody is left to answer who still waits. */
+  /** The tracker has exited: callers that still wait get an empty list. */
   end(): void {
     for (const { waiting } of this.#topics.values()) for (const take of waiting.splice(0)) take({});
   }
 
   get fetchers(): readonly Pid[] {
-    return this.#fetcher?.pids ?? [];
+    return this.#fetchPool?.pids ?? [];
   }
 
   get fetchFailures(): number {
-    return this.#fetcher?.failures ?? 0;
+    return this.#fetchPool?.failures ?? 0;
   }
 
   /** Number of topics with something under way. */
@@ -155,7 +156,7 @@ export class DiffBroadcaster {
     this.#armGrace();
   }
 
-  /** Takes a message to the tracker that is for the feed. Whether it was. */
+  /** Takes a message to the tracker that is for the broadcaster. Whether it was. */
   message(message: unknown): boolean {
     if (!Array.isArray(message)) return false;
     const [what, name] = message as [unknown, string];
@@ -188,10 +189,10 @@ export class DiffBroadcaster {
         this.#state(name, message[2] as PushState);
         break;
       case "DOWN":
-        this.#fetcher?.ended(message[3] as Pid);
+        this.#fetchPool?.ended(message[3] as Pid);
         break;
       case "presence fetched":
-        this.#fetcher?.take(message as unknown as Fetched);
+        this.#fetchPool?.take(message as unknown as Fetched);
         break;
       default:
         return false;
@@ -201,17 +202,17 @@ export class DiffBroadcaster {
 
   // ---------------------------------------------------------------- states
 
-  /** Everybody on the topic, as clients that got every frame will see it. In order of joining. */
+  /** All entries of the topic as clients that got every frame see them, in order of joining. */
   entries(name: string): readonly Named[] {
-    const entries = this.#view.rows(name).map(({ key, meta }): Named => [key, meta]);
+    const entries = this.#view.entries(name).map(({ key, meta }): Named => [key, meta]);
     const held = this.#grace?.held(name) ?? [];
     return held.length === 0 ? entries : [...entries, ...held];
   }
 
   /**
-   * Gives `take` everybody on the topic: at once in a quiet or small room, else together with all
-   * who ask within the same window, so that a burst of joins costs one state per window and not one
-   * each.
+   * Calls `take` with all presences of the topic: at once on an idle or small topic, else together
+   * with all who ask within the same window, so that a burst of joins costs one state per window
+   * and not one each.
    */
   ask(name: string, take: (presences: Presences) => void): void {
     const topic = this.#topics.get(name);
@@ -299,19 +300,19 @@ export class DiffBroadcaster {
     const before = topic.window.merged;
     topic.window.add(change);
     this.merged += topic.window.merged - before;
-    topic.pace = changed(topic.pace, now(), topic.coalesce);
+    topic.coalescing = changed(topic.coalescing, now(), topic.coalesce);
     this.#look(topic);
   }
 
   /** Tells what waits if it is time, else when it will be. */
   #look(topic: Topic): void {
-    const { name, window, pace, coalesce } = topic;
+    const { name, window, coalescing, coalesce } = topic;
     if (window.size === 0) {
       this.#forgetIdle(topic);
       return;
     }
     const waiting = { size: this.#sizeOf(name), changes: window.size, urgent: window.updated };
-    const due = dueAt(pace, waiting, coalesce);
+    const due = nextFlushAt(coalescing, waiting, coalesce);
     if (due <= now()) this.#flush(topic);
     else if (due < topic.lookAt) {
       topic.lookAt = due;
@@ -322,7 +323,7 @@ export class DiffBroadcaster {
   #flush(topic: Topic): void {
     const change = topic.window.take();
     if (change !== undefined) {
-      topic.pace = told(topic.pace, now(), this.#sizeOf(topic.name), topic.coalesce);
+      topic.coalescing = flushed(topic.coalescing, now(), this.#sizeOf(topic.name), topic.coalesce);
       for (const diff of diffChunks(change.joins, change.leaves)) {
         const count = Object.keys(diff.joins).length + Object.keys(diff.leaves).length;
         this.#put(topic, diff, (completed) => [() => this.#tell(topic, completed, count)]);
@@ -334,9 +335,9 @@ export class DiffBroadcaster {
   #put(topic: Topic, bare: PresenceDiff, parts: (completed: PresenceDiff) => Item["parts"]): void {
     const item: Item = { parts: undefined };
     topic.queue.put(item);
-    if (this.#fetcher === undefined) item.parts = parts(bare);
+    if (this.#fetchPool === undefined) item.parts = parts(bare);
     else
-      this.#fetcher.begin(topic.name, bare, (completed) => {
+      this.#fetchPool.begin(topic.name, bare, (completed) => {
         item.parts = parts(completed);
         this.#deliver(topic);
       });
@@ -364,7 +365,7 @@ export class DiffBroadcaster {
 
   #broadcast(topic: string, payload: PresenceDiff): void {
     const { pubsub, dispatcher, diffs, name } = this.#options;
-    // A topic that has moved to another thread is told of by that one.
+    // The tracker of the new owner broadcasts a topic that has moved.
     if (!diffs || PubSub.ownerOf(pubsub, topic) !== thisNode().index) return;
     const by = dispatcherNamed(dispatcher ?? "fastlane") ?? bareDispatcher;
     try {
@@ -402,29 +403,29 @@ export class DiffBroadcaster {
   // ---------------------------------------------------------------- the end of one tracker, the
   // begin of the next
 
-  /** What clients were told last. */
-  told(): Baseline {
+  /** What clients have been sent. */
+  flushed(): Baseline {
     const baseline = new Map<string, Map<string, Named>>();
     for (const name of this.#view.names()) {
-      const told = new Map(this.entries(name).map((named) => [named[1].phx_ref, named]));
+      const sent = new Map(this.entries(name).map((named) => [named[1].phx_ref, named]));
       const pending = this.#topics.get(name)?.window.pending();
-      for (const ref of pending?.joins.keys() ?? []) told.delete(ref);
-      for (const [ref, named] of pending?.leaves ?? []) told.set(ref, named);
-      if (told.size > 0) baseline.set(name, told);
+      for (const ref of pending?.joins.keys() ?? []) sent.delete(ref);
+      for (const [ref, named] of pending?.leaves ?? []) sent.set(ref, named);
+      if (sent.size > 0) baseline.set(name, sent);
     }
     return baseline;
   }
 
-  /** Tells clients that stayed the difference between what they were told and what is. */
+  /** Sends clients the difference between what they have been sent and what is there. */
   #resync(): void {
     const baseline = this.#baseline ?? new Map<string, Map<string, Named>>();
     this.#baseline = undefined;
-    for (const [name, told] of baseline) {
+    for (const [name, sent] of baseline) {
       const is = new Map(this.entries(name).map((named) => [named[1].phx_ref, named]));
-      const joins = [...is].filter(([ref]) => !told.has(ref)).map(([, named]) => named);
-      const leaves = [...told].filter(([ref]) => !is.has(ref)).map(([, named]) => named);
+      const joins = [...is].filter(([ref]) => !sent.has(ref)).map(([, named]) => named);
+      const leaves = [...sent].filter(([ref]) => !is.has(ref)).map(([, named]) => named);
       const topic = this.#topic(name);
-      // The handler began anew and knows nobody; clients know who was there.
+      // The handler is new and knows no entries; clients know the old ones.
       if (is.size > 0) this.#handle(topic, { joins: groupByKey([...is.values()]), leaves: {} });
       for (const diff of joins.length + leaves.length > 0 ? diffChunks(joins, leaves) : [])
         this.#put(topic, diff, (completed) => [() => this.#broadcast(name, completed)]);
@@ -443,7 +444,7 @@ export class DiffBroadcaster {
         window: new DiffCoalescer(),
         queue: new TopicQueue(),
         coalesce: this.#coalesceOf(name),
-        pace: QUIET,
+        coalescing: IDLE,
         lookAt: Number.POSITIVE_INFINITY,
         delivering: false,
         metas: new Map(),
@@ -472,12 +473,12 @@ export class DiffBroadcaster {
     const { name, queue, window, waiting, joining, metas, coalesce } = topic;
     const idle = queue.empty && window.size === 0 && waiting.length === 0 && joining.length === 0;
     if (!idle || metas.size > 0) return;
-    if (this.#view.rows(name).length === 0 || windowOf(this.#sizeOf(name), coalesce) === 0)
+    if (this.#view.entries(name).length === 0 || windowOf(this.#sizeOf(name), coalesce) === 0)
       this.#topics.delete(name);
   }
 
   #sizeOf(name: string): number {
-    return Math.max(this.#view.rows(name).length, PubSub.subscribers(this.#options.pubsub, name));
+    return Math.max(this.#view.entries(name).length, PubSub.subscribers(this.#options.pubsub, name));
   }
 
   #later(message: readonly unknown[], ms: number): void {

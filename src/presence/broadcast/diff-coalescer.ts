@@ -1,12 +1,12 @@
 /**
- * Coalescing: the changes of one topic between two frames, merged. Pure. When the next frame is due
- * is a matter of pace.ts.
+ * DiffCoalescer merges the changes of one topic between two frames. Pure. coalescing.ts decides
+ * when the next frame is sent.
  *
- * What came and went in between vanishes, a chain of updates becomes one, and the order inside a
- * frame does not matter because every state of an entry has a ref of its own. Only one thing must
- * not vanish: somebody who was given the state of the topic meanwhile may hold what the others
- * never saw. So `served` marks what a state contained, and its leave is kept; and what a state
- * lacked is joined even when for the others it had never gone.
+ * An entry that joins and leaves in between is dropped, and consecutive updates become one. The
+ * order inside a frame does not matter, because each state of an entry has its own ref. One case
+ * must be kept: a client that has got the state of the topic in between may know an entry that
+ * other clients never saw. So `served` marks what a state contained, and its leave is sent; an
+ * entry that a state lacked is sent as a join, even if other clients never saw it leave.
  */
 import type { Meta } from "../tracker/delta.js";
 import type { TopicDiff } from "../tracker/view.js";
@@ -30,7 +30,7 @@ export class DiffCoalescer {
     return this.#joins.size + this.#leaves.size;
   }
 
-  /** Whether an update of somebody whom clients know is among what waits. */
+  /** Whether an update of a key that clients know is waiting. */
   get updated(): boolean {
     return this.#updated;
   }
@@ -40,13 +40,13 @@ export class DiffCoalescer {
     for (const named of joins) this.#join(named);
   }
 
-  /** A state of the topic, with everything up to now, was given to somebody. */
+  /** Some client has got a state of the topic with everything up to now. */
   served(): void {
     for (const ref of this.#joins.keys()) this.#served.add(ref);
     for (const ref of this.#leaves.keys()) this.#served.add(ref);
   }
 
-  /** What is to be told, and an empty window; undefined when there is nothing. */
+  /** The changes to send, and an empty window; undefined when there are none. */
   take(): TopicDiff | undefined {
     this.#updated = false;
     if (this.size === 0) {
@@ -60,7 +60,7 @@ export class DiffCoalescer {
     return diff;
   }
 
-  /** What waits to be told, by ref. */
+  /** The changes that wait, by ref. */
   pending(): { readonly joins: ReadonlyMap<string, Named>; readonly leaves: ReadonlyMap<string, Named> } {
     return { joins: this.#joins, leaves: this.#leaves };
   }

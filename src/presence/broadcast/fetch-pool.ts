@@ -1,9 +1,9 @@
 /**
- * Runs an application's `fetch`: in processes of its own, at most 16 at a time, and for a limited
- * time, so that a slow or broken one delays its topic and nothing else.
+ * FetchPool runs the user's `fetch` in separate processes, at most 16 at once and for a limited
+ * time, so that a slow or broken one delays only its topic.
  *
- * What it gives is checked: a key it dropped, or a meta whose ref it changed, is put back as it
- * was, because clients would never get rid of what leaves without having been there.
+ * The result is checked: a key that is missing, or a meta whose ref has changed, is restored,
+ * because clients could never remove an entry that leaves without having joined.
  */
 import { type Pid, self, send, sleep, spawnMonitor, telemetry, thisNode } from "simurgh/runtime";
 import { type PresenceDiff, type PresenceEntry, type Presences, setOwn } from "./payload.js";
@@ -67,7 +67,7 @@ export class FetchPool {
     job.done(result ?? job.bare);
   }
 
-  /** A fetcher process has ended, perhaps without a message: somebody killed it. */
+  /** A fetcher process has exited, perhaps without a message because it was killed. */
   ended(pid: Pid): void {
     for (const [id, job] of this.#running)
       if (job.pid.equals(pid)) this.take(["presence fetched", id, undefined]);

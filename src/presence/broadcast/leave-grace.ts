@@ -1,10 +1,9 @@
 /**
- * The grace period of leaving: who comes back in time, from any node, was only changed, not gone.
- * Pure.
+ * LeaveGrace delays leaves, so that a key that returns in time, from any node, counts as changed
+ * and not as gone. Pure.
  *
- * A leave waits for `graceMs`; a join of its key in the meantime takes it along, so that clients
- * get one frame with the key on both sides, as for an update. Until then the one who left is still
- * listed.
+ * A leave waits for `graceMs`. A join of its key in the meantime is sent together with it, so that
+ * clients get one frame with the key on both sides, as for an update. Until then the key is listed.
  */
 import type { Meta } from "../tracker/delta.js";
 import type { TopicDiff } from "../tracker/view.js";
@@ -33,15 +32,15 @@ export class LeaveGrace {
     return next;
   }
 
-  /** What can be told of a change now. */
+  /** The part of a change that need not wait. */
   take(topic: string, { joins, leaves }: TopicDiff, now: number): TopicDiff {
     const keys = this.#held.get(topic) ?? new Map<string, Held[]>();
     const joining = new Map<string, Named[]>();
     for (const named of joins) push(joining, named[0], named);
-    const told: Named[] = [];
+    const leaving: Named[] = [];
     for (const named of leaves) {
-      // An update: the new meta takes the old one along already.
-      if (shift(joining, named[0]) !== undefined) told.push(named);
+      // An update has both sides already.
+      if (shift(joining, named[0]) !== undefined) leaving.push(named);
       else push(keys, named[0], { named, until: now + this.#graceMs });
     }
     const unchanged = new Set<Named>();
@@ -51,12 +50,12 @@ export class LeaveGrace {
         if (back === undefined) break;
         // A replica that is up again brings back the very same: nothing has changed.
         if (back[1].phx_ref === named[1].phx_ref) unchanged.add(named);
-        else told.push(back);
+        else leaving.push(back);
       }
     }
     if (keys.size === 0) this.#held.delete(topic);
     else this.#held.set(topic, keys);
-    return { joins: joins.filter((named) => !unchanged.has(named)), leaves: told };
+    return { joins: joins.filter((named) => !unchanged.has(named)), leaves: leaving };
   }
 
   /** Who has been waited for long enough, by topic. */

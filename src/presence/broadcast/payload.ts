@@ -1,5 +1,5 @@
 /**
- * The shapes the clients know (Phoenix.Presence): `presence_state` is `key → {metas: [...]}`,
+ * The payloads that clients get (Phoenix.Presence): `presence_state` is `key → {metas: [...]}`,
  * `presence_diff` is `{joins, leaves}` of the same.
  */
 import type { Meta } from "../tracker/delta.js";

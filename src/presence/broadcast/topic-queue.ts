@@ -1,10 +1,10 @@
 /**
- * What goes to the clients of one topic, in order: diffs, and states for those who join. Nothing
- * overtakes: a state contains every change of every diff before it and none of those after it.
+ * TopicQueue holds the frames of one topic in order: diffs, and states for clients that join. A
+ * state contains every change of the diffs before it, and none of those after it.
  *
- * An item may have to be completed first (by `fetch`); those behind it wait, those of other topics
- * do not. One item is delivered part by part, a turn of the process each, so that a large one does
- * not hold up everything else.
+ * An item may have to be completed first by `fetch`; items behind it wait, other topics do not. An
+ * item is delivered in parts, one per turn of the process, so that a large one does not block
+ * others.
  */
 
 export interface Item {

@@ -1,6 +1,6 @@
 /**
- * Clocks: how much of each replica's history somebody has seen. Pure functions over maps from a
- * replica's ref to the number of its changes seen, without gaps.
+ * A clock says how many changes of each replica have been seen, without gaps: a map from the
+ * replica's ref to the number of the last change. Pure functions.
  *
  * A missing ref counts as 0, and a 0 says nothing. Phoenix.Tracker.Clock compares the number of
  * refs as well, so that a clock with a zero in it asks for what it has.
@@ -32,9 +32,8 @@ export function dominates(a: Clock, b: Clock): boolean {
 }
 
 /**
- * Whose changes `own` lacks, of those whose own clock is known: the replicas to ask. Each is asked
- * for its own changes only, so the answer is never older than what it says of itself. Empty exactly
- * when `own` dominates `announced`.
+ * The replicas whose changes `own` lacks. Each is asked for its own changes only, so its answer is
+ * never older than its clock. Empty exactly when `own` dominates `announced`.
  */
 export const behind = (own: Clock, announced: Clock): readonly RefText[] =>
   [...announced].filter(([ref, clock]) => clock > (own.get(ref) ?? 0)).map(([ref]) => ref);

@@ -1,10 +1,10 @@
 /**
- * Which of its own deltas a replica keeps, to answer those who missed some
+ * DeltaLog holds the last deltas of this replica, for replicas that missed some
  * (Phoenix.Tracker.DeltaGeneration).
  *
- * One journal of the last deltas, cut from the old end: when everybody has confirmed them, when
- * there are more than `maxChanges` changes, or more bytes than `maxBytes`. Whoever asks within it
- * gets exactly what is missing; whoever asks beyond it gets everything.
+ * Deltas are removed at the old end: when all replicas have confirmed them, when there are more
+ * than `maxChanges` changes, or more than `maxBytes` bytes. A replica that lacks changes of the log
+ * gets exactly those; one that lacks older ones gets everything.
  */
 import { type Change, condense, type Delta } from "./delta.js";
 
@@ -49,7 +49,7 @@ export class DeltaLog {
     return this.#bytes;
   }
 
-  /** The first change that can still be told follows this one. */
+  /** The number before the first change in the log. */
   get start(): number {
     return this.#kept[0]?.delta.from ?? this.#end;
   }
@@ -60,7 +60,7 @@ export class DeltaLog {
   }
 
   /**
-   * Adds the delta that follows the last one. One with a hole before it starts the journal anew.
+   * Adds the delta that follows the last one. A delta after a gap replaces the log.
    */
   add(delta: Delta, now: number): void {
     if (delta.from !== this.#end) this.#clear();
@@ -72,7 +72,7 @@ export class DeltaLog {
     while (this.#changes > this.#limits.maxChanges || this.#bytes > this.#limits.maxBytes) this.#drop();
   }
 
-  /** Forgets what everybody has seen. */
+  /** Removes changes that all replicas have seen. */
   confirmed(version: number): void {
     while ((this.#kept[0]?.delta.to ?? Number.POSITIVE_INFINITY) <= version) this.#drop();
   }

@@ -1,6 +1,6 @@
 /**
- * Deltas: what one replica changed between two points of its history, condensed to the last change
- * of each entry.
+ * A delta is what one replica changed between two points of its history, condensed to the last
+ * change of each entry (a delta-state CRDT).
  *
  * Only the replica whose process tracked an entry ever changes it, so its changes are numbered 1,
  * 2, 3 … and an entry is a register that the highest number wins. That makes merging deltas a
@@ -15,7 +15,7 @@ export type Meta = Readonly<Record<string, unknown>> & {
 };
 
 /** One entry as its replica tells it. */
-export interface Row {
+export interface Entry {
   readonly topic: string;
   /** The tracked process, as text: unique among the processes of its replica. */
   readonly pid: string;
@@ -33,36 +33,36 @@ export interface Row {
 }
 
 /** An entry is gone as of this change. */
-export interface Removal {
+export interface Tombstone {
   readonly topic: string;
   readonly pid: string;
   readonly key: string;
   readonly version: number;
 }
 
-export type Change = Row | Removal;
+export type Change = Entry | Tombstone;
 
-export const isRow = (change: Change): change is Row => "meta" in change;
+export const isEntry = (change: Change): change is Entry => "meta" in change;
 
 /** Names an entry within its topic: a process is tracked once per topic and key. */
-export const placeOf = (pid: string, key: string): string => `${pid} ${key}`;
+export const entryKey = (pid: string, key: string): string => `${pid} ${key}`;
 
 /** Names an entry within its replica. */
-export const entryOf = ({ topic, pid, key }: Pick<Change, "topic" | "pid" | "key">): string =>
+export const entryId = ({ topic, pid, key }: Pick<Change, "topic" | "pid" | "key">): string =>
   `${pid} ${key.length} ${key}${topic}`;
 
 /** All that happened after change `from`, up to and with change `to`. */
 export interface Delta {
   readonly from: number;
   readonly to: number;
-  /** At most one per entry; their versions lie after `from` and not after `to`. */
+  /** At most one per id; their versions lie after `from` and not after `to`. */
   readonly changes: readonly Change[];
 }
 
 /** Everything of one replica at one point of its history. */
 export interface Snapshot {
   readonly version: number;
-  readonly rows: readonly Row[];
+  readonly entries: readonly Entry[];
 }
 
 /** Whether nothing is missing between the two. */
@@ -80,8 +80,8 @@ export function condense(deltas: Iterable<Delta>, since = 0): Change[] {
   for (const { changes } of deltas) {
     for (const change of changes) {
       if (change.version <= since) continue;
-      const entry = entryOf(change);
-      if (change.version > (last.get(entry)?.version ?? 0)) last.set(entry, change);
+      const id = entryId(change);
+      if (change.version > (last.get(id)?.version ?? 0)) last.set(id, change);
     }
   }
   return [...last.values()].sort((a, b) => a.version - b.version);

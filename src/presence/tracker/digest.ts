@@ -4,15 +4,15 @@
  */
 import { slot } from "#pubsub";
 import { fnv1a } from "#runtime";
-import { entryOf, type Row } from "./delta.js";
+import { type Entry, entryId } from "./delta.js";
 
 export class Digest {
   readonly #slots = new Map<number, number>();
 
   /** Adds the entry; the second time it takes it out again. */
-  toggle(row: Row): void {
-    const at = slot(row.topic);
-    const sum = (this.#slots.get(at) ?? 0) ^ fnv1a(`${entryOf(row)} ${row.version}`);
+  toggle(entry: Entry): void {
+    const at = slot(entry.topic);
+    const sum = (this.#slots.get(at) ?? 0) ^ fnv1a(`${entryId(entry)} ${entry.version}`);
     if (sum === 0) this.#slots.delete(at);
     else this.#slots.set(at, sum);
   }

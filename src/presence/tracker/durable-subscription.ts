@@ -1,10 +1,9 @@
 /**
- * Brings what is broadcast on a topic to a process of any thread, for as long as that process
- * lives.
+ * A durable subscription survives the restart of the thread that owns the topic.
  *
- * A topic lives in one thread. When that thread is replaced, the subscriptions there are gone with
- * it: this little process notices, and subscribes again as soon as somebody is there. The topic may
- * also move to another thread, and its subscriptions with it; then that is the thread to watch.
+ * When that thread is replaced, its subscriptions are gone: a small process monitors the PubSub
+ * there, and subscribes again as soon as it runs. When the topic moves to another thread, its
+ * subscriptions move with it, and that thread is monitored.
  */
 import { type Dispatcher, PubSub, registerDispatcher } from "simurgh/pubsub";
 import {
@@ -37,9 +36,9 @@ const LONGEST_RETRY_MS = 2000;
  * From now on `to`, the calling process, gets what is broadcast on the topic, whichever thread it
  * lives in.
  */
-export function follow(pubsub: string, topic: string, to: Pid): void {
+export function subscribeDurably(pubsub: string, topic: string, to: Pid): void {
   if (PubSub.owners(pubsub) === undefined) {
-    // All topics are this thread's for ever, and PubSub and what comes after it restart together.
+    // This thread owns all topics, and its PubSub and this process restart together.
     PubSub.subscribe(pubsub, topic);
     return;
   }
@@ -76,7 +75,7 @@ async function subscribe(pubsub: string, topic: string): Promise<boolean> {
     await PubSub.subscribe(pubsub, topic);
     return true;
   } catch (error) {
-    // Nobody there yet, or any more: the monitor says so too.
+    // PubSub does not run there; the monitor reports it, too.
     if (error instanceof ExitSignal) return false;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** What a tracker refuses to take, so that no client can fill it. */
+/** The limits of a tracker, so that no client can fill its memory. */
 
 export interface PresenceLimits {
   /** Bytes of JSON. Default 1,024. */

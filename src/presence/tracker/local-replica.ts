@@ -1,27 +1,27 @@
 /**
- * The entries of the processes of this replica, numbered change by change, and what of them the
- * others have not been told yet.
+ * LocalReplica holds the entries of this replica's processes. It numbers each change, and knows
+ * which changes are not published yet.
  *
- * What comes and goes between two tellings is never told: it only uses up numbers.
+ * An entry that comes and goes between two deltas is never published; it only uses up numbers.
  */
-import { type Change, type Delta, entryOf, type Meta, placeOf, type Row } from "./delta.js";
+import { type Change, type Delta, type Entry, entryId, entryKey, type Meta } from "./delta.js";
 import { Digest } from "./digest.js";
 import type { Step } from "./remote-replica.js";
 
 export class LocalReplica {
   readonly digest = new Digest();
-  readonly #topics = new Map<string, Map<string, Row>>();
-  readonly #byProcess = new Map<string, Map<string, Row>>();
-  /** Last untold change of each entry; of one that joined untold, it says so. */
-  readonly #untold = new Map<string, { readonly change: Change; readonly fresh: boolean }>();
+  readonly #topics = new Map<string, Map<string, Entry>>();
+  readonly #byProcess = new Map<string, Map<string, Entry>>();
+  /** The last unpublished change of each entry; `fresh`: its join is unpublished, too. */
+  readonly #unpublished = new Map<string, { readonly change: Change; readonly fresh: boolean }>();
   #version: number;
-  #told: number;
+  #published: number;
   #size = 0;
   #lastJoined = 0;
 
   constructor(version = 0) {
     this.#version = version;
-    this.#told = version;
+    this.#published = version;
   }
 
   /** Number of the last change. */
@@ -29,14 +29,14 @@ export class LocalReplica {
     return this.#version;
   }
 
-  /** Number of the last change told to the others. */
-  get told(): number {
-    return this.#told;
+  /** Number of the last published change. */
+  get published(): number {
+    return this.#published;
   }
 
-  /** Whether there is something to tell. */
-  get pending(): boolean {
-    return this.#untold.size > 0;
+  /** Whether there are unpublished changes. */
+  get hasUnpublished(): boolean {
+    return this.#unpublished.size > 0;
   }
 
   get size(): number {
@@ -47,7 +47,7 @@ export class LocalReplica {
     return this.#byProcess.size;
   }
 
-  topic(name: string): ReadonlyMap<string, Row> | undefined {
+  topic(name: string): ReadonlyMap<string, Entry> | undefined {
     return this.#topics.get(name);
   }
 
@@ -55,8 +55,8 @@ export class LocalReplica {
     return this.#topics.keys();
   }
 
-  get(topic: string, pid: string, key: string): Row | undefined {
-    return this.#topics.get(topic)?.get(placeOf(pid, key));
+  get(topic: string, pid: string, key: string): Entry | undefined {
+    return this.#topics.get(topic)?.get(entryKey(pid, key));
   }
 
   /** Number of entries of a process. */
@@ -64,12 +64,12 @@ export class LocalReplica {
     return this.#byProcess.get(pid)?.size ?? 0;
   }
 
-  /** Those of one process. */
-  of(pid: string): readonly Row[] {
+  /** The entries of one process. */
+  of(pid: string): readonly Entry[] {
     return [...(this.#byProcess.get(pid)?.values() ?? [])];
   }
 
-  *rows(): Iterable<Row> {
+  *entries(): Iterable<Entry> {
     for (const topic of this.#topics.values()) yield* topic.values();
   }
 
@@ -82,12 +82,12 @@ export class LocalReplica {
     // In order also within one ms, and when the wall clock went back.
     this.#lastJoined = Math.max(this.#lastJoined + 0.001, wall);
     const version = this.#next();
-    const row: Row = { topic, pid, key, meta, version, joined: this.#lastJoined, first: meta.phx_ref };
-    this.#put(row);
+    const entry: Entry = { topic, pid, key, meta, version, joined: this.#lastJoined, first: meta.phx_ref };
+    this.#put(entry);
     this.#size += 1;
-    const entry = entryOf(row);
-    this.#untold.set(entry, { change: row, fresh: !this.#untold.has(entry) });
-    return { before: undefined, after: row };
+    const id = entryId(entry);
+    this.#unpublished.set(id, { change: entry, fresh: !this.#unpublished.has(id) });
+    return { before: undefined, after: entry };
   }
 
   /**
@@ -97,22 +97,22 @@ export class LocalReplica {
   update(topic: string, pid: string, key: string, meta: Meta): Step | undefined {
     const before = this.get(topic, pid, key);
     if (before === undefined) return undefined;
-    const row: Row = { ...before, meta, version: this.#next() };
+    const entry: Entry = { ...before, meta, version: this.#next() };
     this.digest.toggle(before);
-    this.#put(row);
-    const entry = entryOf(row);
-    this.#untold.set(entry, { change: row, fresh: this.#untold.get(entry)?.fresh ?? false });
-    return { before, after: row };
+    this.#put(entry);
+    const id = entryId(entry);
+    this.#unpublished.set(id, { change: entry, fresh: this.#unpublished.get(id)?.fresh ?? false });
+    return { before, after: entry };
   }
 
   leave(topic: string, pid: string, key: string): Step | undefined {
     const before = this.get(topic, pid, key);
     if (before === undefined) return undefined;
-    const entry = entryOf(before);
+    const id = entryId(before);
     const version = this.#next();
     this.#remove(before);
-    if (this.#untold.get(entry)?.fresh) this.#untold.delete(entry);
-    else this.#untold.set(entry, { change: { topic, pid, key, version }, fresh: false });
+    if (this.#unpublished.get(id)?.fresh) this.#unpublished.delete(id);
+    else this.#unpublished.set(id, { change: { topic, pid, key, version }, fresh: false });
     return { before, after: undefined };
   }
 
@@ -122,30 +122,30 @@ export class LocalReplica {
   }
 
   /**
-   * What the others have not been told, as one delta; from now on it counts as told. Undefined when
-   * there is nothing.
+   * Returns the unpublished changes as one delta, and counts them as published. Undefined when
+   * there are none.
    */
-  tell(): Delta | undefined {
-    if (!this.pending) return undefined;
-    const changes = [...this.#untold.values()]
+  flushDelta(): Delta | undefined {
+    if (!this.hasUnpublished) return undefined;
+    const changes = [...this.#unpublished.values()]
       .map(({ change }) => change)
       .sort((a, b) => a.version - b.version);
-    const delta: Delta = { from: this.#told, to: this.#version, changes };
-    this.#untold.clear();
-    this.#told = this.#version;
+    const delta: Delta = { from: this.#published, to: this.#version, changes };
+    this.#unpublished.clear();
+    this.#published = this.#version;
     return delta;
   }
 
-  /** Numbers everything anew from 1, for a new incarnation; all of it is untold then. */
+  /** Numbers all entries again from 1, for a new incarnation; all are unpublished then. */
   renumber(): void {
     this.#version = 0;
-    this.#told = 0;
-    this.#untold.clear();
-    for (const row of [...this.rows()]) {
-      this.digest.toggle(row);
-      const renumbered: Row = { ...row, version: this.#next() };
+    this.#published = 0;
+    this.#unpublished.clear();
+    for (const entry of [...this.entries()]) {
+      this.digest.toggle(entry);
+      const renumbered: Entry = { ...entry, version: this.#next() };
       this.#put(renumbered);
-      this.#untold.set(entryOf(row), { change: renumbered, fresh: true });
+      this.#unpublished.set(entryId(entry), { change: renumbered, fresh: true });
     }
   }
 
@@ -154,32 +154,32 @@ export class LocalReplica {
     return this.#version;
   }
 
-  #put(row: Row): void {
-    const { topic, pid, key } = row;
-    let rows = this.#topics.get(topic);
-    if (rows === undefined) {
-      rows = new Map();
-      this.#topics.set(topic, rows);
+  #put(entry: Entry): void {
+    const { topic, pid, key } = entry;
+    let entries = this.#topics.get(topic);
+    if (entries === undefined) {
+      entries = new Map();
+      this.#topics.set(topic, entries);
     }
-    rows.set(placeOf(pid, key), row);
+    entries.set(entryKey(pid, key), entry);
     let ofProcess = this.#byProcess.get(pid);
     if (ofProcess === undefined) {
       ofProcess = new Map();
       this.#byProcess.set(pid, ofProcess);
     }
-    ofProcess.set(entryOf(row), row);
-    this.digest.toggle(row);
+    ofProcess.set(entryId(entry), entry);
+    this.digest.toggle(entry);
   }
 
-  #remove(row: Row): void {
-    const { topic, pid, key } = row;
+  #remove(entry: Entry): void {
+    const { topic, pid, key } = entry;
     this.#size -= 1;
-    this.digest.toggle(row);
-    const rows = this.#topics.get(topic);
-    rows?.delete(placeOf(pid, key));
-    if (rows?.size === 0) this.#topics.delete(topic);
+    this.digest.toggle(entry);
+    const entries = this.#topics.get(topic);
+    entries?.delete(entryKey(pid, key));
+    if (entries?.size === 0) this.#topics.delete(topic);
     const ofProcess = this.#byProcess.get(pid);
-    ofProcess?.delete(entryOf(row));
+    ofProcess?.delete(entryId(entry));
     if (ofProcess?.size === 0) this.#byProcess.delete(pid);
   }
 }

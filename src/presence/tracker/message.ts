@@ -1,47 +1,47 @@
 /**
- * What replicas say to each other, and its form on the wire.
+ * The messages between replicas, and their encoding.
  *
- * The form is plain arrays, so that any adapter can carry it, opened by what both sides must agree
- * on: protocol version, number of slots, hash of topics, name of the tracker. How many threads a
- * node has is said nowhere.
+ * They are encoded as plain arrays, which every adapter can carry. The first fields are what both
+ * sides must agree on: protocol version, number of slots, hash of topics, name of the tracker. The
+ * number of a node's threads is not in them.
  */
 
 import { SLOTS } from "#pubsub";
 import { show } from "#runtime";
 import type { ReplicaRef } from "./clock.js";
-import { type Change, type Delta, isRow, type Meta } from "./delta.js";
+import { type Change, type Delta, isEntry, type Meta } from "./delta.js";
 
 export const PROTOCOL = 1;
 export const HASH = "fnv1a32";
 
-/** I start. Who else has my name says so; who knows me not says what there is. */
+/** A replica starts. One with the same name answers NameTaken, others send their heartbeat. */
 export interface Hello {
   readonly kind: "hello";
   readonly ref: ReplicaRef;
 }
 
-/** The name `against` uses is mine, and has been for `age` ms. */
-export interface Taken {
-  readonly kind: "taken";
+/** The sender has had the name of the incarnation `against` for `age` ms. */
+export interface NameTaken {
+  readonly kind: "name_taken";
   readonly ref: ReplicaRef;
   readonly against: string;
   readonly age: number;
 }
 
-/** I am here, at change `clock`; these are my news, this is what I have seen of the others. */
+/** The sender's clock, its new changes, and how much it has seen of other replicas. */
 export interface Heartbeat {
   readonly kind: "heartbeat";
   readonly ref: ReplicaRef;
   readonly clock: number;
   readonly delta: Delta | undefined;
   readonly seen: readonly (readonly [ref: ReplicaRef, clock: number])[];
-  /** Sums over the entries at `clock` by slot; now and then. */
+  /** A digest of the entries at `clock` by slot; not in every heartbeat. */
   readonly digest: readonly (readonly [slot: number, sum: number])[] | undefined;
 }
 
-/** Tell me what you did after change `since`; all of it when `full`. */
-export interface Request {
-  readonly kind: "request";
+/** Requests the changes after `since`, or all entries when `full`. */
+export interface TransferRequest {
+  readonly kind: "transfer_req";
   readonly ref: ReplicaRef;
   readonly to: ReplicaRef;
   readonly id: number;
@@ -49,9 +49,9 @@ export interface Request {
   readonly full: boolean;
 }
 
-/** A part of the answer: of a delta after `since`, or of everything when that is undefined. */
-export interface Answer {
-  readonly kind: "answer";
+/** A part of a delta after `since`, or of all entries when that is undefined. */
+export interface TransferAck {
+  readonly kind: "transfer_ack";
   readonly ref: ReplicaRef;
   readonly to: ReplicaRef;
   readonly id: number;
@@ -62,16 +62,16 @@ export interface Answer {
   readonly changes: readonly Change[];
 }
 
-/** `ref` is gone for good; in favour of the incarnation `restores` when two had one name. */
-export interface Goodbye {
-  readonly kind: "goodbye";
+/** `ref` will not come back; the incarnation `restores` has its name when two had the same. */
+export interface Permdown {
+  readonly kind: "permdown";
   readonly ref: ReplicaRef;
   readonly restores: string | undefined;
 }
 
-export type Message = Hello | Taken | Heartbeat | Request | Answer | Goodbye;
+export type Message = Hello | NameTaken | Heartbeat | TransferRequest | TransferAck | Permdown;
 
-/** A message that cannot be taken. `code` says what is wrong with it. */
+/** Thrown for a message that cannot be used. `code` says why. */
 export class MessageError extends Error {
   override readonly name = "MessageError";
   readonly code: "malformed" | "protocol" | "slots" | "tracker";
@@ -82,13 +82,13 @@ export class MessageError extends Error {
   }
 }
 
-const KINDS = ["hello", "taken", "heartbeat", "request", "answer", "goodbye"] as const;
+const KINDS = ["hello", "name_taken", "heartbeat", "transfer_req", "transfer_ack", "permdown"] as const;
 
 // ------------------------------------------------------------------ to the wire
 
 const changeToWire = (change: Change): unknown[] => {
   const { topic, pid, key, version } = change;
-  return isRow(change)
+  return isEntry(change)
     ? [topic, pid, key, version, change.joined, change.first, change.meta]
     : [topic, pid, key, version];
 };
@@ -102,7 +102,7 @@ export function encode(tracker: string, message: Message): unknown[] {
   switch (message.kind) {
     case "hello":
       return head;
-    case "taken":
+    case "name_taken":
       return [...head, message.against, message.age];
     case "heartbeat":
       return [
@@ -112,9 +112,9 @@ export function encode(tracker: string, message: Message): unknown[] {
         message.seen.map(([ref, clock]) => [...refToWire(ref), clock]),
         message.digest ?? null,
       ];
-    case "request":
+    case "transfer_req":
       return [...head, refToWire(message.to), message.id, message.since, message.full];
-    case "answer":
+    case "transfer_ack":
       return [
         ...head,
         refToWire(message.to),
@@ -125,7 +125,7 @@ export function encode(tracker: string, message: Message): unknown[] {
         message.version,
         message.changes.map(changeToWire),
       ];
-    case "goodbye":
+    case "permdown":
       return [...head, message.restores ?? null];
   }
 }
@@ -156,8 +156,8 @@ export function decode(tracker: string, wire: unknown): Message {
   switch (typeof kind === "number" ? KINDS[kind] : undefined) {
     case "hello":
       return { kind: "hello", ref: from };
-    case "taken":
-      return { kind: "taken", ref: from, against: text(rest[0]), age: number(rest[1]) };
+    case "name_taken":
+      return { kind: "name_taken", ref: from, against: text(rest[0]), age: number(rest[1]) };
     case "heartbeat":
       return {
         kind: "heartbeat",
@@ -176,16 +176,16 @@ export function decode(tracker: string, wire: unknown): Message {
                 return [whole(slot), number(sum)] as const;
               }),
       };
-    case "request":
+    case "transfer_req":
       return {
-        kind: "request",
+        kind: "transfer_req",
         ref: from,
         to: refOf(rest[0]),
         id: whole(rest[1]),
         since: whole(rest[2]),
         full: flag(rest[3]),
       };
-    case "answer": {
+    case "transfer_ack": {
       const version = whole(rest[5]);
       const since = rest[4] === null ? undefined : whole(rest[4]);
       const parts = whole(rest[3]);
@@ -194,7 +194,7 @@ export function decode(tracker: string, wire: unknown): Message {
       const changes = changesOf(rest[6]);
       if (changes.some((change) => change.version > version)) throw malformed("an answer's changes");
       return {
-        kind: "answer",
+        kind: "transfer_ack",
         ref: from,
         to: refOf(rest[0]),
         id: whole(rest[1]),
@@ -205,8 +205,8 @@ export function decode(tracker: string, wire: unknown): Message {
         changes,
       };
     }
-    case "goodbye":
-      return { kind: "goodbye", ref: from, restores: rest[0] === null ? undefined : text(rest[0]) };
+    case "permdown":
+      return { kind: "permdown", ref: from, restores: rest[0] === null ? undefined : text(rest[0]) };
     default:
       throw malformed("the kind of message");
   }

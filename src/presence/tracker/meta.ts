@@ -1,4 +1,4 @@
-/** Checks what an application tracks, at the caller, and makes refs. */
+/** Checks keys and metas in the calling process, and makes refs. */
 import { randomBytes } from "node:crypto";
 import { BadArg } from "simurgh/runtime";
 import type { Meta } from "./delta.js";

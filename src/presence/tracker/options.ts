@@ -1,7 +1,7 @@
-/** Options of a tracker, their defaults, and what is wrong with them. Times in ms. */
+/** The replication options of a tracker: defaults and checks. Times in ms. */
 
 export interface ReplicationOptions {
-  /** How often a replica looks around and, with something to say, speaks. Default 1,500. */
+  /** The interval of a replica's ticks. Default 1,500. */
   readonly broadcastPeriod?: number;
   /**
    * Idle periods between two heartbeats; they are never further apart than a quarter of
@@ -13,16 +13,16 @@ export interface ReplicationOptions {
    * `broadcastPeriod × maxSilentPeriods × 2`.
    */
   readonly downPeriod?: number;
-  /** Silence after which it is forgotten. Default 1,200,000. */
+  /** Silence after which a replica is forgotten. Default 1,200,000. */
   readonly permdownPeriod?: number;
-  /** Every how many periods a replica asks again for what it lacks. Default 2. */
+  /** Periods between two transfer requests of a replica that lacks changes. Default 2. */
   readonly clockSamplePeriods?: number;
   /**
-   * Phoenix's generation sizes. Only the last one counts here: how many changes are kept to be told
-   * again. Default [100, 1000, 10000].
+   * Phoenix's generation sizes. Only the last one counts here: how many changes the log holds for
+   * replicas that missed some. Default [100, 1000, 10000].
    */
   readonly maxDeltaSizes?: readonly number[];
-  /** How long a change may wait for others before it is told. Default 20. */
+  /** How long a change waits for further ones before it is published. Default 20. */
   readonly flushAfter?: number;
   /**
    * Whether the entries of a tracker that is stopped in order leave the other nodes at once. With
@@ -39,9 +39,9 @@ export interface Settings {
   readonly clockSamplePeriods: number;
   readonly flushAfter: number;
   readonly permdownOnShutdown: boolean;
-  /** Between two heartbeats of a replica with nothing to say. */
+  /** Between two heartbeats of a replica without changes. */
   readonly idleInterval: number;
-  /** Between two looks for what is missing. */
+  /** Between two checks for missing changes. */
   readonly samplePeriod: number;
   readonly maxKept: number;
 }
@@ -90,7 +90,7 @@ export function settingsOf(options: ReplicationOptions = {}): Settings | readonl
     clockSamplePeriods,
     flushAfter,
     permdownOnShutdown,
-    // One lost heartbeat must not make anybody look dead: three in a row may be lost.
+    // Three heartbeats in succession may be lost before a replica counts as down.
     idleInterval: Math.min((maxSilentPeriods + 1) * broadcastPeriod, downPeriod / 4),
     samplePeriod: clockSamplePeriods * broadcastPeriod,
     maxKept: maxDeltaSizes.at(-1) as number,

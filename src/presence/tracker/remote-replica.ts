@@ -1,10 +1,10 @@
 /**
- * What is known of one replica's entries: a delta-state observed-remove set with a single writer.
+ * RemoteReplica holds what is known of another replica's entries: a delta-state observed-remove set
+ * with a single writer.
  *
- * `version` says that all its changes up to there are in; later ones that came with a gap before
- * them show at once and are remembered as ranges until the gap is closed. A removal is remembered
- * only beyond the gap: as soon as everything before it is known, an entry that is not there is
- * known to be gone, and no tombstone is left.
+ * All changes up to `version` are applied. Later changes after a gap are applied at once, and
+ * remembered as ranges until the gap is closed. Tombstones exist only beyond the gap: once
+ * everything before is known, a missing entry is known to be removed.
  *
  *     changes of the origin    1 2 3 4 5 6 7 8 9
  *     seen here                ■ ■ ■ ■     ■ ■       version 4, one range 6..8
@@ -12,19 +12,19 @@
 import {
   type Change,
   type Delta,
-  entryOf,
-  isRow,
-  placeOf,
-  type Removal,
-  type Row,
+  type Entry,
+  entryId,
+  entryKey,
+  isEntry,
   type Snapshot,
+  type Tombstone,
 } from "./delta.js";
 import { Digest } from "./digest.js";
 
 /** One entry that came, went, or was replaced. */
 export interface Step {
-  readonly before: Row | undefined;
-  readonly after: Row | undefined;
+  readonly before: Entry | undefined;
+  readonly after: Entry | undefined;
 }
 
 export interface OriginLimits {
@@ -37,16 +37,16 @@ const NOTHING: readonly Step[] = [];
 
 export class RemoteReplica {
   readonly digest = new Digest();
-  readonly #topics = new Map<string, Map<string, Row>>();
+  readonly #topics = new Map<string, Map<string, Entry>>();
   /** Removals beyond the gap. */
-  readonly #removed = new Map<string, Removal>();
+  readonly #removed = new Map<string, Tombstone>();
   readonly #limits: OriginLimits;
   #version = 0;
   #size = 0;
   /** What was seen beyond the gap: disjoint, in order. */
   #ranges: { from: number; to: number }[] = [];
   #beyond = 0;
-  /** Set when too much came beyond a gap: only what closes it up to here is taken any more. */
+  /** Set when too many changes came after a gap: only a delta or snapshot up to here is applied. */
   #awaited: number | undefined;
 
   constructor(limits: OriginLimits = DEFAULT_LIMITS) {
@@ -78,11 +78,11 @@ export class RemoteReplica {
     return this.#ranges.length + this.#removed.size;
   }
 
-  get(topic: string, place: string): Row | undefined {
+  get(topic: string, place: string): Entry | undefined {
     return this.#topics.get(topic)?.get(place);
   }
 
-  topic(name: string): ReadonlyMap<string, Row> | undefined {
+  topic(name: string): ReadonlyMap<string, Entry> | undefined {
     return this.#topics.get(name);
   }
 
@@ -90,21 +90,21 @@ export class RemoteReplica {
     return this.#topics.keys();
   }
 
-  *rows(): Iterable<Row> {
+  *entries(): Iterable<Entry> {
     for (const topic of this.#topics.values()) yield* topic.values();
   }
 
-  /** A snapshot at the present version; only what has no gap can be told. */
+  /** A snapshot at the present version, without entries beyond a gap. */
   snapshot(): Snapshot {
     return {
       version: this.#version,
-      rows: [...this.rows()].filter(({ version }) => version <= this.#version),
+      entries: [...this.entries()].filter(({ version }) => version <= this.#version),
     };
   }
 
   /**
-   * Takes a delta, wherever in the history it belongs. Gives what changed; nothing when all of it
-   * was known.
+   * Applies a delta, wherever in the history it belongs. Returns what changed; nothing when all of
+   * it was known.
    */
   apply(delta: Delta): readonly Step[] {
     if (delta.to <= this.#version) return NOTHING;
@@ -121,18 +121,18 @@ export class RemoteReplica {
   }
 
   /**
-   * Takes everything the origin had at one point: what it does not contain, and is not newer, is
-   * gone.
+   * Applies everything the replica had at one point: entries that it does not contain, and that are
+   * not newer, are removed.
    */
-  replace({ version, rows }: Snapshot): readonly Step[] {
+  replace({ version, entries }: Snapshot): readonly Step[] {
     if (version < this.#version || version < (this.#awaited ?? 0)) return NOTHING;
     this.#awaited = undefined;
     const steps: Step[] = [];
-    const present = new Set(rows.map(entryOf));
-    for (const row of [...this.rows()]) {
-      if (row.version <= version && !present.has(entryOf(row))) this.#remove(row, steps);
+    const present = new Set(entries.map(entryId));
+    for (const entry of [...this.entries()]) {
+      if (entry.version <= version && !present.has(entryId(entry))) this.#remove(entry, steps);
     }
-    for (const row of rows) this.#change(row, steps);
+    for (const entry of entries) this.#change(entry, steps);
     this.#see(0, version);
     return steps;
   }
@@ -145,47 +145,47 @@ export class RemoteReplica {
     const steps: Step[] = [];
     for (const topic of [...this.#topics.keys()]) {
       if (owns(topic)) continue;
-      for (const row of [...(this.#topics.get(topic)?.values() ?? [])]) this.#remove(row, steps);
+      for (const entry of [...(this.#topics.get(topic)?.values() ?? [])]) this.#remove(entry, steps);
     }
     return steps;
   }
 
   #change(change: Change, steps: Step[]): void {
     const { topic, pid, key, version } = change;
-    const place = placeOf(pid, key);
+    const place = entryKey(pid, key);
     const before = this.get(topic, place);
     if (before !== undefined && version <= before.version) return;
-    const entry = this.#removed.size > 0 || !isRow(change) ? entryOf(change) : "";
-    const removed = this.#removed.get(entry);
+    const id = this.#removed.size > 0 || !isEntry(change) ? entryId(change) : "";
+    const removed = this.#removed.get(id);
     if (removed !== undefined) {
       if (version <= removed.version) return;
-      this.#removed.delete(entry);
+      this.#removed.delete(id);
     }
-    if (isRow(change)) {
-      let rows = this.#topics.get(topic);
-      if (rows === undefined) {
-        rows = new Map();
-        this.#topics.set(topic, rows);
+    if (isEntry(change)) {
+      let entries = this.#topics.get(topic);
+      if (entries === undefined) {
+        entries = new Map();
+        this.#topics.set(topic, entries);
       }
-      rows.set(place, change);
+      entries.set(place, change);
       this.digest.toggle(change);
       if (before === undefined) this.#size += 1;
       else this.digest.toggle(before);
       steps.push({ before, after: change });
     } else {
-      this.#removed.set(entry, change);
+      this.#removed.set(id, change);
       if (before !== undefined) this.#remove(before, steps);
     }
     this.#beyond += 1;
   }
 
-  #remove(row: Row, steps: Step[]): void {
-    const rows = this.#topics.get(row.topic);
-    if (rows?.delete(placeOf(row.pid, row.key)) !== true || rows === undefined) return;
-    if (rows.size === 0) this.#topics.delete(row.topic);
+  #remove(entry: Entry, steps: Step[]): void {
+    const entries = this.#topics.get(entry.topic);
+    if (entries?.delete(entryKey(entry.pid, entry.key)) !== true || entries === undefined) return;
+    if (entries.size === 0) this.#topics.delete(entry.topic);
     this.#size -= 1;
-    this.digest.toggle(row);
-    steps.push({ before: row, after: undefined });
+    this.digest.toggle(entry);
+    steps.push({ before: entry, after: undefined });
   }
 
   /**
@@ -207,8 +207,7 @@ export class RemoteReplica {
       this.#removed.clear();
       this.#beyond = 0;
     } else if (this.#removed.size > 0) {
-      for (const [entry, { version }] of this.#removed)
-        if (version <= this.#version) this.#removed.delete(entry);
+      for (const [id, { version }] of this.#removed) if (version <= this.#version) this.#removed.delete(id);
     }
   }
 

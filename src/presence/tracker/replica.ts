@@ -1,19 +1,21 @@
 /**
- * The life of the other replicas, as one of them sees it. Pure functions of (table, event, now).
+ * Failure detection of other replicas (Phoenix.Tracker.Replica). Pure functions of (table, event,
+ * now).
  *
- *     unknown ── heard ──▶ up ── silent for downPeriod ──▶ down ── silent for permdownPeriod ──▶ unknown
- *        ▲                  ▲────────── heard ──────────────┘
- *        └── goodbye, or another incarnation of the name ── up, down
+ *     unknown ── heartbeat ──▶ up ── silent for downPeriod ──▶ down ── silent for permdownPeriod
+ *        ▲                     ▲────────── heartbeat ────────────┘                     │
+ *        ├── permdown, or another incarnation of the name ── up, down                  │
+ *        └─────────────────────────────────────────────────────────────────────────────┘
  *
- * Times are monotonic ms. An incarnation that said goodbye or was followed by another one is over:
- * what still arrives from it is ignored for `permdownPeriod`, whatever its number.
+ * Times are monotonic ms. An incarnation that has sent permdown, or that another one has replaced,
+ * is over: its messages are ignored for `permdownPeriod`.
  */
 import { type RefText, type ReplicaRef, refText, sameRef } from "./clock.js";
 
 export interface Replica {
   readonly ref: ReplicaRef;
   readonly status: "up" | "down";
-  readonly heardAt: number;
+  readonly lastHeartbeatAt: number;
 }
 
 export interface Replicas {
@@ -39,11 +41,10 @@ export const noReplicas: Replicas = { byName: new Map(), over: new Map() };
 export const isOver = ({ over }: Replicas, ref: ReplicaRef): boolean => over.has(refText(ref));
 
 /**
- * A heartbeat came. What comes from an incarnation that is over changes nothing, unless the one
- * that followed it has fallen silent: then messages had overtaken each other, and this is the one
- * that goes on.
+ * A heartbeat has arrived. One of an incarnation that is over changes nothing, unless the one that
+ * replaced it is down: then messages had overtaken each other, and this one is the present one.
  */
-export function heard(
+export function heartbeatReceived(
   replicas: Replicas,
   ref: ReplicaRef,
   now: number,
@@ -53,7 +54,7 @@ export function heard(
   const wasOver = isOver(replicas, ref);
   if (wasOver && known?.status !== "down") return [replicas, []];
   const changes: ReplicaChange[] = [];
-  let { over } = wasOver ? restored(replicas, ref) : replicas;
+  let { over } = wasOver ? reinstate(replicas, ref) : replicas;
   if (known !== undefined && !sameRef(known.ref, ref)) {
     if (known.status === "up") changes.push(["down", known.ref]);
     changes.push(["permdown", known.ref], ["up", ref]);
@@ -62,16 +63,15 @@ export function heard(
     changes.push(["up", ref]);
   }
   return [
-    { byName: new Map(replicas.byName).set(ref.name, { ref, status: "up", heardAt: now }), over },
+    { byName: new Map(replicas.byName).set(ref.name, { ref, status: "up", lastHeartbeatAt: now }), over },
     changes,
   ];
 }
 
 /**
- * It said that it will not come back. Unknown or already followed by another: ignored, but
- * remembered as over.
+ * A replica has sent permdown. When it is unknown or replaced, it is only remembered as over.
  */
-export function saidGoodbye(
+export function permdownReceived(
   replicas: Replicas,
   ref: ReplicaRef,
   now: number,
@@ -88,19 +88,23 @@ export function saidGoodbye(
   return [{ byName, over }, changes];
 }
 
-/** An incarnation taken for over turned out to be the one that stays. */
-export function restored(replicas: Replicas, ref: ReplicaRef): Replicas {
+/** An incarnation that was considered over is the present one. */
+export function reinstate(replicas: Replicas, ref: ReplicaRef): Replicas {
   const over = new Map(replicas.over);
   over.delete(refText(ref));
   return { ...replicas, over };
 }
 
-/** Who has been silent for too long. */
-export function judge(replicas: Replicas, now: number, { downPeriod, permdownPeriod }: Periods): Outcome {
+/** Marks replicas as down or permdown that have been silent for too long. */
+export function detectDowns(
+  replicas: Replicas,
+  now: number,
+  { downPeriod, permdownPeriod }: Periods,
+): Outcome {
   const changes: ReplicaChange[] = [];
   const byName = new Map(replicas.byName);
   for (const [name, replica] of replicas.byName) {
-    const silence = now - replica.heardAt;
+    const silence = now - replica.lastHeartbeatAt;
     if (silence > downPeriod && replica.status === "up") {
       changes.push(["down", replica.ref]);
       byName.set(name, { ...replica, status: "down" });
@@ -118,10 +122,10 @@ export function judge(replicas: Replicas, now: number, { downPeriod, permdownPer
 }
 
 /**
- * This replica itself did nothing for `late` ms: nobody's silence in that time counts. After more
- * than a `downPeriod` of it everybody gets `grace` ms to be heard first.
+ * This replica itself was paused for `late` ms: silence of others in that time does not count.
+ * After a pause of more than `downPeriod` each replica has `grace` ms to send a heartbeat.
  */
-export function excuse(
+export function forgivePause(
   replicas: Replicas,
   now: number,
   late: number,
@@ -131,9 +135,9 @@ export function excuse(
   const byName = new Map(replicas.byName);
   for (const [name, replica] of byName) {
     if (replica.status === "down") continue;
-    const excused = replica.heardAt + late;
-    const latest = late > downPeriod ? Math.max(excused, now - downPeriod + grace) : excused;
-    byName.set(name, { ...replica, heardAt: Math.min(now, latest) });
+    const forgiven = replica.lastHeartbeatAt + late;
+    const latest = late > downPeriod ? Math.max(forgiven, now - downPeriod + grace) : forgiven;
+    byName.set(name, { ...replica, lastHeartbeatAt: Math.min(now, latest) });
   }
   return { ...replicas, byName };
 }

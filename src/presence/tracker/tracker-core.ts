@@ -1,35 +1,37 @@
 /**
- * The tracker without its process: takes events and the time, gives what is to be done. No timers,
- * no randomness, no network: the same events at the same times have the same effects, which is what
- * the simulation checks.
+ * TrackerCore is the replication protocol of a tracker without its process (Phoenix.Tracker.State
+ * and Shard). It takes events with the time, and returns effects. It has no timers, randomness or
+ * network: the same events at the same times have the same effects, which the simulation checks.
  *
- * Its own entries live in `LocalReplica`; of each other replica it keeps an `RemoteReplica`;
- * `Replicas` says who is alive, and the `View` what is therefore visible. Everybody tells only of
- * himself, so whoever is behind asks the replica it is behind of, and an answer can never be staler
- * than what that replica said before.
+ * `LocalReplica` holds its own entries, a `RemoteReplica` those of each other replica; `Replicas`
+ * says which of them are up, and the `View` what is therefore visible. Each replica publishes only
+ * its own changes. A replica that lacks some asks the one that made them, so an answer is never
+ * older than that replica's last heartbeat.
  *
- * Own changes are told `flushAfter` ms after the first of them; who has nothing to tell sends a
- * heartbeat each `idleInterval`. Call `wake` at `deadline`.
+ * Changes are published `flushAfter` ms after the first of them; without changes a replica sends a
+ * heartbeat each `idleInterval`. The caller calls `wake` at `deadline`.
+ *
+ * It is one concept in one file: each part reads and changes the same table of peers.
  */
 import { behind, type RefText, type ReplicaRef, refText, sameRef } from "./clock.js";
-import { type Delta, type Meta, type Row, splitDelta } from "./delta.js";
+import { type Delta, type Entry, type Meta, splitDelta } from "./delta.js";
 import { DeltaLog } from "./delta-log.js";
 import { LocalReplica } from "./local-replica.js";
-import type { Answer, Heartbeat, Message, Request } from "./message.js";
+import type { Heartbeat, Message, TransferAck, TransferRequest } from "./message.js";
 import type { Settings } from "./options.js";
 import { RemoteReplica, type Step } from "./remote-replica.js";
 import {
-  excuse,
-  heard,
+  detectDowns,
+  forgivePause,
+  heartbeatReceived,
   isOver,
-  judge,
   noReplicas,
   type Outcome,
+  permdownReceived,
   type Replicas,
-  restored,
-  saidGoodbye,
+  reinstate,
 } from "./replica.js";
-import { answerParts, BYTES_PER_MS } from "./transfer.js";
+import { ackParts, BYTES_PER_MS } from "./transfer.js";
 import { type Diff, View } from "./view.js";
 
 export type ReplicaEvent = "replica_up" | "replica_down" | "replica_permdown";
@@ -42,13 +44,12 @@ export type Effect =
   | readonly ["diff", Diff]
   | readonly ["replica", ReplicaEvent, ReplicaRef]
   /**
-   * Another replica with the same name has been there for longer: this one keeps silent from now
-   * on.
+   * An older replica has the same name: this one is fenced, and publishes nothing any more.
    */
   | readonly ["conflict", ReplicaRef]
-  /** Clocks agreed and entries did not: everything is asked for again. */
+  /** The clocks were equal and the entries were not: everything is requested again. */
   | readonly ["diverged", ReplicaRef]
-  | readonly ["transfer", what: "asked" | "delta" | "full" | "empty", ReplicaRef];
+  | readonly ["transfer", what: "requested" | "delta" | "full" | "empty", ReplicaRef];
 
 export interface CoreOptions {
   readonly ref: ReplicaRef;
@@ -57,7 +58,7 @@ export interface CoreOptions {
   readonly owns: (topic: string) => boolean;
   /** The same for a slot. */
   readonly ownsSlot: (slot: number) => boolean;
-  /** False when there are no other nodes: nothing is told, nothing kept to be told. */
+  /** False when there are no other nodes: nothing is published or logged. */
   readonly replicated?: boolean;
   /** Number before the first change. Default 0. */
   readonly version?: number;
@@ -65,27 +66,27 @@ export interface CoreOptions {
 
 interface Peer {
   readonly ref: ReplicaRef;
-  readonly origin: RemoteReplica;
-  /** What it said its own clock is. */
+  readonly replica: RemoteReplica;
+  /** Its own clock, from its last heartbeat. */
   announced: number;
-  /** What it has seen of this replica. */
+  /** The last change of this replica that it has confirmed. */
   confirmed: number;
-  /** When to ask it for what is missing. */
-  askAt: number | undefined;
-  /** Ask even when nothing is known to be missing; `full` for everything. */
+  /** When to request missing changes. */
+  requestAt: number | undefined;
+  /** Request changes even when none is known to be missing; `full` for everything. */
   force: "no" | "missing" | "full";
-  asked: { readonly id: number; at: number; readonly parts: Map<number, Answer> } | undefined;
-  /** Until when an answer to it is under way. */
+  transfer: { readonly id: number; at: number; readonly parts: Map<number, TransferAck> } | undefined;
+  /** Until when an answer to it is being sent. */
   busyUntil: number;
 }
 
-/** How long a gap may close by itself, by a message that was overtaken. */
+/** How long a gap may close by itself: messages can overtake each other. */
 const GAP_PATIENCE_MS = 50;
 /** Changes of one delta; larger ones go out in several. */
 const DELTA_CHANGES = 1000;
-/** Kept deltas of one replica. */
+/** Bytes of the log. */
 const KEPT_BYTES = 8 * 1024 * 1024;
-/** Replicas are told what they should have at least so often, busy or not. */
+/** The longest time between two digests, while changes are published. */
 const DIGEST_INTERVAL_MS = 30_000;
 /** Before this many changes a new incarnation begins: numbers beyond 2^53 are not exact. */
 const LAST_VERSION = Number.MAX_SAFE_INTEGER - 1_000_000;
@@ -104,15 +105,15 @@ export class TrackerCore {
   #startedAt = 0;
   #tickAt = Number.POSITIVE_INFINITY;
   #flushAt = Number.POSITIVE_INFINITY;
-  #lastSpoke = Number.NEGATIVE_INFINITY;
+  #lastHeartbeatAt = Number.NEGATIVE_INFINITY;
   #lastDigest = Number.NEGATIVE_INFINITY;
   #sampleAt = 0;
   #nextRequest = 1;
-  /** Its name is free as far as anybody said, and the others have heard of it. */
+  /** The first tick is over: no replica has claimed this one's name. */
   #announced = false;
-  /** Something of the others was seen that they have not been told is seen. */
+  /** Changes of others have been applied that are not confirmed to them yet. */
   #unconfirmed = false;
-  #muted = false;
+  #fenced = false;
 
   constructor(options: CoreOptions) {
     this.#options = options;
@@ -120,7 +121,10 @@ export class TrackerCore {
     this.#ref = options.ref;
     this.#replicated = options.replicated ?? true;
     this.own = new LocalReplica(options.version ?? 0);
-    this.#log = new DeltaLog({ maxChanges: this.#settings.maxKept, maxBytes: KEPT_BYTES }, this.own.told);
+    this.#log = new DeltaLog(
+      { maxChanges: this.#settings.maxKept, maxBytes: KEPT_BYTES },
+      this.own.published,
+    );
   }
 
   get ref(): ReplicaRef {
@@ -128,8 +132,8 @@ export class TrackerCore {
   }
 
   /** Whether an older replica holds the name. */
-  get muted(): boolean {
-    return this.#muted;
+  get fenced(): boolean {
+    return this.#fenced;
   }
 
   /** Others that are known, and whether they are up. */
@@ -140,19 +144,20 @@ export class TrackerCore {
   /** When `wake` is to be called next. */
   get deadline(): number {
     let next = Math.min(this.#tickAt, this.#flushAt);
-    for (const { askAt } of this.#peers.values()) if (askAt !== undefined && askAt < next) next = askAt;
+    for (const { requestAt } of this.#peers.values())
+      if (requestAt !== undefined && requestAt < next) next = requestAt;
     return next;
   }
 
   // ---------------------------------------------------------------- local changes
 
-  /** Begins: asks whether the name is free, and ticks for the first time after `wait` ms. */
+  /** Asks whether the name is free, and ticks for the first time after `wait` ms. */
   start(now: number, wait: number): readonly Effect[] {
     this.#startedAt = now;
     if (!this.#replicated) return [];
     this.#tickAt = now + wait;
     this.#sampleAt = now + this.#settings.samplePeriod;
-    return this.#done(() => this.#say({ kind: "hello", ref: this.#ref }));
+    return this.#commit(() => this.#broadcast({ kind: "hello", ref: this.#ref }));
   }
 
   /** Undefined when the process is tracked under that topic and key already. */
@@ -183,39 +188,39 @@ export class TrackerCore {
     return steps.length === 0 ? [] : this.#ownChange(steps, now);
   }
 
-  /** Says goodbye for good; the last that is said. */
-  goodbye(now: number): readonly Effect[] {
-    return this.#done(() => {
-      if (!this.#replicated || this.#muted) return;
-      this.#tell(now);
-      this.#say({ kind: "goodbye", ref: this.#ref, restores: undefined });
-      this.#muted = true;
+  /** Leaves for good: publishes what is unpublished, then permdown. */
+  permdown(now: number): readonly Effect[] {
+    return this.#commit(() => {
+      if (!this.#replicated || this.#fenced) return;
+      this.#broadcastDelta(now);
+      this.#broadcast({ kind: "permdown", ref: this.#ref, restores: undefined });
+      this.#fenced = true;
       this.#tickAt = this.#flushAt = Number.POSITIVE_INFINITY;
     });
   }
 
-  /** Tells the changes that wait to be told. */
+  /** Publishes the changes that wait. */
   flush(now: number): readonly Effect[] {
-    return this.#done(() => {
-      if (this.#replicated && !this.#muted) this.#tell(now);
+    return this.#commit(() => {
+      if (this.#replicated && !this.#fenced) this.#broadcastDelta(now);
     });
   }
 
-  /** Says goodbye for another replica, whose end is certain: a thread of the same node. */
-  goodbyeFor(ref: ReplicaRef): readonly Effect[] {
-    return this.#done(() => this.#say({ kind: "goodbye", ref, restores: undefined }));
+  /** Broadcasts the permdown of another replica that has certainly ended: a thread of this node. */
+  permdownFor(ref: ReplicaRef): readonly Effect[] {
+    return this.#commit(() => this.#broadcast({ kind: "permdown", ref, restores: undefined }));
   }
 
   // ---------------------------------------------------------------- time
 
   wake(now: number): readonly Effect[] {
-    return this.#done(() => {
-      if (this.#muted || !this.#replicated) return;
-      if (now >= this.#flushAt) this.#tell(now);
+    return this.#commit(() => {
+      if (this.#fenced || !this.#replicated) return;
+      if (now >= this.#flushAt) this.#broadcastDelta(now);
       for (const peer of this.#peers.values()) {
-        if (peer.askAt !== undefined && now >= peer.askAt) {
-          peer.askAt = undefined;
-          this.#ask(peer, now);
+        if (peer.requestAt !== undefined && now >= peer.requestAt) {
+          peer.requestAt = undefined;
+          this.#requestTransfer(peer, now);
         }
       }
       if (now >= this.#tickAt) this.#tick(now);
@@ -223,150 +228,161 @@ export class TrackerCore {
   }
 
   #tick(now: number): void {
-    const { broadcastPeriod, idleInterval, samplePeriod } = this.#settings;
-    const late = now - this.#tickAt;
-    if (late > 2 * broadcastPeriod)
-      this.#replicas = excuse(this.#replicas, now, late, idleInterval, this.#settings);
+    this.#forgiveOwnPause(now);
     this.#announced = true;
-    this.#tell(now);
-    // A tick may come a little early or late; half a period decides which of two ticks is meant.
-    const idle = now + broadcastPeriod / 2 > this.#lastSpoke + idleInterval;
-    if (idle || this.#unconfirmed || this.#awaitsConfirmation()) this.#heartbeat(undefined, now);
-    if (now >= this.#sampleAt) {
-      this.#sampleAt = now + samplePeriod;
-      for (const text of behind(this.clock, this.#announcedClock()))
-        this.#ask(this.#peers.get(text) as Peer, now);
-    }
-    this.#live(judge(this.#replicas, now, this.#settings));
-    this.#tickAt = now + broadcastPeriod;
+    this.#broadcastDelta(now);
+    this.#broadcastHeartbeatIfDue(now);
+    this.#requestMissing(now);
+    this.#applyChanges(detectDowns(this.#replicas, now, this.#settings));
+    this.#tickAt = now + this.#settings.broadcastPeriod;
   }
 
-  // ---------------------------------------------------------------- the others
+  /** After a pause of this process, silence of others says nothing. */
+  #forgiveOwnPause(now: number): void {
+    const { broadcastPeriod, idleInterval } = this.#settings;
+    const late = now - this.#tickAt;
+    if (late > 2 * broadcastPeriod)
+      this.#replicas = forgivePause(this.#replicas, now, late, idleInterval, this.#settings);
+  }
+
+  #broadcastHeartbeatIfDue(now: number): void {
+    const { broadcastPeriod, idleInterval } = this.#settings;
+    // A tick may come a little early or late; half a period decides which of two ticks is meant.
+    const isIdle = now + broadcastPeriod / 2 > this.#lastHeartbeatAt + idleInterval;
+    if (isIdle || this.#unconfirmed || this.#awaitsConfirmation()) this.#sendHeartbeat(undefined, now);
+  }
+
+  #requestMissing(now: number): void {
+    if (now < this.#sampleAt) return;
+    this.#sampleAt = now + this.#settings.samplePeriod;
+    for (const text of behind(this.clock, this.#announcedClock()))
+      this.#requestTransfer(this.#peers.get(text) as Peer, now);
+  }
+
+  // ---------------------------------------------------------------- messages of other replicas
 
   /** Takes a message of another replica. */
   receive(message: Message, now: number): readonly Effect[] {
-    return this.#done(() => {
-      if (this.#muted || !this.#replicated) return;
+    return this.#commit(() => {
+      if (this.#fenced || !this.#replicated) return;
       const { ref } = message;
       if (sameRef(ref, this.#ref)) return;
       if (ref.name === this.#ref.name) {
-        this.#namesake(message, now);
+        this.#duplicateName(message, now);
         return;
       }
       switch (message.kind) {
         case "hello":
-          // It knows nobody yet: it need not wait for the next heartbeat.
-          if (!isOver(this.#replicas, ref)) this.#heartbeat(ref, now);
+          // It knows no replica yet, and should not wait for the next heartbeat.
+          if (!isOver(this.#replicas, ref)) this.#sendHeartbeat(ref, now);
           return;
         case "heartbeat":
-          this.#heartbeatFrom(message, now);
+          this.#heartbeatReceived(message, now);
           return;
-        case "request":
-          if (sameRef(message.to, this.#ref)) this.#answer(message, now);
+        case "transfer_req":
+          if (sameRef(message.to, this.#ref)) this.#sendTransfer(message, now);
           return;
-        case "answer":
-          if (sameRef(message.to, this.#ref)) this.#answered(message, now);
+        case "transfer_ack":
+          if (sameRef(message.to, this.#ref)) this.#applyTransfer(message, now);
           return;
-        case "goodbye":
-          this.#live(saidGoodbye(this.#replicas, ref, now, this.#settings));
+        case "permdown":
+          this.#applyChanges(permdownReceived(this.#replicas, ref, now, this.#settings));
           if (message.restores !== undefined)
-            this.#replicas = restored(this.#replicas, { name: ref.name, incarnation: message.restores });
+            this.#replicas = reinstate(this.#replicas, { name: ref.name, incarnation: message.restores });
           return;
-        case "taken":
+        case "name_taken":
           return;
       }
     });
   }
 
-  /** The transport lost something from that node: whoever is there is asked at once. */
+  /** The transport has lost messages of that node: its replicas are asked for changes soon. */
   gap(isFrom: (ref: ReplicaRef) => boolean, now: number): void {
     for (const peer of this.#peers.values()) {
       if (!isFrom(peer.ref)) continue;
       if (peer.force === "no") peer.force = "missing";
-      peer.askAt = Math.min(peer.askAt ?? Number.POSITIVE_INFINITY, now + GAP_PATIENCE_MS);
+      peer.requestAt = Math.min(peer.requestAt ?? Number.POSITIVE_INFINITY, now + GAP_PATIENCE_MS);
     }
   }
 
   /**
-   * Topics have moved between the threads of this node. What was known of the others on topics that
-   * are gone is forgotten, unseen: nobody here looks at them any more; for those that came,
-   * everybody is asked for all they have.
+   * Topics have moved between the threads of this node. Entries of others on topics that have left
+   * are forgotten without a diff. For topics that have come, each replica is asked for everything.
    */
   reassigned(gained: boolean, now: number): readonly Effect[] {
-    return this.#done(() => {
+    return this.#commit(() => {
       for (const peer of this.#peers.values()) {
-        const lost = peer.origin.keep(this.#options.owns);
+        const lost = peer.replica.keep(this.#options.owns);
         if (this.#isUp(peer)) this.view.take(lost);
         if (!gained) continue;
         peer.force = "full";
-        peer.asked = undefined;
-        peer.askAt = now;
+        peer.transfer = undefined;
+        peer.requestAt = now;
       }
     });
   }
 
-  /** The transport works again: everybody is told at once that this replica is here. */
+  /** The transport works again: sends a heartbeat to all replicas at once. */
   connected(now: number): readonly Effect[] {
-    return this.#done(() => {
-      if (this.#muted || !this.#replicated) return;
-      this.#tell(now);
+    return this.#commit(() => {
+      if (this.#fenced || !this.#replicated) return;
+      this.#broadcastDelta(now);
       // What it said at its start may have been lost: it need not wait for the heartbeats of the
       // others.
-      if (this.#peers.size === 0) this.#say({ kind: "hello", ref: this.#ref });
-      this.#heartbeat(undefined, now);
+      if (this.#peers.size === 0) this.#broadcast({ kind: "hello", ref: this.#ref });
+      this.#sendHeartbeat(undefined, now);
     });
   }
 
-  #heartbeatFrom(message: Heartbeat, now: number): void {
+  #heartbeatReceived(message: Heartbeat, now: number): void {
     const { ref, clock, delta, seen, digest } = message;
-    this.#live(heard(this.#replicas, ref, now, this.#settings), now);
+    this.#applyChanges(heartbeatReceived(this.#replicas, ref, now, this.#settings), now);
     if (isOver(this.#replicas, ref)) return;
     const peer = this.#peers.get(refText(ref)) as Peer;
-    for (const [of] of seen) if (this.#isPastSelf(of)) this.#correct(ref, of);
-    const { version } = peer.origin;
-    if (delta !== undefined) this.#show(peer, peer.origin.apply(this.#mine(delta)), version);
+    for (const [of] of seen) if (this.#isPastSelf(of)) this.#correctIncarnation(ref, of);
+    const { version } = peer.replica;
+    if (delta !== undefined) this.#applyVisible(peer, peer.replica.apply(this.#mine(delta)), version);
     peer.announced = Math.max(peer.announced, clock, delta?.to ?? 0);
     const confirmed = seen.find(([of]) => sameRef(of, this.#ref));
     if (confirmed !== undefined) {
       peer.confirmed = Math.max(peer.confirmed, confirmed[1]);
       this.#forgetConfirmed();
     }
-    if (this.#lacks(peer)) peer.askAt ??= now + GAP_PATIENCE_MS;
-    else if (digest !== undefined && !peer.origin.gapped && peer.origin.version === clock) {
-      if (this.#differs(peer.origin, digest)) {
+    if (this.#isBehind(peer)) peer.requestAt ??= now + GAP_PATIENCE_MS;
+    else if (digest !== undefined && !peer.replica.gapped && peer.replica.version === clock) {
+      if (this.#digestDiffers(peer.replica, digest)) {
         this.#effects.push(["diverged", ref]);
         peer.force = "full";
-        peer.askAt = now;
+        peer.requestAt = now;
       }
     }
   }
 
-  #differs(origin: RemoteReplica, digest: NonNullable<Heartbeat["digest"]>): boolean {
+  #digestDiffers(replica: RemoteReplica, digest: NonNullable<Heartbeat["digest"]>): boolean {
     const theirs = new Map(digest);
-    const slots = new Set([...theirs.keys(), ...origin.digest.entries().map(([slot]) => slot)]);
+    const slots = new Set([...theirs.keys(), ...replica.digest.entries().map(([slot]) => slot)]);
     for (const slot of slots) {
-      if (this.#options.ownsSlot(slot) && origin.digest.of(slot) !== (theirs.get(slot) ?? 0)) return true;
+      if (this.#options.ownsSlot(slot) && replica.digest.of(slot) !== (theirs.get(slot) ?? 0)) return true;
     }
     return false;
   }
 
-  /** Another one by the name of this replica: who has been there for longer stays. */
-  #namesake(message: Message, now: number): void {
+  /** Another replica has this one's name: the older one stays, the younger one is fenced. */
+  #duplicateName(message: Message, now: number): void {
     const age = now - this.#startedAt;
-    if (message.kind === "taken") {
+    if (message.kind === "name_taken") {
       const older =
         message.age > age || (message.age === age && message.ref.incarnation < this.#ref.incarnation);
       if (message.against !== this.#ref.incarnation || !older) return;
-      this.#say({ kind: "goodbye", ref: this.#ref, restores: message.ref.incarnation });
-      this.#muted = true;
+      this.#broadcast({ kind: "permdown", ref: this.#ref, restores: message.ref.incarnation });
+      this.#fenced = true;
       this.#tickAt = this.#flushAt = Number.POSITIVE_INFINITY;
       this.#effects.push(["conflict", message.ref]);
     } else if (message.kind === "hello" || message.kind === "heartbeat") {
-      this.#say({ kind: "taken", ref: this.#ref, against: message.ref.incarnation, age });
-    } else if (message.kind === "goodbye" && message.restores === this.#ref.incarnation) {
-      // The others took the newer one for this replica's next life: tell them that this one goes
-      // on.
-      this.#heartbeat(undefined, now);
+      this.#broadcast({ kind: "name_taken", ref: this.#ref, against: message.ref.incarnation, age });
+    } else if (message.kind === "permdown" && message.restores === this.#ref.incarnation) {
+      // The others have taken the younger one for a restart of this replica: correct them.
+      this.#sendHeartbeat(undefined, now);
     }
   }
 
@@ -375,18 +391,18 @@ export class TrackerCore {
   }
 
   /**
-   * `peer` takes an earlier life of this replica for the present one: messages had overtaken each
-   * other.
+   * `peer` considers an earlier incarnation of this replica the present one: messages had overtaken
+   * each other.
    */
-  #correct(peer: ReplicaRef, past: ReplicaRef): void {
+  #correctIncarnation(peer: ReplicaRef, past: ReplicaRef): void {
     if (!this.#announced) return;
-    const goodbye: Message = { kind: "goodbye", ref: past, restores: this.#ref.incarnation };
-    const pulse = this.#pulse(undefined, this.own.told);
-    // One after the other: the goodbye must be there first.
-    this.#effects.push(["direct", peer, goodbye, 0], ["direct", peer, pulse, GAP_PATIENCE_MS]);
+    const permdown: Message = { kind: "permdown", ref: past, restores: this.#ref.incarnation };
+    const heartbeat = this.#heartbeatMessage(undefined, this.own.published);
+    // The permdown must arrive first.
+    this.#effects.push(["direct", peer, permdown, 0], ["direct", peer, heartbeat, GAP_PATIENCE_MS]);
   }
 
-  #live([replicas, changes]: Outcome, now = 0): void {
+  #applyChanges([replicas, changes]: Outcome, now = 0): void {
     this.#replicas = replicas;
     for (const [what, ref] of changes) {
       const text = refText(ref);
@@ -396,23 +412,23 @@ export class TrackerCore {
         if (peer === undefined) {
           this.#peers.set(text, {
             ref,
-            origin: new RemoteReplica(),
+            replica: new RemoteReplica(),
             announced: 0,
             confirmed: 0,
-            askAt: undefined,
+            requestAt: undefined,
             force: "no",
-            asked: undefined,
+            transfer: undefined,
             busyUntil: 0,
           });
         } else {
-          this.#diff([...peer.origin.rows()].map((after) => ({ before: undefined, after })));
+          this.#emitDiff([...peer.replica.entries()].map((after) => ({ before: undefined, after })));
         }
-        // It may not know this replica either.
-        this.#heartbeat(ref, now);
+        // It may not know this replica.
+        this.#sendHeartbeat(ref, now);
       } else if (what === "down") {
         this.#effects.push(["replica", "replica_down", ref]);
         if (peer !== undefined)
-          this.#diff([...peer.origin.rows()].map((before) => ({ before, after: undefined })));
+          this.#emitDiff([...peer.replica.entries()].map((before) => ({ before, after: undefined })));
       } else {
         this.#effects.push(["replica", "replica_permdown", ref]);
         this.#peers.delete(text);
@@ -421,63 +437,63 @@ export class TrackerCore {
     }
   }
 
-  // ---------------------------------------------------------------- what is missing
+  // ---------------------------------------------------------------- transfers
 
-  /** What is known of each replica, without gaps. Of replicas that are down nothing is said. */
+  /** The clock of this replica; without replicas that are down. */
   get clock(): ReadonlyMap<RefText, number> {
-    const clock = new Map([[refText(this.#ref), this.own.told]]);
-    for (const [text, peer] of this.#peers) if (this.#isUp(peer)) clock.set(text, peer.origin.version);
+    const clock = new Map([[refText(this.#ref), this.own.published]]);
+    for (const [text, peer] of this.#peers) if (this.#isUp(peer)) clock.set(text, peer.replica.version);
     return clock;
   }
 
-  /** What each replica that is up said of itself. */
+  /** The clocks of the replicas that are up, from their own heartbeats. */
   #announcedClock(): ReadonlyMap<RefText, number> {
     const clock = new Map<RefText, number>();
     for (const [text, peer] of this.#peers)
-      if (this.#isUp(peer)) clock.set(text, Math.max(peer.announced, peer.origin.latest));
+      if (this.#isUp(peer)) clock.set(text, Math.max(peer.announced, peer.replica.latest));
     return clock;
   }
 
-  #lacks({ origin, announced }: Peer): boolean {
-    return Math.max(announced, origin.latest) > origin.version;
+  #isBehind({ replica, announced }: Peer): boolean {
+    return Math.max(announced, replica.latest) > replica.version;
   }
 
-  /** Whether some replica that is up has not said yet that it knows the latest. */
+  /** Whether a replica that is up has not confirmed the last change. */
   #awaitsConfirmation(): boolean {
     for (const peer of this.#peers.values())
-      if (peer.confirmed < this.own.told && this.#isUp(peer)) return true;
+      if (peer.confirmed < this.own.published && this.#isUp(peer)) return true;
     return false;
   }
 
-  #ask(peer: Peer, now: number): void {
-    const { asked, origin, force } = peer;
-    if (!this.#isUp(peer) || (force === "no" && !this.#lacks(peer))) return;
-    if (asked !== undefined && now - asked.at < 2 * this.#settings.samplePeriod) return;
+  #requestTransfer(peer: Peer, now: number): void {
+    const { transfer, replica, force } = peer;
+    if (!this.#isUp(peer) || (force === "no" && !this.#isBehind(peer))) return;
+    if (transfer !== undefined && now - transfer.at < 2 * this.#settings.samplePeriod) return;
     const id = this.#nextRequest;
     this.#nextRequest += 1;
-    peer.asked = { id, at: now, parts: new Map() };
+    peer.transfer = { id, at: now, parts: new Map() };
     peer.force = "no";
     const full = force === "full";
-    const request: Request = {
-      kind: "request",
+    const request: TransferRequest = {
+      kind: "transfer_req",
       ref: this.#ref,
       to: peer.ref,
       id,
-      since: origin.version,
+      since: replica.version,
       full,
     };
-    this.#effects.push(["transfer", "asked", peer.ref], ["direct", peer.ref, request, 0]);
+    this.#effects.push(["transfer", "requested", peer.ref], ["direct", peer.ref, request, 0]);
   }
 
-  #answer({ ref, id, since, full }: Request, now: number): void {
+  #sendTransfer({ ref, id, since, full }: TransferRequest, now: number): void {
     const peer = this.#peers.get(refText(ref));
     if (peer !== undefined && now < peer.busyUntil) return;
-    this.#tell(now);
-    const version = this.own.told;
+    this.#broadcastDelta(now);
+    const version = this.own.published;
     const missed = full ? undefined : since >= version ? { changes: [] } : this.#log.since(since);
-    // Never more than the whole.
+    // A delta never has more changes than a full transfer.
     const isDelta = missed !== undefined && missed.changes.length <= this.own.size + 1;
-    const changes = isDelta ? missed.changes : [...this.own.rows()];
+    const changes = isDelta ? missed.changes : [...this.own.entries()];
     const kind = isDelta ? (changes.length === 0 ? "empty" : "delta") : "full";
     this.#effects.push(["transfer", kind, ref]);
     const common = {
@@ -488,34 +504,34 @@ export class TrackerCore {
       version,
     };
     let after = 0;
-    for (const { answer, bytes } of answerParts(common, changes)) {
+    for (const { answer, bytes } of ackParts(common, changes)) {
       this.#effects.push(["direct", ref, answer, after]);
       after += bytes / BYTES_PER_MS;
     }
     if (peer !== undefined) peer.busyUntil = now + after;
   }
 
-  #answered(answer: Answer, now: number): void {
+  #applyTransfer(answer: TransferAck, now: number): void {
     const peer = this.#peers.get(refText(answer.ref));
-    if (peer?.asked?.id !== answer.id) return;
-    peer.asked.parts.set(answer.part, answer);
-    peer.asked.at = now;
-    if (peer.asked.parts.size < answer.parts) return;
-    const { parts } = peer.asked;
-    peer.asked = undefined;
+    if (peer?.transfer?.id !== answer.id) return;
+    peer.transfer.parts.set(answer.part, answer);
+    peer.transfer.at = now;
+    if (peer.transfer.parts.size < answer.parts) return;
+    const { parts } = peer.transfer;
+    peer.transfer = undefined;
     const all = [...parts.values()].flatMap(({ changes }) => changes);
     const { since, version } = answer;
-    const before = peer.origin.version;
+    const before = peer.replica.version;
     const changes = all.filter(({ topic }) => this.#options.owns(topic));
-    this.#show(
+    this.#applyVisible(
       peer,
       since === undefined
-        ? peer.origin.replace({ version, rows: changes as Row[] })
-        : peer.origin.apply({ from: since, to: version, changes }),
+        ? peer.replica.replace({ version, entries: changes as Entry[] })
+        : peer.replica.apply({ from: since, to: version, changes }),
       before,
     );
     peer.announced = Math.max(peer.announced, version);
-    if (this.#lacks(peer)) peer.askAt = now + GAP_PATIENCE_MS;
+    if (this.#isBehind(peer)) peer.requestAt = now + GAP_PATIENCE_MS;
   }
 
   #mine(delta: Delta): Delta {
@@ -524,46 +540,46 @@ export class TrackerCore {
   }
 
   #forgetConfirmed(): void {
-    let byAll = this.own.told;
+    let byAll = this.own.published;
     for (const { confirmed } of this.#peers.values()) byAll = Math.min(byAll, confirmed);
     this.#log.confirmed(byAll);
   }
 
-  // ---------------------------------------------------------------- what is said
+  // ---------------------------------------------------------------- broadcasts
 
-  /** Tells the others what is new. */
-  #tell(now: number): void {
+  /** Publishes the unpublished changes. */
+  #broadcastDelta(now: number): void {
     if (!this.#announced) return;
     this.#flushAt = Number.POSITIVE_INFINITY;
-    const delta = this.own.tell();
+    const delta = this.own.flushDelta();
     if (delta === undefined) return;
     for (const part of splitDelta(delta, DELTA_CHANGES)) {
-      // Who is not there needs no journal: it will ask for everything.
+      // A replica that is not up needs no log: it will request everything.
       this.#log.add(part, now);
-      this.#speak(part, now, part.to);
+      this.#broadcastHeartbeat(part, now, part.to);
     }
-    if (this.#peers.size === 0) this.#log.confirmed(this.own.told);
+    if (this.#peers.size === 0) this.#log.confirmed(this.own.published);
   }
 
-  #heartbeat(to: ReplicaRef | undefined, now: number): void {
+  #sendHeartbeat(to: ReplicaRef | undefined, now: number): void {
     if (!this.#announced) return;
-    if (to === undefined) this.#speak(undefined, now, this.own.told);
-    else this.#effects.push(["direct", to, this.#pulse(undefined, this.own.told), 0]);
+    if (to === undefined) this.#broadcastHeartbeat(undefined, now, this.own.published);
+    else this.#effects.push(["direct", to, this.#heartbeatMessage(undefined, this.own.published), 0]);
   }
 
-  #speak(delta: Delta | undefined, now: number, clock: number): void {
-    this.#lastSpoke = now;
+  #broadcastHeartbeat(delta: Delta | undefined, now: number, clock: number): void {
+    this.#lastHeartbeatAt = now;
     if (delta === undefined) this.#unconfirmed = false;
     const interval = delta === undefined ? this.#settings.idleInterval / 2 : DIGEST_INTERVAL_MS;
     const withDigest = clock === this.own.version && now >= this.#lastDigest + interval;
     if (withDigest) this.#lastDigest = now;
-    this.#say(this.#pulse(delta, clock, withDigest));
+    this.#broadcast(this.#heartbeatMessage(delta, clock, withDigest));
   }
 
-  #pulse(delta: Delta | undefined, clock: number, withDigest = false): Heartbeat {
+  #heartbeatMessage(delta: Delta | undefined, clock: number, withDigest = false): Heartbeat {
     const seen = [...this.#peers.values()]
       .filter((peer) => this.#isUp(peer))
-      .map(({ ref, origin }) => [ref, origin.version] as const);
+      .map(({ ref, replica }) => [ref, replica.version] as const);
     return {
       kind: "heartbeat",
       ref: this.#ref,
@@ -574,21 +590,21 @@ export class TrackerCore {
     };
   }
 
-  #say(message: Message): void {
+  #broadcast(message: Message): void {
     this.#effects.push(["broadcast", message]);
   }
 
   // ---------------------------------------------------------------- helpers
 
   #ownChange(steps: readonly Step[], now: number): readonly Effect[] {
-    return this.#done(() => {
-      this.#diff(steps);
-      if (!this.#replicated || this.#muted) {
-        this.own.tell();
+    return this.#commit(() => {
+      this.#emitDiff(steps);
+      if (!this.#replicated || this.#fenced) {
+        this.own.flushDelta();
         return;
       }
       if (this.own.version > LAST_VERSION) this.#renew(now);
-      if (!this.own.pending) return;
+      if (!this.own.hasUnpublished) return;
       const first = this.#announced ? now : this.#tickAt;
       this.#flushAt = Math.min(this.#flushAt, Math.max(first, now + this.#settings.flushAfter));
     });
@@ -596,21 +612,21 @@ export class TrackerCore {
 
   /** A new incarnation that has all the entries of this one. */
   #renew(now: number): void {
-    this.#say({ kind: "goodbye", ref: this.#ref, restores: undefined });
+    this.#broadcast({ kind: "permdown", ref: this.#ref, restores: undefined });
     const [, lives = "0"] = /~(\d+)$/.exec(this.#ref.incarnation) ?? [];
     const incarnation = `${this.#ref.incarnation.replace(/~\d+$/, "")}~${Number(lives) + 1}`;
     this.#ref = { name: this.#ref.name, incarnation };
     this.own.renumber();
-    this.#tell(now);
+    this.#broadcastDelta(now);
   }
 
-  #show(peer: Peer, steps: readonly Step[], versionBefore: number): void {
-    if (peer.origin.version > versionBefore) this.#unconfirmed = true;
-    // What is hidden changes unseen.
-    if (this.#isUp(peer)) this.#diff(steps);
+  #applyVisible(peer: Peer, steps: readonly Step[], versionBefore: number): void {
+    if (peer.replica.version > versionBefore) this.#unconfirmed = true;
+    // Entries of a replica that is down change without a diff.
+    if (this.#isUp(peer)) this.#emitDiff(steps);
   }
 
-  #diff(steps: readonly Step[]): void {
+  #emitDiff(steps: readonly Step[]): void {
     if (steps.length > 0) this.#effects.push(["diff", this.view.take(steps)]);
   }
 
@@ -619,14 +635,14 @@ export class TrackerCore {
     return known !== undefined && known.status === "up" && sameRef(known.ref, ref);
   }
 
-  #done(work: () => void): readonly Effect[] {
+  #commit(work: () => void): readonly Effect[] {
     work();
     const effects = this.#effects;
     this.#effects = [];
     return effects;
   }
 
-  // ---------------------------------------------------------------- to look at
+  // ---------------------------------------------------------------- statistics
 
   stats(now: number): CoreStats {
     let up = 0;
@@ -638,9 +654,9 @@ export class TrackerCore {
     }
     let residue = 0;
     let remote = 0;
-    for (const { origin } of this.#peers.values()) {
-      residue += origin.residue;
-      remote += origin.size;
+    for (const { replica } of this.#peers.values()) {
+      residue += replica.residue;
+      remote += replica.size;
     }
     return {
       entries: this.own.size,
@@ -653,7 +669,7 @@ export class TrackerCore {
       keptChanges: this.#log.size,
       residue,
       lagMs: oldest === undefined ? 0 : now - oldest,
-      muted: this.#muted,
+      fenced: this.#fenced,
     };
   }
 }
@@ -668,12 +684,12 @@ export interface CoreStats {
   readonly replicasDown: number;
   /** Incarnations remembered as over. */
   readonly over: number;
-  /** Own changes kept to be told again. */
+  /** Own changes in the log. */
   readonly keptChanges: number;
-  /** Causal data kept beside the entries of others. */
+  /** Ranges and tombstones beyond gaps. */
   readonly residue: number;
-  /** Age of the oldest own change that some replica that is up has not confirmed. */
+  /** Age of the oldest own change that a replica that is up has not confirmed. */
   readonly lagMs: number;
   /** Whether an older replica holds the name. */
-  readonly muted: boolean;
+  readonly fenced: boolean;
 }

@@ -1,15 +1,17 @@
 /**
- * Tracker: who is on which topic, on all nodes, and what changes (Phoenix.Tracker).
+ * Tracker knows which processes are on which topic, on all nodes, and passes changes to a module
+ * (Phoenix.Tracker).
  *
- * A tracker runs in every shard thread under one name; each keeps the topics of its thread. Use it
- * when a module of your own takes the diffs; presence.ts is the one that sends them to clients.
+ * A tracker runs in each shard thread under one name; each has the topics of its thread. Use it
+ * when your own module handles the diffs. To send them to clients, use presence.ts.
  *
  *     const games: TrackerModule<Games> = {
  *       init: () => ["ok", new Games()],
  *       handleDiff(diff, games) { … return ["ok", games]; },
  *     };
  *     // in the shard's children:  Tracker.childSpec(games, undefined, { name: "Games", pubsub })
- *     // anywhere:                 await Tracker.track("Games", self(), "lobby", playerId, { level: 3 });
+ *     // anywhere:
+ *     await Tracker.track("Games", self(), "lobby", playerId, { level: 3 });
  */
 import { PubSub } from "simurgh/pubsub";
 import {
@@ -27,24 +29,23 @@ import type { Meta } from "./delta.js";
 import { DEFAULT_LIMITS, type PresenceLimits, tooLarge } from "./limits.js";
 import { checkKey, checkMeta, withRef } from "./meta.js";
 import {
-  ELSEWHERE,
-  pidOf,
-  startTracker,
+  TOPIC_MOVED,
   type TrackerModule,
   type TrackerOptions,
   type TrackerRequest,
   type TrackerStats,
   type TrackResult,
-  trackerView,
-} from "./tracker-server.js";
+} from "./tracker-callbacks.js";
+import { startTracker } from "./tracker-server.js";
+import { pidOf, trackerView } from "./tracker-state.js";
 
 export type MetaInput = Readonly<Record<string, unknown>>;
 export type MetaChange = MetaInput | ((meta: Meta) => MetaInput);
 
 export interface TrackOptions {
   /**
-   * What becomes of the process when the tracker crashes: it ends, so that its client re-joins, or
-   * it lives on and is tracked by the next one. Default "exit".
+   * What happens to the process when the tracker crashes: it exits, so that its client re-joins, or
+   * it survives and the next tracker tracks it. Default "exit".
    */
   readonly onTrackerRestart?: "exit" | "retrack";
 }
@@ -74,13 +75,13 @@ export const trackerOf = (name: string, topic: string): number =>
   PubSub.ownerOf(settingOf(name).pubsub, topic);
 
 /**
- * While a topic moves from thread to thread, one of them may know of it before the other: asked
- * until both do.
+ * Asks the owner of a topic. Evaluated again while the topic moves, because the two threads may
+ * know of the move at different times.
  */
 async function ask<R>(name: string, topic: string, request: TrackerRequest): Promise<R> {
   for (let tries = 0; ; tries += 1) {
     const answer = await GenServer.call<unknown>({ name, node: trackerOf(name, topic) }, request);
-    if (!Array.isArray(answer) || answer[1] !== ELSEWHERE || tries === MOVING_TRIES) return answer as R;
+    if (!Array.isArray(answer) || answer[1] !== TOPIC_MOVED || tries === MOVING_TRIES) return answer as R;
     await sleep(MOVING_RETRY_MS);
   }
 }
@@ -141,7 +142,7 @@ export const Tracker = {
     try {
       return await ask(name, topic, ["track", pid, topic, text, withOwnRef, onTrackerRestart]);
     } catch (error) {
-      // It may still be done, late: nobody would know of it then.
+      // The request may still be handled later, without a caller that knows of the entry.
       if (error instanceof ExitSignal)
         GenServer.cast({ name, node: trackerOf(name, topic) }, [
           "cancel",
@@ -156,8 +157,8 @@ export const Tracker = {
 
   /**
    * Replaces the meta, or computes it from the present one. The function runs in the caller, and
-   * again when somebody else was faster; after five times `["error", "conflict"]`. `["error",
-   * "nopresence"]` when it is not tracked.
+   * again when another update came first; after five times the result is `["error", "conflict"]`.
+   * `["error", "nopresence"]` when the process is not tracked.
    */
   async update(
     name: string,
@@ -200,7 +201,7 @@ export const Tracker = {
     checkPid(pid);
     if (topic === undefined) {
       const threads = PubSub.threads(settingOf(name).pubsub);
-      await Promise.all(threads.map((node) => GenServer.call({ name, node }, ["untrack all", pid])));
+      await Promise.all(threads.map((node) => GenServer.call({ name, node }, ["untrack_all", pid])));
       return "ok";
     }
     checkTopic(topic);
@@ -208,15 +209,15 @@ export const Tracker = {
   },
 
   /**
-   * `[key, meta]` of everybody on the topic, in the order in which they joined; the same on every
+   * `[key, meta]` of all entries of the topic, in the order of joining, which is the same on every
    * node.
    */
   async list(name: string, topic: string): Promise<readonly (readonly [key: string, meta: Meta])[]> {
     checkTopic(topic);
     const view = trackerOf(name, topic) === thisNode().index ? trackerView(name) : undefined;
-    if (view !== undefined) return view.rows(topic).map(({ key, meta }) => [key, meta] as const);
-    const rows = await ask<readonly (readonly [string, Meta, unknown])[]>(name, topic, ["list", topic]);
-    return rows.map(([key, meta]) => [key, meta] as const);
+    if (view !== undefined) return view.entries(topic).map(({ key, meta }) => [key, meta] as const);
+    const entries = await ask<readonly (readonly [string, Meta, unknown])[]>(name, topic, ["list", topic]);
+    return entries.map(([key, meta]) => [key, meta] as const);
   },
 
   /** The processes under one key; of other nodes their pid as text. `[]` when there are none. */
@@ -230,18 +231,21 @@ export const Tracker = {
     const view = trackerOf(name, topic) === thisNode().index ? trackerView(name) : undefined;
     if (view !== undefined)
       return view
-        .rows(topic)
-        .filter((row) => row.key === text)
-        .map((row) => [pidOf(name, row), row.meta] as const);
-    const rows = await ask<readonly (readonly [string, Meta, Pid | string])[]>(name, topic, ["list", topic]);
-    return rows.filter(([of]) => of === text).map(([, meta, pid]) => [pid, meta] as const);
+        .entries(topic)
+        .filter((entry) => entry.key === text)
+        .map((entry) => [pidOf(name, entry), entry.meta] as const);
+    const entries = await ask<readonly (readonly [string, Meta, Pid | string])[]>(name, topic, [
+      "list",
+      topic,
+    ]);
+    return entries.filter(([of]) => of === text).map(([, meta, pid]) => [pid, meta] as const);
   },
 
   /** How many keys and metas there are on the topic, without listing them. */
   async count(name: string, topic: string): Promise<{ readonly keys: number; readonly metas: number }> {
     checkTopic(topic);
     const view = trackerOf(name, topic) === thisNode().index ? trackerView(name) : undefined;
-    if (view !== undefined) return { keys: view.keys(topic), metas: view.rows(topic).length };
+    if (view !== undefined) return { keys: view.keys(topic), metas: view.entries(topic).length };
     return ask(name, topic, ["count", topic]);
   },
 
@@ -256,7 +260,7 @@ export const Tracker = {
    * end.
    */
   async gracefulPermdown(name: string): Promise<"ok"> {
-    await GenServer.multiCall(PubSub.threads(settingOf(name).pubsub), name, ["goodbye"], 5000);
+    await GenServer.multiCall(PubSub.threads(settingOf(name).pubsub), name, ["permdown"], 5000);
     return "ok";
   },
 };

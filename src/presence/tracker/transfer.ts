@@ -1,23 +1,23 @@
 /**
- * Cuts the answer to a request into parts that any engine carries, at a pace that leaves room for
- * everything else.
+ * Splits a transfer into parts that every engine can carry, sent at a rate that leaves room for
+ * other messages.
  */
 import type { Change } from "./delta.js";
 import { sizeOf } from "./delta-log.js";
-import type { Answer } from "./message.js";
+import type { TransferAck } from "./message.js";
 
 /** Bytes of one part. Engines refuse messages above 1 MiB. */
 const PART_BYTES = 192 * 1024;
 /** 4 MiB/s to each replica. */
 export const BYTES_PER_MS = (4 * 1024 * 1024) / 1000;
 
-type Common = Pick<Answer, "ref" | "to" | "id" | "since" | "version">;
+type Common = Pick<TransferAck, "ref" | "to" | "id" | "since" | "version">;
 
 /** The parts in order, each with its size in bytes; at least one. */
-export function answerParts(
+export function ackParts(
   common: Common,
   changes: readonly Change[],
-): readonly { readonly answer: Answer; readonly bytes: number }[] {
+): readonly { readonly answer: TransferAck; readonly bytes: number }[] {
   const groups: { changes: Change[]; bytes: number }[] = [{ changes: [], bytes: 0 }];
   for (const change of changes) {
     const bytes = sizeOf(change);
@@ -30,7 +30,7 @@ export function answerParts(
     group.bytes += bytes;
   }
   return groups.map(({ changes: ofPart, bytes }, part) => ({
-    answer: { kind: "answer", ...common, part, parts: groups.length, changes: ofPart },
+    answer: { kind: "transfer_ack", ...common, part, parts: groups.length, changes: ofPart },
     bytes,
   }));
 }

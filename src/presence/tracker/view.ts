@@ -1,9 +1,9 @@
 /**
- * What is visible: the entries of all replicas that are up, per topic and in the order in which
- * they joined, equal on every replica. Turns what changed into diffs, so that all diffs together
- * always give what is listed.
+ * View holds the visible entries: those of all replicas that are up, per topic in the order of
+ * joining, which is the same on every replica. It turns changes into diffs; all diffs together
+ * always give the list.
  */
-import type { Meta, Row } from "./delta.js";
+import type { Entry, Meta } from "./delta.js";
 import type { Step } from "./remote-replica.js";
 
 /** What changed on one topic. */
@@ -16,20 +16,20 @@ export interface TopicDiff {
 export type Diff = ReadonlyMap<string, TopicDiff>;
 
 interface Topic {
-  rows: Row[];
+  entries: Entry[];
   /** Number of entries of each key. */
   readonly keys: Map<string, number>;
 }
 
 /** A view for reading. */
-export type ReadView = Pick<View, "size" | "topics" | "names" | "rows" | "keys" | "metas">;
+export type ReadView = Pick<View, "size" | "topics" | "names" | "entries" | "keys" | "metas">;
 
 /** More changes of one topic than this are sorted in at once, not one by one. */
 const FEW = 32;
 
-const EMPTY: readonly Row[] = [];
+const EMPTY: readonly Entry[] = [];
 
-export const inOrder = (a: Row, b: Row): number =>
+export const inOrder = (a: Entry, b: Entry): number =>
   a.joined - b.joined || (a.first < b.first ? -1 : a.first > b.first ? 1 : 0);
 
 export class View {
@@ -52,8 +52,8 @@ export class View {
   }
 
   /** The entries of a topic. The array changes with it: copy what is to be kept. */
-  rows(topic: string): readonly Row[] {
-    return this.#topics.get(topic)?.rows ?? EMPTY;
+  entries(topic: string): readonly Entry[] {
+    return this.#topics.get(topic)?.entries ?? EMPTY;
   }
 
   /** Number of different keys on a topic. */
@@ -70,7 +70,7 @@ export class View {
   take(steps: readonly Step[]): Diff {
     const byTopic = new Map<string, Step[]>();
     for (const step of steps) {
-      const { topic } = (step.after ?? step.before) as Row;
+      const { topic } = (step.after ?? step.before) as Entry;
       const ofTopic = byTopic.get(topic);
       if (ofTopic === undefined) byTopic.set(topic, [step]);
       else ofTopic.push(step);
@@ -92,7 +92,7 @@ export class View {
   #change(name: string, steps: readonly Step[]): void {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = { rows: [], keys: new Map() };
+      topic = { entries: [], keys: new Map() };
       this.#topics.set(name, topic);
     }
     for (const { before, after } of steps) {
@@ -104,42 +104,43 @@ export class View {
         else topic.keys.set(before.key, left);
       }
     }
-    if (steps.length <= FEW) for (const step of steps) place(topic.rows, step);
+    if (steps.length <= FEW) for (const step of steps) place(topic.entries, step);
     else {
       const gone = new Set(steps.map(({ before }) => before));
       const come = steps.flatMap(({ after }) => (after === undefined ? [] : [after]));
-      topic.rows = [...topic.rows.filter((row) => !gone.has(row)), ...come].sort(inOrder);
+      topic.entries = [...topic.entries.filter((entry) => !gone.has(entry)), ...come].sort(inOrder);
     }
-    if (topic.rows.length === 0) this.#topics.delete(name);
+    if (topic.entries.length === 0) this.#topics.delete(name);
   }
 }
 
-function place(rows: Row[], { before, after }: Step): void {
+function place(entries: Entry[], { before, after }: Step): void {
   if (before !== undefined && after !== undefined && inOrder(before, after) === 0) {
-    rows[find(rows, before)] = after;
+    entries[find(entries, before)] = after;
     return;
   }
-  if (before !== undefined) rows.splice(find(rows, before), 1);
+  if (before !== undefined) entries.splice(find(entries, before), 1);
   if (after === undefined) return;
-  const last = rows.at(-1);
-  if (last === undefined || inOrder(last, after) < 0) rows.push(after);
-  else rows.splice(lowest(rows, after), 0, after);
+  const last = entries.at(-1);
+  if (last === undefined || inOrder(last, after) < 0) entries.push(after);
+  else entries.splice(lowest(entries, after), 0, after);
 }
 
-function find(rows: readonly Row[], row: Row): number {
-  let index = lowest(rows, row);
-  while (index < rows.length && rows[index] !== row) index += 1;
-  if (index === rows.length) throw new Error(`an entry that is not listed changed: ${row.topic} ${row.key}`);
+function find(entries: readonly Entry[], entry: Entry): number {
+  let index = lowest(entries, entry);
+  while (index < entries.length && entries[index] !== entry) index += 1;
+  if (index === entries.length)
+    throw new Error(`an entry that is not listed changed: ${entry.topic} ${entry.key}`);
   return index;
 }
 
-/** Index of the first that does not come before `row`. */
-function lowest(rows: readonly Row[], row: Row): number {
+/** Index of the first that does not come before `entry`. */
+function lowest(entries: readonly Entry[], entry: Entry): number {
   let low = 0;
-  let high = rows.length;
+  let high = entries.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (inOrder(rows[middle] as Row, row) < 0) low = middle + 1;
+    if (inOrder(entries[middle] as Entry, entry) < 0) low = middle + 1;
     else high = middle;
   }
   return low;

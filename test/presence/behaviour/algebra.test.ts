@@ -101,7 +101,7 @@ describe("the set of one replica's entries", () => {
         const one = fresh(said);
         const other = fresh(shuffled.map(([, item]) => item));
         expect(all(one)).toEqual(all(other));
-        expect(refsOf(one.rows())).toEqual(refsOf(newest.rows));
+        expect(refsOf(one.entries())).toEqual(refsOf(newest.entries));
       }),
       RUNS,
     );
@@ -172,7 +172,9 @@ describe("the set of one replica's entries", () => {
           .sort((a, b) => a[0] - b[0])
           .map(([, delta]) => ({ delta }));
         const byDeltas = fresh(shuffled);
-        const byState = fresh([{ snapshot: { version: last(history).to, rows: [...history.own.rows()] } }]);
+        const byState = fresh([
+          { snapshot: { version: last(history).to, entries: [...history.own.entries()] } },
+        ]);
         expect(all(byDeltas)).toEqual(all(byState));
         expect(byDeltas.residue).toBe(0);
       }),
@@ -188,7 +190,7 @@ describe("the set of one replica's entries", () => {
         for (const statement of heard) {
           for (const { before } of say(origin, statement))
             if (before !== undefined) gone.add(before.meta.phx_ref);
-          for (const { meta, version } of origin.rows()) {
+          for (const { meta, version } of origin.entries()) {
             expect(gone.has(meta.phx_ref)).toBe(false);
             const removed = history.removedAt.get(meta.phx_ref);
             if (removed !== undefined) expect(origin.version < removed || version > removed).toBe(true);
@@ -213,9 +215,9 @@ describe("the set of one replica's entries", () => {
               client.set(phx_ref, topic);
             }
           }
-          expect([...client.keys()].sort()).toEqual(refsOf(origin.rows()));
-          const listed = ["room0", "room1"].flatMap((topic) => view.rows(topic));
-          expect(refsOf(listed)).toEqual(refsOf(origin.rows()));
+          expect([...client.keys()].sort()).toEqual(refsOf(origin.entries()));
+          const listed = ["room0", "room1"].flatMap((topic) => view.entries(topic));
+          expect(refsOf(listed)).toEqual(refsOf(origin.entries()));
         }
       }),
       RUNS,
@@ -230,7 +232,7 @@ describe("the set of one replica's entries", () => {
         for (const statement of heard) {
           say(origin, statement);
           const seen = new Set<string>();
-          for (const { topic, pid, key, version } of origin.rows()) {
+          for (const { topic, pid, key, version } of origin.entries()) {
             const entry = `${topic} ${pid} ${key}`;
             expect(seen.has(entry)).toBe(false);
             seen.add(entry);
@@ -267,8 +269,8 @@ describe("the set of one replica's entries", () => {
             if (after !== undefined) expect(gone.has(after.meta.phx_ref)).toBe(false);
           }
         expect(origin.residue).toBeLessThanOrEqual(8);
-        origin.replace(history.snapshots.at(-1) ?? { version: 0, rows: [] });
-        expect(refsOf(origin.rows())).toEqual(refsOf(history.own.rows()));
+        origin.replace(history.snapshots.at(-1) ?? { version: 0, entries: [] });
+        expect(refsOf(origin.entries())).toEqual(refsOf(history.own.entries()));
       }),
       RUNS,
     );
@@ -280,14 +282,14 @@ describe("the set of one replica's entries", () => {
       (delta?.changes ?? []).map((change) => ("meta" in change ? change.meta.phx_ref : "gone"));
     own.join("room", "p", "k", { phx_ref: "a" }, 1);
     own.leave("room", "p", "k");
-    expect(own.tell()).toBeUndefined();
+    expect(own.flushDelta()).toBeUndefined();
     own.join("room", "p", "k", { phx_ref: "b" }, 2);
     own.update("room", "p", "k", { phx_ref: "c", phx_ref_prev: "b" });
     own.update("room", "p", "k", { phx_ref: "d", phx_ref_prev: "c" });
-    expect(changesOf(own.tell())).toEqual(["d"]);
+    expect(changesOf(own.flushDelta())).toEqual(["d"]);
     own.update("room", "p", "k", { phx_ref: "e", phx_ref_prev: "d" });
     own.leaveAll("p");
-    expect(changesOf(own.tell())).toEqual(["gone"]);
+    expect(changesOf(own.flushDelta())).toEqual(["gone"]);
     expect(own.size + own.processes).toBe(0);
   });
 
@@ -310,12 +312,12 @@ describe("the set of one replica's entries", () => {
     for (const order of orders) {
       const origin = new RemoteReplica();
       for (const n of order) origin.apply(deltas[n] as Delta);
-      expect(refsOf(origin.rows())).toEqual(refsOf(own.rows()));
+      expect(refsOf(origin.entries())).toEqual(refsOf(own.entries()));
     }
     const lossy = new RemoteReplica();
     lossy.apply(deltas[0] as Delta);
     lossy.apply(deltas[2] as Delta);
-    expect(refsOf(lossy.rows())).toEqual(refsOf(own.rows()));
+    expect(refsOf(lossy.entries())).toEqual(refsOf(own.entries()));
   });
 
   test("reordered: an entry joined in one delta and left in the next never shows when they come the other way round (P-603)", () => {
@@ -387,7 +389,7 @@ describe("the journal of own deltas", () => {
         if (knew.version !== since) return;
         knew.apply(missed);
         expect(all(knew)).toEqual(
-          all(fresh([{ snapshot: { version: last(history).to, rows: [...history.own.rows()] } }])),
+          all(fresh([{ snapshot: { version: last(history).to, entries: [...history.own.entries()] } }])),
         );
       }),
       RUNS,
@@ -431,7 +433,7 @@ describe("memory", () => {
     }
     tellAll();
     function tellAll(): void {
-      const delta = own.tell();
+      const delta = own.flushDelta();
       if (delta === undefined) return;
       log.add(delta, 0);
       view.take(origin.apply(delta));
@@ -451,18 +453,19 @@ describe("memory", () => {
     expect([[...origin.topics()], [...own.topics()], origin.digest.entries()]).toEqual([[], [], []]);
   }, 90_000);
 
-  test("merging ten changes into a hundred thousand rows costs no more than into a hundred (P-705)", () => {
-    const timeOf = (rows: number): number => {
+  test("merging ten changes into a hundred thousand entries costs no more than into a hundred (P-705)", () => {
+    const timeOf = (entries: number): number => {
       const own = new LocalReplica();
       const origin = new RemoteReplica();
       const view = new View();
-      for (let n = 0; n < rows; n += 1) own.join(`room${n % 100}`, `p${n}`, `k${n}`, { phx_ref: `r${n}` }, n);
-      view.take(origin.apply(own.tell() as Delta));
+      for (let n = 0; n < entries; n += 1)
+        own.join(`room${n % 100}`, `p${n}`, `k${n}`, { phx_ref: `r${n}` }, n);
+      view.take(origin.apply(own.flushDelta() as Delta));
       const times: number[] = [];
       for (let round = 0; round < 200; round += 1) {
         for (let n = 0; n < 10; n += 1)
           own.update(`room${n}`, `p${n}`, `k${n}`, { phx_ref: `u${round}.${n}` });
-        const delta = own.tell() as Delta;
+        const delta = own.flushDelta() as Delta;
         const from = performance.now();
         view.take(origin.apply(delta));
         times.push(performance.now() - from);

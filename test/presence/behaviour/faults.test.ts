@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { refText } from "../../../src/presence/tracker/clock.js";
-import type { Answer, Heartbeat, Message } from "../../../src/presence/tracker/message.js";
+import type { Heartbeat, Message, TransferAck } from "../../../src/presence/tracker/message.js";
 import { Cluster, type ClusterOptions, type Told } from "../support/cluster.js";
 import { heapUsed } from "../support/heap.js";
 
@@ -53,7 +53,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     expect(cluster.keys("B")).toEqual(["next"]);
     cluster.run(2 * SAMPLE);
     expect(joined(since(cluster.life("B").told, at))).toEqual(["lost", "next"]);
-    expect(cluster.messages("request", at)).toHaveLength(1);
+    expect(cluster.messages("transfer_req", at)).toHaveLength(1);
     cluster.checkAgreement();
   });
 
@@ -69,7 +69,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.join("A", "room", "next");
     const at = cluster.now;
     cluster.run(150);
-    const [request] = cluster.messages("request", at);
+    const [request] = cluster.messages("transfer_req", at);
     expect((request?.at ?? Number.NaN) - at).toBeLessThan(130);
     expect(cluster.keys("B")).toEqual(["first", "lost", "next"]);
   });
@@ -107,7 +107,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.run(200);
     expect(joined(since(cluster.life("B").told, at))).toEqual(["new", "stays"]);
     expect(left(since(cluster.life("B").told, at))).toEqual([]);
-    expect(cluster.messages("request", at)).toEqual([]);
+    expect(cluster.messages("transfer_req", at)).toEqual([]);
     cluster.checkAgreement();
   });
 
@@ -121,8 +121,8 @@ describe("messages that are lost, doubled and overtaken", () => {
     const at = cluster.now;
     cluster.drop = () => false;
     cluster.run(2 * SAMPLE);
-    const toC = cluster.messages("answer", at).filter(({ to }) => to === "C");
-    expect(cluster.messages("request", at)).toHaveLength(1);
+    const toC = cluster.messages("transfer_ack", at).filter(({ to }) => to === "C");
+    expect(cluster.messages("transfer_req", at)).toHaveLength(1);
     expect(toC.every(({ message }) => (message as { since?: number }).since !== undefined)).toBe(true);
     const told = since(cluster.life("C").told, at);
     expect(told.filter(({ topic }) => topic === "room").length).toBeLessThanOrEqual(2);
@@ -149,7 +149,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     expect(left(told)).toEqual(names("old", 10).sort());
     expect(joined(told)).toEqual(names("new", 30).sort());
     expect(
-      cluster.messages("answer", at).map(({ message }) => (message as { since?: number }).since),
+      cluster.messages("transfer_ack", at).map(({ message }) => (message as { since?: number }).since),
     ).toEqual([undefined]);
     cluster.checkAgreement();
   });
@@ -172,7 +172,7 @@ describe("messages that are lost, doubled and overtaken", () => {
       const before = cluster.now;
       cluster.run(200);
       const [answer, ...others] = cluster
-        .messages("answer", before)
+        .messages("transfer_ack", before)
         .map(({ message }) => message as unknown as { changes: unknown[] });
       expect([answer?.changes, others]).toEqual([[], []]);
     }
@@ -185,7 +185,7 @@ describe("messages that are lost, doubled and overtaken", () => {
       cluster.run(100);
       let stale: Message | undefined;
       cluster.delay = (message) => {
-        if (message.kind === "answer") {
+        if (message.kind === "transfer_ack") {
           stale = message;
           return 1e9;
         }
@@ -198,7 +198,7 @@ describe("messages that are lost, doubled and overtaken", () => {
       if (leaves) cluster.die("A", "alice");
       cluster.run(100);
       const at = cluster.now;
-      cluster.inject("B", { ...(stale as Message & { kind: "answer" }), since: undefined });
+      cluster.inject("B", { ...(stale as Message & { kind: "transfer_ack" }), since: undefined });
       expect(since(cluster.life("B").told, at)).toEqual([]);
       expect(cluster.list("B")).toEqual(leaves ? [] : [`alice ${second}`]);
       expect(first).not.toBe(second);
@@ -271,10 +271,10 @@ describe("messages that are lost, doubled and overtaken", () => {
     for (let n = 0; n < 1000; n += 1)
       core.join("room", `p${n}`, `k${n}`, { phx_ref: `m${n}`, text }, cluster.now, cluster.now);
     cluster.run(10_000);
-    cluster.drop = (message) => message.kind === "answer" && message.part === 3;
+    cluster.drop = (message) => message.kind === "transfer_ack" && message.part === 3;
     cluster.start("B");
     cluster.run(3000);
-    const parts = cluster.messages("answer");
+    const parts = cluster.messages("transfer_ack");
     expect(parts.length).toBeGreaterThan(10);
     for (const { message } of parts) expect(JSON.stringify(message).length).toBeLessThan(256 * 1024);
     expect(cluster.keys("B")).toEqual([]);
@@ -282,13 +282,13 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.run(4 * SAMPLE);
     expect(cluster.keys("B")).toHaveLength(1000);
     expect(since(cluster.life("B").told, 0)).toHaveLength(1);
-    expect(cluster.messages("request").length).toBeGreaterThan(1);
+    expect(cluster.messages("transfer_req").length).toBeGreaterThan(1);
     // 4 MiB a second at most: of one answer no more is sent in any time than that and a part.
-    const [{ id }] = parts.map(({ message }) => message as Answer) as [Answer];
-    const answer = parts.filter(({ message }) => (message as Answer).id === id);
+    const [{ id }] = parts.map(({ message }) => message as TransferAck) as [TransferAck];
+    const answer = parts.filter(({ message }) => (message as TransferAck).id === id);
     let sent = 0;
     for (const { at, message } of answer) {
-      sent += JSON.stringify((message as Answer).changes).length;
+      sent += JSON.stringify((message as TransferAck).changes).length;
       const most = ((at - (answer[0]?.at as number)) * 4 * 1024 * 1024) / 1000 + 256 * 1024;
       expect(sent).toBeLessThanOrEqual(most);
     }
@@ -308,7 +308,7 @@ describe("messages that are lost, doubled and overtaken", () => {
       cluster.drop = () => false;
     }
     cluster.run(60_000);
-    const asked = cluster.messages("request", at).filter(({ from, to }) => from === "C" && to === "A");
+    const asked = cluster.messages("transfer_req", at).filter(({ from, to }) => from === "C" && to === "A");
     for (const [index, { at: time }] of asked.entries())
       if (index > 0) expect(time - (asked[index - 1]?.at ?? 0)).toBeGreaterThanOrEqual(2 * SAMPLE - 1);
     expect(asked.length).toBeGreaterThan(0);
@@ -327,12 +327,12 @@ describe("messages that are lost, doubled and overtaken", () => {
       if (cluster.join("A", "room", `p${n % 50}`) === "already") cluster.die("A", `p${n % 50}`);
       cluster.run(1000);
     }
-    expect(cluster.messages("request").length).toBeLessThanOrEqual(2 + 600 / 3);
+    expect(cluster.messages("transfer_req").length).toBeLessThanOrEqual(2 + 600 / 3);
     expect(cluster.stats("A").keptChanges).toBeLessThanOrEqual(10_000);
     const at = cluster.now;
     cluster.heal();
     cluster.quiet();
-    expect(cluster.messages("request", at)).toHaveLength(1);
+    expect(cluster.messages("transfer_req", at)).toHaveLength(1);
     cluster.checkAgreement();
   });
 });
@@ -429,7 +429,7 @@ describe("partitions", () => {
 
   test("what comes for a replica that is down changes its entries unseen; at its return each joins once (P-140, P-123)", () => {
     const cluster = filled();
-    cluster.delay = ({ kind }) => (kind === "answer" ? 45_000 : 0);
+    cluster.delay = ({ kind }) => (kind === "transfer_ack" ? 45_000 : 0);
     cluster.core("C").gap(({ name }) => name === "A", cluster.now);
     cluster.drop = ({ kind }, from, to) => from === "A" && to === "C" && kind === "heartbeat";
     const at = cluster.now;
@@ -475,7 +475,7 @@ describe("partitions", () => {
     cluster.heal();
     for (const name of ["A", "B", "C"]) cluster.connected(name);
     cluster.quiet();
-    const pairs = cluster.messages("request", healed).map(({ from, to }) => `${from} ${to}`);
+    const pairs = cluster.messages("transfer_req", healed).map(({ from, to }) => `${from} ${to}`);
     expect(new Set(pairs).size).toBe(pairs.length);
     expect(joined(since(cluster.life("B").told, healed))).toEqual(["a", "a2", "c"]);
     cluster.checkAgreement();
@@ -528,7 +528,7 @@ describe("lives", () => {
     cluster.join("A", "room", "late");
     cluster.delay = (message) => (message.kind === "heartbeat" ? 500 : 0);
     const at = cluster.now;
-    cluster.goodbye("A");
+    cluster.permdown("A");
     cluster.run(20);
     expect(left(since(cluster.life("B").told, at))).toEqual(["ann"]);
     cluster.run(2000);
@@ -542,25 +542,25 @@ describe("lives", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
-    let goodbye: Message | undefined;
+    let permdown: Message | undefined;
     cluster.drop = (message) => {
-      if (message.kind !== "goodbye") return false;
-      goodbye = message;
+      if (message.kind !== "permdown") return false;
+      permdown = message;
       return true;
     };
     const at = cluster.now;
-    cluster.goodbye("A");
+    cluster.permdown("A");
     cluster.run(31_500);
     expect(left(since(cluster.life("B").told, at))).toEqual(["ann"]);
-    cluster.inject("B", goodbye as Message);
+    cluster.inject("B", permdown as Message);
     expect(since(cluster.life("B").told, at)).toHaveLength(1);
     expect(cluster.stats("B").replicasDown).toBe(0);
   });
 
   test("a goodbye of the old incarnation that comes after the restart is ignored (P-614)", () => {
     const cluster = met();
-    cluster.delay = (message) => (message.kind === "goodbye" ? 5000 : 0);
-    cluster.goodbye("A");
+    cluster.delay = (message) => (message.kind === "permdown" ? 5000 : 0);
+    cluster.permdown("A");
     cluster.restart("A");
     cluster.join("A", "room", "ann");
     cluster.run(10_000);
@@ -686,7 +686,7 @@ describe("lives", () => {
     const at = cluster.now;
     cluster.start("C");
     cluster.run(10 * SAMPLE);
-    expect(cluster.messages("request", at).map(({ from, to }) => [from, to])).toEqual([["C", "A"]]);
+    expect(cluster.messages("transfer_req", at).map(({ from, to }) => [from, to])).toEqual([["C", "A"]]);
     expect(cluster.keys("C")).toHaveLength(30);
   });
 
@@ -702,7 +702,7 @@ describe("lives", () => {
     cluster.run(SAMPLE);
     for (const name of fleet) {
       const at = cluster.now;
-      cluster.goodbye(name);
+      cluster.permdown(name);
       cluster.restart(name);
       cluster.run(1000);
       for (const [user, home] of homes) {
@@ -712,11 +712,11 @@ describe("lives", () => {
         cluster.join(next, "room", user);
       }
       cluster.run(2 * SAMPLE);
-      const asked = cluster.messages("request", at).filter(({ from }) => from === name);
+      const asked = cluster.messages("transfer_req", at).filter(({ from }) => from === name);
       expect(new Set(asked.map(({ to }) => to)).size).toBe(asked.length);
     }
     cluster.quiet();
-    expect(cluster.core("A").view.rows("room")).toHaveLength(1000);
+    expect(cluster.core("A").view.entries("room")).toHaveLength(1000);
     cluster.checkAgreement();
   });
 
@@ -727,7 +727,7 @@ describe("lives", () => {
     const { core } = cluster.life("A");
     const restart = (n: number): void => {
       const ref = { name: "B", incarnation: `life${n}` };
-      const row = {
+      const entry = {
         topic: "room",
         pid: "p",
         key: "k",
@@ -741,7 +741,7 @@ describe("lives", () => {
           kind: "heartbeat",
           ref,
           clock: 1,
-          delta: { from: 0, to: 1, changes: [row] },
+          delta: { from: 0, to: 1, changes: [entry] },
           seen: [],
           digest: undefined,
         },
@@ -751,7 +751,7 @@ describe("lives", () => {
     const listMs = (): number => {
       const times = Array.from({ length: 200 }, () => {
         const from = performance.now();
-        for (let n = 0; n < 1000; n += 1) core.view.rows("room");
+        for (let n = 0; n < 1000; n += 1) core.view.entries("room");
         return performance.now() - from;
       });
       return Math.min(...times);
@@ -761,7 +761,7 @@ describe("lives", () => {
     for (let n = 2000; n < 10_000; n += 1) restart(n);
     expect(heapUsed() - before).toBeLessThan(256 * 1024);
     expect(listMs()).toBeLessThan(time * 3 + 0.05);
-    expect(core.view.rows("room")).toHaveLength(1);
+    expect(core.view.entries("room")).toHaveLength(1);
     expect(core.stats(cluster.now)).toMatchObject({
       replicasUp: 1,
       replicasDown: 0,
@@ -777,7 +777,7 @@ describe("lives", () => {
     cluster.run(SAMPLE);
     expect(cluster.list("B")).toHaveLength(3);
     const at = cluster.now;
-    cluster.goodbye("C");
+    cluster.permdown("C");
     cluster.run(100);
     expect(since(cluster.life("B").told, at).map(({ leaves }) => leaves)).toEqual([["ann"]]);
     expect([cluster.keys("B"), cluster.list("B").length]).toEqual([["ann"], 2]);
@@ -815,12 +815,12 @@ describe("lives", () => {
     cluster.startTwin("A");
     cluster.run(60_000);
     expect(cluster.twin?.events.map(([, what]) => what)).toContain("conflict");
-    expect([cluster.twin?.core.muted, first.core.muted]).toEqual([true, false]);
+    expect([cluster.twin?.core.fenced, first.core.fenced]).toEqual([true, false]);
     expect(since(cluster.life("B").told, at)).toEqual([]);
     expect(eventsOf(cluster, "B")).toEqual([]);
     // Its own processes are still listed where they are.
     cluster.twin?.core.join("room", "p", "own", { phx_ref: "own" }, cluster.now, 0);
-    expect(cluster.twin?.core.view.rows("room").map(({ key }) => key)).toContain("own");
+    expect(cluster.twin?.core.view.entries("room").map(({ key }) => key)).toContain("own");
   });
 
   test("all restart at once: nobody at first, then only who is really there (P-647)", () => {
@@ -896,7 +896,7 @@ describe("lives", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     cluster.run(SAMPLE);
     const stranger = { name: "S", incarnation: "s1" };
-    const row = {
+    const entry = {
       topic: "room",
       pid: "<1>",
       key: "new",
@@ -910,7 +910,7 @@ describe("lives", () => {
         kind: "heartbeat",
         ref: stranger,
         clock: 1,
-        delta: { from: 0, to: 1, changes: [row] },
+        delta: { from: 0, to: 1, changes: [entry] },
         seen: [],
         digest: undefined,
       },
@@ -955,7 +955,7 @@ describe("lives", () => {
     cluster.run(SAMPLE);
     // A replica that was told a lie in A's name.
     const ref = cluster.core("A").ref;
-    const clock = cluster.core("A").own.told;
+    const clock = cluster.core("A").own.published;
     cluster.inject("B", {
       kind: "heartbeat",
       ref,

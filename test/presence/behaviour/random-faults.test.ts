@@ -61,7 +61,7 @@ function act(cluster: Cluster, names: readonly string[]): void {
   } else if (what < 78) cluster.heal();
   else if (what < 82) cluster.crash(name);
   else if (what < 84) cluster.restart(name, { wall: random.pick([0, -3_600_000]) });
-  else if (what < 86) cluster.goodbye(name);
+  else if (what < 86) cluster.permdown(name);
   else if (what < 89) cluster.freeze(name);
   else if (what < 92) life.wallOffset += random.pick([-3_600_000, 3_600_000]);
   else cluster.browse(name, topic);
@@ -92,8 +92,8 @@ test("whatever happened, when the network is quiet everybody lists what is there
       cluster.run(cluster.settings.downPeriod + cluster.settings.broadcastPeriod);
       cluster.checkAgreement();
       for (const { name } of cluster.living) {
-        const { keptChanges, lagMs, muted } = cluster.stats(name);
-        expect({ lagMs, muted }).toEqual({ lagMs: 0, muted: false });
+        const { keptChanges, lagMs, fenced } = cluster.stats(name);
+        expect({ lagMs, fenced }).toEqual({ lagMs: 0, fenced: false });
         expect(keptChanges).toBeLessThanOrEqual(20);
       }
       cluster.run(cluster.settings.permdownPeriod);

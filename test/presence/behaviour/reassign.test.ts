@@ -78,12 +78,12 @@ test.each([2, 7])(
         await spawnOn(thread, module, "member", [[moves, stays], `of ${thread}`, self()]);
       for (let ready = 0; ready < 2; ready += 1) await receive((message) => message);
       const listed = async (thread: number, topic: string): Promise<string> => {
-        const rows = await GenServer.call<readonly (readonly [string])[]>({ name: "P", node: thread }, [
+        const entries = await GenServer.call<readonly (readonly [string])[]>({ name: "P", node: thread }, [
           "list",
           topic,
         ]);
-        return Array.isArray(rows) && rows[0] !== ("error" as never)
-          ? rows
+        return Array.isArray(entries) && entries[0] !== ("error" as never)
+          ? entries
               .map(([key]) => key)
               .sort()
               .join()

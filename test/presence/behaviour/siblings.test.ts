@@ -13,14 +13,14 @@ const GONE = 7;
 let node: RuntimeNode;
 afterEach(() => node.stop());
 
-test.each(["goodbye", "heartbeat"])(
+test.each(["permdown", "heartbeat"])(
   "P-130 a %s of a thread comes after its end: there is a goodbye for it, and not one after the other for ever",
   async (kind) => {
     const said: unknown[] = [];
     node = createNode({ onReport: () => {} });
     const ref = { name: `here#${GONE}`, incarnation: "ended" };
     const late: Message =
-      kind === "goodbye"
+      kind === "permdown"
         ? { kind, ref, restores: undefined }
         : { kind: "heartbeat", ref, clock: 0, delta: undefined, seen: [], digest: undefined };
     await node.run(async () => {

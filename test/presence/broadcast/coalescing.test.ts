@@ -6,12 +6,12 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   type Coalesce,
+  type CoalesceState,
   changed,
   DEFAULT_COALESCE,
-  dueAt,
-  type Pace,
-  QUIET,
-  told,
+  flushed,
+  IDLE,
+  nextFlushAt,
   windowOf,
 } from "../../../src/presence/broadcast/coalescing.js";
 
@@ -29,10 +29,10 @@ interface Run {
   readonly frames: number;
   /** When each frame went. */
   readonly times: readonly number[];
-  /** The longest that one who came or went, and one who changed, waited to be told of. */
+  /** The longest that one who came or went, and one who changed, waited to be flushed of. */
   readonly longest: number;
   readonly longestUpdate: number;
-  /** When the last was told of. */
+  /** When the last was flushed of. */
   readonly end: number;
 }
 
@@ -41,12 +41,12 @@ interface Run {
  * time.
  */
 function run(changes: readonly Change[], size = 0, options: Coalesce = DEFAULT_COALESCE): Run {
-  let pace: Pace = QUIET;
+  let pace: CoalesceState = IDLE;
   const times: number[] = [];
   let waiting: Change[] = [];
   let [frames, longest, longestUpdate] = [0, 0, 0];
   const due = (): number =>
-    dueAt(pace, { size, changes: waiting.length, urgent: waiting.some(({ by }) => by === 0) }, options);
+    nextFlushAt(pace, { size, changes: waiting.length, urgent: waiting.some(({ by }) => by === 0) }, options);
   const tell = (now: number): void => {
     frames += size;
     times.push(now);
@@ -55,7 +55,7 @@ function run(changes: readonly Change[], size = 0, options: Coalesce = DEFAULT_C
       else longest = Math.max(longest, now - at);
     }
     waiting = [];
-    pace = told(pace, now, size, options);
+    pace = flushed(pace, now, size, options);
   };
   for (const change of changes) {
     while (waiting.length > 0 && due() < change.at) tell(due());
@@ -92,7 +92,7 @@ describe("the window", () => {
     expect(windowOf(10_000, { ...DEFAULT_COALESCE, windowMs: 0 })).toBe(0);
   });
 
-  test("in a quiet room of any size a change is told at once, and one soon after it within the base window (P-301)", () => {
+  test("in a quiet room of any size a change is flushed at once, and one soon after it within the base window (P-301)", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 20_000 }),
@@ -125,7 +125,7 @@ describe("the window", () => {
     expect(times(0)).toEqual([...doubling, 5150, 7150, 9150, 10_483]);
     // Nor does who comes last before the stall, at 3990. Afterwards all goes on as before.
     expect(times(1000)).toEqual([...doubling, 4483, 6483, 8483, 10_483, 11_817]);
-    // After one that is longer the first is told at once, and windows begin to grow again a step or
+    // After one that is longer the first is flushed at once, and windows begin to grow again a step or
     // two further down.
     expect(times(5000)).toEqual([...doubling, 4483, 9000, 10_600, 12_600, 14_600, 15_933]);
   });

@@ -153,10 +153,10 @@ export class Cluster {
     this.life(name).alive = false;
   }
 
-  goodbye(name: string): void {
+  permdown(name: string): void {
     this.#note(`goodbye ${name}`);
     const life = this.life(name);
-    this.#do(life, life.core.goodbye(this.now));
+    this.#do(life, life.core.permdown(this.now));
     life.alive = false;
   }
 
@@ -297,7 +297,7 @@ export class Cluster {
   /** What a replica lists: keys and refs, in order. */
   list(name: string, topic = "room"): string[] {
     return this.core(name)
-      .view.rows(topic)
+      .view.entries(topic)
       .map(({ key, meta }) => `${key} ${meta.phx_ref}`);
   }
 
@@ -305,7 +305,7 @@ export class Cluster {
     return [
       ...new Set(
         this.core(name)
-          .view.rows(topic)
+          .view.entries(topic)
           .map(({ key }) => key),
       ),
     ].sort();
@@ -320,9 +320,9 @@ export class Cluster {
   /** What is really there: the entries of all living replicas. */
   truth(): string[] {
     return this.living
-      .filter(({ core }) => !core.muted)
+      .filter(({ core }) => !core.fenced)
       .flatMap(({ core }) =>
-        [...core.own.rows()].map(({ topic, key, meta }) => `${topic} ${key} ${meta.phx_ref}`),
+        [...core.own.entries()].map(({ topic, key, meta }) => `${topic} ${key} ${meta.phx_ref}`),
       )
       .sort();
   }
@@ -379,9 +379,9 @@ export class Cluster {
   /** A browser joins the topic: it gets the state now, and every diff from now on. */
   browse(name: string, topic: string): void {
     const life = this.life(name);
-    const rows = life.core.view.rows(topic).map(({ key, meta }) => [key, meta] as const);
+    const entries = life.core.view.entries(topic).map(({ key, meta }) => [key, meta] as const);
     const before = life.browser.get(topic) ?? Object.create(null);
-    const state = PhoenixPresence.syncState(before as never, structuredClone(groupByKey(rows)) as never);
+    const state = PhoenixPresence.syncState(before as never, structuredClone(groupByKey(entries)) as never);
     life.browser.set(topic, state as object);
   }
 
@@ -518,7 +518,7 @@ export class Cluster {
         .flatMap(([key, { metas }]) => metas.map(({ phx_ref }) => `${key} ${phx_ref}`))
         .sort();
       const listed = core.view
-        .rows(topic)
+        .entries(topic)
         .map(({ key, meta }) => `${key} ${meta.phx_ref}`)
         .sort();
       if (JSON.stringify(shown) !== JSON.stringify(listed))

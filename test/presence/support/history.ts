@@ -3,7 +3,7 @@
  * sent about it.
  */
 import fc from "fast-check";
-import type { Delta, Row, Snapshot } from "../../../src/presence/tracker/delta.js";
+import type { Delta, Entry, Snapshot } from "../../../src/presence/tracker/delta.js";
 import { mergeDeltas } from "../../../src/presence/tracker/delta.js";
 import { LocalReplica } from "../../../src/presence/tracker/local-replica.js";
 import type { RemoteReplica } from "../../../src/presence/tracker/remote-replica.js";
@@ -37,10 +37,10 @@ export function play(steps: readonly Act[]): History {
   const removedAt = new Map<string, number>();
   let ref = 0;
   const tell = (): void => {
-    const delta = own.tell();
+    const delta = own.flushDelta();
     if (delta === undefined) return;
     deltas.push(delta);
-    snapshots.push({ version: own.told, rows: [...own.rows()] });
+    snapshots.push({ version: own.published, entries: [...own.entries()] });
   };
   for (const [what, who, key] of steps) {
     const at = [`room${key % 2}`, `<0.${who}.0>`, `k${key}`] as const;
@@ -50,7 +50,7 @@ export function play(steps: readonly Act[]): History {
     else if (what === "join") own.join(...at, meta, ref);
     else if (what === "update") {
       const before = own.get(...at);
-      if (own.update(...at, meta)) removedAt.set((before as Row).meta.phx_ref, own.version);
+      if (own.update(...at, meta)) removedAt.set((before as Entry).meta.phx_ref, own.version);
     } else {
       const step = own.leave(...at);
       if (step?.before !== undefined) removedAt.set(step.before.meta.phx_ref, own.version);
@@ -83,11 +83,12 @@ export function statements(history: History): Statement[] {
 }
 
 /** What is visible, comparable. */
-export const refsOf = (rows: Iterable<Row>): string[] => [...rows].map(({ meta }) => meta.phx_ref).sort();
+export const refsOf = (entries: Iterable<Entry>): string[] =>
+  [...entries].map(({ meta }) => meta.phx_ref).sort();
 
 /** All that is known, comparable: entries and causal data. */
 export const all = (origin: RemoteReplica): unknown => [
-  [...origin.rows()].map((row) => JSON.stringify(row)).sort(),
+  [...origin.entries()].map((entry) => JSON.stringify(entry)).sort(),
   origin.version,
   origin.latest,
   origin.residue,

@@ -21,7 +21,7 @@ const delta = fc.tuple(fc.nat(1000), fc.integer({ min: 1, max: 1000 })).chain(([
 );
 const message = fc.oneof(
   fc.record({ kind: fc.constant("hello" as const), ref }),
-  fc.record({ kind: fc.constant("taken" as const), ref, against: text, age: whole }),
+  fc.record({ kind: fc.constant("name_taken" as const), ref, against: text, age: whole }),
   fc.record({
     kind: fc.constant("heartbeat" as const),
     ref,
@@ -31,7 +31,7 @@ const message = fc.oneof(
     digest: fc.option(fc.array(fc.tuple(fc.nat(255), whole), { maxLength: 3 }), { nil: undefined }),
   }),
   fc.record({
-    kind: fc.constant("request" as const),
+    kind: fc.constant("transfer_req" as const),
     ref,
     to: ref,
     id: whole,
@@ -39,7 +39,7 @@ const message = fc.oneof(
     full: fc.boolean(),
   }),
   fc.record({
-    kind: fc.constant("answer" as const),
+    kind: fc.constant("transfer_ack" as const),
     ref,
     to: ref,
     id: whole,
@@ -49,7 +49,7 @@ const message = fc.oneof(
     version: fc.constant(1000),
     changes: fc.array(change(1, 1000), { maxLength: 4 }),
   }),
-  fc.record({ kind: fc.constant("goodbye" as const), ref, restores: fc.option(text, { nil: undefined }) }),
+  fc.record({ kind: fc.constant("permdown" as const), ref, restores: fc.option(text, { nil: undefined }) }),
 ) as fc.Arbitrary<Message>;
 
 const overTheWire = (wire: unknown): unknown => JSON.parse(JSON.stringify(wire));

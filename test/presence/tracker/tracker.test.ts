@@ -368,7 +368,7 @@ describe("trackers of several nodes", () => {
     running.push(a.node, stranger.node);
     const frames = await a.listen("room");
     await a.track(a.process(), "room", "ann");
-    const row = {
+    const entry = {
       topic: "room",
       pid: "p",
       key: "bob",
@@ -381,7 +381,7 @@ describe("trackers of several nodes", () => {
       kind: "heartbeat",
       ref: { name: "stranger#0", incarnation: "1" },
       clock: 1,
-      delta: { from: 0, to: 1, changes: [row] },
+      delta: { from: 0, to: 1, changes: [entry] },
       seen: [],
       digest: undefined,
     } as const;
