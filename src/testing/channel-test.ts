@@ -40,11 +40,11 @@ export interface ChannelTestOptions {
     readonly pubsub: string;
     readonly endpoint: string;
   }) => readonly ChildSpec[];
-  /** Milliseconds assertions wait, unless told otherwise. Default 100. */
+  /** Milliseconds that assertions wait by default. Default 100. */
   readonly timeout?: number;
 }
 
-/** How long a join may take before the test is told that nothing came. */
+/** How long a join may take before the test fails. */
 const JOIN_TIMEOUT_MS = 5000;
 
 export class ChannelTest {
@@ -180,7 +180,7 @@ export class ChannelTest {
     await down(undefined);
   }
 
-  /** Sends an event to everybody on the socket's topic but the test. */
+  /** Sends an event to all subscribers of the socket's topic except the test. */
   broadcastFrom(socket: ChannelSocket, event: string, payload: unknown): PublishResult {
     return Endpoint.broadcastFrom(this.endpoint, self(), socket.topic, event, payload);
   }

@@ -29,7 +29,7 @@ interface LogTarget {
 
 function write(level: LogLevel | false, endpoint: string, text: () => string): void {
   const node = thisNode();
-  if (level === false || !node.logs(level)) return;
+  if (level === false || !node.isLevelEnabled(level)) return;
   node.report({ kind: "notice", level, text: text(), pid: self(), metadata: { endpoint } });
 }
 
@@ -89,7 +89,7 @@ const handledInEvent = telemetry.named("phoenix.channel_handled_in");
 
 /** Whether handled events are logged or measured; callers read the clock only then. */
 export const isHandledInObserved = (log: LogLevel | false): boolean =>
-  handledInEvent.observed || (log !== false && thisNode().logs(log));
+  handledInEvent.observed || (log !== false && thisNode().isLevelEnabled(log));
 
 /** An event of a client was handled. */
 export function handledIn(
@@ -132,7 +132,7 @@ export function transportClosed(
 
 /** Logs a raw request, without its cookies and authorization. */
 export function logRequest(host: LogTarget, level: LogLevel | false, request: IncomingMessage): void {
-  if (level === false || !host.node.logs(level)) return;
+  if (level === false || !host.node.isLevelEnabled(level)) return;
   const { cookie: _cookie, authorization: _authorization, ...headers } = request.headers;
   host.node.report({
     kind: "notice",

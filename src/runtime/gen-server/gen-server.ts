@@ -185,7 +185,7 @@ export const GenServer = {
    */
   call,
 
-  /** Sends a request that is not answered. Always ok, also when nobody is there. */
+  /** Sends a request without a reply. Always ok, also when no process is there. */
   cast,
 
   /** Answers a call, from any process and at any time. A second answer is dropped. */

@@ -38,7 +38,7 @@ export class Server implements SystemTarget, Behaviour {
     this.#hibernateAfter = hibernateAfter === Number.POSITIVE_INFINITY ? undefined : hibernateAfter;
   }
 
-  /** Made when somebody looks. */
+  /** Computed when it is read. */
   get debug(): Debug {
     this.#debug ??= new Debug();
     return this.#debug;

@@ -1,4 +1,6 @@
-/** Starting a GenServer: its process, its name, its `init`, and telling whoever started it. */
+/**
+ * Starts a GenServer: spawns its process, registers its name, runs `init` and answers the starter.
+ */
 
 import { checkDelay, type ViaName } from "../kernel/bifs.js";
 import { context } from "../kernel/context.js";
@@ -12,7 +14,7 @@ import type { Timer } from "../kernel/timer-queue.js";
 import type { GenServerModule, StartOptions, StartResult } from "./callbacks.js";
 import { isExtra, isPromise, Server } from "./loop.js";
 
-/** A server that is being started: what came of it is told to the starter once. */
+/** A server that is being started; the starter gets the result once. */
 class Start {
   readonly #module: GenServerModule;
   readonly #arg: unknown;

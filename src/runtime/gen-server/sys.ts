@@ -82,7 +82,7 @@ export const sys = {
   ): Promise<"ok"> => ask(server, "trace", show, timeout),
 
   /**
-   * Has `fn` called with each event until it is installed anew as undefined. One that throws is
+Calls `fn` with each event, until it is installed again as undefined. One that throws is
    * taken out.
    */
   install: (

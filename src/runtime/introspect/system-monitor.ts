@@ -1,9 +1,9 @@
 /**
  * Watching a node for what makes it slow (OTP: `erlang:system_monitor/2`): turns that take long,
- * mailboxes that grow, an event loop that lags, ports that back up, errors nobody owns.
+ * mailboxes that grow, an event loop that lags, ports that back up, errors without an owner.
  *
  * The watcher gets `["monitor", pid | undefined, what, info]` for each finding. Samples are taken
- * every `everyMs`; a mailbox is told of once when it passes the bound, and again when it has been
+ * every `everyMs`; a mailbox is reported once when it passes the bound, and again when it has been
  * shorter meanwhile.
  */
 

@@ -25,7 +25,7 @@ export interface ViaModule {
   registerName(term: unknown, pid: Pid): "yes" | "no";
   unregisterName(term: unknown): void;
   whereisName(term: unknown): Pid | undefined;
-  /** Throws `BadArg` when nobody holds the name. */
+  /** Throws `BadArg` when the name is not registered. */
   send(term: unknown, message: unknown): void;
 }
 
@@ -68,7 +68,7 @@ export function spawnMonitor(fn: () => unknown): [Pid, Ref] {
 // ------------------------------------------------------------------ send
 
 /**
- * Sends a message and returns it. To a dead process: silently nothing. To a local name nobody
+ * Sends a message and returns it. To a dead process: no effect. To a local name that no process
  * holds: throws `BadArg`. Works outside any process for pids and aliases.
  */
 export function send<T>(dest: Dest, message: T, options?: SendOptions): T {
@@ -94,8 +94,8 @@ export function send<T>(dest: Dest, message: T, options?: SendOptions): T {
 
 /**
  * Sends unless that would hold the sender back: false, and nothing sent, when the connection to the
- * other thread is congested (OTP: `send/3` with `nosuspend`). True otherwise, also when nobody is
- * there.
+ * other thread is congested (OTP: `send/3` with `nosuspend`). True otherwise, also when no process
+ * is there.
  */
 export function trySend(dest: Pid | NodeName, message: unknown): boolean {
   const target = dest instanceof Pid ? Pid.target(dest) : current("trySend()").node.connection(dest.node);
@@ -150,7 +150,7 @@ function sendNamed(
 }
 
 /**
- * The pid a destination stands for at this moment; undefined for nobody, or for a name on another
+ * The pid of a destination at this moment; undefined when there is none, or for a name on another
  * thread.
  */
 export function whereis(dest: Pid | string | NodeName | ViaName | GlobalName): Pid | undefined {
@@ -445,8 +445,8 @@ export function signal(): AbortSignal {
 }
 
 /**
- * Runs `cleanup` when a process of this thread ends, before its links and monitors are told. Runs
- * at once when it is dead already. Returns how to take it back.
+ * Runs `cleanup` when a process of this thread ends, before its links and monitors are notified.
+ * Runs at once when it is dead already. Returns how to take it back.
  */
 export function onExit(pid: Pid, cleanup: (reason: ExitReason) => void): () => void {
   const target = Pid.target(pid);

@@ -1,8 +1,9 @@
 /**
- * Which process is running: `self()` and everything built on it.
+ * The running process: `self()` and everything built on it.
  *
  * The current process is kept in an AsyncLocalStorage that is entered once per slice, so it is
- * right after every await of a handler too, and it names the owner of a promise nobody awaited.
+ * right after every await of a handler too, and it names the owner of a promise that is not
+ * awaited.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { NotAProcess, ProcessExited } from "./errors.js";
@@ -38,8 +39,8 @@ export function thisNode(): RuntimeNode {
 }
 
 /**
- * Runs `fn` outside of any process: for callbacks of sockets and servers, which Node calls in the
- * context of whoever began to listen. An error in `fn` is then not taken for that process's.
+ * Runs `fn` outside of any process: for callbacks of sockets and servers, which Node runs in the
+ * async context that called `listen`. Without this, an error would be attributed to that process.
  */
 export function outside<T>(fn: () => T): T {
   return context.run(undefined as never, fn);

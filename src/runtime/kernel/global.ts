@@ -3,7 +3,7 @@
  * process wherever a destination is expected, and as the name of a server.
  *
  * The main thread decides who gets a name; every thread keeps a copy of the table, so that looking
- * a name up asks nobody. A name is given back when its process or that process's thread ends.
+ * a name up needs no message. A name is released when its process, or its thread, exits.
  */
 
 import { context, current } from "./context.js";
@@ -103,8 +103,8 @@ class GlobalNames {
   }
 
   /**
-   * Before the answer goes out: on one connection, so whoever gets the answer finds the table
-   * changed.
+   * Before the answer is sent, on the same connection: the caller that gets the answer finds the
+   * table changed.
    */
   #tellOthers(order: Order): void {
     for (const connection of this.#node.connections()) connection.messageNamed(KEEPER, order);

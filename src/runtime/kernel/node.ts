@@ -105,7 +105,7 @@ export class RuntimeNode implements AliasHome {
   readonly #names = new Map<string, Process>();
   readonly #aliases = new Map<number, AliasEntry>();
   readonly #connections = new Map<number, NodeConnection>();
-  readonly #roadListeners = new Set<(connection: NodeConnection) => void>();
+  readonly #connectionListeners = new Set<(connection: NodeConnection) => void>();
   readonly logLevel: LogLevel;
   readonly reportLevel: LogLevel;
   readonly #reports: ReportLimiter;
@@ -336,7 +336,7 @@ export class RuntimeNode implements AliasHome {
 
   removeConnection(connection: NodeConnection): void {
     if (this.#connections.get(connection.index) === connection) this.#connections.delete(connection.index);
-    for (const listener of this.#roadListeners) this.guard(() => listener(connection));
+    for (const listener of this.#connectionListeners) this.guard(() => listener(connection));
   }
 
   /**
@@ -346,9 +346,9 @@ export class RuntimeNode implements AliasHome {
   onNodeDown(
     listener: (connection: { readonly index: number; readonly creation: number }) => void,
   ): () => void {
-    this.#roadListeners.add(listener);
+    this.#connectionListeners.add(listener);
     return () => {
-      this.#roadListeners.delete(listener);
+      this.#connectionListeners.delete(listener);
     };
   }
 
@@ -363,7 +363,7 @@ export class RuntimeNode implements AliasHome {
 
   // ---------------------------------------------------------------- the end of processes
 
-  /** @internal Takes a dying process out of the tables, before anybody is told. */
+  /** @internal Removes a dying process from the tables, before links and monitors are notified. */
   release(process: Process): void {
     this.#processes.delete(process.pid.id);
     if (process.name !== undefined) this.#names.delete(process.name);
@@ -395,20 +395,23 @@ export class RuntimeNode implements AliasHome {
 
   // ---------------------------------------------------------------- reports
 
-  /** Whether notices of this level are wanted: lets whoever makes one save the work. */
-  logs(level: LogLevel): boolean {
-    return LEVELS[level] >= LEVELS[this.logLevel] && this.hears(level);
+  /** Whether notices of this level are logged; a caller can skip the work otherwise. */
+  isLevelEnabled(level: LogLevel): boolean {
+    return LEVELS[level] >= LEVELS[this.logLevel] && this.hasListener(level);
   }
 
-  /** Whether anybody takes reports of this level: lets whoever makes one save the work. */
-  hears(level: LogLevel): boolean {
+  /** Whether reports of this level have a listener; a caller can skip the work otherwise. */
+  hasListener(level: LogLevel): boolean {
     return LEVELS[level] >= LEVELS[this.reportLevel] || this.#reportListeners.size > 0;
   }
 
   /** Hands a report to the sink, cut to a size that can be logged. Never throws. */
   report(report: Report): void {
-    if (report.kind === "notice" ? !this.logs(report.level) : !this.hears(reportLevel(report))) return;
-    // What nobody will see is not worth a copy.
+    if (
+      report.kind === "notice" ? !this.isLevelEnabled(report.level) : !this.hasListener(reportLevel(report))
+    )
+      return;
+    // A report without a listener is not copied.
     if (this.#reportListeners.size === 0 && !this.#reports.admits(report)) return;
     const cut = truncate(report) as Report;
     for (const listener of this.#reportListeners) {
@@ -446,7 +449,7 @@ export class RuntimeNode implements AliasHome {
   };
 
   /**
-   * @internal Runs the runtime's own code from where a throw would be taken for somebody else's.
+   * @internal Runs the runtime's own code where a throw would be attributed to a process.
    */
   own(fn: () => void): void {
     try {

@@ -44,8 +44,8 @@ interface Receiver {
 export interface MaxQueue {
   readonly size: number;
   /**
-   * `kill`: the process ends with `killed`. `report`: it goes on; told once each time the bound is
-   * passed.
+   * `kill`: the process ends with `killed`. `report`: it continues, with one report each time the
+   * bound is passed.
    */
   readonly action: "kill" | "report";
 }
@@ -75,7 +75,7 @@ export class Process implements Target {
   label: unknown;
   /** The reason it ended with, once it has. */
   exitReason: ExitReason;
-  /** A crash is told to somebody who waits for it, so that no report is needed. */
+  /** A waiting process gets the crash, so that no report is needed. */
   silent = false;
   links: SmallMap<number | string, Pid> | undefined;
   /** Monitors this process holds on others, by ref id. */
@@ -104,7 +104,7 @@ export class Process implements Target {
   #suspended = false;
   #awaitingSince = 0;
   #queued = false;
-  /** Roads that are congested by this process; it gets no turn until they are clear. */
+  /** Connections that this process has filled; it gets no turn until they are clear. */
   #holds = 0;
   #receiver: Receiver | undefined;
   #maxQueue: MaxQueue | undefined;
@@ -167,7 +167,7 @@ export class Process implements Target {
       action,
     });
     if (action === "kill") this.terminate("killed");
-    // Told again once the mailbox has been shorter meanwhile.
+    // Reported again once the mailbox has been shorter meanwhile.
     else this.#queueLimit = Number.POSITIVE_INFINITY;
   }
 
@@ -394,7 +394,7 @@ export class Process implements Target {
 
   // ---------------------------------------------------------------- own operations
 
-  /** Sends a message from inside this thread, isolated as the node is told to. */
+  /** Sends a message from inside this thread, with the isolation of the node. */
   static deliver(node: RuntimeNode, to: Pid, message: unknown): void {
     const target = Pid.target(to);
     target.message(to, target instanceof Process ? isolate(node.isolation, message) : message);
@@ -413,7 +413,7 @@ export class Process implements Target {
     if (this.links?.delete(this.node.keyOf(pid))) Pid.target(pid).unlink(pid, this.pid);
   }
 
-  /** Begins to watch; the monitor is told once. */
+  /** Adds a monitor, which is notified once. */
   watch(monitor: Monitor): void {
     const { ref, to, target } = monitor;
     this.monitors ??= new SmallMap();
@@ -430,7 +430,7 @@ export class Process implements Target {
     return true;
   }
 
-  /** Runs `cleanup` when the process ends, before anybody is told. Returns how to take it back. */
+  /** Runs `cleanup` when the process exits, before links and monitors. Returns how to remove it. */
   onExit(cleanup: Cleanup): () => void {
     this.#cleanups ??= new SmallMap();
     this.#cleanups.set(cleanup, cleanup);

@@ -1,6 +1,6 @@
 /**
  * Keeps a storm of reports from becoming a storm of log lines: so many of a kind per second go
- * through, the rest are counted, and the count is told once the second is over.
+ * through, the rest are counted, and the count is reported once the second is over.
  *
  * A warning or error notice that comes again and again in the same words is let through a few
  * times, then once in a wait that grows from a second to a minute, with the number of those left
@@ -37,7 +37,7 @@ export class ReportLimiter {
   readonly #clock: Clock;
   readonly #perSecond: number;
   readonly #sink: (report: Report) => void;
-  /** By kind and level: a flood of what is merely informative must not hide a warning. */
+  /** By kind and level: a flood of informative reports must not hide a warning. */
   readonly #windows = new Map<string, Window>();
   readonly #texts = new Map<string, Repeated>();
   #cancel: (() => void) | undefined;
@@ -69,13 +69,13 @@ export class ReportLimiter {
         return;
       }
     }
-    const told = this.#again(report);
-    if (told === undefined) {
+    const repeated = this.#again(report);
+    if (repeated === undefined) {
       this.suppressed += 1;
       return;
     }
     if (window !== undefined) window.passed += 1;
-    this.#sink(told);
+    this.#sink(repeated);
   }
 
   /** What is let through of a notice that may be the same as ones before; undefined for nothing. */

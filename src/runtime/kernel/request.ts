@@ -138,14 +138,14 @@ export class Request extends Timer implements AliasHome, Monitor {
     if (this.#close()) this.#reject(new ExitSignal(this.#question.failure(reason, this.to.node)));
   }
 
-  /** Whether there is somebody to tell. */
+  /** Whether a process waits for the answer. */
   #close(): boolean {
     if (!this.#open) return false;
     this.#open = false;
     const { node, alive } = this.#caller;
     node.timers.cancel(this);
     if (this.#exported) node.dropAlias(this.ref);
-    // Whoever keeps the ref, to answer once more, keeps nothing of the request.
+    // A caller that retains the ref retains nothing of the request.
     Ref.moveHome(this.ref, node);
     return alive;
   }

@@ -16,7 +16,7 @@ import { Ring } from "./ring-buffer.js";
 export interface SchedulerOptions {
   /** Messages one process may handle in a row. Default 64. */
   readonly turnsPerSlice: number;
-  /** Milliseconds one process may go on before it queues again. Default 2. */
+  /** Milliseconds that one process may run before it queues again. Default 2. */
   readonly sliceMs: number;
   /** Milliseconds all processes together may run before the event loop gets a turn. Default 8. */
   readonly loopMs: number;
@@ -26,7 +26,7 @@ export interface SchedulerOptions {
 
 /**
  * A promise that has been kept and whose `then` makes no other one: each costs dearly under the
- * hooks of AsyncLocalStorage, and nobody waits for the end of a drain.
+ * hooks of AsyncLocalStorage, and no code waits for the end of a drain.
  */
 class Kept extends Promise<void> {
   static override get [Symbol.species](): PromiseConstructor {

@@ -8,7 +8,7 @@
 import type { ExitReason } from "./exit-reason.js";
 import { Pid, type Ref } from "./pid.js";
 
-/** Whoever asked for a monitor and is told of the end. */
+/** The process that has asked for a monitor, and is notified of the exit. */
 export interface Watcher {
   down(ref: Ref, reason: ExitReason): void;
 }
@@ -25,7 +25,7 @@ export interface Target {
   demonitor(to: Pid, ref: Ref): void;
 }
 
-/** Messages of this thread that found nobody. */
+/** Messages of this thread whose receiver did not exist. */
 export const dropped = { messages: 0 };
 
 /** The target of every pid whose process has ended. */

@@ -2,7 +2,7 @@
  * Named events with measurements, for metrics and tests (Elixir: `:telemetry`).
  *
  * Events are published on Node's own `diagnostics_channel`, one channel per event, named
- * `simurgh.<event>`: an event nobody listens to costs one property read.
+ * `simurgh.<event>`: an event without a listener costs one property read.
  */
 import { channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 
@@ -42,7 +42,7 @@ export function named(event: string): NamedEvent {
   };
 }
 
-/** Whether anybody listens: lets a hot path skip collecting what nobody reads. */
+/** Whether an event has a listener: a hot path can skip collecting its data otherwise. */
 export const observed = (event: string): boolean => channel(`simurgh.${event}`).hasSubscribers;
 
 /** Calls `handler` for every such event in this thread until the returned function is called. */

@@ -1,7 +1,7 @@
 /**
  * Sending memory without copying it: `send(pid, message, { transfer: [buffer] })`.
  *
- * The buffers leave the sender, whoever the receiver is and whether it still lives: the sender's
+ * The buffers leave the sender, also when the receiver is dead or in the same thread: the sender's
  * views of them have length 0 afterwards. Inside one thread it is the same, so that a program
  * behaves alike with and without threads.
  */
@@ -22,7 +22,7 @@ export function checkTransfer(transfer: readonly unknown[]): asserts transfer is
 }
 
 /**
- * Detaches the buffers from the sender and gives them anew. Throws `BadArg` for memory that must
+ * Detaches the buffers from the sender and returns new ones. Throws `BadArg` for memory that must
  * stay, such as Node's pool.
  */
 export function detach(transfer: readonly ArrayBuffer[]): ArrayBuffer[] {

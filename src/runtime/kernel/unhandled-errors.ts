@@ -1,6 +1,6 @@
 /**
- * Errors that escape every handler: a promise nobody awaited, a throw in a timer or emitter
- * callback.
+ * Handles errors that escape every handler: a promise that is not awaited, a throw in a timer or
+ * emitter callback.
  *
  * The async context tells which process made the promise or callback; that process ends with the
  * error, as if its handler had thrown. What no process owns goes to the listeners that were there

@@ -19,7 +19,7 @@ export class KeyLocks {
     return this.#held.size;
   }
 
-  /** Runs `fn` while nobody else runs one under the same key. Rejects with what it throws. */
+  /** Runs `fn` while no other one runs under the same key. Rejects with what it throws. */
   async run<T>(process: Process, key: unknown, fn: () => T | Promise<T>): Promise<T> {
     const waiters = this.#held.get(key);
     if (waiters === undefined) this.#held.set(key, []);

@@ -6,8 +6,8 @@
  * members along.
  *
  * A process may join a group several times and must leave it as often. Members leave when they die,
- * before anybody is told of the death. Who monitors a group, or all groups of a scope, is sent
- * `[ref, "join" | "leave", group, pids]`.
+ * before links and monitors are notified. A process that monitors a group, or all groups of a
+ * scope, gets `[ref, "join" | "leave", group, pids]`.
  */
 
 import { GenServer, type GenServerModule, type StartResult } from "../gen-server/gen-server.js";
@@ -55,7 +55,7 @@ class Scope {
   readonly #name: string;
   readonly #watches = new Map<number, Watch>();
   readonly #memberships = new Map<number, number>();
-  /** The threads whose scope processes have our members and are told of changes. */
+  /** The threads whose scope processes know our members and get changes. */
   readonly #peers = new Set<number>();
 
   constructor(node: RuntimeNode, name: string) {
@@ -117,7 +117,7 @@ class Scope {
       this.#tellOthers(["leave", name, left]);
   }
 
-  /** The thread is gone, or its scope process began anew: so are its members. */
+  /** The thread has died, or its scope process has restarted: its members are gone. */
   lost(node: number): void {
     this.#peers.delete(node);
     this.#forget((member) => member.node === node);
@@ -157,7 +157,7 @@ class Scope {
     }
   }
 
-  /** What a thread says it has, whole: only the difference is told to monitors. */
+  /** All members of a thread; monitors get only the difference. */
   #replace(node: number, groups: readonly (readonly [unknown, readonly Pid[]])[]): void {
     const now = new Map(groups.map(([name, pids]) => [termKey(name), [...pids]]));
     for (const [key, { name, members }] of [...this.groups]) {

@@ -5,9 +5,9 @@
  * name through `{ via: Registry, term: [registry, key] }`. In a `duplicate` registry any number of
  * processes stand under a key, as subscribers of a topic do.
  *
- * A process registers itself. Its entries vanish when it ends, before anybody is told of the end:
- * whoever sees the `DOWN` finds the key free. Lookups are plain reads: a registry is local to its
- * thread and never in the way.
+ * A process registers itself. Its entries are removed when it exits, before exit signals are sent:
+ * a process that receives the `DOWN` finds the key free. Lookups are plain reads: a registry is
+ * local to its thread and never in the way.
  */
 
 import { GenServer, type GenServerModule, type StartResult } from "../gen-server/gen-server.js";
@@ -29,7 +29,8 @@ export interface RegistryOptions {
   /** How `dispatch` groups the entries of a duplicate registry. Default 1. */
   readonly partitions?: number;
   /**
-   * Registered names of processes that are told of each register and unregister, but not of deaths.
+   * Registered names of processes that are notified of each register and unregister, but not of
+   * exits.
    */
   readonly listeners?: readonly string[];
   readonly meta?: readonly (readonly [unknown, unknown])[];

@@ -90,7 +90,7 @@ export class RegistryTable {
     this.#tell(["unregister", this.#name, key, process.pid]);
   }
 
-  /** The process has ended. Listeners are not told: they must monitor. */
+  /** The process has exited. Listeners are not notified: they must monitor. */
   #forget(process: Process): void {
     for (const id of this.#owners.get(process)?.keys ?? []) {
       const bucket = this.#buckets.get(id) as Bucket;

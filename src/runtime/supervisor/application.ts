@@ -255,7 +255,7 @@ export const Application = {
     return failed === undefined ? ["ok", started] : ["error", failed];
   },
 
-  /** Stops one. Those it depends on go on. */
+  /** Stops one. The applications that it depends on continue. */
   stop: (name: string): Promise<ApplicationResult> => ask(["stop", name]),
 
   /** Stops all, the newest first. */

@@ -119,7 +119,7 @@ export function reportError(
 }
 
 export function reportProgress(supervisor: Process, spec: FullChildSpec, pid: Pid): void {
-  if (!supervisor.node.hears("debug")) return;
+  if (!supervisor.node.hasListener("debug")) return;
   supervisor.node.report({
     kind: "progress",
     supervisor: supervisor.pid,

@@ -3,7 +3,8 @@
  * PartitionSupervisor). For a process that would be a bottleneck alone: work that is about one key
  * goes to one partition, always the same.
  *
- *     await PartitionSupervisor.startLink({ name: "counters", childSpec: counterSpec, partitions: 4 });
+ *     const options = { name: "counters", childSpec: counterSpec, partitions: 4 };
+ *     await PartitionSupervisor.startLink(options);
  *     GenServer.call(PartitionSupervisor.via("counters", userId), "next");
  */
 

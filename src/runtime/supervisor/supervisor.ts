@@ -3,7 +3,7 @@
  * strategy. It stops them in reverse order.
  *
  *   one_for_one    a child that ends is restarted alone
- *   one_for_all    all others are stopped, then all are started again: they cannot work without each other
+ *   one_for_all    all others are stopped, then all are restarted: they need each other
  *   rest_for_one   those started after it are stopped and restarted with it: they depend on it
  *
  * Restarting is for faults that a fresh start can cure. When children keep failing (more than

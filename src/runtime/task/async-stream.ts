@@ -1,7 +1,8 @@
 /**
  * Many tasks over many inputs, a few at a time: `Task.asyncStream` of Elixir, as an async iterable.
  *
- *     for await (const result of asyncStream(urls, fetchPage, { maxConcurrency: 4 })) …   // ["ok", page] | ["exit", reason]
+ *     for await (const result of asyncStream(urls, fetchPage, { maxConcurrency: 4 })) …
+ *     // ["ok", page] | ["exit", reason]
  *
  * It is lazy: inputs are taken as results are. A consumer that stops early takes the running tasks
  * down with it and finds nothing of them in its mailbox.

@@ -17,7 +17,7 @@ import { createTask, type Task, taskInternals } from "./task.js";
 
 const HANDSHAKE_MS = 5000;
 
-/** The start function of a child that works for somebody: runs as the supervisor. */
+/** The start function of a child with a caller that waits: runs as the supervisor. */
 function startFor(owner: Pid, callers: readonly Pid[], fn: () => unknown): readonly ["ok", Pid] {
   const supervisor = current("Task.Supervisor");
   const body = async (): Promise<void> => {
@@ -41,7 +41,7 @@ function startFor(owner: Pid, callers: readonly Pid[], fn: () => unknown): reado
   return ["ok", process.pid];
 }
 
-/** The start function of a child nobody waits for. */
+/** The start function of a child without a caller that waits. */
 function startAlone(callers: readonly Pid[], fn: () => unknown): readonly ["ok", Pid] {
   const supervisor = current("Task.Supervisor");
   const process = createTask(supervisor, fn, fn, callers);
@@ -84,7 +84,7 @@ export const TaskSupervisor = {
   asyncNolink: <T>(supervisor: Dest, fn: () => T | Promise<T>): Promise<Task<T>> =>
     begin(supervisor, fn, false),
 
-  /** A task nobody waits for; `["error", "max_children"]` when the supervisor takes no more. */
+  /** A task without a result; `["error", "max_children"]` when the supervisor is full. */
   startChild(
     supervisor: Dest,
     fn: () => unknown,

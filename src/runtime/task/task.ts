@@ -1,5 +1,5 @@
 /**
- * A task: a process that runs one function for somebody who may wait for its value (Elixir: Task).
+ * A task is a process that runs one function; its caller can wait for the value (Elixir: Task).
  *
  *     const task = Task.async(() => compute(7));
  *     …
@@ -37,7 +37,7 @@ const DEFAULT_TIMEOUT = 5000;
 // ------------------------------------------------------------------ starting
 
 /**
- * @internal A process that runs `fn` and, when it has somebody to tell, tells it; its failure is
+ * @internal A process that runs `fn` and, when it has a caller, sends the result; its failure is
  * reported as a task's.
  */
 export function createTask(
@@ -95,7 +95,7 @@ function completed<T>(value: T): Task<T> {
   return { pid: null, ref, owner: owner.pid };
 }
 
-/** Runs `fn` in a process nobody waits for. */
+/** Runs `fn` in a process without a caller that waits. */
 function start(fn: () => unknown): Pid {
   checkFunction(fn);
   const starter = current("Task.start()");
@@ -151,8 +151,8 @@ function forget(task: Task): void {
   demonitor(task.ref, { flush: true });
 }
 
-/** The reason as a caller is told it: a lost thread is `["nodedown", node]`. */
-const told = (task: Task, reason: ExitReason): ExitReason =>
+/** The reason as a caller is callerReason it: a lost thread is `["nodedown", node]`. */
+const callerReason = (task: Task, reason: ExitReason): ExitReason =>
   reason === "noconnection" ? ["nodedown", task.pid?.node] : reason;
 
 function failWith(reason: ExitReason, operation: string, args: readonly unknown[]): never {
@@ -171,7 +171,7 @@ async function awaitTask<T>(task: Task<T>, timeout: number = DEFAULT_TIMEOUT): P
   if (first === undefined) return failWith("timeout", "await", [task, timeout]);
   const [, arrival] = first;
   if ("value" in arrival) return arrival.value as T;
-  return failWith(told(task, arrival.reason), "await", [task, timeout]);
+  return failWith(callerReason(task, arrival.reason), "await", [task, timeout]);
 }
 
 /**
@@ -190,7 +190,7 @@ async function awaitMany<T>(tasks: readonly Task<T>[], timeout: number = DEFAULT
     if (first === undefined || !("value" in first[1])) {
       for (const task of open) forget(task);
       return failWith(
-        first === undefined ? "timeout" : told(first[0], (first[1] as { reason: unknown }).reason),
+        first === undefined ? "timeout" : callerReason(first[0], (first[1] as { reason: unknown }).reason),
         "awaitMany",
         [tasks, timeout],
       );
@@ -220,7 +220,7 @@ async function yieldTask<T>(task: Task<T>, timeout: number = DEFAULT_TIMEOUT): P
 function settle<T>(task: Task<T>, arrival: Arrival): TaskResult<T> {
   forget(task);
   if ("value" in arrival) return ["ok", arrival.value as T];
-  if (arrival.reason === "noconnection") return failWith(told(task, arrival.reason), "yield", [task]);
+  if (arrival.reason === "noconnection") return failWith(callerReason(task, arrival.reason), "yield", [task]);
   return ["exit", arrival.reason];
 }
 
@@ -299,7 +299,7 @@ async function shutdown<T>(
   forget(task);
   if (reply !== undefined) return ["ok", reply.value as T];
   const { reason } = arrival as { readonly reason: ExitReason };
-  if (reason === "noconnection") return failWith(told(task, reason), "shutdown", [task, timeout]);
+  if (reason === "noconnection") return failWith(callerReason(task, reason), "shutdown", [task, timeout]);
   return reason === (brutal ? "killed" : "shutdown") ? null : ["exit", reason];
 }
 

@@ -6,7 +6,7 @@
  * batch is full: a port costs tens of microseconds per posting and next to nothing per byte.
  *
  * Both ends keep records of the links and monitors that cross, so that the end of the other thread
- * can be told to each of them as `noconnection`, after everything that arrived before it.
+ * is sent to each of them as `noconnection`, after everything that arrived before it.
  *
  * Flow control: the far end acknowledges what it has handled. A process that sends while too much
  * is outstanding is held back after its current turn until the connection is clear again; exit,

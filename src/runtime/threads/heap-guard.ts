@@ -2,13 +2,13 @@
  * Ends a worker thread that uses too much memory before V8 ends the whole program.
  *
  * V8 cannot refuse an allocation. At a heap's limit it asks Node, which ends the thread, and lets
- * it go on for 16 MiB until it stops. Whatever needs more than that at once is fatal to the
+ * it continue for 16 MiB until it stops. Whatever needs more than that at once is fatal to the
  * process: one scavenge that moves a large young generation to the old one, or one large table that
  * grows. So the heap of a thread has
  *
  *     0 ────────────── limit ─────── alarm ─────── hard limit
- *                        │             │               └ Node ends the thread; what is too large at once ends the process
- *                        │             └ used, garbage included, as seen from outside: the thread is terminated
+ *                        │             │               └ Node ends the thread, or the process
+ *                        │             └ used, garbage included: the thread is terminated
  *                        └ used after a full collection: the thread asks to be terminated
  *
  * and a young generation that fits into those 16 MiB. A thread between its limit and the hard one

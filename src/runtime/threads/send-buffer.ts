@@ -5,7 +5,7 @@
 import { pack } from "./codec.js";
 import { toClone } from "./wire-clone.js";
 
-/** How signals are put on a port: the same to whoever sends and receives. */
+/** How signals are put on a port; sender and receiver use the same. */
 export type Encoding = "msgpack" | "clone";
 
 export interface Posting {
@@ -18,7 +18,7 @@ export interface SendBuffer {
   /** Adds a signal whose parts have been through `toWire`. Gives its size in bytes. */
   add(signal: readonly unknown[]): number;
   readonly bytes: number;
-  /** What has been gathered, and begins anew. */
+  /** Returns the gathered signals, and empties the buffer. */
   take(): Posting;
 }
 

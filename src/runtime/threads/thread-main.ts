@@ -97,7 +97,7 @@ export default async function threadMain(boot: ThreadBoot): Promise<void> {
   }
 }
 
-/** The root process: starts the tree, then waits to be told to stop or for the tree to fail. */
+/** The root process: starts the tree, then waits for a stop request or for the tree to fail. */
 async function root(boot: ThreadBoot, main: ThreadConnection): Promise<void> {
   trapExit(true);
   register(THREAD_ROOT, self());

@@ -40,7 +40,7 @@ export interface ThreadOptions {
   readonly module: URL | string;
   /** Name of that export. Default "start". */
   readonly export?: string;
-  /** Plain data for it; a function gives it anew each time the thread starts. */
+  /** Plain data for the module; a function is called each time the thread starts. */
   readonly args?: unknown;
   /**
    * Heap limits of the thread; over them it dies, alone: see heap-guard.ts. Default: what Node
@@ -115,7 +115,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
     const connection = new ThreadConnection(node, { index: options.index, creation }, channel.port1, {
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.encoding === undefined ? {} : { encoding: options.encoding }),
-      onControl: (_road, message) => {
+      onControl: (_connection, message) => {
         if (state.current !== undefined) state.current.lastSign = performance.now();
         if (message[0] === "ready") started.resolve();
         else if (message[0] === "report") node.report(message[1] as Report);
@@ -160,7 +160,7 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       connection.down();
       void pool.destroy();
     });
-    // When this process has ended first, there is nobody left to tell.
+    // When this process has exited first, no process is left to notify.
     outside(() =>
       done.then(
         () => send(me, ["thread_exit", "normal"]),

@@ -124,7 +124,9 @@ export class Simulation {
     return this.#start(index, thread.creation + 1);
   }
 
-  /** Resolves once nobody can run and nothing is on its way: only time could change anything. */
+  /**
+   * Resolves once no process can run and no message is on its way: only time can change anything.
+   */
   quiet(): Promise<void> {
     return new Promise((resolve) => this.#quiet.push(resolve));
   }
@@ -172,7 +174,7 @@ export class Simulation {
     );
     if (times.length === 0)
       throw new Error(
-        "the scenario waits for something that can no longer happen: nobody can run, no timer is set",
+        "the scenario waits for something that can no longer happen: no process can run, no timer is set",
       );
     const next = Math.min(...times);
     this.#note(`time ${next}`);

@@ -312,16 +312,16 @@ describe("looking inside", () => {
 
 test("a node whose reports go to stderr makes none that stderr does not show", async () => {
   const node = createNode();
-  expect([node.hears("info"), node.hears("warning")]).toEqual([false, true]);
-  expect([node.logs("info"), node.logs("error")]).toEqual([false, true]);
+  expect([node.hasListener("info"), node.hasListener("warning")]).toEqual([false, true]);
+  expect([node.isLevelEnabled("info"), node.isLevelEnabled("error")]).toEqual([false, true]);
   await node.stop();
   const told: string[] = [];
   const listening = createNode({ logLevel: "info", onReport: (report) => told.push(report.kind) });
-  expect([listening.hears("debug"), listening.logs("debug"), listening.logs("info")]).toEqual([
-    true,
-    false,
-    true,
-  ]);
+  expect([
+    listening.hasListener("debug"),
+    listening.isLevelEnabled("debug"),
+    listening.isLevelEnabled("info"),
+  ]).toEqual([true, false, true]);
   listening.report({ kind: "notice", level: "info", text: "hello", pid: undefined, metadata: {} });
   expect(told).toEqual(["notice"]);
   await listening.stop();
