@@ -7,11 +7,11 @@
  *     │   each shard:
  *     │   ├ ChallengePresence
  *     │   ├ AccessWatch      keeps what people may do in rooms up to date
- *     │   ├ Rooms            a document for each challenge that somebody works on
+ *     │   ├ Rooms            a document for each challenge in use
  *     │   └ ThreadMetrics    with METRICS_PORT
  *     └ MetricsServer        with METRICS_PORT
  *
- * The repository comes first, since a room asks it when somebody joins, and stops last, so that
+ * The repository comes first, since a room asks it when a user joins, and stops last, so that
  * nothing is lost.
  */
 import { extname } from "node:path";
@@ -23,7 +23,7 @@ import { type AppContext, ENDPOINT, setAppContext } from "./app-context.js";
 import { ChallengePresence } from "./channels/challenge-presence.js";
 import type { Config, DatabaseConfig } from "./config.js";
 import { attemptCounterSpec } from "./http/attempt-counter.js";
-import type { HttpFacts } from "./http/http-server.js";
+import type { HttpContext } from "./http/http-server.js";
 import { roomsSource, storageSource } from "./metrics.js";
 import { Rooms } from "./rooms/rooms.js";
 import type { StorageArgs } from "./storage/repository.js";
@@ -55,9 +55,9 @@ const startRepository = async (database: DatabaseConfig) =>
 /** The children of the main thread. */
 export function mainTree(config: Config): ChildSpec[] {
   const { keys, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond, personPerSecond } = config;
-  const facts: AppContext = { keys, storageNode: storageNode(config), shards: config.shards };
-  const http: HttpFacts = {
-    ...facts,
+  const context: AppContext = { keys, storageNode: storageNode(config), shards: config.shards };
+  const http: HttpContext = {
+    ...context,
     accessSeconds,
     allowedOrigins,
     trustedProxies,
@@ -65,9 +65,9 @@ export function mainTree(config: Config): ChildSpec[] {
     personPerSecond,
   };
   const { metrics, presenceDownMs, accessRecheckMs } = config;
-  const args: ShardArgs = { facts, presenceDownMs, accessRecheckMs, measured: metrics !== undefined };
+  const args: ShardArgs = { context, presenceDownMs, accessRecheckMs, measured: metrics !== undefined };
   const storage: StorageArgs = { database: config.database, measured: metrics !== undefined };
-  setAppContext(facts);
+  setAppContext(context);
   return [
     config.shards === 0
       ? {
@@ -76,7 +76,7 @@ export function mainTree(config: Config): ChildSpec[] {
           shutdown: 8000,
         }
       : threadSpec({
-          index: facts.storageNode,
+          index: context.storageNode,
           module: beside("./storage/repository"),
           args: storage,
         }),
@@ -110,8 +110,8 @@ export function mainTree(config: Config): ChildSpec[] {
           MetricsServer.childSpec({
             ...metrics,
             endpoint: ENDPOINT,
-            threads: config.shards === 0 ? [] : [facts.storageNode],
-            sources: [storageSource(facts.storageNode)],
+            threads: config.shards === 0 ? [] : [context.storageNode],
+            sources: [storageSource(context.storageNode)],
           }),
         ]),
   ];
@@ -133,7 +133,7 @@ function clusterOf({ cluster, presenceDownMs }: Config): Pick<EndpointOptions, "
 }
 
 interface ShardArgs {
-  readonly facts: AppContext;
+  readonly context: AppContext;
   readonly presenceDownMs: number;
   readonly accessRecheckMs: number;
   /** Whether there are metrics. */
@@ -142,10 +142,10 @@ interface ShardArgs {
 
 /** The children of each shard. */
 export const shardTree: ShardTree = (
-  { facts, presenceDownMs, accessRecheckMs, measured }: ShardArgs,
+  { context, presenceDownMs, accessRecheckMs, measured }: ShardArgs,
   { endpoint, pubsub },
 ) => {
-  setAppContext(facts);
+  setAppContext(context);
   return [
     ChallengePresence.childSpec({
       pubsub,

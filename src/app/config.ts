@@ -25,7 +25,7 @@ export interface Config {
   readonly dataDir: string;
   readonly database: DatabaseConfig;
   readonly keys: SigningKeys;
-  /** Seconds an access token is good for. */
+  /** Seconds for which an access token is valid. */
   readonly accessSeconds: number;
   /** Milliseconds an idle connection stays open between two requests. */
   readonly keepAliveMs: number;
@@ -45,7 +45,7 @@ export interface Config {
   /** Where Prometheus may ask; undefined: nowhere. */
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
   /**
-   * Milliseconds after which a node that is not heard any more counts as gone, with everybody on
+   * Milliseconds after which a silent node counts as down, with all users on
    * it.
    */
   readonly presenceDownMs: number;
@@ -75,7 +75,7 @@ export interface ClusterConfig {
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
 }
 
-/** A fault of the environment or the machine, told in one line: no stack trace helps here. */
+/** A fault of the environment or the machine, reported in one line: no stack trace helps here. */
 export class StartupError extends Error {
   override readonly name = "StartupError";
 }

@@ -141,7 +141,7 @@ const MOST_HOURS = 24 * 90;
 
 export const NewInvitationBody = z.object({
   role,
-  /** How long the link is good for. */
+  /** How long the link is valid. */
   hours: z
     .int("hours must be a whole number")
     .min(1, "hours must be at least 1")

@@ -1,7 +1,7 @@
 /**
  * Work of one key in the order it was asked for, one after the other; of different keys at the same
- * time. For what must not overlap with itself. It does not bound how long work takes: whoever hands
- * it in does.
+ * time. For what must not overlap with itself. It does not bound how long work takes: the caller
+ * that hands it in does.
  */
 export class KeyedQueue<Key> {
   readonly #last = new Map<Key, { readonly settled: Promise<unknown>; waiting: number }>();

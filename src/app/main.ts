@@ -18,7 +18,7 @@ async function main(): Promise<void> {
       console.error("the server did not stop in time");
       process.exit(1);
     }, STOP_DEADLINE_MS).unref();
-    // Also while it starts: whoever sees it listen may end it at once.
+    // Also while it starts: a supervisor may stop it at once.
     const stopped = starting.then((server) => server.stop());
     stopped.then(
       () => process.exit(0),

@@ -55,7 +55,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     node,
     failed: tree.failed,
     async stop() {
-      // While everybody is still connected, so that what is stored is also acknowledged.
+      // While all clients are still connected, so that what is stored is also acknowledged.
       await node.run(() => Rooms.drain(roomThreads(config))).catch(() => {});
       await tree.stop();
       await node.stop();
@@ -70,7 +70,7 @@ interface Tree {
   stop(): Promise<void>;
 }
 
-/** Runs the application's supervisor under a process of its own that waits to be told to stop. */
+/** Runs the application's supervisor under a process that waits for a stop request. */
 function superviseTree(node: RuntimeNode, config: Config): Tree {
   let supervisor: Pid | undefined;
   let fail!: (error: Error) => void;
@@ -119,7 +119,7 @@ function superviseTree(node: RuntimeNode, config: Config): Tree {
   };
 }
 
-/** What a failed start comes down to, for somebody who has to do something about it. */
+/** Why the start has failed, for an operator who can do something about it. */
 function startFailure(reason: unknown, config: Config): Error {
   const database = findTagged(reason, "database_unavailable");
   if (database !== undefined) {

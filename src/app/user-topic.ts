@@ -1,4 +1,5 @@
 /**
- * The id of a user's sockets: a topic on which all of them can be closed, and each told something.
+ * The id of a user's sockets: a topic by which all of them can be closed, and each can get an
+ * event.
  */
 export const userTopic = (userId: number): string => `users:${userId}`;

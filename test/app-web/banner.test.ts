@@ -17,7 +17,7 @@ test("when all is well nothing is said", () => {
 });
 
 test.each([
-  ["a lost connection", { connection: "reconnecting" }, /Reconnecting… You can go on typing/],
+  ["a lost connection", { connection: "reconnecting" }, /Reconnecting… You can keep typing/],
   ["a lost connection with edits", { connection: "reconnecting", save: "unsaved" }, /kept on this device/],
   ["a lost connection for a reader", { connection: "reconnecting", canWrite: false }, /Reconnecting…$/],
   ["a database that is away", { persistence: "degraded" }, /nothing is saved yet/],

@@ -73,7 +73,7 @@ describe("the others' cursors", () => {
     expect(peers.get("a")).toEqual({
       id: "a",
       userId: "1",
-      name: "Somebody",
+      name: "Someone",
       color: 0,
       cursor: undefined,
       top: undefined,

@@ -45,7 +45,7 @@ describe("the people in a room", () => {
         ],
         "x",
       ),
-    ).toMatchObject([{ id: "1", name: "Somebody", you: false, typing: false }]);
+    ).toMatchObject([{ id: "1", name: "Someone", you: false, typing: false }]);
   });
 
   test("comings and goings name others only, and typing is not news", () => {

@@ -197,7 +197,7 @@ describeWith("Chromium", "the product in browsers", () => {
     await bob.page.getByRole("heading", { name: "Challenges" }).waitFor();
     await ann.sees("Ann");
     await bob.page.goto(`${server.url}/join#nonsense`);
-    await bob.page.getByText(/not good any more/).waitFor();
+    await bob.page.getByText(/no longer valid/).waitFor();
   });
 
   test("the history shows what the code was, and leads back to it, for everybody; going back can be gone back on", async () => {

@@ -5,8 +5,9 @@
  * An entry is a channel: a person in a room by a session. It is `due` when the database is to be
  * asked about it, and `certain` while nothing can have been taken away since the database answered:
  *
- *     entered ──▶ due ──answer──▶ certain ──change announced, message lost, engine away, time──▶ due
- *                  └──no answer──▶ due, and `unsure` (a change was announced) or `suspended` (one may have been missed)
+ *     joined ──▶ due ──answer──▶ certain ──change announced or missed, time──▶ due
+ *                 └──no answer──▶ due, and `unsure` (a change was announced) or `suspended` (a
+ *                                 change may have been missed: message lost, engine away)
  *
  * A role is widened by an answer of the database alone.
  *

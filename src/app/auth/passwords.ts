@@ -49,14 +49,14 @@ export async function hashPassword(password: string, site?: string): Promise<str
 }
 
 /**
- * Whether a hash was made with other parameters than those of today: it is to be made anew at the
+ * Whether a hash was made with other parameters than those of today: it is to be made again at the
  * next log-in.
  */
 export const isOutdated = (hash: string): boolean =>
   !hash.startsWith(`$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$`);
 
 /** A hash of no password, to spend the same time on an unknown user. */
-const NOBODY = `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(Buffer.alloc(16))}$${base64(Buffer.alloc(KEY_LENGTH))}`;
+const DECOY_HASH = `$scrypt$ln=${LOG_N},r=${BLOCK},p=${PARALLEL}$${base64(Buffer.alloc(16))}$${base64(Buffer.alloc(KEY_LENGTH))}`;
 
 /**
  * Whether the password belongs to the hash. Without a hash it takes as long and is false. Throws
@@ -67,7 +67,7 @@ export async function verifyPassword(
   hash: string | undefined,
   site?: string,
 ): Promise<boolean> {
-  const match = /^\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(hash ?? NOBODY);
+  const match = /^\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(hash ?? DECOY_HASH);
   if (match === null) return false;
   const [, logN, r, p, salt, key] = match as unknown as [string, string, string, string, string, string];
   const expected = Buffer.from(key, "base64");

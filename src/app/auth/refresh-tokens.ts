@@ -1,10 +1,10 @@
 /**
- * Refresh tokens: opaque, good for one renewal. They live in the page's cookie; the database has
+ * Refresh tokens: opaque, valid for one renewal. They live in the page's cookie; the database has
  * their hashes.
  *
  * The successor of a token follows from it, from what the asker says with it (`nonce`) and from a
  * key of the server. So a renewal whose answer was lost can be asked again in the same words and
- * has the same answer, while whoever merely got hold of an old token cannot ask that.
+ * has the same answer, while a thief of an old token cannot ask that.
  */
 import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
 

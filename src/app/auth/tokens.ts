@@ -2,8 +2,8 @@
  * Access tokens: JSON Web Tokens, signed by HS256 and nothing else. Each belongs to a session and
  * is short-lived; a new one is had with the session's refresh token (refresh-tokens.ts).
  *
- * Keys rotate: tokens name their key (`kid`), the current one signs, and previous ones go on being
- * accepted.
+ * Keys rotate: tokens name their key (`kid`), the current one signs, and previous ones continue to
+ * be accepted.
  */
 import { createHash, randomUUID } from "node:crypto";
 import jwt from "jsonwebtoken";

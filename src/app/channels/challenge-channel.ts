@@ -8,13 +8,13 @@
  * in   `chat:send`, `chat:history`              see room-chat.ts
  *      `session:renew {token}`                 see session-renewal.ts
  *      `y:sync`, `y:update`, `y:awareness`     of document clients
- *      `response:update {response}`            stores the text, shows its writer as typing, tells everybody
+ *      `response:update {response}`            stores the text, shows its writer as typing
  *      `current_participant_typing:remove`     the writer has left the text
  * out  `y:sv`, `y:update`, `y:awareness`, `room:status`
- *      `response:updated {challenge}`          to everybody who is sent whole texts, the writer included, once it is stored
+ *      `response:updated {challenge}`          to full-text clients, the writer too, once stored
  *      `challenge:changed {challenge}`         its owner has changed title, prompt or language
  *      `room:access`, `room:closed`            see room-access.ts
- *      `presence_state`, `presence_diff`       who is here: `{typing, first_name, user_id}` under the user's id
+ *      `presence_state`, `presence_diff`       `{typing, first_name, user_id}` under the user's id
  */
 import {
   assign,
@@ -54,7 +54,7 @@ const STORE_FAILED = { error: "Error updating challenge" };
 /** Each answer may be the whole document. */
 const SYNC_PACE = { burst: 20, everyMs: 200 };
 
-/** Why somebody may not enter. */
+/** Why a user may not join. */
 const UNAVAILABLE = { reason: "unavailable", code: "database_unavailable", retry_after_ms: 2000 };
 /** The same for what does not exist and for what this person may not know of. */
 const NOT_HERE = { reason: "not_found", code: "challenge_not_found" };
@@ -72,7 +72,7 @@ const refusal = (why: Failure | "session_ended", waitMs?: number) =>
 
 /** What clients of the other kind have no use for. */
 const INTERCEPTED: Readonly<Record<Dialect, readonly string[]>> = {
-  naive: [ACCESS_CHANGED, COMPACTED, CURSORS_HERE, "y:update", "y:awareness", "room:status"],
+  full_text: [ACCESS_CHANGED, COMPACTED, CURSORS_HERE, "y:update", "y:awareness", "room:status"],
   binary: [ACCESS_CHANGED, COMPACTED, CURSORS_HERE, "response:updated"],
   base64: [ACCESS_CHANGED, COMPACTED, CURSORS_HERE, "response:updated", "y:update"],
 };
@@ -91,8 +91,8 @@ const meta = (socket: ChannelSocket, typing: boolean) => ({
 });
 
 /**
- * Shows whether the user types. Only a change is told: a diff for each key would go to everybody in
- * the room.
+ * Shows whether the user types. Only a change is sent: a diff for each key would go to all clients
+ * in the room.
  */
 async function setTyping(socket: ChannelSocket, typing: boolean): Promise<ChannelSocket> {
   if (socket.assigns.typing === typing) return socket;
@@ -124,7 +124,7 @@ export const challengeChannel = defineChannel("challenges:*", {
       name: socket.assigns.firstName as string,
       role,
       canWrite: can_write,
-      document: speaks !== "naive",
+      document: speaks !== "full_text",
       client: params.client,
     });
     if (entered[0] === "error") return refusal(entered[1], entered[2]);
@@ -132,7 +132,7 @@ export const challengeChannel = defineChannel("challenges:*", {
     send(socket.channelPid, "after join");
     const plain = { challenge, role, can_write };
     const document = { epoch, sv: Buffer.from(sv).toString("base64"), status, me };
-    return joined(assign(inside, "room", pid), speaks === "naive" ? plain : { ...plain, ...document }, {
+    return joined(assign(inside, "room", pid), speaks === "full_text" ? plain : { ...plain, ...document }, {
       intercept: INTERCEPTED[speaks],
     });
   },
@@ -208,7 +208,7 @@ export const challengeChannel = defineChannel("challenges:*", {
       monitor(room(socket));
       await ChallengePresence.track(socket, socket.assigns.userId, meta(socket, false));
       push(socket, "presence_state", await ChallengePresence.list(socket));
-      // What was told after the room was entered and before it was subscribed to.
+      // Broadcasts between the join of the room and the subscription.
       const challenge = await ask<ChallengeView | undefined>(socket, ["entered", socket.channelPid]);
       if (challenge !== undefined) push(socket, "response:updated", { challenge });
       return noreply(socket);
@@ -218,8 +218,8 @@ export const challengeChannel = defineChannel("challenges:*", {
       push(socket, "y:awareness", { states: message[1], gone: [] });
       return noreply(socket);
     }
-    // Without its room, or what watches its access, it cannot go on: the client joins again, and
-    // finds the next one.
+    // Without its room, or the monitor of its access, it cannot continue: the client joins again,
+    // and finds the next one.
     if (Array.isArray(message) && message[0] === "DOWN") return stop(["room_down", message[4]], socket);
     return noreply(socket);
   },

@@ -4,7 +4,7 @@
  * the role of that moment, without asking the database for it.
  *
  * out  `room:access {role, can_write}`   applies from now on
- *      `room:closed {reason}`            "removed" or "deleted": there is no way back into this room by itself
+ *      `room:closed {reason}`            "removed" or "deleted": the client must not join again
  */
 import { assign, type ChannelSocket, expireAt, type InfoResult, noreply, push, stop } from "simurgh/channels";
 import { GenServer, type Pid } from "simurgh/runtime";
@@ -34,7 +34,7 @@ export async function accessAtJoin(
 export const canWrite = ({ assigns }: ChannelSocket): boolean =>
   mayWrite(assigns.role as Role) && assigns.suspended !== true;
 
-/** What is answered to whoever may only look. */
+/** The reply to a client that may only read. */
 export const READ_ONLY = { reason: "read_only", why: "role" } as const;
 
 /** To be called once the channel has joined. */

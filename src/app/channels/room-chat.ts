@@ -1,9 +1,9 @@
 /**
- * The chat of a room: plain text, for everybody who may enter it.
+ * The chat of a room: plain text, for all users who may join it.
  *
- * in `chat:send {text, key}` stores it, answers `{id}`, tells everybody; the same `key` again is
+ * in `chat:send {text, key}` stores it, answers `{id}`, broadcasts it; the same `key` again is
  * the same message
- *      `chat:history {before?}`     answers `{messages}`: the last ones, or those before one, oldest first
+ *      `chat:history {before?}`     `{messages}`: the last ones, or those before one, oldest first
  * out  `chat:message {id, user_id, first_name, text, at, key}`
  *
  * A text has at most 2 KiB. One connection may send five at once and then one every two seconds.

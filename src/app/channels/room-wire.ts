@@ -6,9 +6,9 @@ import { z } from "zod";
 import { MAX_UPDATE } from "../document/update-validation.js";
 
 /** How a client takes part. `base64`: as a document client, but without binary frames. */
-export type Dialect = "naive" | "binary" | "base64";
+export type Dialect = "full_text" | "binary" | "base64";
 
-/** A naive client may send whatever it likes here. */
+/** A full-text client may send anything here. */
 export const JoinParams = z
   .looseObject({
     proto: z.literal("y1").optional().catch(undefined),
@@ -22,7 +22,7 @@ export const JoinParams = z
  * have known it yet.
  */
 export const dialectOf = ({ proto, bytes }: z.output<typeof JoinParams>, transport: string): Dialect =>
-  proto === undefined ? "naive" : transport === "longpoll" ? "base64" : (bytes ?? "binary");
+  proto === undefined ? "full_text" : transport === "longpoll" ? "base64" : (bytes ?? "binary");
 
 /** Longer than any relative position in base64. */
 const position = z
@@ -38,7 +38,7 @@ export const CursorPayload = z.object({
 /** Base64 of more than the largest update: not decoded. */
 const MAX_BASE64 = Math.ceil((MAX_UPDATE * 4) / 3) + 4;
 
-/** What is answered to bytes that are none, and to too many of them. */
+/** The replies to malformed bytes, and to too many of them. */
 export type NoBytes =
   | { readonly reason: "bad_update" }
   | { readonly reason: "too_large"; readonly limit: number };

@@ -1,7 +1,7 @@
 /**
- * A socket does not outlive its token. Some time before the end the client is told
+ * A socket does not outlive its token. Some time before the end the client is notified
  * `session:expiring {expires_at}`; it answers with `session:renew {token}`, a newer token of the
- * same person, and goes on. Otherwise the connection is closed with 4401.
+ * same user, and continues. Otherwise the connection is closed with 4401.
  */
 import { assign, type ChannelSocket, expireAt, noreply, push, reply } from "simurgh/channels";
 import { self, sendAfter } from "simurgh/runtime";
@@ -10,7 +10,7 @@ import { appContext } from "../app-context.js";
 import { verifyToken } from "../auth/tokens.js";
 import { repositoryOn } from "../storage/repository-client.js";
 
-/** How long before the end the client is told: half of what is left, when that is less. */
+/** How long before the end the client is notified: half of the rest, when that is less. */
 const NOTICE_MS = 60_000;
 
 /** Says which end is near: after a renewal it is another. */

@@ -5,7 +5,7 @@
  * It promises that what a client sends either becomes part of it as a whole, or leaves it exactly
  * as it was; and that the updates it gives out are its own encoding of what changed, never the
  * client's bytes. Edits of whole texts are ordinary edits by the server, which can be taken back as
- * long as nobody was told of them.
+ * long as they have not been broadcast.
  */
 import type { ChangeDesc } from "@codemirror/state";
 import * as Y from "yjs";
@@ -16,12 +16,12 @@ import type { Hunk } from "./text-diff.js";
 import { TextHistory } from "./text-history.js";
 import { readUpdate } from "./update-reader.js";
 import {
-  checkUpdate,
   MAX_DOCUMENT_CLIENTS,
   MAX_DOCUMENT_STRUCTS,
   MAX_STEPS,
   MAX_TEXT,
   TEXT,
+  validateUpdate,
 } from "./update-validation.js";
 
 export { DamagedDocument, textHash } from "./document-loading.js";
@@ -30,7 +30,7 @@ export { DamagedDocument, textHash } from "./document-loading.js";
 const MAX_STATE = 4 * 1024 * 1024;
 
 export type Applied =
-  /** It changed something: `update` says what, for the log and for everybody else. */
+  /** It changed something: `update` is the change, for the log and for the other clients. */
   | {
       readonly type: "changed";
       readonly update: Uint8Array;
@@ -95,7 +95,7 @@ export class SharedDocument {
     return new SharedDocument(documentOf(image), image.state.length);
   }
 
-  /** The text as everybody sees it. */
+  /** The text that all clients see. */
   get text(): string {
     this.#string ??= this.#text.toString();
     return this.#string;
@@ -137,7 +137,7 @@ export class SharedDocument {
 
   /** Applies what a client sent, if it may be. */
   apply(update: Uint8Array, mayExtend: (client: number) => boolean): Applied {
-    const verdict = checkUpdate(this.#doc, update, mayExtend);
+    const verdict = validateUpdate(this.#doc, update, mayExtend);
     const { steps } = verdict;
     if (verdict.type === "too large")
       return { type: "refused", reason: "too_large", why: verdict.why, steps };
@@ -274,8 +274,8 @@ export class SharedDocument {
 }
 
 /**
- * The state of a new document with this text. Made once per document, by whoever first stores it:
- * two would double the text.
+ * The state of a new document with this text. Made once per document, by the first node that stores
+ * it: two would double the text.
  */
 export function seedState(text: string): Uint8Array {
   const doc = new Y.Doc();

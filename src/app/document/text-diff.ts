@@ -6,7 +6,7 @@
  *
  * A hunk never begins or ends inside a surrogate pair. Long middles are compared line by line
  * first; where texts have too little in common to be worth the search, the middle is replaced as a
- * whole. The answer depends on nothing but the two texts, so that everybody who compares the same
+ * whole. The answer depends only on the two texts, so that every node that compares the same
  * two texts finds the same change.
  */
 import { ChangeSet } from "@codemirror/state";

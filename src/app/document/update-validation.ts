@@ -2,14 +2,14 @@
  * Whether an update that a client sent may be applied to a document: decided without touching the
  * document.
  *
- * Yjs itself takes almost anything: it throws halfway, waits for ever for what an update says it
- * needs, makes types that nobody asked for, believes any author, and works as long as an update
- * makes it. So every struct is looked at first, and what is taken
+ * Yjs itself accepts almost anything: it throws halfway, waits forever for what an update says it
+ * needs, makes types that the program does not use, believes any author, and works as long as an
+ * update makes it. So every struct is looked at first, and what is taken
  *
  * - decodes, has nothing before it missing, and refers only to what is there or comes with it;
  * - is plain text of the one text, well formed, with `\n` for line ends, and cuts no character in
  *   two;
- * - extends only ids that are the sender's, or nobody's at present; and what it repeats is what is
+ * - extends only ids that are the sender's, or unused at present; and what it repeats is what is
  *   there already;
  * - stands where it says, and costs no more than `MAX_STEPS`: see document/dry-run.ts.
  */
@@ -40,7 +40,7 @@ export type Verdict =
 /** What finding out that an update cannot be read costs. */
 const READ_STEPS = 100;
 
-export function checkUpdate(
+export function validateUpdate(
   doc: Y.Doc,
   update: Uint8Array,
   /** Whether the sender may add to what this id has written. */
@@ -113,7 +113,7 @@ class Content {
       const known = Y.getState(this.#store, client);
       if ((first as Struct).clock > known) return "what comes before it is missing";
       if (known === 0) newClients += 1;
-      if (this.#end(client) > known && !mayExtend(client)) return "an id is in use by somebody else";
+      if (this.#end(client) > known && !mayExtend(client)) return "an id is in use by another user";
     }
     return newClients > MAX_NEW_CLIENTS ? "it has too many clients" : undefined;
   }

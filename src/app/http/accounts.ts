@@ -31,7 +31,7 @@ export interface AccountOptions {
   readonly keys: SigningKeys;
   readonly accessSeconds: number;
   readonly requests: RequestReader;
-  /** Closes the live sockets of a user; those of sessions that go on come back by themselves. */
+  /** Closes the live sockets of a user; those of valid sessions reconnect by themselves. */
   readonly disconnect: (userId: number) => void;
   readonly attempts: AttemptCounter;
 }
@@ -46,7 +46,7 @@ type Account = UserView & { readonly passwordHash: string };
 const MOST_WAITING = 20;
 
 /**
- * Who asks, by the access token of a session that goes on. Throws an `ApiError` for everybody else.
+ * The user, by the access token of a valid session. Throws an `ApiError` without one.
  */
 export async function callerOf(
   context: Context,
@@ -152,7 +152,7 @@ export function accountRoutes(options: AccountOptions): Hono {
   app.delete("/sessions", async (context) => {
     const { user } = await callerOf(context, options);
     const over = await repository.endSessions(user.id);
-    // Also without an answer: it may have been stored. Sockets of sessions that go on come back.
+    // Also without an answer: it may have been stored. Sockets of valid sessions reconnect.
     disconnect(user.id);
     orFail(over);
     takeSessionCookie(context, requests.secure(context));

@@ -31,7 +31,7 @@ export interface ApiOptions {
   readonly disconnect: (userId: number) => void;
   /** Counts what may be tried so often only. */
   readonly attempts: AttemptCounter;
-  /** Tells everybody in a room. */
+  /** Broadcasts to all clients of a room. */
   readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
   /** Former texts of rooms, and changes of the present one. */
   readonly rooms: RoomHistory;

@@ -54,7 +54,7 @@ export const attemptCounterSpec = (): ChildSpec => ({
 
 /**
  * Asks from inside a process, on any thread of the node. Throws `Overloaded` when there is no
- * answer: nobody guesses uncounted.
+ * answer: no guess is uncounted.
  */
 export const askAttempts: AttemptCounter = async (...request) => {
   try {

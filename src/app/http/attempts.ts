@@ -41,7 +41,7 @@ export class Attempts {
     const now = this.#now();
     const entry = this.#entries.get(key);
     this.#entries.delete(key);
-    // Somebody who lets twice the last wait pass begins anew.
+    // After twice the last wait the count begins again.
     const memoryMs = entry !== undefined && entry.count > most ? 2 * entry.waitMs : windowMs;
     const forgotten = entry === undefined || now - entry.since >= memoryMs;
     const next: Entry = forgotten ? { count: 0, since: now, waitMs: windowMs } : entry;

@@ -24,7 +24,7 @@ export interface Entering {
 const unknown = (outcome: Outcome<Role>): Outcome<Role> =>
   outcome[0] === "error" && outcome[1] === "forbidden" ? ["error", "not_found"] : outcome;
 
-/** Throws an `ApiError` for whoever may not. */
+/** Throws an `ApiError` for a user who may not. */
 export function challengeAccess({ repository, caller }: AccessOptions) {
   const entering = async (context: Context): Promise<Entering> => {
     const { userId } = await caller(context);

@@ -1,22 +1,22 @@
 /**
- * Challenges over HTTP, for whoever is signed in and may enter them.
+ * Challenges over HTTP, for signed-in users who may enter them.
  *
- *     GET    /api/challenges                 as the tutorial has it: the first 100, their texts up to 1 MiB, beyond it cut and
- *                                            `truncated`; the header Link has the next page (?after=id)
- *     GET    /api/challenges?view=cards      a page of a search: q, language, mine=1, offset, limit  {cards, total}
- *     GET    /api/challenges/:id             with ?include=details also starter, access and one's role
+ *     GET    /api/challenges                 the first 100, their texts up to 1 MiB, then cut and
+ *                                            `truncated`; header Link: the next page (?after=id)
+ *     GET    /api/challenges?view=cards      {cards, total} for q, language, mine=1, offset, limit
+ *     GET    /api/challenges/:id             ?include=details: also starter, access and own role
  *     POST   /api/challenges
- *     PATCH  /api/challenges/:id             owner: title, prompt, language, starter, access; who may write: language
+ *     PATCH  /api/challenges/:id             owner: title, prompt, access …; writers: language
  *     DELETE /api/challenges/:id             owner
  *
  * Sharing, for the owner:
  *
  *     GET    /api/challenges/:id/sharing
- *     POST   /api/challenges/:id/invitations            {role, hours}  → 201 {invitation, token}: the token is told once
+ *     POST   /api/challenges/:id/invitations            {role, hours}  → 201 {invitation, token}
  *     DELETE /api/challenges/:id/invitations/:number
  *     PUT    /api/challenges/:id/members/:number        {role: edit, view or removed}
  *
- * and for whoever was sent a link: POST /api/invitations/accept {token} → {challenge_id, role}.
+ * and for users with a link: POST /api/invitations/accept {token} → {challenge_id, role}.
  */
 import { Hono } from "hono";
 import { ACCESS_CHANGED, type AccessChanged } from "../access/access-watch.js";
@@ -45,7 +45,7 @@ const MAX_LISTS_WAITING = 200;
 const MAX_LISTS_WAITING_PER_PERSON = 50;
 
 export interface ChallengeOptions extends AccessOptions {
-  /** Tells everybody in a room. */
+  /** Broadcasts to all clients of a room. */
   readonly tellRoom: (challengeId: number, event: string, payload: object) => void;
 }
 
@@ -58,13 +58,13 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
    * Gives what became of a change of access, and tells the room: also without an answer, for it may
    * have been stored.
    */
-  const told = <T>(id: number, whose: AccessChanged, outcome: Outcome<T>): Outcome<T> => {
+  const notified = <T>(id: number, whose: AccessChanged, outcome: Outcome<T>): Outcome<T> => {
     if (outcome[0] === "ok") tellRoom(id, ACCESS_CHANGED, whose);
     else if (outcome[1] === "unavailable") tellRoom(id, ACCESS_CHANGED, { ...whose, unsure: true });
     return outcome;
   };
 
-  // Each takes the storage some 10 ms, in which it stores nobody's edits: few are handed to it at a
+  // Each takes the storage some 10 ms, in which it stores no edits: few are sent to it at a
   // time.
   const lists = new FairQueue({
     concurrency: MAX_LISTS,
@@ -108,11 +108,11 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
   app.patch("/:id", async (context) => {
     const { id, role } = await entering(context);
     const changes = await readBody(context, ChallengeChangesBody);
-    // The language is the room's: whoever writes there may choose it. The rest is the owner's.
+    // Users who may write choose the language. The rest is the owner's.
     const language = Object.keys(changes).every((key) => key === "language");
     if (!(role === "edit" && language)) await owning(context);
     const changed = await repository.changeChallenge(id, changes);
-    const challenge = orFail(changes.access === undefined ? changed : told(id, {}, changed));
+    const challenge = orFail(changes.access === undefined ? changed : notified(id, {}, changed));
     const { response: _response, ...shown } = challenge;
     tellRoom(id, "challenge:changed", { challenge: shown });
     return context.json(challenge);
@@ -120,7 +120,7 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
 
   app.delete("/:id", async (context) => {
     const { id } = await owning(context);
-    orFail(told(id, {}, await repository.deleteChallenge(id)));
+    orFail(notified(id, {}, await repository.deleteChallenge(id)));
     return context.body(null, 204);
   });
 
@@ -149,7 +149,7 @@ export function challengeRoutes({ repository, caller, tellRoom }: ChallengeOptio
     const { id } = await owning(context);
     const userId = numberIn(context, "number");
     const { role } = await readBody(context, MemberBody);
-    orFail(told(id, { user_id: userId }, await repository.setMember(id, userId, role)));
+    orFail(notified(id, { user_id: userId }, await repository.setMember(id, userId, role)));
     return context.body(null, 204);
   });
 
@@ -168,7 +168,7 @@ export function invitationRoutes({ repository, caller, tellRoom }: ChallengeOpti
       throw new ApiError(
         404,
         "no_invitation",
-        "This link is not good any more; ask whoever sent it for another.",
+        "This link is no longer valid; ask the sender for another one.",
       );
     }
     const { challengeId: id, role } = orFail(outcome);

@@ -16,7 +16,7 @@ import { askAttempts } from "./attempt-counter.js";
 import { serveWeb } from "./web.js";
 
 /** What the API needs to know besides. Plain data: it crosses threads. */
-export interface HttpFacts
+export interface HttpContext
   extends AppContext,
     Pick<
       ApiOptions,
@@ -27,17 +27,17 @@ export interface HttpFacts
  * Called by the endpoint, which makes it listen once all else is there, and lets it close first.
  */
 export function server(
-  { storageNode, shards, ...facts }: HttpFacts,
+  { storageNode, shards, ...context }: HttpContext,
   { node, endpoint }: ServerContext,
 ): HttpServer {
-  setAppContext({ storageNode, shards, keys: facts.keys });
+  setAppContext({ storageNode, shards, keys: context.keys });
   /**
-   * Tells sockets something, as a process. While the endpoint is being restarted there is nobody to
-   * tell.
+   * Broadcasts to sockets, as a process. While the endpoint is being restarted there is no socket
+   * to tell.
    */
   const outward = (tell: () => unknown): void => void node.run(async () => tell()).catch(() => {});
   const api = createApi({
-    ...facts,
+    ...context,
     repository: throughProcess(node, storageNode),
     disconnect: (userId) =>
       outward(() => {

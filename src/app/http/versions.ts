@@ -1,9 +1,9 @@
 /**
  * Former states of a room over HTTP:
  *
- *     GET  /api/challenges/:id/versions                 [{seq, at, authors: [name]}], the newest first
+ *     GET  /api/challenges/:id/versions               [{seq, at, authors: [name]}], newest first
  *     GET  /api/challenges/:id/versions/:seq            {seq, text}
- *     POST /api/challenges/:id/versions/:seq/restore    makes the text what it was then, for whoever may edit
+ *     POST /api/challenges/:id/versions/:seq/restore  restores that text; users who may edit
  *     POST /api/challenges/:id/reset                    makes the text what the room started from
  *
  * Restoring is a new edit like any other: nothing of what came between is lost, and it can be taken
@@ -54,7 +54,7 @@ export function versionRoutes({ rooms, ...options }: VersionOptions): Hono {
     const { id, userId } = await editing(context);
     const { starter } = orFail(await repository.challengeDetails(id));
     if (starter === null)
-      throw new ApiError(404, "no_starter", "Nobody knows what this room started from; look at its history.");
+      throw new ApiError(404, "no_starter", "The first text of this room is not known; see its history.");
     orFail(await rooms.write(id, starter, userId));
     return context.body(null, 204);
   });

@@ -10,11 +10,11 @@ import { SeenTexts } from "./whole-text.js";
 /** Colours there are for people. */
 const COLORS = 12;
 
-/** Connections a room takes on a node, and those of one user: nobody can fill it for the others. */
+/** Connections of a room on a node, and of one user: no user can fill it for the others. */
 const MOST = 300;
 const MOST_OF_ONE = 100;
 
-export interface Entrant {
+export interface JoinRequest {
   /** The channel of the connection. */
   readonly pid: Pid;
   readonly userId: number;
@@ -24,7 +24,7 @@ export interface Entrant {
   /** Exchanges updates of the document; otherwise whole texts. */
   readonly document: boolean;
   /**
-   * The id under which it edits the document, when it said so: nobody else may use it meanwhile.
+   * The id under which it edits the document, if given: no other client may use it meanwhile.
    */
   readonly client: number | undefined;
 }
@@ -42,7 +42,7 @@ export interface Cursor {
   readonly top?: string | undefined;
 }
 
-export interface Member extends Entrant {
+export interface Member extends JoinRequest {
   readonly face: Participant;
   canWrite: boolean;
   cursor: Cursor | undefined;
@@ -83,7 +83,7 @@ export class Members {
     return own < MOST_OF_ONE;
   }
 
-  enter(entrant: Entrant): Member {
+  enter(entrant: JoinRequest): Member {
     const member: Member = {
       ...entrant,
       face: {
@@ -116,7 +116,7 @@ export class Members {
     return true;
   }
 
-  /** The colour the user has here already, else one that nobody has, else one by chance. */
+  /** The user's colour in this room, else a free one, else a random one. */
   #colorFor(userId: number): number {
     const taken = new Set<number>();
     for (const { face } of this.#byPid.values()) {

@@ -1,6 +1,6 @@
 /**
- * How the edits of a room become durable. Part of the room's process, which passes on the messages
- * that come for it.
+ * RoomPersistence makes the edits of a room durable. Part of the room's process, which passes on
+ * the messages that come for it.
  *
  *   ok ──a store fails──▶ degraded ──too much waits──▶ read_only
  *    ▲                       │  ▲                          │
@@ -9,8 +9,8 @@
  * One store is under way at a time, with everything that had gathered when it began; so the log
  * stays in order, and a slow database makes larger stores, not more. A store that fails is
  * repeated, later and later, with the same edits at its head; an edit that may be taken back is
- * told at its first failure. What is due besides, the projection of the text and snapshots, goes
- * along with what is stored anyway.
+ * answered at its first failure. What is due besides, the projection of the text and snapshots,
+ * goes along with what is stored anyway.
  */
 import { backoff, cancelTimer, type Ref, self, send, sendAfter, sleep, thisNode } from "simurgh/runtime";
 import type { SharedDocument } from "../document/shared-document.js";
@@ -30,7 +30,7 @@ export interface Waiting {
 export interface SavingEvents {
   /** The persistence changed. */
   changed(persistence: Persistence): void;
-  /** All edits that may be taken back were told that they failed. */
+  /** All revocable edits were answered as failed. */
   takenBack(): void;
   /** Others have written to the log. */
   behind(tail: LogTail): void;
@@ -55,7 +55,7 @@ const LAST_RETRY_MS = 5000;
 /** Of reading what others have written, and of snapshots: no client waits for those. */
 const READ_RETRY = [1000, 15_000] as const;
 const SNAPSHOT_RETRY = [1000, 60_000] as const;
-/** The projection is that old at the most while somebody writes. */
+/** The projection is that old at the most while users write. */
 const PROJECT_MS = 1000;
 const SNAPSHOT_ROWS = 500;
 const SNAPSHOT_BYTES = 256 * 1024;
@@ -164,7 +164,7 @@ export class RoomPersistence {
 
   /** Whether there is an edit that may be taken back yet. */
   get hasRevocable(): boolean {
-    return this.#unsaved.all().some(({ told }) => told.some(({ failed }) => failed !== undefined));
+    return this.#unsaved.all().some(({ waiters }) => waiters.some(({ failed }) => failed !== undefined));
   }
 
   /** Whether another edit may wait. */
@@ -182,7 +182,7 @@ export class RoomPersistence {
     this.#unsaved.add({ userId, bytes }, waiting);
     bytesOfAll += bytes.length;
     if (userId !== null) this.#authors.add(userId);
-    // Somebody waits for yes or no: the database may be back already.
+    // A client waits for the answer: the database may be back already.
     if (waiting.failed !== undefined) this.#disarm("again");
     this.#store();
   }
@@ -295,7 +295,7 @@ export class RoomPersistence {
     const all = edits.length === this.#unsaved.all().length;
     const due = this.#unsaved.added !== this.#projected;
     const time = now();
-    const urgent = edits.some(({ told }) => told.some(({ failed }) => failed !== undefined));
+    const urgent = edits.some(({ waiters }) => waiters.some(({ failed }) => failed !== undefined));
     const project = all && due && (urgent || time - this.#projectedAt >= PROJECT_MS);
     if (edits.length === 0 && !project) {
       if (due) this.#arm("project", PROJECT_MS);
@@ -325,15 +325,15 @@ export class RoomPersistence {
 
   #confirm(first: number): void {
     const edits = this.#unsaved.confirm();
-    // Otherwise somebody else has written, or a commit that seemed to fail had come through.
+    // Otherwise another node has written, or a commit that seemed to fail has succeeded.
     if (first === this.#seen + 1) this.#seen += edits.length;
     else this.look();
     storedOfAll += edits.length;
-    edits.forEach(({ bytes, told }, index) => {
+    edits.forEach(({ bytes, waiters }, index) => {
       bytesOfAll -= bytes.length;
       this.#rows += 1;
       this.#rowBytes += bytes.length;
-      for (const waiting of told) waiting.stored(first + index);
+      for (const waiting of waiters) waiting.stored(first + index);
     });
   }
 
@@ -367,9 +367,9 @@ export class RoomPersistence {
     // Before taking back: what that adds waits like the rest.
     this.#arm("again", FIRST_RETRY_MS + Math.random() * (most - FIRST_RETRY_MS));
     const revocable = this.hasRevocable;
-    for (const { told } of this.#unsaved.all()) {
-      for (const waiting of told) waiting.failed?.();
-      told.splice(0, told.length, ...told.filter(({ failed }) => failed === undefined));
+    for (const { waiters } of this.#unsaved.all()) {
+      for (const waiting of waiters) waiting.failed?.();
+      waiters.splice(0, waiters.length, ...waiters.filter(({ failed }) => failed === undefined));
     }
     if (revocable) this.#events.takenBack();
   }

@@ -1,13 +1,13 @@
 /**
- * A room: the process that owns the document of one challenge while somebody works on it.
+ * A room is the process that owns the document of one challenge while users work on it.
  *
- *   new ──first request──▶ loading ──the log is read──▶ live ──nobody here for a minute, all stored──▶ ended
- *      └──it cannot be──▶ ended; who wanted to enter is told why
+ *   new ──first request──▶ loading ──log is read──▶ live ──empty for a minute, all stored──▶ ended
+ *      └──it cannot be loaded──▶ ended; requests get the reason
  *
  * It promises: what a client sends becomes part of the document as a whole or not at all; others
- * are told at once, the sender is answered once it is stored; nothing is forgotten that was
- * answered. Whole texts are told the other way round, as the tutorial has it: stored first, then
- * told, and taken back when storing fails.
+ * get it at once, the sender is answered once it is stored; nothing that was answered is
+ * lost. Whole texts are handled the other way round, like in the tutorial: stored first, then
+ * broadcast, and rolled back when storing fails.
  *
  * Channels enter and leave; who is here may write or not, as the room knows it, whatever was true
  * when they joined. For other threads there is rooms.ts. Everything that must outlive the process
@@ -39,10 +39,10 @@ import { MAX_TEXT, MAX_UPDATE } from "../document/update-validation.js";
 import { RepeatedLog } from "../repeated-log.js";
 import type { ChallengeView, Failure, Outcome, Repository } from "../storage/repository-client.js";
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
-import { type CursorState, FarCursors, HERE_EVERY_MS } from "./far-cursors.js";
-import { type Cursor, type Entrant, type Member, Members, type Participant } from "./members.js";
+import { type Cursor, type JoinRequest, type Member, Members, type Participant } from "./members.js";
 import { isForSaving, now, type Persistence, RoomPersistence } from "./persistence.js";
 import { Rate } from "./rate.js";
+import { type CursorState, HERE_EVERY_MS, RemoteCursors } from "./remote-cursors.js";
 import { GROWTH, UserPace, WORK } from "./user-pace.js";
 
 export interface RoomOptions {
@@ -62,8 +62,8 @@ export interface RoomStatus {
   readonly draining: boolean;
 }
 
-/** What who enters is told. */
-export interface Entered {
+/** The reply to a join. */
+export interface JoinReply {
   readonly challenge: ChallengeView;
   readonly epoch: string;
   readonly sv: Uint8Array;
@@ -78,8 +78,8 @@ export interface SyncAnswer {
 }
 
 export type RoomCall =
-  | readonly ["enter", Entrant]
-  /** The channel is subscribed now: what was told since it entered? */
+  | readonly ["enter", JoinRequest]
+  /** The channel is subscribed now: asks for broadcasts since its join. */
   | readonly ["entered", Pid]
   | readonly ["sync", stateVector: Uint8Array]
   | readonly ["whole text", Pid, text: string]
@@ -129,7 +129,7 @@ const LAST_REFUSAL_MS = 3_600_000;
 const GAP_MS = 300;
 const LOOK_MS = 15_000;
 /**
- * After a crash clients bring back what it has lost, of each other too: so long nobody's id is
+ * After a crash clients bring back what it has lost, of each other too: so long no id is
  * protected.
  */
 const YOUNG_MS = 60_000;
@@ -151,8 +151,8 @@ const TELL_TEXT_MS = 50;
 const TELL_CURSORS_MS = 50;
 /** What a bad update costs of what a client may send. */
 const BAD_COST = 10;
-/** Characters a second that whole texts are told one by one; beyond, only the last of 50 ms. */
-const TOLD = { perSecond: 2 * 1024 * 1024, burst: 16 * 1024 * 1024 };
+/** Characters a second of whole texts that are sent one by one; beyond, only the last of 50 ms. */
+const TEXT_RATE = { perSecond: 2 * 1024 * 1024, burst: 16 * 1024 * 1024 };
 
 const damage = new RepeatedLog();
 
@@ -163,14 +163,14 @@ interface Loaded {
   readonly slow: boolean;
 }
 
-class Live {
+class LoadedRoom {
   readonly document: SharedDocument;
   readonly saving: RoomPersistence;
   readonly epoch: string;
   readonly since = now();
   challenge: ChallengeView;
-  /** Edits of whole texts that are not stored, so nobody was told of them. */
-  withheld: Uint8Array[] = [];
+  /** Edits of whole texts that are not stored, and so not broadcast. */
+  pendingBroadcasts: Uint8Array[] = [];
 
   constructor(opened: OpenedRoom, document: SharedDocument, saving: RoomPersistence) {
     this.document = document;
@@ -180,7 +180,7 @@ class Live {
   }
 }
 
-/** A text that clients are told, with its version in the document's history. */
+/** A text that is sent to clients, with its version in the document's history. */
 interface TextVersion {
   readonly text: string;
   readonly version: number;
@@ -196,11 +196,11 @@ class Room {
   readonly #members = new Members();
   readonly #work: UserPace;
   readonly #growth: UserPace;
-  readonly #told = new Rate(TOLD.perSecond, TOLD.burst);
-  #live: Live | undefined;
+  readonly #textRate = new Rate(TEXT_RATE.perSecond, TEXT_RATE.burst);
+  #live: LoadedRoom | undefined;
   /** Who asked before it was live. */
   #early: (readonly [RoomCall, From])[] = [];
-  /** Updates that were told to everybody, until this room hears them itself. */
+  /** Updates that were broadcast, until this room receives them itself. */
   readonly #said = new Set<Uint8Array>();
   #editedAt = 0;
   #compacting = false;
@@ -211,7 +211,7 @@ class Room {
   #draining: From[] | undefined;
   #textDue = false;
   #moved = new Set<Member>();
-  readonly #far = new FarCursors();
+  readonly #remoteCursors = new RemoteCursors();
   #gone: string[] = [];
   #timers = new Map<string, Ref>();
 
@@ -226,7 +226,7 @@ class Room {
     this.#work = options.work ?? new UserPace(WORK);
     this.#growth = options.growth ?? new UserPace(GROWTH);
     this.#subscribed = Promise.resolve(subscribed);
-    // The request that needs it is told.
+    // The request that needs the document gets the error.
     this.#subscribed.catch(() => {});
   }
 
@@ -279,12 +279,12 @@ class Room {
       document,
       {
         changed: () => this.#tellStatus(),
-        takenBack: () => this.#takeBack(),
-        behind: (tail) => this.#catchUp(tail),
+        takenBack: () => this.#rollback(),
+        behind: (tail) => this.#applyLog(tail),
         lost: (reason) => send(me, ["lost", reason]),
       },
     );
-    this.#live = new Live(opened, document, saving);
+    this.#live = new LoadedRoom(opened, document, saving);
     // So that it is not replayed again.
     if (slow) saving.snapshot();
     this.#arm("wear", QUIET_MS);
@@ -296,8 +296,8 @@ class Room {
   }
 
   /**
-   * Those who wait are told why. What takes too long to load is tried again later and later, and
-   * refused at once meanwhile.
+   * Waiting requests get the reason. A document that takes too long to load is tried again later,
+   * and refused at once meanwhile.
    */
   #refuse(why: Failure): ExitReason | undefined {
     this.#answerEarly(why);
@@ -327,7 +327,7 @@ class Room {
         GenServer.reply(from, ["error", "too_slow", Math.ceil(this.#refusedUntil - now())]);
         return;
       }
-      // Not before: whoever asks is then sure to be told why it cannot be loaded.
+      // Not before: each request gets the reason why it cannot be loaded.
       if (!this.#loading) this.#load();
       this.#early.push([request, from]);
       return;
@@ -384,7 +384,7 @@ class Room {
     }
   }
 
-  #enter(live: Live, entrant: Entrant): Entered {
+  #enter(live: LoadedRoom, entrant: JoinRequest): JoinReply {
     monitor(entrant.pid);
     const member = this.#members.enter(entrant);
     this.#disarm("idle");
@@ -400,8 +400,8 @@ class Room {
     };
   }
 
-  /** What a client that is sent whole texts was told before it could hear it. */
-  #missed(live: Live, pid: Pid): ChallengeView | undefined {
+  /** Sends a full-text client what was broadcast before it was subscribed. */
+  #missed(live: LoadedRoom, pid: Pid): ChallengeView | undefined {
     const member = this.#members.get(pid);
     if (member === undefined || member.document || live.saving.hasRevocable) return undefined;
     const { text } = live.document;
@@ -426,23 +426,23 @@ class Room {
     if (member !== undefined) member.canWrite = canWrite;
   }
 
-  /** What others told everybody in the room, as far as it concerns the room itself. */
-  heard(event: string, payload: unknown): void {
+  /** Handles a broadcast of the room's topic that concerns the room itself. */
+  onBroadcast(event: string, payload: unknown): void {
     if (event === ACCESS_CHANGED) AccessWatch.changed(this.options.id, payload as AccessChanged);
     if (this.#live === undefined) return;
     if (event === "y:update" && payload instanceof Uint8Array) {
-      // Of this room's own: it hears what it tells.
-      if (!this.#said.delete(payload)) this.#fromElsewhere(this.#live, payload);
+      // Its own: the room receives what it broadcasts.
+      if (!this.#said.delete(payload)) this.#applyRemote(this.#live, payload);
     }
     if (event === "y:awareness") {
       const { states, gone } = payload as { states: readonly CursorState[]; gone: readonly string[] };
-      this.#far.heard(states, gone, now());
+      this.#remoteCursors.received(states, gone, now());
     }
     if (event === CURSORS_HERE) {
       const { states } = payload as { states: readonly CursorState[] };
       // Those that were taken to be gone, or came before this room did.
-      const back = this.#far.heard(states, [], now());
-      if (back.length > 0) this.#tellHere("y:awareness", { states: back, gone: [] });
+      const back = this.#remoteCursors.received(states, [], now());
+      if (back.length > 0) this.#broadcastLocal("y:awareness", { states: back, gone: [] });
     }
     if (event === COMPACTED && (payload as { epoch: string }).epoch === this.#live.epoch)
       send(self(), ["lost", "compacted"]);
@@ -454,8 +454,8 @@ class Room {
 
   // ---------------------------------------------------------------- other nodes
 
-  /** What the room of another node has told everybody. */
-  #fromElsewhere(live: Live, update: Uint8Array): void {
+  /** Applies an update that the room of another node has broadcast. */
+  #applyRemote(live: LoadedRoom, update: Uint8Array): void {
     const applied = live.document.apply(update, () => true);
     // Something before it was lost on the way; the log has it, or will have it soon.
     if (applied.type === "refused") live.saving.lookSoon(GAP_MS);
@@ -466,27 +466,27 @@ class Room {
     this.#tellTextSoon();
   }
 
-  /** What others have written to the log and was not heard of. */
-  #catchUp({ updates }: LogTail): void {
-    const live = this.#live as Live;
+  /** Applies what other nodes have written to the log and this room has not received. */
+  #applyLog({ updates }: LogTail): void {
+    const live = this.#live as LoadedRoom;
     const news = live.document.absorb(updates);
     if (news === "too dear") send(self(), ["lost", "behind"]);
     if (news === undefined || news === "too dear") return;
-    this.#tellHere("y:update", news);
+    this.#broadcastLocal("y:update", news);
     this.#tellTextSoon();
   }
 
   // ---------------------------------------------------------------- the document
 
-  #sync(live: Live, stateVector: Uint8Array): SyncAnswer | undefined {
+  #sync(live: LoadedRoom, stateVector: Uint8Array): SyncAnswer | undefined {
     const update = live.document.updateSince(stateVector);
     if (update === undefined) return undefined;
     this.#forgetSilent();
-    const states = [...this.#cursorsHere(), ...this.#far.all()];
+    const states = [...this.#cursorsHere(), ...this.#remoteCursors.all()];
     return { sv: live.document.stateVector(), update, states };
   }
 
-  #update(live: Live, pid: Pid, ref: SocketRef, bytes: Uint8Array): void {
+  #update(live: LoadedRoom, pid: Pid, ref: SocketRef, bytes: Uint8Array): void {
     const member = this.#members.get(pid);
     if (member === undefined) return;
     const refusal = this.#refusal(live, member, bytes);
@@ -511,7 +511,7 @@ class Room {
         live.saving.whenStored(waiting);
         break;
       case "changed":
-        this.#tell("y:update", applied.update, pid);
+        this.#broadcast("y:update", applied.update, pid);
         live.saving.add(member.userId, applied.update, waiting, applied.steps);
         this.#typed(member);
         this.#tellTextSoon();
@@ -533,7 +533,7 @@ class Room {
   }
 
   /** Why an update is not even looked at. */
-  #refusal(live: Live, member: Member, bytes: Uint8Array): object | undefined {
+  #refusal(live: LoadedRoom, member: Member, bytes: Uint8Array): object | undefined {
     if (!member.canWrite) return { reason: "read_only", why: "role" };
     if (this.#compacting) return { reason: "rate", retry_after_ms: COMPACTING_MS };
     if (bytes.length > MAX_UPDATE) return { reason: "too_large", limit: MAX_UPDATE };
@@ -545,10 +545,15 @@ class Room {
   }
 
   /**
-   * An edit by the server: told once it is stored. `done` gets its place in the log; undefined when
-   * it was taken back.
+   * An edit by the server, broadcast once it is stored. `done` gets its place in the log; undefined
+   * when it was taken back.
    */
-  #edit(live: Live, userId: number, hunks: readonly Hunk[], done: (seq: number | undefined) => void): void {
+  #edit(
+    live: LoadedRoom,
+    userId: number,
+    hunks: readonly Hunk[],
+    done: (seq: number | undefined) => void,
+  ): void {
     const possible = live.saving.hasRoom && !this.#compacting;
     const failed = (): void => done(undefined);
     if (possible && hunks.length === 0) {
@@ -560,31 +565,31 @@ class Room {
       failed();
       return;
     }
-    live.withheld.push(update);
+    live.pendingBroadcasts.push(update);
     const stored = (seq: number): void => {
-      this.#tell("y:update", live.withheld.shift() as Uint8Array);
-      if (live.withheld.length === 0) live.document.settleEdits();
+      this.#broadcast("y:update", live.pendingBroadcasts.shift() as Uint8Array);
+      if (live.pendingBroadcasts.length === 0) live.document.settleEdits();
       done(seq);
     };
     live.saving.add(userId, update, { stored, failed });
   }
 
-  #takeBack(): void {
-    const live = this.#live as Live;
-    const edits = live.withheld.splice(0);
+  #rollback(): void {
+    const live = this.#live as LoadedRoom;
+    const edits = live.pendingBroadcasts.splice(0);
     const undone = live.document.undoEdits(edits.length);
     live.document.settleEdits();
     if (undone === undefined) return;
-    // Together, so that nobody sees the edit come and go; and not without it, for what follows
+    // Together, so that no client sees the edit come and go; and not without it, for what follows
     // builds on its ids.
-    this.#tell("y:update", Y.mergeUpdates([...edits, undone]));
+    this.#broadcast("y:update", Y.mergeUpdates([...edits, undone]));
     live.saving.add(null, undone, { stored: () => {} });
   }
 
   // ---------------------------------------------------------------- compaction
 
   /** Looks whether the document is worn, and waits for a moment without edits. */
-  #checkWear(live: Live): void {
+  #checkWear(live: LoadedRoom): void {
     const { wear } = live.document;
     const quietIn = this.#editedAt + QUIET_MS - now();
     const isQuiet = quietIn <= 0;
@@ -597,7 +602,7 @@ class Room {
    * Puts a new document with the same text in the place of this one. Clients find it when they join
    * again.
    */
-  #compact({ document, saving, epoch }: Live): void {
+  #compact({ document, saving, epoch }: LoadedRoom): void {
     const seq = saving.settledSeq;
     if (seq === undefined) {
       this.#arm("wear", TELL_TEXT_MS);
@@ -618,7 +623,7 @@ class Room {
   compacted(outcome: Outcome<null>): ExitReason | undefined {
     this.#compacting = false;
     if (outcome[0] === "ok") {
-      this.#tell(COMPACTED, { epoch: (this.#live as Live).epoch });
+      this.#broadcast(COMPACTED, { epoch: (this.#live as LoadedRoom).epoch });
       return COMPACTED_END;
     }
     this.#live?.saving.look();
@@ -628,7 +633,7 @@ class Room {
 
   // ---------------------------------------------------------------- whole texts
 
-  #wholeText(live: Live, pid: Pid, text: string, answer: (value: unknown) => void): void {
+  #wholeText(live: LoadedRoom, pid: Pid, text: string, answer: (value: unknown) => void): void {
     const member = this.#members.get(pid);
     if (member === undefined || !member.canWrite) {
       answer("refused");
@@ -652,7 +657,7 @@ class Room {
       }
       member.seen.stored(written);
       this.#typed(member);
-      if (this.#told.take(result.text.length * this.#members.size, now()) > 0) this.#tellTextSoon();
+      if (this.#textRate.take(result.text.length * this.#members.size, now()) > 0) this.#tellTextSoon();
       else this.#tellText(live, result);
     });
     member.seen.wrote(written, document);
@@ -667,12 +672,12 @@ class Room {
     this.#arm("text", TELL_TEXT_MS);
   }
 
-  #tellText(live: Live, { text, version }: TextVersion): void {
+  #tellText(live: LoadedRoom, { text, version }: TextVersion): void {
     for (const { document, seen } of this.#members.all()) if (!document) seen.tell(text, version, now());
-    this.#tellHere("response:updated", { challenge: this.#view(live, text) });
+    this.#broadcastLocal("response:updated", { challenge: this.#view(live, text) });
   }
 
-  #view({ challenge }: Live, text: string): ChallengeView {
+  #view({ challenge }: LoadedRoom, text: string): ChallengeView {
     return { ...challenge, response: text, updated_at: new Date().toISOString() };
   }
 
@@ -726,33 +731,33 @@ class Room {
    */
   #keepCursors(): void {
     const states = this.#cursorsHere();
-    if (states.length > 0) this.#tell(CURSORS_HERE, { states });
+    if (states.length > 0) this.#broadcast(CURSORS_HERE, { states });
     this.#forgetSilent();
   }
 
   #forgetSilent(): void {
-    const gone = this.#far.silent(now());
-    if (gone.length > 0) this.#tellHere("y:awareness", { states: [], gone });
+    const gone = this.#remoteCursors.silent(now());
+    if (gone.length > 0) this.#broadcastLocal("y:awareness", { states: [], gone });
   }
 
   #tellCursors(): void {
     const states = [...this.#moved].map(({ face, cursor }) => ({ ...face, ...cursor }));
-    this.#tell("y:awareness", { states, gone: this.#gone });
+    this.#broadcast("y:awareness", { states, gone: this.#gone });
     this.#moved.clear();
     this.#gone = [];
   }
 
   // ---------------------------------------------------------------- status and end
 
-  #status({ saving }: Live): RoomStatus {
+  #status({ saving }: LoadedRoom): RoomStatus {
     return { persistence: saving.persistence, draining: this.#draining !== undefined };
   }
 
   #tellStatus(): void {
-    if (this.#live !== undefined) this.#tellHere("room:status", this.#status(this.#live));
+    if (this.#live !== undefined) this.#broadcastLocal("room:status", this.#status(this.#live));
   }
 
-  #drain(live: Live, from: From): void {
+  #drain(live: LoadedRoom, from: From): void {
     const first = this.#draining === undefined;
     this.#draining = [...(this.#draining ?? []), from];
     if (first) this.#tellStatus();
@@ -781,7 +786,7 @@ class Room {
       if (this.#members.size > 0) this.#arm("here", HERE_EVERY_MS);
     } else if (name === "cursors") this.#tellCursors();
     else if (name === "text" && this.#textDue) {
-      // What may be taken back yet is told when it is certain.
+      // Revocable edits are broadcast when they are stored.
       if (live.saving.hasRevocable) this.#arm("text", TELL_TEXT_MS);
       else {
         this.#textDue = false;
@@ -798,8 +803,8 @@ class Room {
     if (this.#members.size === 0) this.#arm("idle", IDLE_MS);
   }
 
-  /** Tells everybody, on all nodes. */
-  #tell(event: string, payload: object, except?: Pid): void {
+  /** Broadcasts to all clients, on all nodes. */
+  #broadcast(event: string, payload: object, except?: Pid): void {
     const { endpoint, topic } = this.options;
     if (except !== undefined && payload instanceof Uint8Array) this.#said.add(payload);
     // Itself it need not tell.
@@ -807,7 +812,7 @@ class Room {
   }
 
   /** Tells those whose room this is: others hear it from their own. */
-  #tellHere(event: string, payload: object): void {
+  #broadcastLocal(event: string, payload: object): void {
     const { endpoint, topic } = this.options;
     Endpoint.localBroadcastFrom(endpoint, self(), topic, event, payload);
   }
@@ -850,7 +855,7 @@ export const roomServer: GenServerModule<Room, RoomOptions> = {
       return ["noreply", room];
     }
     if (isBroadcast(message)) {
-      room.heard(message.event, message.payload);
+      room.onBroadcast(message.event, message.payload);
       return ["noreply", room];
     }
     if (!Array.isArray(message)) return ["noreply", room];
@@ -859,7 +864,7 @@ export const roomServer: GenServerModule<Room, RoomOptions> = {
     else if (message[0] === "timer") end = room.timer(message[1] as string);
     else if (message[0] === "opened") end = room.opened(message[1] as Outcome<Loaded>);
     else if (message[0] === "compacted") end = room.compacted(message[1] as Outcome<null>);
-    // Channels see it end, their clients join again, and whoever owns the room then answers.
+    // Channels see it exit, their clients join again, and the owner of the room then answers.
     else if (message[0] === "lost") end = ["room_lost", message[1]];
     return end === undefined ? ["noreply", room] : ["stop", end, room];
   },

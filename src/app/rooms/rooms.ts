@@ -3,8 +3,8 @@
  *
  *     Rooms  one per shard thread, rest_for_one
  *     ├ Registry          challenge id → Room
- *     ├ RoomSupervisor    a Room for each challenge that somebody works on, started when the first one comes
- *     └ RoomDesk          passes on what other threads have to say to a room
+ *     ├ RoomSupervisor    a Room for each challenge in use, started by the first join
+ *     └ RoomRouter        forwards requests of other threads to a room
  *
  * A room lives in the thread of its topic, beside the channels of those who are in it. `enter` is
  * for those channels; everything else works in every thread, inside a process.
@@ -25,13 +25,13 @@ import { appContext, ENDPOINT } from "../app-context.js";
 import { ThreadLoader } from "../document/document-loader.js";
 import { type Failure, type Outcome, repositoryOn } from "../storage/repository-client.js";
 import type { RoomVersion } from "../storage/room-log.js";
-import type { Entrant } from "./members.js";
-import { type Entered, type RoomCall, type RoomOptions, roomServer } from "./room.js";
+import type { JoinRequest } from "./members.js";
+import { type JoinReply, type RoomCall, type RoomOptions, roomServer } from "./room.js";
 import { GROWTH, UserPace, WORK } from "./user-pace.js";
 
 const REGISTRY = "phoenixpair.room_registry";
 const SUPERVISOR = "phoenixpair.room_supervisor";
-const DESK = "phoenixpair.room_desk";
+const ROUTER = "phoenixpair.room_router";
 
 /** Milliseconds a room may take to answer: a text may wait for a database that does not answer. */
 const ANSWER_MS = 12_000;
@@ -59,7 +59,7 @@ export interface RoomVersionText {
   readonly text: string;
 }
 
-type DeskRequest = readonly ["call", id: number, RoomCall] | readonly ["drain"];
+type RouterRequest = readonly ["call", id: number, RoomCall] | readonly ["drain"];
 
 const live = (id: number): Pid | undefined => {
   const pid = Registry.whereisName([REGISTRY, id]);
@@ -104,8 +104,8 @@ async function ask<T>(id: number, request: RoomCall): Promise<Outcome<T> & reado
   return ["error", "unavailable"];
 }
 
-const desk: GenServerModule<null, null, DeskRequest> = {
-  name: "RoomDesk",
+const router: GenServerModule<null, null, RouterRequest> = {
+  name: "RoomRouter",
   init: () => ["ok", null],
   handleCall(request, from, state) {
     if (request[0] === "call")
@@ -131,7 +131,7 @@ export const Rooms = {
         [
           Registry.childSpec({ keys: "unique", name: REGISTRY }),
           DynamicSupervisor.childSpec({ id: "rooms", name: SUPERVISOR }),
-          { id: "desk", start: [GenServer.startLink, [desk, null, { name: DESK }]] },
+          { id: "router", start: [GenServer.startLink, [router, null, { name: ROUTER }]] },
         ],
         { strategy: "rest_for_one" },
       ],
@@ -141,11 +141,11 @@ export const Rooms = {
   /** For a channel of the room's topic: the room's pid and what to tell the client, or why not. */
   async enter(
     id: number,
-    entrant: Entrant,
+    entrant: JoinRequest,
   ): Promise<
-    readonly ["ok", Entered & { readonly room: Pid }] | readonly ["error", Failure, retryAfterMs?: number]
+    readonly ["ok", JoinReply & { readonly room: Pid }] | readonly ["error", Failure, retryAfterMs?: number]
   > {
-    const entered = await ask<Entered>(id, ["enter", entrant]);
+    const entered = await ask<JoinReply>(id, ["enter", entrant]);
     if (entered[0] === "error") return ["error", entered[1], (entered as readonly unknown[])[2] as number];
     const room = live(id);
     return room === undefined ? ["error", "unavailable"] : ["ok", { ...entered[1], room }];
@@ -179,21 +179,21 @@ export const Rooms = {
 
   /** Makes the text this one, in the same way. */
   write: (id: number, text: string, userId: number): Promise<Outcome<number>> =>
-    askDesk(id, ["restore", userId, text]),
+    askRouter(id, ["restore", userId, text]),
 
   /** The text as it is now. Starts the room when it is not live. */
-  text: (id: number): Promise<Outcome<string>> => askDesk(id, ["text"]),
+  text: (id: number): Promise<Outcome<string>> => askRouter(id, ["text"]),
 
   /** Has all rooms of these threads say that they are about to end, and store what they have. */
   async drain(nodes: readonly number[]): Promise<void> {
-    await GenServer.multiCall(nodes, DESK, ["drain"], DRAIN_MS + 500);
+    await GenServer.multiCall(nodes, ROUTER, ["drain"], DRAIN_MS + 500);
   },
 };
 
-async function askDesk<T>(id: number, request: RoomCall): Promise<Outcome<T>> {
+async function askRouter<T>(id: number, request: RoomCall): Promise<Outcome<T>> {
   try {
     return await GenServer.call<Outcome<T>>(
-      { name: DESK, node: roomNode(id) },
+      { name: ROUTER, node: roomNode(id) },
       ["call", id, request],
       ANSWER_MS + 1000,
     );

@@ -10,7 +10,7 @@ import type { Rate } from "simurgh/channels";
 export const WORK: Rate = { perSecond: 300_000, burst: 450_000 };
 
 /**
- * Structs by which a document grows. Nobody types as many; but a document that is full of them is
+ * Structs by which a document grows. No user types as many; but a document that is full of them is
  * compacted, for which all its clients have to join again.
  */
 export const GROWTH: Rate = { perSecond: 40, burst: 15_000 };
@@ -34,7 +34,7 @@ export class UserPace {
     return this.#paidAt.size;
   }
 
-  /** Milliseconds until the user may go on. */
+  /** Milliseconds until the user may continue. */
   wait(userId: number, now: number): number {
     return Math.max(0, Math.ceil((this.#paidAt.get(userId) ?? 0) - now - this.#burstMs));
   }

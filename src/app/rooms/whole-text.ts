@@ -4,7 +4,7 @@
  * is by now. Without that, each of its keystrokes would undo what others have typed since.
  *
  * The client does not say which text it had. It was the last one it sent, or one of those it was
- * told since, which reach it in order; which of them, is concluded from what it sends. A key or a
+ * sent since, which reach it in order; which of them, is concluded from what it sends. A key or a
  * paste adds at one place, and a deletion takes away at one place: a text from which that is all
  * that happened comes before the others.
  *
@@ -36,7 +36,7 @@ const MOST_CHARACTERS = 1024 * 1024;
 const ARRIVED_MS = 3000;
 
 /**
- * Two texts that come so close behind each other are typed: nobody selects and replaces as fast.
+ * Two texts that come so close behind each other are typed: no user selects and replaces as fast.
  */
 const TYPING_MS = 300;
 
@@ -58,8 +58,8 @@ const LENGTH_PER_STEP = 64;
  */
 const stepsFor = (size: number): number => Math.min(12 * size, 6000) + size / 5;
 
-/** A text that the client was told. */
-interface Told {
+/** A text that was sent to the client. */
+interface SentText {
   readonly text: string;
   readonly version: number;
   readonly at: number;
@@ -81,7 +81,7 @@ export interface Written {
   readonly rest: ChangeDesc;
   version: number;
   /** What it was made from, as long as the edit may be refused. */
-  base: Told | Written | undefined;
+  base: SentText | Written | undefined;
   isRefused: boolean;
 }
 
@@ -89,30 +89,30 @@ export class SeenTexts {
   /**
    * Those that the client may have received since the one that it last came from, the newest last.
    */
-  #told: readonly Told[] = [];
+  #sent: readonly SentText[] = [];
   /** The last text it has sent that was not refused. */
   #written: Written | undefined;
 
   get newest(): string | undefined {
-    return this.#told.at(-1)?.text;
+    return this.#sent.at(-1)?.text;
   }
 
-  /** A text that the client is told. `at` is in milliseconds of a clock that is never set back. */
+  /** A text that was sent to the client. `at` is in milliseconds of a monotonic clock. */
   tell(text: string, version: number, at: number): void {
     if (this.newest === text) return;
     this.forgetArrived(at);
     const most = Math.floor(MOST_CHARACTERS / Math.max(1, text.length));
-    this.#told = [...this.#told, { text, version, at }].slice(
+    this.#sent = [...this.#sent, { text, version, at }].slice(
       -Math.max(LEAST_TEXTS, Math.min(most, MOST_TEXTS)),
     );
   }
 
   /** What was sent long ago has arrived: what its client had before it is over, and is dropped. */
   forgetArrived(now: number): void {
-    const arrived = this.#told.findLastIndex(({ at }) => at <= now - ARRIVED_MS);
+    const arrived = this.#sent.findLastIndex(({ at }) => at <= now - ARRIVED_MS);
     if (arrived < 0) return;
-    this.#told = this.#told.slice(arrived);
-    if (this.#written !== undefined && this.#written.at <= this.#told[0]!.at) this.#written = undefined;
+    this.#sent = this.#sent.slice(arrived);
+    if (this.#written !== undefined && this.#written.at <= this.#sent[0]!.at) this.#written = undefined;
   }
 
   /** A text that the client has sent. When its edit is made, `wrote` is to be called next. */
@@ -121,9 +121,9 @@ export class SeenTexts {
     const version = document.version();
     const current = { text: document.text, version, at };
     // What is the text already has nothing to be done: it was typed by another too, or the client
-    // sends what it was told.
+    // sends what it was sent.
     const { base, steps } = text === current.text ? { base: current, steps: 0 } : this.#baseOf(text, current);
-    this.#told = this.#told.slice(this.#told.indexOf(base as Told) + 1);
+    this.#sent = this.#sent.slice(this.#sent.indexOf(base as SentText) + 1);
     const edit = changesBetween(base.text, text);
     const rest = pathFrom(base, document);
     const { size, end, isPlain } = compare(base, text);
@@ -163,19 +163,19 @@ export class SeenTexts {
       const { base } = this.#written;
       const isOwn = base !== undefined && "rest" in base;
       this.#written = isOwn ? base : undefined;
-      if (base !== undefined && !isOwn) this.#told = [base, ...this.#told];
+      if (base !== undefined && !isOwn) this.#sent = [base, ...this.#sent];
     }
   }
 
   /** What the client has made this text from, as far as can be concluded. */
-  #baseOf(text: string, current: Told): Concluded {
+  #baseOf(text: string, current: SentText): Concluded {
     // As long as nothing else happens to the document, it becomes what was sent, however much that
     // differs; but not while its client types faster than its texts come back, each of which takes
     // away what it typed since.
     const alone = this.#written?.text === current.text ? this.#written : undefined;
     const types = alone?.isPlain === true && current.at - alone.at < TYPING_MS;
     if (alone !== undefined && !types) return { base: alone, isPlain: false, steps: 0 };
-    const all = this.#written === undefined ? this.#told : [this.#written, ...this.#told];
+    const all = this.#written === undefined ? this.#sent : [this.#written, ...this.#sent];
     // A client sends a text because it has changed it.
     const others = all.filter((base) => base.text !== text);
     const bases = others.length > 0 ? others : all;
@@ -186,13 +186,13 @@ export class SeenTexts {
 }
 
 interface Concluded {
-  readonly base: Told | Written;
+  readonly base: SentText | Written;
   readonly isPlain: boolean;
   readonly steps: number;
 }
 
 interface Compared {
-  readonly base: Told | Written;
+  readonly base: SentText | Written;
   /** Characters that were removed or added, or stand between such. */
   readonly size: number;
   /** What was added, twice what was removed, and each further place it happened at. */
@@ -204,12 +204,12 @@ interface Compared {
 }
 
 /**
- * The text that this one was made from. Of plain edits, one that goes on where the client typed
+ * The text that this one was made from. Of plain edits, one that continues where the client typed
  * before; of several the smallest, and then the oldest, since what was sent last has hardly
  * arrived. Of other edits it is the smallest and newest: that is a client which sends a text of its
  * own, and has read the last one.
  */
-function nearest(bases: readonly (Told | Written)[], text: string, last: Written | undefined): Concluded {
+function nearest(bases: readonly (SentText | Written)[], text: string, last: Written | undefined): Concluded {
   const compared = bases.map((base) => compare(base, text));
   const plain = compared.filter(({ isPlain }) => isPlain);
   const looked = bases.reduce((sum, base) => sum + base.text.length, 0) / LENGTH_PER_STEP;
@@ -237,7 +237,7 @@ function caretIn(text: string, last: Written | undefined): number | undefined {
   return last && changesBetween(last.text, text).mapPos(last.caret, 1);
 }
 
-function compare(base: Told | Written, text: string): Compared {
+function compare(base: SentText | Written, text: string): Compared {
   const start = commonPrefix(base.text, text);
   const tail = commonSuffix(base.text, text, start);
   const removed = base.text.length - start - tail;
@@ -252,7 +252,7 @@ function compare(base: Told | Written, text: string): Compared {
 }
 
 /** What lies between a text and the present document. */
-function pathFrom(base: Told | Written, document: TextSource): ChangeDesc {
+function pathFrom(base: SentText | Written, document: TextSource): ChangeDesc {
   const since = document.since(base.version);
   if (since === undefined) return changesBetween(base.text, document.text);
   return "rest" in base ? base.rest.composeDesc(since) : since;

@@ -1,20 +1,20 @@
 /**
  * The edits of a room that are not stored yet, in order: pure. The first of them are being stored,
  * the others wait; those that are stored are confirmed from the front, and only then is anybody
- * told that they are safe.
+ * answered as stored.
  */
 import type { LogEntry } from "../storage/room-log.js";
 
-export interface UnsavedEdit<Told> extends LogEntry {
-  /** Who is told once it is stored. */
-  readonly told: Told[];
+export interface UnsavedEdit<Waiter> extends LogEntry {
+  /** Answered once the edit is stored. */
+  readonly waiters: Waiter[];
 }
 
 const BATCH_ROWS = 256;
 const BATCH_BYTES = 512 * 1024;
 
-export class WriteQueue<Told> {
-  #edits: UnsavedEdit<Told>[] = [];
+export class WriteQueue<Waiter> {
+  #edits: UnsavedEdit<Waiter>[] = [];
   #underWay = 0;
   #bytes = 0;
   #added = 0;
@@ -32,24 +32,24 @@ export class WriteQueue<Told> {
     return this.#edits.length === 0;
   }
 
-  all(): readonly UnsavedEdit<Told>[] {
+  all(): readonly UnsavedEdit<Waiter>[] {
     return this.#edits;
   }
 
-  add(entry: LogEntry, told: Told): void {
-    this.#edits.push({ ...entry, told: [told] });
+  add(entry: LogEntry, waiter: Waiter): void {
+    this.#edits.push({ ...entry, waiters: [waiter] });
     this.#added += 1;
     this.#bytes += entry.bytes.length;
   }
 
-  /** `told` is told together with the last edit there is; false when all are stored already. */
-  follow(told: Told): boolean {
-    this.#edits.at(-1)?.told.push(told);
+  /** Adds a waiter to the last edit; false when all are stored already. */
+  follow(waiter: Waiter): boolean {
+    this.#edits.at(-1)?.waiters.push(waiter);
     return this.#edits.length > 0;
   }
 
   /** What is to be stored next, all that waits if it is not too much at once. */
-  take(): readonly UnsavedEdit<Told>[] {
+  take(): readonly UnsavedEdit<Waiter>[] {
     let bytes = 0;
     const fits = this.#edits.findIndex((edit, index) => {
       bytes += edit.bytes.length;
@@ -60,7 +60,7 @@ export class WriteQueue<Told> {
   }
 
   /** What was taken is stored. */
-  confirm(): readonly UnsavedEdit<Told>[] {
+  confirm(): readonly UnsavedEdit<Waiter>[] {
     const stored = this.#edits.splice(0, this.#underWay);
     for (const { bytes } of stored) this.#bytes -= bytes.length;
     this.#underWay = 0;

@@ -21,7 +21,7 @@ export interface Challenge {
   searchTitle?: string;
   searchPrompt?: string;
   response: string;
-  /** What the response was at first; null when nobody knows. */
+  /** The first response; null when it is not known. */
   starter: string | null;
   ownerId: number | null;
   access: Access;
@@ -72,7 +72,7 @@ export interface ChallengeCard {
   readonly role: Role;
 }
 
-/** What whoever looks at a challenge may do with it, and its owner can change. */
+/** What users may do with a challenge, which its owner can change. */
 export interface ChallengeDetails extends ChallengeView {
   readonly starter: string | null;
   readonly access: Access;

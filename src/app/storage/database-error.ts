@@ -4,7 +4,7 @@
  * connection that gave it.
  *
  *     leavesConnectionFit   may the connection be used again?
- *     wasNotDone            is it certain that the statement was not carried out, and may asking again help?
+ *     wasNotDone            certainly not carried out, and asking again may help
  *
  * Numbers are those of MySQL and MariaDB; texts are the result codes of SQLite.
  */

@@ -2,7 +2,7 @@
  * What the operations on the tables share: the database, and the answers they give.
  *
  * Each concept (users.ts, challenges.ts, …) has its table and its operations in one file;
- * repository.ts puts them together into the process that everybody asks.
+ * repository.ts combines them into one process.
  */
 import type { DataSource } from "typeorm";
 import type { KeyedQueue } from "../keyed-queue.js";
@@ -21,7 +21,7 @@ export type Failure =
   | "unavailable"
   /** The room takes no more connections, or none of this user. */
   | "full"
-  /** Somebody else writes to that room now. */
+  /** Another node writes to that room now. */
   | "fenced"
   /** Rows that are asked for have gone into a snapshot. */
   | "behind"
@@ -64,7 +64,7 @@ export const keyType = (dialect: Dialect, length: number) =>
       }
     : { type: "varchar" as const, length };
 
-/** `mysql` stores texts over 64 KiB and times below the second only when told to. */
+/** `mysql` stores texts over 64 KiB and times below the second only with these types. */
 export type Dialect = "sqlite" | "mysql";
 
 export const dialectOf = ({ options }: DataSource): Dialect =>

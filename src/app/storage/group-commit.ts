@@ -1,7 +1,7 @@
 /**
  * Group commit: what several ask to have stored within a few milliseconds is stored by one commit,
- * and each is told when that commit is done. A commit waits for the disk, so a hundred rooms that
- * share one wait a hundredth each.
+ * and each is answered when that commit is done. A commit waits for the disk, so a hundred rooms
+ * that share one wait a hundredth each.
  *
  * One commit at a time; what comes meanwhile is the next group, as much of it as one commit may
  * have. When a commit fails, all of its group fail, and each may ask again. Where one item is the

@@ -249,7 +249,7 @@ export class Lease {
         const again = !this.#used && repeats < MOST_REPEATS && mayRepeat(sql, error);
         const ms = backoff(repeats, ...WAIT);
         if (!again || performance.now() + ms > until) {
-          // A transaction in which one statement failed must not go on to the next.
+          // A transaction in which one statement failed must not continue with the next.
           if (this.deadline !== undefined || this.#connection === undefined) this.#failure = error;
           throw error;
         }

@@ -20,7 +20,7 @@ export const DEADLINE_MS = 4000;
 /** A Repository whose operations go through `ask`, each as its name and arguments. */
 export function repositoryBy(ask: (request: Request) => Promise<Outcome<unknown>>): Repository {
   return new Proxy({} as Repository, {
-    // Nobody may take it for a promise.
+    // It must not look like a promise.
     get: (_target, name) =>
       typeof name === "string" && name !== "then"
         ? (...args: readonly unknown[]) => ask([name, ...args])

@@ -1,7 +1,7 @@
 /**
- * The Repository: the process that owns the database (Ecto.Repo in the tutorial). Everybody else,
- * on whatever thread, asks it by `GenServer.call`. What can be asked is told concept by concept:
- * users.ts, sessions.ts, challenges.ts, sharing.ts, chat.ts, room-log.ts.
+ * The Repository is the process that owns the database (Ecto.Repo in the tutorial). Other
+ * processes, on every thread, ask it by `GenServer.call`. The requests are defined concept by
+ * concept: users.ts, sessions.ts, challenges.ts, sharing.ts, chat.ts, room-log.ts.
  *
  * It runs in a thread of its own, because better-sqlite3 waits for the disk synchronously: a slow
  * commit must hold up neither the sockets nor a room. With `SHARDS=0` everything, this too, runs in
@@ -62,7 +62,7 @@ const operations = (database: Database) => ({
 });
 
 /**
- * Operations without a write: on SQLite they go on while another process has the lock for writing.
+ * Operations without a write: on SQLite they run while another process has the lock for writing.
  */
 const READS: ReadonlySet<string> = new Set<keyof Repository>([
   "access",

@@ -7,7 +7,7 @@
  * on one node there is one, on several nodes one each, and an old one may be slow to die. Each
  * learns from the number it gets whether others have written meanwhile, and reads what. An update
  * may stand in the log twice, after a commit whose outcome was unknown or because two nodes had it:
- * saying the same twice says nothing new. So no row is lost, whoever dies.
+ * writing the same twice changes nothing. So no row is lost, whichever process dies.
  *
  * `challenges.response` is a projection of the log: written along with it, for those who only read.
  */

@@ -2,7 +2,7 @@
  * The schema at the start of the program: one process migrates while the others wait, and a
  * database that does not fit is refused in one line that says what to do.
  *
- *     MySQL, MariaDB   a named lock, held by the connection that migrates: it goes with the connection
+ *     MySQL, MariaDB   a named lock of the connection that migrates, released with it
  *     SQLite           one transaction that writes: it goes with the process
  *
  * A start may be cut off between any two statements and repeated. On SQLite nothing has happened

@@ -1,7 +1,7 @@
 /**
  * Sessions that were seen lately, for when the database does not answer: who was let in a while
- * ago, with a token that still goes on, is not shut out by an outage. Never asked while there is an
- * answer. Whatever is ended is forgotten, here and, by a message, on other nodes; while such
+ * ago, with a token that is still valid, is not shut out by an outage. Never asked while there is
+ * an answer. Whatever is ended is forgotten, here and, by a message, on other nodes; while such
  * messages may get lost nothing is remembered. Pure.
  */
 import type { UserView } from "./users.js";
@@ -25,7 +25,7 @@ export class SessionMemory {
     this.#now = now;
   }
 
-  /** The database says that it goes on. */
+  /** The database says that the session is valid. */
   saw(id: string, user: UserView): void {
     this.#seen.delete(id);
     if (this.#cutOff.size > 0) return;

@@ -2,12 +2,12 @@
  * Sessions: who is signed in where. One row each, renewed in place.
  *
  * A row holds hashes of the refresh token that counts now and of the one before it, never a token.
- * Renewing is one conditional update, so of two who hold the same token one wins. Whoever shows a
+ * Renewing is one conditional update, so of two holders of a token one wins. A client that shows a
  * token that counts no longer ends the session: either they or the one who renewed it stole it. The
  * one exception is a renewal whose answer was lost: asked again in the same words, it has the same
  * successor, and that has not been used.
  *
- * While the database does not answer, whoever was seen lately is believed for a while:
+ * While the database does not answer, users who were seen lately stay signed in for a while:
  * session-memory.ts.
  */
 import { EntitySchema, In, LessThan, Not } from "typeorm";
@@ -49,7 +49,7 @@ export const sessionEntity = (dialect: Dialect) => {
 };
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** A session that nobody renews ends after this time, and every session after the longer one. */
+/** A session that is not renewed ends after this time, and every session after the longer one. */
 export const SESSION_IDLE_MS = 14 * DAY_MS;
 const SESSION_MOST_MS = 90 * DAY_MS;
 
@@ -130,7 +130,7 @@ export function sessions({ source, dialect, quotas = DEFAULT_QUOTAS }: Database)
       return ["ok", null];
     },
 
-    /** The user of a session that goes on; or that went on lately, when the database cannot say. */
+    /** The user of a valid session, or of one that was valid lately when the database is away. */
     async sessionUser(id: string, userId: number): Promise<Outcome<UserView>> {
       const asked = (async () => {
         const found = await userOf(await table.findOneBy({ id, userId }));
@@ -176,7 +176,7 @@ export function sessions({ source, dialect, quotas = DEFAULT_QUOTAS }: Database)
       return ["ok", { user, over: true }];
     },
 
-    /** Ends a session, whoever asks: its id is known to nobody else. */
+    /** Ends a session, without a check: only its user knows its id. */
     async endSession(id: string): Promise<Outcome<{ readonly userId: number }>> {
       memory.forget(id);
       const session = await table.findOneBy({ id });

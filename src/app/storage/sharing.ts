@@ -2,11 +2,11 @@
  * Sharing is what the tables say of who may do what in which room; what a role is stands in
  * access/role.ts.
  *
- * A challenge is `open` (everybody who is signed in may edit) or `restricted` (its owner and those
+ * A challenge is `open` (all signed-in users may edit) or `restricted` (its owner and those
  * who accepted an invitation). What the owner has made of a person, by an invitation or by hand,
  * holds in both. What was given by hand is changed by hand alone: no link widens it.
  *
- * Invitations are links; the table has the hashes of their tokens. Revoking one sends nobody away
+ * Invitations are links; the table has the hashes of their tokens. Revoking one removes no user
  * who has accepted it.
  */
 import { EntitySchema, In, LessThan, MoreThan } from "typeorm";
@@ -266,7 +266,7 @@ export function sharing({ source }: Database) {
       });
     },
 
-    /** The link is good for nobody from now on. */
+    /** Makes the link invalid. */
     async revoke(challengeId: number, id: number): Promise<Outcome<null>> {
       const { affected } = await invitations.delete({ id, challengeId });
       return affected === 0 ? NOT_FOUND : ["ok", null];

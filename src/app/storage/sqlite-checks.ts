@@ -27,7 +27,7 @@ export async function checkFiles(file: string): Promise<void> {
     await sleep(500);
     if (missing())
       throw new UnfitDatabase(
-        `${log} is missing though the database was not closed, and with it the newest changes; ${BACKUP}, or delete ${index} to go on without them`,
+        `${log} is missing though the database was not closed, and with it the newest changes; ${BACKUP}, or delete ${index} to continue without them`,
       );
   }
   const head = headOf(log);
@@ -38,7 +38,7 @@ export async function checkFiles(file: string): Promise<void> {
     );
   if (!isLogHead(head))
     throw new UnfitDatabase(
-      `${log} is damaged, and with it the newest changes; ${BACKUP}, or delete it to go on without them`,
+      `${log} is damaged, and with it the newest changes; ${BACKUP}, or delete it to continue without them`,
     );
 }
 

@@ -1,8 +1,8 @@
 /**
  * Transactions: the one place where they are run, on either database.
  *
- *     run      writes; all of it is stored when the promise is fulfilled, and nothing when it is rejected, unless with
- *              OutcomeUnknown: then the COMMIT was sent and not answered
+ *     run      writes; all is stored when the promise is fulfilled, nothing when it is rejected.
+ *              With OutcomeUnknown the COMMIT was sent and not answered
  *     read     reads only: everything as of one moment, without a lock
  *     apart    work outside of transactions that has statements of its own
  *

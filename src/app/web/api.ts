@@ -1,5 +1,5 @@
 /**
- * The REST side of the server, for whoever is signed in. A refused token is renewed and the request
+ * The REST side of the server, for signed-in users. A refused token is renewed and the request
  * made once more; when that is refused as well, the session has ended wherever it is noticed.
  */
 import { ApiError, fetchJson, type Request } from "./fetch-json.js";

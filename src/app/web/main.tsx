@@ -55,7 +55,7 @@ function Redirect({ to }: { readonly to: string }) {
 }
 
 /**
- * The page was loaded by somebody who was signed in: a moment later it is known whether they still
+ * The page was loaded by a signed-in user: a moment later it is known whether they still
  * are.
  */
 function Resuming() {
@@ -67,7 +67,7 @@ function Resuming() {
     <Frame>
       {failed ? (
         <Notice tone="error" action={{ label: "Try again", run: () => location.reload() }}>
-          The server cannot be reached. This page goes on by itself as soon as it can.
+          The server cannot be reached. This page continues by itself as soon as it can.
         </Notice>
       ) : (
         <p class="visually-hidden" role="status">

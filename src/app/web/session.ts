@@ -1,21 +1,21 @@
 /**
  * Who is signed in, in this tab and in all others of this origin.
  *
- *     unknown ──renewed──▶ signed in ──signed out, refused──▶ nobody
+ *     unknown ──renewed──▶ signed in ──signed out, refused──▶ signed out
  *        └──────────refused──────────────────────────────────────┘
  *
  * The access token lives in this page's memory alone. What survives a reload is a cookie that no
  * script can read: with it the page gets a new token when it loads and each time before the token
  * ends (the clock of this machine may be wrong, so the token's lifetime counts, not its date).
- * localStorage only says that somebody is signed in, so that the tabs hear of each other: a tab
- * never goes on as a person who has left.
+ * localStorage only says that a user is signed in, so that tabs know of each other: a tab
+ * never continues as a user who has left.
  */
 import { ApiError, fetchJson } from "./fetch-json.js";
 import { forgetUnsavedEdits } from "./sync/unsaved-edits.js";
 import type { Signed } from "./types.js";
 import { useSyncExternalStore } from "./ui/store.js";
 
-/** Undefined: it is not known yet whether the session goes on. */
+/** Undefined: it is not known yet whether the session is valid. */
 export type SessionState = Signed | null | undefined;
 
 export type Renewed = "renewed" | "ended" | "unreachable";
@@ -27,7 +27,7 @@ const RENEW_AT = 0.8;
 const RETRY_MS = 5_000;
 
 const listeners = new Set<() => void>();
-/** Somebody may be signed in where storage cannot say that nobody is. */
+/** Without storage a user may be signed in. */
 let state: SessionState = stored(MARK) === null ? null : undefined;
 let renewAt = Number.POSITIVE_INFINITY;
 let timer: ReturnType<typeof setTimeout> | undefined;

@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 
 /**
  * The browser client. The shell (sign-in, list) is one small entry; the room, with CodeMirror and
- * the socket, is a chunk of its own, and each language a further one, so that nobody pays for an
+ * the socket, is a chunk of its own, and each language a further one, so that no page pays for an
  * editor to read a list.
  *
  * Everything is a file of its own under /assets with a hash in its name: the

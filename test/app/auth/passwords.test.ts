@@ -49,6 +49,7 @@ test("a flood from one network is refused beyond its share, and holds up no othe
   const results = await Promise.allSettled(flood);
   await other;
   expect(results.filter(({ status }) => status === "fulfilled")).toHaveLength(52);
-  // Two were running already, and one is before it in turn.
-  expect(order.indexOf("other")).toBeLessThan(6);
+  // Its turn comes after three of the flood (see fair-queue.test.ts); how many of the flood end before
+  // it depends on how the threads of scrypt are scheduled.
+  expect(order.indexOf("other")).toBeLessThan(26);
 });

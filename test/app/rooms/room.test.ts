@@ -15,7 +15,7 @@ import { loadImage, type StoredDocument } from "../../../src/app/document/docume
 import { SharedDocument, seedState, textHash } from "../../../src/app/document/shared-document.js";
 import {
   COMPACTED,
-  type Entered,
+  type JoinReply,
   type RoomCall,
   type RoomCast,
   roomServer,
@@ -166,12 +166,12 @@ class World {
   async enter(
     name: string,
     { document = true, canWrite = true, userId = 1, client = undefined as number | undefined } = {},
-  ): Promise<Pid & { entered: Entered }> {
+  ): Promise<Pid & { entered: JoinReply }> {
     const { heard } = this;
     const pid = spawn(async () => {
       for (;;) heard.push(["channel", name, (await receive((message) => [message]))[0]]);
     });
-    const entered = await this.ask<["ok", Entered]>([
+    const entered = await this.ask<["ok", JoinReply]>([
       "enter",
       { pid, userId, name, role: "edit", canWrite, document, client },
     ]);

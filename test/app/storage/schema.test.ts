@@ -115,7 +115,10 @@ test("the database of a process that was killed opens with all of its log", asyn
 });
 
 const damages: Record<string, readonly [(location: string) => Promise<void>, RegExp]> = {
-  "whose log is gone": [(location) => rm(`${location}-wal`), /-wal is missing .* or delete .*-shm to go on/],
+  "whose log is gone": [
+    (location) => rm(`${location}-wal`),
+    /-wal is missing .* or delete .*-shm to continue/,
+  ],
   "whose log begins with other bytes": [
     (location) => overwrite(`${location}-wal`, 0, Buffer.alloc(16, 7)),
     /-wal is damaged, .* backup/,

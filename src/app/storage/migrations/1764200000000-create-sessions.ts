@@ -1,5 +1,5 @@
 /**
- * Sessions that are renewed by a refresh token. Whoever was signed in before signs in once more.
+ * Sessions that are renewed by a refresh token. Users who were signed in before sign in once more.
  */
 import type { MigrationInterface, QueryRunner } from "typeorm";
 import { columnTypes, dialectOf } from "../database.js";

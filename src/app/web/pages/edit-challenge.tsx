@@ -39,7 +39,7 @@ export function EditChallengePage({ signed, id }: { readonly signed: Signed; rea
           <>
             <ChallengeForm
               initial={{ ...challenge, code: challenge.starter ?? "" }}
-              codeHint="What the room goes back to when somebody resets its code. What is written there now stays."
+              codeHint="What the room goes back to when someone resets its code. What is written there now stays."
               submitLabel="Save"
               busyLabel="Saving…"
               cancel={
@@ -83,7 +83,7 @@ function DeleteSection({ id, title }: { readonly id: string; readonly title: str
   return (
     <section class="card" aria-labelledby="delete-title">
       <h2 id="delete-title">Delete this challenge</h2>
-      <p class="hint">Its room closes for everybody, and its code is gone. This cannot be undone.</p>
+      <p class="hint">Its room closes for everyone, and its code is gone. This cannot be undone.</p>
       <div class="actions">
         <button type="button" class="button danger" onClick={() => dialog.current?.showModal()}>
           Delete…

@@ -11,7 +11,7 @@ export function NewChallengePage({ signed }: { readonly signed: Signed }) {
     <Frame signed={signed}>
       <section class="narrow">
         <PageHeading title="New challenge" />
-        <p class="lead">Everybody who is signed in can join its room, until you restrict it there.</p>
+        <p class="lead">Everyone who is signed in can join its room, until you restrict it there.</p>
         <ChallengeForm
           codeHint="May stay empty."
           submitLabel="Create and open"

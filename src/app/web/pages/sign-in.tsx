@@ -53,7 +53,7 @@ export function SignPage({ mode, next }: SignProps) {
             ? "One account, and every challenge is a room you can share."
             : "Solve coding challenges together, in one editor."}
         </p>
-        {next !== "/" && !errors.form && <p class="hint">You will go on to the room you opened.</p>}
+        {next !== "/" && !errors.form && <p class="hint">Then the room that you opened will follow.</p>}
         {errors.form && <Notice tone="error">{errors.form}</Notice>}
         <form ref={form} onSubmit={submit} noValidate>
           {joining && (

@@ -3,7 +3,7 @@ import { bannerOf } from "./banner.js";
 import { comingsAndGoings, type Person } from "./presence-list.js";
 import type { RoomView } from "./room-view.js";
 
-/** Changes within this time are told together; somebody who reloads the page has not left. */
+/** Changes within this time are announced together; a user who reloads the page has not left. */
 const GATHER_MS = 1_200;
 
 /**
@@ -12,7 +12,7 @@ const GATHER_MS = 1_200;
  */
 export function useAnnouncements(view: RoomView | undefined): string {
   const [text, setText] = useState("");
-  const told = useRef<readonly Person[]>(undefined);
+  const announced = useRef<readonly Person[]>(undefined);
   const connection = view?.connection ?? "connecting";
   const people = view?.people;
   const banner = view && bannerOf(view);
@@ -34,8 +34,8 @@ export function useAnnouncements(view: RoomView | undefined): string {
   useEffect(() => {
     if (!people || people.length === 0 || connection === "reconnecting") return;
     const timer = setTimeout(() => {
-      const news = told.current ? comingsAndGoings(told.current, people) : "";
-      told.current = people;
+      const news = announced.current ? comingsAndGoings(announced.current, people) : "";
+      announced.current = people;
       if (news) setText(news);
     }, GATHER_MS);
     return () => clearTimeout(timer);

@@ -9,18 +9,18 @@ export interface Banner {
   readonly text: string;
 }
 
-type Told = Pick<
+type Shown = Pick<
   RoomView,
   "connection" | "save" | "block" | "persistence" | "draining" | "canWrite" | "ready"
 >;
 
 /** The most important thing to say; undefined when all is well. */
-export function bannerOf(view: Told): Banner | undefined {
+export function bannerOf(view: Shown): Banner | undefined {
   const { connection, save, block } = view;
   if (connection === "connecting") return { tone: "quiet", text: "Connecting…" };
   if (connection === "reconnecting") {
     const kept =
-      save === "saved" ? "You can go on typing." : "What you type is kept on this device until it is saved.";
+      save === "saved" ? "You can keep typing." : "What you type is kept on this device until it is saved.";
     return { tone: "warn", text: `Connection lost. Reconnecting… ${view.canWrite ? kept : ""}`.trimEnd() };
   }
   if (block === "bad_update") {
@@ -42,10 +42,10 @@ export function bannerOf(view: Told): Banner | undefined {
     };
   }
   if (view.persistence === "degraded") {
-    return { tone: "warn", text: "The database is away. You can go on working; nothing is saved yet." };
+    return { tone: "warn", text: "The database is away. You can keep working; nothing is saved yet." };
   }
   if (view.draining) {
-    return { tone: "warn", text: "The server restarts. You can go on typing." };
+    return { tone: "warn", text: "The server restarts. You can keep typing." };
   }
   if (save === "unsaved") {
     return {
@@ -54,7 +54,7 @@ export function bannerOf(view: Told): Banner | undefined {
     };
   }
   if (connection === "back") {
-    return { tone: "good", text: "Connected again. Everybody sees the same text." };
+    return { tone: "good", text: "Connected again. Everyone sees the same text." };
   }
   return view.ready && !view.canWrite ? { tone: "quiet", text: "You can read along here." } : undefined;
 }

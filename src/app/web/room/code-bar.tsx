@@ -1,6 +1,6 @@
 /**
- * Above the code: its language, which is the same for everybody in the room, and what one can do
- * with the text.
+ * The bar above the code: its language, which is the same for all users of the room, and what one
+ * can do with the text.
  */
 import { useState } from "preact/hooks";
 import { ApiError, api } from "../api.js";

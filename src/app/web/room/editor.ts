@@ -54,7 +54,7 @@ export interface Whereabouts {
 /** Characters of a text; the server stores 1 MiB of it. */
 export const TEXT_LIMIT = 1024 * 1024;
 
-/** The text of the document put into the editor, which is nobody's edit. */
+/** The text of the document put into the editor, which is not an edit of a user. */
 const filling = Annotation.define<true>();
 
 /** Colours are the page's own variables, so light and dark are decided in one place. */
@@ -272,7 +272,8 @@ export class CodeEditor {
   }
 
   /**
-   * Scrolls to what somebody sees, as far as this window allows, and in any case to their cursor.
+   * Scrolls to what another user sees, as far as this window allows, and in any case to their
+   * cursor.
    */
   goTo({ top, cursor }: Peer): void {
     this.#going = true;
@@ -292,7 +293,7 @@ export class CodeEditor {
     }
   }
 
-  /** The line on which somebody's cursor is, counted from 1. */
+  /** The line of a user's cursor, counted from 1. */
   lineOf({ cursor }: Peer): number | undefined {
     const place = cursor && this.#placeOf(cursor.head);
     return place === undefined ? undefined : this.#view.state.doc.lineAt(place).number;

@@ -2,7 +2,7 @@ import type { Person } from "./presence-list.js";
 
 interface PeopleProps {
   readonly people: readonly Person[];
-  /** Without a connection nobody knows who is there. */
+  /** Without a connection the list is not known. */
   readonly stale: boolean;
   readonly ready: boolean;
   readonly following: string | undefined;
@@ -15,7 +15,7 @@ export function People({ people, stale, ready, following, onFollow }: PeopleProp
       <h2 id="people-title">
         In this room {people.length > 0 && !stale && <span class="count">{people.length}</span>}
       </h2>
-      {people.length === 0 && ready && <p class="hint">Nobody is listed yet.</p>}
+      {people.length === 0 && ready && <p class="hint">No one is listed yet.</p>}
       <ul>
         {people.map((person) => (
           <li key={person.id} class={person.typing ? "person typing" : "person"}>

@@ -56,7 +56,7 @@ function peerOf(state: unknown): Peer | undefined {
   return {
     id,
     userId: String(user_id),
-    name: typeof name === "string" && name !== "" ? name : "Somebody",
+    name: typeof name === "string" && name !== "" ? name : "Someone",
     color: colorOf(color) ?? 0,
     cursor: from && to ? { anchor: from, head: to } : undefined,
     top: fromBase64(top),

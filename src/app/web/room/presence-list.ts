@@ -1,6 +1,6 @@
 /**
  * From the metas of Phoenix Presence (one per open tab) to the people one sees: each once, oneself
- * first, then by name. Somebody types when any of their tabs says so.
+ * first, then by name. A user types when any of their tabs says so.
  */
 import { COLORS } from "./peers.js";
 
@@ -21,7 +21,7 @@ export interface Person {
 export type Presences = readonly (readonly [id: string, metas: readonly Meta[]])[];
 
 /**
- * `colors` are those that the server gave to people with a cursor; everybody else has one that
+ * `colors` are those that the server gave to people with a cursor; all others have one that
  * follows from the id.
  */
 export function peopleOf(
@@ -51,7 +51,7 @@ function nameOf(metas: readonly Meta[]): string {
   const name = metas
     .map((meta) => meta.first_name)
     .find((value) => typeof value === "string" && value !== "");
-  return typeof name === "string" ? name : "Somebody";
+  return typeof name === "string" ? name : "Someone";
 }
 
 /**

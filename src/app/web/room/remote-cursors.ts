@@ -126,7 +126,7 @@ class Caret implements LayerMarker {
 
   #dress(caret: HTMLElement): void {
     const { color, moves } = this.#cursor;
-    // Two animations alike: changing from one to the other starts it anew.
+    // Two animations alike: changing from one to the other starts it again.
     const turn = moves % 2 === 0 ? "even" : "odd";
     const place = this.#top < this.#height ? "below" : "above";
     caret.className = `peer-caret peer-${color} ${turn} ${place}${this.#pointed ? " pointed" : ""}`;

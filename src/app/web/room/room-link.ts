@@ -5,7 +5,7 @@
  * each change.
  *
  *     connecting ──▶ online ──▶ reconnecting ──▶ back ──a moment──▶ online
- *         └──────────────┴───────────┴──▶ ended: signed out, or the server says that this room is not for us
+ *         └──────────────┴───────────┴──▶ ended: signed out, or no access to this room
  */
 import { type Channel, Presence, type Socket } from "phoenix";
 import { ApiError, api } from "../api.js";
@@ -87,7 +87,7 @@ export class RoomLink implements DocumentLink {
     this.#socket = this.#connection.socket;
     this.#channel = this.#socket.channel(`challenges:${id}`, () => ({
       proto: "y1",
-      // So that nobody else writes under this page's id.
+      // So that no other page writes under this page's id.
       client: this.#document?.doc.clientID,
     }));
     this.channel = new RoomEvents(this.#channel, () => this.#canPush());
@@ -106,13 +106,13 @@ export class RoomLink implements DocumentLink {
     }, POSITION_EVERY_MS);
   }
 
-  /** The reader has left the text: nobody types here any more. */
+  /** The reader has left the text, and does not type any more. */
   blurred(): void {
     const typing = this.view.people.some((person) => person.you && person.typing);
     if (typing && this.#canPush()) this.#channel.push("current_participant_typing:remove", {});
   }
 
-  /** Goes along with what somebody sees; undefined ends it. */
+  /** Follows what another user sees; undefined ends it. */
   follow(userId: string | undefined): void {
     if (userId === this.view.following) return;
     this.#show({ following: userId });
@@ -362,7 +362,8 @@ export class RoomLink implements DocumentLink {
   }
 
   /**
-   * The document was begun anew while we were in the room: joining again tells which one it is now.
+   * The document was created again while we were in the room: joining again tells which one it is
+   * now.
    */
   #rejoin(): void {
     this.#document?.left();

@@ -70,7 +70,7 @@ export function RoomPage({ id }: { readonly id: string }) {
     if (rescued === undefined) return;
     toast({
       tone: "error",
-      text: "The document was begun anew while you had unsaved edits. Your text of before can be copied.",
+      text: "The document was replaced while you had unsaved edits. Your text of before can be copied.",
       action: { label: "Copy it", run: () => void copy(rescued) },
     });
   }, [rescued]);

@@ -2,9 +2,9 @@
  * The connection of a room: a WebSocket, or long-poll where the network lets no WebSocket through.
  *
  * Phoenix's client falls back as soon as one WebSocket fails, and stays with long-poll as long as
- * the tab lives. Here a server that is merely away takes nobody's WebSocket: where one has worked
- * it is tried for a while, and whoever has fallen back tries it first whenever they have to connect
- * again.
+ * the tab lives. Here a server that is only away does not make a page give up WebSocket: where one
+ * has worked it is tried for a while, and a page that has fallen back tries it first whenever it
+ * has to connect again.
  */
 import { LongPoll, Socket } from "phoenix";
 
@@ -31,7 +31,8 @@ export class RoomSocket {
       // Nothing is remembered for the next page.
       sessionStorage: { getItem: () => null, setItem: () => {}, removeItem: () => {} },
       heartbeatIntervalMs: 15_000,
-      // Everybody is thrown out at once when a server stops; they should not all come back at once.
+      // All clients are disconnected at once when a server stops; they should not reconnect at
+      // once.
       reconnectAfterMs: (tries: number) => pick(RECONNECT_MS, tries) * (0.7 + 0.6 * Math.random()),
       rejoinAfterMs: (tries: number) => pick(REJOIN_MS, tries),
     } as object);

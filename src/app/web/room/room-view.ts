@@ -22,7 +22,7 @@ export interface RoomView {
   readonly ready: boolean;
   /** The person whose view this page follows. */
   readonly following: string | undefined;
-  /** What was typed and could not be carried over when the document was begun anew. */
+  /** What was typed and could not be carried over when the document was replaced. */
   readonly rescued: string | undefined;
   /** The room cannot be entered. */
   readonly refusal: "not-found" | "full" | "refused" | undefined;

@@ -10,7 +10,7 @@
  * from then on edits go out as they are made. Nothing goes out before: an edit that overtakes an
  * earlier one is refused for the gap.
  *
- * "Saved" is the server's word and nobody else's: an edit counts as stored when the update that
+ * Only the server says "saved": an edit counts as stored when the update that
  * carried it was answered with ok. Edits of an update that was refused, or whose answer a broken
  * link swallowed, are owed: they go with the next difference, and sending again what has arrived
  * after all does no harm.

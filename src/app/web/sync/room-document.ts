@@ -124,7 +124,7 @@ export class RoomDocument {
     this.#feed({ type: "persistence", persistence });
   }
 
-  /** The server told what it has (`y:sv`). */
+  /** The server has sent its state vector (`y:sv`). */
   asked(stateVector: Uint8Array): void {
     const theirs = decoded(() => Y.decodeStateVector(stateVector));
     if (theirs) this.#feed({ type: "asked", missing: this.#missing(theirs) });

@@ -113,7 +113,7 @@ export async function unsavedEdits(user: string, room: string, epoch: string): P
   return new RoomEdits(database, [user, room, epoch]);
 }
 
-/** Somebody signs out: nothing of theirs stays on this machine. */
+/** The user signs out: nothing of theirs stays on this machine. */
 export async function forgetUnsavedEdits(user: string): Promise<void> {
   write(await open(), (store) => store.delete(within(user)));
 }

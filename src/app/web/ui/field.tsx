@@ -76,7 +76,7 @@ export function useFormErrors<Errors extends Readonly<Record<string, string | un
   };
 }
 
-/** The first field with an error gets the focus: that is where to go on. */
+/** The first field with an error gets the focus: the user continues there. */
 function focusFirstError(form: HTMLFormElement, errors: Readonly<Record<string, string | undefined>>): void {
   for (const element of form.elements) {
     if (element instanceof HTMLElement && errors[element.id] !== undefined) {

@@ -7,12 +7,12 @@ export type Loading<T> =
   | { readonly state: "failed"; readonly message: string; readonly status: number }
   | { readonly state: "ready"; readonly value: T };
 
-/** What there is to show: while it is loaded anew, what was there before. */
+/** What there is to show: while it is loaded again, what was there before. */
 export const shownOf = <T>(loading: Loading<T>): T | undefined =>
   loading.state === "ready" ? loading.value : loading.state === "loading" ? loading.before : undefined;
 
 /**
- * Loads with `load`, anew whenever `key` changes; returns how to try again. What was there before
+ * Loads with `load`, again whenever `key` changes; returns how to try again. What was there before
  * stays in `before`.
  */
 export function useLoading<T>(
@@ -21,7 +21,7 @@ export function useLoading<T>(
 ): readonly [Loading<T>, () => void] {
   const [loading, setLoading] = useState<Loading<T>>({ state: "loading" });
   const [attempt, setAttempt] = useState(0);
-  // `load` is made anew at each rendering; what it loads is what `key` says.
+  // `load` is new at each rendering; what it loads is what `key` says.
   useEffect(() => {
     const abort = new AbortController();
     setLoading((now) => ({ state: "loading", before: shownOf(now) }));

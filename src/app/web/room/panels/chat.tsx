@@ -64,7 +64,7 @@ export function ChatPanel({ room, signed, shown, onUnseen }: PanelProps) {
     setChat((now) => written(now, { key, text }));
     room.push("chat:send", { text, key }).then(
       () => {
-        // It comes back as everybody gets it.
+        // It comes back like the messages of others.
       },
       (error: unknown) => setChat((now) => written(now, { key, text, problem: problemOf(error) })),
     );
@@ -97,7 +97,7 @@ export function ChatPanel({ room, signed, shown, onUnseen }: PanelProps) {
             </li>
           )}
           {chat.messages.length === 0 && chat.drafts.length === 0 && (
-            <li class="hint">Nothing has been said yet. Everybody in this room reads what you write.</li>
+            <li class="hint">Nothing has been said yet. Everyone in this room reads what you write.</li>
           )}
           {chat.messages.map((message) => (
             <ChatLine key={message.id} message={message} mine={message.user_id === Number(signed.user.id)} />

@@ -1,5 +1,5 @@
 /**
- * Who may enter this room: told to everybody, decided by its owner. A link that lets people in is
+ * Shows all users who may enter this room; its owner decides. A link that lets people in is
  * shown once, when it is made: the server keeps only what it needs to recognise it.
  */
 import { useCallback, useEffect, useState } from "preact/hooks";
@@ -21,7 +21,7 @@ export function SharePanel({ room, challenge, view, shown }: PanelProps) {
   const refresh = useCallback(() => setStamp((n) => n + 1), []);
   useEffect(() => room.on("room:access", refresh), [room, refresh]);
   useEffect(() => room.on("room:closed", leave), [room]);
-  // Looked up when it is first shown, and anew when something has changed.
+  // Looked up when it is first shown, and again when something has changed.
   const [loading, retry] = useLoading(
     `${id} ${stamp} ${shown}`,
     async (signal): Promise<Known | undefined> => {
@@ -139,7 +139,7 @@ function OwnersPart({ id, sharing, people, refresh }: OwnersProps) {
               checked={sharing.access === access}
               onInput={() => void act(() => api.changeChallenge(id, { access }))}
             />
-            {access === "open" ? "Everybody who is signed in" : "Only people I invite"}
+            {access === "open" ? "Everyone who is signed in" : "Only people I invite"}
           </label>
         ))}
         {sharing.access === "open" && (
@@ -214,7 +214,7 @@ function Invitations({ id, invitations, act }: InvitationsProps) {
       <h3 id="share-links">Invitation links</h3>
       <div class="share-new">
         <label>
-          <span>Whoever has it may</span>
+          <span>Anyone with the link may</span>
           <select value={role} onInput={(event) => setRole(event.currentTarget.value as Invitation["role"])}>
             <option value="edit">edit</option>
             <option value="view">read only</option>
@@ -260,10 +260,7 @@ function Invitations({ id, invitations, act }: InvitationsProps) {
                 class="button quiet"
                 onClick={() => {
                   setLink(undefined);
-                  void act(
-                    () => api.revokeInvitation(id, invitation.id),
-                    "The link is good for nobody any more.",
-                  );
+                  void act(() => api.revokeInvitation(id, invitation.id), "The link is no longer valid.");
                 }}
               >
                 Revoke
