@@ -47,7 +47,7 @@ describe("the built web client", () => {
     }
   });
 
-  test("the page holds nothing that a strict Content-Security-Policy refuses, and a place for the nonce", () => {
+  test("the page satisfies a strict Content-Security-Policy, with a place for a nonce", () => {
     const page = readFileSync(join(out, "index.html"), "utf8");
     expect(page).toContain('<meta name="csp-nonce" content="__CSP_NONCE__" />');
     expect(page).not.toMatch(/<style|\sstyle=|\son\w+=|javascript:/);

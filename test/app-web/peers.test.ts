@@ -27,7 +27,7 @@ describe("the others' cursors", () => {
     expect([...first.peers.keys()]).toEqual(["a", "b"]);
   });
 
-  test("messages that are shown together say the same as one after the other, and each peer changes once", () => {
+  test("batching awareness messages equals applying them in order, one change per peer", () => {
     const messages = [
       { states: [state("a", 1), state("b", 2)] },
       { gone: ["a"] },
@@ -62,7 +62,7 @@ describe("the others' cursors", () => {
     expect(withAwareness(NOBODY, [message], "me").peers.size).toBe(0);
   });
 
-  test("what is malformed in a state is left out of it, and no colour but the palette's gets into the page", () => {
+  test("malformed fields of a state and colours outside the palette are dropped", () => {
     const odd = state("a", 1, {
       name: 7,
       color: "red; } body { display: none",

@@ -5,13 +5,13 @@ import { comingsAndGoings, peopleOf } from "../../src/app/web/room/presence-list
 const meta = (first_name: string, typing = false) => ({ first_name, typing });
 
 describe("the people in a room", () => {
-  test("somebody with several tabs is listed once, and types when any tab does", () => {
+  test("a user with several tabs is listed once, and types when any tab does", () => {
     expect(peopleOf([["2", [meta("Ada"), meta("Ada", true)]]], "1")).toMatchObject([
       { id: "2", name: "Ada", you: false, typing: true },
     ]);
   });
 
-  test("the server's colour goes before the one that follows from the id, which is the same for everybody", () => {
+  test("the server's colour wins over the one derived from the id", () => {
     const present = [
       ["2", [meta("Ada")]],
       ["3", [meta("Ben")]],
@@ -22,7 +22,7 @@ describe("the people in a room", () => {
     expect(ben!.color).toBeLessThan(COLORS);
   });
 
-  test("oneself comes first, the others by name, namesakes in a steady order", () => {
+  test("the own user comes first, others by name, equal names in a stable order", () => {
     const people = peopleOf(
       [
         ["9", [meta("Zoe")]],
@@ -36,7 +36,7 @@ describe("the people in a room", () => {
     expect(people.map((person) => person.you)).toEqual([true, false, false, false]);
   });
 
-  test("what is no name is not shown as one, and a key without tabs is nobody", () => {
+  test("an invalid name is not shown, and a key without tabs is not listed", () => {
     expect(
       peopleOf(
         [

@@ -11,7 +11,7 @@ test("indented lines are a block of code, the rest are paragraphs", () => {
   ]);
 });
 
-test("an indented block that begins with a dash is a list, and long items go on in the next line", () => {
+test("an indented block of dashes is a list whose items may span lines", () => {
   expect(blocksOf("Talk about\n  - Which one?\n  - What about\n    the other?\n")).toEqual([
     { kind: "text", text: "Talk about" },
     { kind: "list", items: ["Which one?", "What about the other?"] },

@@ -51,7 +51,7 @@ test("keys take turns, and the jobs of a key keep their order", async () => {
   expect(started).toEqual(["a1", "a2", "b1", "c1", "a3", "b2", "a4"]);
 });
 
-test("a key may have so many waiting; jobs without one only as many as fit", async () => {
+test("the jobs of a key are bounded, and those without a key in all", async () => {
   const { add, refused } = harness({ maxWaiting: 5, maxWaitingPerKey: 2 });
   for (let n = 1; n <= 4; n += 1) await add(`a${n}`, "a");
   expect(refused).toEqual(["a4"]);
@@ -59,7 +59,7 @@ test("a key may have so many waiting; jobs without one only as many as fit", asy
   expect(refused).toEqual(["a4", "-4"]);
 });
 
-test("a full queue makes room for a key with fewer, at the cost of the one with the most", async () => {
+test("a full queue makes room at the cost of the key with the most jobs", async () => {
   const { add, next, refused, started } = harness({ maxWaiting: 6, maxWaitingPerKey: 5 });
   for (let n = 1; n <= 6; n += 1) await add(`a${n}`, "a");
   for (let n = 1; n <= 4; n += 1) await add(`b${n}`, "b");

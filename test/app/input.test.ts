@@ -58,7 +58,7 @@ test("a name counts as it is composed", () => {
   expect(nameOf(name.normalize("NFD"))).toBe(name);
 });
 
-test("a first name is cut after 40 characters as people count them, never inside of one", () => {
+test("a first name is cut after 40 graphemes, never inside of one", () => {
   expect(firstName("Ann Lee")).toBe("Ann");
   expect(firstName("👩‍👩‍👧".repeat(50))).toBe("👩‍👩‍👧".repeat(40));
   expect(firstName("e\u0301\u0302".repeat(50))).toBe("e\u0301\u0302".repeat(40));

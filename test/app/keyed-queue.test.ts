@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { KeyedQueue } from "../../src/app/keyed-queue.js";
 
-test("work of one key runs in order, one at a time, past a failure; other keys do not wait; nothing stays behind", async () => {
+test("work of one key runs in order, past a failure, and leaves nothing behind", async () => {
   const ordered = new KeyedQueue<string>();
   const log: string[] = [];
   let release!: () => void;

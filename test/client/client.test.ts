@@ -19,7 +19,7 @@ describe("the typed client", () => {
   };
   afterEach(() => client.disconnect());
 
-  test("params, replies, events and pushes have the types of the server's definition, and arrive", async () => {
+  test("params, replies, events and pushes have the types of the server", async () => {
     const shop = open().channel<typeof shopChannel>("shop:1", { name: "Ann" });
     const welcome = await shop.join();
     expectTypeOf(welcome).toExtend<{ readonly topic: string; readonly welcome: string }>();
@@ -66,7 +66,7 @@ describe("the typed client", () => {
     ["arktype", "rate", { stars: 9 }],
   ];
   for (const [library, event, payload] of WRONG) {
-    test(`a payload that a schema of ${library} refuses is answered before the handler runs, with what is wrong`, async () => {
+    test(`a payload that a schema of ${library} refuses is answered with the issues`, async () => {
       const shop = open().channel<typeof shopChannel>("shop:1", { name: "Ann" });
       await shop.join();
       const failure = (await shop
@@ -84,7 +84,7 @@ describe("the typed client", () => {
     });
   }
 
-  test("params that a schema refuses are answered the same way; a refusal and an error reply are rejections with their response", async () => {
+  test("refused params and error replies reject with their response", async () => {
     const empty = open().channel<typeof shopChannel>("shop:1", { name: "" });
     await expect(empty.join()).rejects.toMatchObject({ response: { reason: "invalid_payload" } });
     await empty.leave();
@@ -102,7 +102,7 @@ describe("the typed client", () => {
     expect(await hint).toEqual({ text: "thanks" });
   });
 
-  test("a listener that was taken back hears no more", async () => {
+  test("a removed listener gets nothing more", async () => {
     const shop = open().channel<typeof shopChannel>("shop:1", () => ({ name: "Ann" }));
     await shop.join();
     const heard: unknown[] = [];

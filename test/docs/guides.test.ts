@@ -19,7 +19,7 @@ describe("the guides", () => {
     expect(text(`../../docs/${guide}`)).toContain(`\`\`\`ts\n${text(file)}\`\`\``);
   });
 
-  test("the bank keeps accounts, and an account that crashes begins anew while the other goes on", async () => {
+  test("the bank keeps accounts, and a crashed account restarts alone", async () => {
     const node = createNode({ onReport() {} });
     await node.run(async () => {
       await openBank();
@@ -37,7 +37,7 @@ describe("the guides", () => {
   });
 
   test(
-    "who joins the room is pushed who is there, by name, and a change is told as a diff",
+    "a client that joins gets the presences by name, and changes as diffs",
     channelTest(
       roomSocket,
       async (t) => {

@@ -45,7 +45,7 @@ describeWith("Chromium", "the editor in a browser", () => {
     `);
 
   describe("half a character", () => {
-    test("pasted, dropped and put in by an input method becomes a replacement character, and the rest is there", async () => {
+    test("characters of an input method that are not text become replacements", async () => {
       await both("Balanced brackets");
       await ann.write("x");
       await ann.page.keyboard.press("End");
@@ -85,7 +85,7 @@ describeWith("Chromium", "the editor in a browser", () => {
     await bob.reads("");
   });
 
-  test("a paste over the size limit is refused with a message, and the editor stays in step with the others", async () => {
+  test("a paste over the size limit is refused, and the editor stays in step", async () => {
     await both("Rate limiter");
     await ann.write("");
     const long = "0123456789abcde\n".repeat(57_600);
@@ -149,7 +149,7 @@ describeWith("Chromium", "the editor in a browser", () => {
     await bob.reads(`${starter}by Bob`);
   });
 
-  test("by keyboard alone the editor is reached, and shows that it has the focus, light and dark", async () => {
+  test("the editor is reached by keyboard and shows its focus, light and dark", async () => {
     await ann.openRoom("Words around the corner");
     const skip = ann.page.getByRole("link", { name: "Skip to the code" });
     for (const colorScheme of ["light", "dark"] as const) {

@@ -48,7 +48,7 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
       20_000,
     );
 
-  test("two people type at the same time, one of them over a slow link: both keep every letter", async () => {
+  test("two users type at once, one over a slow link, and keep every letter", async () => {
     await Promise.all([ann.openRoom("Balanced brackets"), bob.openRoom("Balanced brackets")]);
     await ann.write("top: \n\n\n\nbottom: ");
     await bob.reads("top: \n\n\n\nbottom: ");
@@ -68,7 +68,7 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
     expect([...ann.complaints, ...bob.complaints]).toEqual([]);
   });
 
-  test("one person's link is cut: only that page says so, the other sees them go; both edits are there afterwards", async () => {
+  test("a cut link is shown on its page only, and both edits are there afterwards", async () => {
     await Promise.all([ann.openRoom("Rate limiter"), bob.openRoom("Rate limiter")]);
     await ann.write("one\n\n\ntwo\n");
     await bob.reads("one\n\n\ntwo\n");
@@ -176,7 +176,7 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
     await waitFor("it is gone", async () => (await rows()) === 0);
   });
 
-  test("back and forward between room and list, and a page that the browser kept, go on where they were", async () => {
+  test("back and forward between room and list continue where they were", async () => {
     await Promise.all([ann.openRoom("Merge the meetings"), bob.openRoom("Merge the meetings")]);
     await ann.write("one ");
     await bob.reads("one ");
@@ -216,7 +216,7 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
     await ann.saved();
   });
 
-  test("a server with another key is told who one is by the cookie: the room comes back by itself", async () => {
+  test("after a change of keys the room comes back by the cookie", async () => {
     await bob.openRoom("Least recently used");
     await server.end("SIGKILL");
     await rm(join(server.dataDir, "jwt-secret"));
@@ -227,7 +227,7 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
     await bob.saved();
   });
 
-  test("a session that was ended elsewhere leads back to the sign-in form, not to endless attempts", async () => {
+  test("a session that ended elsewhere leads to the sign-in form", async () => {
     await bob.openRoom("Least recently used");
     const elsewhere = await server.request("POST", "/api/sessions", bobsAccount);
     const { token } = (await elsewhere.json()) as { token: string };
@@ -265,7 +265,7 @@ describeWith("Chromium", "PhoenixPair over bad links", () => {
     expect(bob.complaints.join()).toMatch(/Content Security Policy|TrustedScript/i);
   });
 
-  test("a taken e-mail is told on the form, beside what was typed", async () => {
+  test("a taken e-mail is shown on the form, next to what was typed", async () => {
     const eve = await Person.open(browser);
     const { email } = await eve.signUp(server.url, "Eve");
     await eve.page.getByRole("button", { name: /log out/i }).click();

@@ -23,7 +23,7 @@ describeWith("Chromium", "a room without WebSocket", () => {
   });
 
   describe.each(["refuse", "swallow"] as const)("where a proxy answers WebSockets with: %s", (fate) => {
-    test("two people write at the same time, one over long-poll; the link breaks; nothing is lost", async () => {
+    test("two users write at once, one over long-poll with a broken link", async () => {
       const proxy = await HttpProxy.start(server.port, fate);
       const [ann, bob] = [await Person.open(browser), await Person.open(browser)];
       try {

@@ -53,7 +53,7 @@ describeWith("Chromium", "outages in browsers", () => {
     };
 
     describe.each(["SIGKILL", "SIGSTOP"] as const)("the database gets a %s", (signal) => {
-      test("everybody goes on and is told that nothing is saved, also after their connection broke; back, all is saved", async () => {
+      test("an outage of the database is shown, and everything is saved afterwards", async () => {
         if (signal === "SIGKILL") await mariadb.end(signal);
         else mariadb.signal(signal);
         await ann.page.keyboard.type("in the outage ");
@@ -82,7 +82,7 @@ describeWith("Chromium", "outages in browsers", () => {
       });
     });
 
-    test("SIGTERM: the page says that the server restarts, what was typed is stored before it ends, and all come back by themselves", async () => {
+    test("SIGTERM stores what was typed, and all clients come back by themselves", async () => {
       const { token } = await server.signUp("Observer");
       const wire = await WireClient.overWebSocket(server.port, token);
       await wire.join("challenges:2", { proto: "y1" });

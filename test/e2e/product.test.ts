@@ -46,7 +46,7 @@ describeWith("Chromium", "the product in browsers", () => {
     return one.page.url();
   }
 
-  test("a session outlives its tokens and a reload, and no token is where a script could find it later", async () => {
+  test("a session outlives its tokens and a reload, without tokens in storage", async () => {
     const ann = await person("Ann");
     let renewals = 0;
     let sockets = 0;
@@ -79,7 +79,7 @@ describeWith("Chromium", "the product in browsers", () => {
     await challenges(ann).first().waitFor();
   });
 
-  test("two tabs share a session: signing out in one is seen by the other, and so is signing in", async () => {
+  test("two tabs share a session, and see sign-out and sign-in", async () => {
     const ann = await person("Ann");
     const tab = await ann.tab();
     await tab.page.goto(`${server.url}/c/1`);
@@ -94,7 +94,7 @@ describeWith("Chromium", "the product in browsers", () => {
     expect(tab.page.url()).toBe(`${server.url}/c/1`);
   });
 
-  test("a changed password goes on here and ends elsewhere", async () => {
+  test("a changed password keeps this session and ends the others", async () => {
     const ann = await person("Ann");
     const elsewhere = await Person.open(browser);
     everybody.push(elsewhere);
@@ -116,7 +116,7 @@ describeWith("Chromium", "the product in browsers", () => {
     await challenges(ann).first().waitFor();
   });
 
-  test("the list is searched and filtered, says when there is nothing, and shows all again", async () => {
+  test("the list is searched and filtered, and shows when it is empty", async () => {
     const ann = await person("Ann");
     await challenges(ann).first().waitFor();
     await ann.page.getByLabel("Search").fill("LIMIT");
@@ -133,7 +133,7 @@ describeWith("Chromium", "the product in browsers", () => {
     expect(ann.complaints).toEqual([]);
   });
 
-  test("a challenge is written, changed and deleted by its owner; others cannot even see how", async () => {
+  test("a challenge is written, changed and deleted by its owner alone", async () => {
     const [ann, bob] = [await person("Ann"), await person("Bob")];
     const room = await create(ann, "Sum it up");
     await ann.reads("begin");
@@ -166,7 +166,7 @@ describeWith("Chromium", "the product in browsers", () => {
       .waitFor();
   });
 
-  test("an invitation leads into a restricted room, past the sign-in form; without it there is no way", async () => {
+  test("an invitation leads into a restricted room, past the sign-in form", async () => {
     const [ann, bob] = [await person("Ann"), await person("Bob")];
     const room = await create(ann, "For the two of us");
     await ann.page.getByRole("tab", { name: /Share/ }).click();
@@ -200,7 +200,7 @@ describeWith("Chromium", "the product in browsers", () => {
     await bob.page.getByText(/no longer valid/).waitFor();
   });
 
-  test("the history shows what the code was, and leads back to it, for everybody; going back can be gone back on", async () => {
+  test("the history shows and restores former code for all users", async () => {
     const [ann, bob] = [await person("Ann"), await person("Bob")];
     const room = await create(ann, "Back and forth");
     await bob.page.goto(room);
@@ -229,7 +229,7 @@ describeWith("Chromium", "the product in browsers", () => {
     expect([...ann.complaints, ...bob.complaints]).toEqual([]);
   });
 
-  test("people in a room talk; markup is text; what came while one did not look is counted", async () => {
+  test("users of a room chat, markup is text, and unread messages are counted", async () => {
     const [ann, bob] = [await person("Ann"), await person("Bob")];
     const room = await create(ann, "Talk about it");
     await bob.page.goto(room);

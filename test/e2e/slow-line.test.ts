@@ -53,7 +53,7 @@ describeWith("Chromium", "PhoenixPair on a slow line", () => {
     await server?.stop();
   });
 
-  test("a room opens with few bytes and few journeys, its scripts beside those of the shell", async () => {
+  test("a room opens with few bytes and few round trips", async () => {
     const ann = await Person.open(browser);
     await ann.signUp(server.url, "Ann");
     const path = await ann.page.getByRole("link", { name: "Balanced brackets" }).getAttribute("href");

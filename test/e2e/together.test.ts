@@ -66,7 +66,7 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
 
   const complaints = (people: readonly Person[]): string[] => people.flatMap((person) => person.complaints);
 
-  test("two, then three type at once in the same line, with emoji and combining characters, and no letter is lost", async () => {
+  test("three users type in the same line without losing a letter", async () => {
     const people = await inRoom("Balanced brackets", ["Ann", "Bob"]);
     const [ann, bob] = people as [Person, Person];
     await ann.write("[]");
@@ -122,7 +122,7 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     expect([...ann!.complaints, ...second.complaints]).toEqual([]);
   });
 
-  test("everybody sees where the others are: cursor with name, selection, colour as in the list", async () => {
+  test("all users see the others' cursors, names and selections", async () => {
     const [ann, bob] = (await inRoom("Merge the meetings", ["Ann", "Bob"])) as [Person, Person];
     await ann.write("one\ntwo\nthree");
     await bob.reads("one\ntwo\nthree");
@@ -168,7 +168,7 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     expect(complaints([ann, bob])).toEqual([]);
   });
 
-  test("the language that one chooses is everybody's, and stays", async () => {
+  test("the chosen language applies to all users, and stays", async () => {
     const [ann, bob] = (await inRoom("Balanced brackets", ["Ann", "Bob"])) as [Person, Person];
     const language = (person: Person) => person.page.getByLabel("Language");
     expect(await language(bob).inputValue()).toBe("javascript");
@@ -181,7 +181,7 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     expect(complaints([ann, bob])).toEqual([]);
   });
 
-  test("one can go along with somebody through a long text, until one goes one's own way", async () => {
+  test("one can follow another user through a long text", async () => {
     const [ann, bob] = (await inRoom("Least recently used", ["Ann", "Bob"], {
       viewport: { width: 1100, height: 500 },
     })) as [Person, Person];
@@ -210,7 +210,7 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     expect(complaints([ann, bob])).toEqual([]);
   });
 
-  test("a client of the tutorial and a page share a room: what either writes is there for the other", async () => {
+  test("a client of the tutorial and a page share a room", async () => {
     const [ann] = (await inRoom("Words around the corner", ["Ann"])) as [Person];
     await ann.write("first\n\nlast");
     await ann.saved();

@@ -46,7 +46,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     expect([response.status, await response.json()]).toEqual([200, { status: "ok" }]);
   });
 
-  test("sign-up and log-in answer with a token and the user, and the password is nowhere in it", async () => {
+  test("sign-up and log-in answer with a token and the user, never the password", async () => {
     const response = await server.request("POST", "/api/sessions", {
       email: ann.email.toUpperCase(),
       password: ann.password,
@@ -60,7 +60,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     expect(text).not.toMatch(/scrypt|password/);
   });
 
-  test("challenges can be listed, read and made by whoever is logged in", async () => {
+  test("challenges can be listed, read and created by signed-in users", async () => {
     const made = await server.request(
       "POST",
       "/api/challenges",
@@ -105,7 +105,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     expect(await failure(await server.request("POST", "/api/users", body))).toEqual({ status, code });
   });
 
-  test("a body that is not UTF-8 is refused, and no other characters are put in its place", async () => {
+  test("a body that is not UTF-8 is refused", async () => {
     const body = Buffer.from(
       JSON.stringify({ ...good, email: "latin@example.com", name: "Zo\u00eb" }),
       "latin1",
@@ -122,7 +122,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     });
   });
 
-  test("a wrong password and an unknown user are told apart by nobody", async () => {
+  test("a wrong password and an unknown user are indistinguishable", async () => {
     const wrong = await server.request("POST", "/api/sessions", {
       email: ann.email,
       password: "wrong password",
@@ -220,7 +220,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     expect(status).toBe(403);
   });
 
-  test("a well-signed token made with the stored secret is good: what the others lack is what they lack", async () => {
+  test("a token signed with the stored secret is valid, and each defect refused", async () => {
     const token = jwt.sign(claims(), secret(), { expiresIn: 60 });
     expect((await server.request("GET", "/api/challenges", undefined, token)).status).toBe(200);
   });
@@ -252,7 +252,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     expect(code).toBe(1009);
   });
 
-  test("an event nobody knows ends that channel, which comes back by itself; the room goes on", async () => {
+  test("an unknown event ends that channel, which rejoins, and not the room", async () => {
     const other = new Participant(server, ann.token, 1);
     await other.join();
     other.channel.push("no such event", {});
@@ -279,7 +279,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     expect(await from(`http://127.0.0.1:${server.port}`)).toBe("open");
   });
 
-  test("paths that climb out of the web folder find nothing; every answer has its security headers", async () => {
+  test("paths outside the web folder are not found", async () => {
     for (const path of [
       "/..%2f..%2fpackage.json",
       "/%2e%2e/%2e%2e/package.json",

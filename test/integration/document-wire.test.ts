@@ -139,7 +139,7 @@ describe.each([
     one.close();
   });
 
-  test("a join tells what the page says, and y:sync brings the text, after the server's state vector", async () => {
+  test("a join answers with the page's data, and y:sync brings the text", async () => {
     expect(joined).toMatchObject({
       epoch: expect.stringMatching(/\S/),
       can_write: true,
@@ -159,7 +159,7 @@ describe.each([
     expect(one.heard("y:awareness")[0]).toEqual({ states: [], gone: [] });
   });
 
-  test("an update is answered with its place in the log once it is stored, and others have it at once; the sender is not told again", async () => {
+  test("an update is answered once stored, and others get it at once", async () => {
     for (const [n, word] of ["first", "second 🙂", "e\u0301"].entries()) {
       const bytes = insert(doc, `${word} `);
       Y.applyUpdate(doc, bytes);
@@ -175,7 +175,7 @@ describe.each([
     expect(text(doc).toString()).toBe(`from the other, ${all}`);
   });
 
-  test("what is sent again is answered with ok and changes nothing; either form of bytes is taken", async () => {
+  test("an update sent again is ok and changes nothing, in either form of bytes", async () => {
     const bytes = insert(doc, "once ");
     expect((await one.ask("y:update", bytes))[0]).toBe("ok");
     expect((await one.ask("y:update", { b64: Buffer.from(bytes).toString("base64") }))[0]).toBe("ok");
@@ -183,7 +183,7 @@ describe.each([
     await isStored("once seed 🦚\n");
   });
 
-  test("after an outage both sides merge: the client gets what it missed, and the server what y:sv shows that it lacks", async () => {
+  test("after an outage client and server merge", async () => {
     one.close();
     bystander.edit((other) => other.insert(other.length, "meanwhile"));
     await waitFor("it is stored", () => bystander.saved);
@@ -199,7 +199,7 @@ describe.each([
     two.close();
   });
 
-  test("a cursor is told with the name and colour that the server knows, to its owner too, and withdrawn when they go", async () => {
+  test("a cursor carries the server's name and colour, and leaves with its user", async () => {
     const place = Buffer.from(
       Y.encodeRelativePosition(Y.createRelativePositionFromTypeIndex(text(doc), 2)),
     ).toString("base64");
@@ -328,7 +328,7 @@ describe.each([
       expect(await one.ask("y:sync", payload)).toEqual(["error", { reason: "bad_update" }]);
     });
 
-    test("a state vector that is none: bad_update", async () => {
+    test("an invalid state vector: bad_update", async () => {
       expect(await one.ask("y:sync", out(new Uint8Array([200, 200, 200])))).toEqual([
         "error",
         { reason: "bad_update" },
@@ -345,7 +345,7 @@ describe.each([
       ]);
     });
 
-    test("a text over 1 MiB: too_large, with the limit, and the parts that fitted can be deleted again", async () => {
+    test("a text over 1 MiB: too_large, with the limit", async () => {
       const copy = new Y.Doc();
       Y.applyUpdate(copy, Y.encodeStateAsUpdate(doc));
       const part = (): Uint8Array => {
@@ -415,7 +415,7 @@ describe.each([
       state = await stateNow();
     });
 
-    test("cursors that are none, and a flood of good ones, are dropped without a word", async () => {
+    test("invalid cursors, and a flood of valid ones, are dropped silently", async () => {
       const place = Buffer.from(
         Y.encodeRelativePosition(Y.createRelativePositionFromTypeIndex(text(doc), 1)),
       ).toString("base64");

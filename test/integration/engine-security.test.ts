@@ -95,12 +95,12 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       });
       afterAll(() => made?.remove());
 
-      test("nodes are joined over TLS when they know the authority that signed the engine's certificate", async () => {
+      test("nodes connect over TLS when they know the engine's authority", async () => {
         const { url } = await serve(tls(made.server), secure);
         expect(await areJoined({ url, tls: { ca: made.authority.text } })).toBe(true);
       });
 
-      test("another authority, none, or a certificate for another host fails the start and says what to do", async () => {
+      test("an untrusted or wrong certificate fails the start with advice", async () => {
         const { url } = await serve(tls(made.server), secure);
         for (const options of [{ tls: { ca: made.stranger.text } }, {}])
           expect(await join("a", { url, ...options })).toMatch(
@@ -114,7 +114,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
         );
       });
 
-      test("an engine that asks for a certificate of the node gets it; without one the start fails and says so", async () => {
+      test("an engine that asks for the node's certificate gets it", async () => {
         const { url } = await serve(tls(made.server, made.authority.file), secure);
         const ca = made.authority.text;
         expect(await join("a", { url, tls: { ca } })).toMatch(/certificate.*tls\.cert and tls\.key/);
@@ -129,7 +129,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
         ).toMatch(/speaks no TLS|cannot be reached .*speaks TLS/);
       });
 
-      test("PhoenixPair takes the authority and its certificate from CLUSTER_CA_FILE, CLUSTER_CERT_FILE and CLUSTER_KEY_FILE", async () => {
+      test("PhoenixPair uses CLUSTER_CA_FILE, CLUSTER_CERT_FILE and CLUSTER_KEY_FILE", async () => {
         const { url } = await serve(tls(made.server, made.authority.file), secure);
         const env = {
           CLUSTER_URL: url,
@@ -165,7 +165,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
   });
 
   describeWith(kind, "a secret without a user", () => {
-    test("a token, or a password alone, is used in the url or beside it; a wrong one fails the start", async () => {
+    test("a token or password is used in the url or next to it", async () => {
       const { port } = await serve(
         kind === "NATS" ? 'authorization { token: "t0p/secret" }' : "requirepass t0p/secret",
         plain,

@@ -148,7 +148,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       expect(second.texts().join()).toMatch(/another node is named same as well/);
     });
 
-    test("a link that is cut is made again: what is said meanwhile is lost, what is said then arrives, one gap is told", async () => {
+    test("a cut connection is made again, with one gap reported", async () => {
       proxy = await TcpProxy.start(server.port);
       const [a, b] = [await startNode("a"), await startNode("b", { port: proxy.port })];
       const [got, events] = [await b.listen("t"), await b.listen(PubSub.EVENTS)];
@@ -179,7 +179,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       ]);
     });
 
-    test("a link that goes dead without a word is noticed and made anew", async () => {
+    test("a connection that dies silently is noticed and made again", async () => {
       proxy = await TcpProxy.start(server.port);
       const b = await startNode("b", { port: proxy.port });
       const a = await startNode("a");
@@ -202,7 +202,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       expect((await b.health()).duplicates).toBe(0);
     });
 
-    test("a node is frozen under load: no other waits for long, nothing piles up, and when it wakes it sees one gap and nothing twice (P-649)", async () => {
+    test("a frozen node delays no other, and wakes with one gap and no duplicate (P-649)", async () => {
       const frozen = await ListeningNode.start(scheme, server.url, "t");
       const [a, c] = [await startNode("a"), await startNode("c")];
       const heard = (await c.listen("t")) as [number, ...unknown[]][];
@@ -322,7 +322,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
   });
 
   describeWith(kind, "credentials", () => {
-    test("wrong credentials fail the start and say so; right ones are used, in the url or beside it", async () => {
+    test("wrong credentials fail the start, and right ones are used", async () => {
       const server = await start({
         config:
           kind === "NATS"
@@ -393,7 +393,7 @@ const deafening: Readonly<Record<"NATS" | "Redis", () => Promise<Deafening>>> = 
 
 describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
   describeWith(kind, "deafness", () => {
-    test("a node that is connected but deaf notices, says so, listens anew and hears again (P-733, P-036)", async () => {
+    test("a node that is not receiving reports it, resubscribes and receives again (P-733, P-036)", async () => {
       const { urls, deafen, restore, stop } = await deafening[kind]();
       onTestFinished(stop);
       const reports: string[] = [];

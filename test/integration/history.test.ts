@@ -51,7 +51,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
     const shows = (text: string) =>
       waitFor(JSON.stringify(text), () => one.updates.at(-1)?.response === text);
 
-    test("going back keeps what was there: it is in the history, with who wrote it, and can be gone back to", async () => {
+    test("a restore keeps the present text in the history", async () => {
       await one.type("begin\nand go on\n");
       expect((await ask("/versions/0/restore", "POST")).status).toBe(204);
       await shows("begin\n");
@@ -91,7 +91,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       },
     );
 
-    test("who may only read looks at former states and goes back to none; who may not enter does neither", async () => {
+    test("a reader sees former states and restores none", async () => {
       const [bob, cleo] = [await server.signUp("Bob"), await server.signUp("Cleo")];
       await server.request("PATCH", `/api/challenges/${id}`, { access: "restricted" }, ann.token);
       const members = `/api/challenges/${id}/members/${bob.user.id}`;

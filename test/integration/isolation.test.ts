@@ -120,7 +120,7 @@ describe.each([0, 2])("isolation with %i shards", (shards) => {
       },
     );
 
-    test("a shard is lost under fifty rooms: all of them come back, the fifty of the other shard stay", async () => {
+    test("a shard with fifty rooms is lost: all come back, the others stay", async () => {
       const lost: Room[] = [];
       const kept: Room[] = [];
       for (let n = 0; n < 50; n += 1) {

@@ -41,7 +41,7 @@ async function scrape(port: number): Promise<Figures> {
 const secret = "the same on every node of the cluster";
 
 describeWith("NATS", "metrics", () => {
-  test("a node of several threads, and one of a single thread, tell what clients, rooms, presence and the engine do", async () => {
+  test("nodes of one and several threads export clients, rooms, presence, engine", async () => {
     const engine = await startNats();
     onTestFinished(() => engine.stop());
     const link = await TcpProxy.start(engine.port);
@@ -144,7 +144,7 @@ describeWith("NATS", "metrics", () => {
     );
   });
 
-  test("the public listener tells nothing, the port is closed by default and at the end, and nothing else is answered there", async () => {
+  test("the public listener serves no metrics, and the port is closed by default", async () => {
     const port = await freePort();
     const server = await AppServer.start({ SHARDS: "0", METRICS_PORT: String(port) });
     onTestFinished(() => server.stop());

@@ -34,7 +34,7 @@ afterEach(async () => {
   await proxy.stop();
 });
 
-test("a link is reset: the person is gone at once, is back after the re-join, and types on", async () => {
+test("a reset link: the user leaves at once and is back after the rejoin", async () => {
   await one.type("before the cut");
   proxy.refuse(true);
   proxy.cut();
@@ -47,7 +47,7 @@ test("a link is reset: the person is gone at once, is back after the re-join, an
   await waitFor("Bob sees it", () => two.updates.at(-1)?.response === "after the cut");
 });
 
-test("a link goes dead without a word: the client's heartbeat finds out, and the other person goes on meanwhile", async () => {
+test("a link that dies silently is noticed by the client's heartbeat", async () => {
   let lost = false;
   one.channel.onError(() => {
     lost = true;
@@ -62,7 +62,7 @@ test("a link goes dead without a word: the client's heartbeat finds out, and the
   expect(two.joins).toBe(1);
 });
 
-test("a slow link: what two people send at the same time is told to both in one order", async () => {
+test("a slow link: concurrent messages reach both clients in one order", async () => {
   proxy.delay(80);
   const [seenByOne, seenByTwo] = [one.updates.length, two.updates.length];
   for (let n = 0; n < 10; n += 1) {
@@ -82,7 +82,7 @@ test("a slow link: what two people send at the same time is told to both in one 
   expect(texts(two, seenByTwo).at(-1)).toBe(response);
 });
 
-test("a slow link: what two people type at different places is all kept, each in the order in which it was typed", async () => {
+test("a slow link: concurrent edits at different places are all kept", async () => {
   const start = "ann:\n\n\nbob:";
   await two.type(start);
   await waitFor("both have it", () => one.updates.at(-1)?.response === start);

@@ -18,7 +18,7 @@ describe("an orderly stop", () => {
   });
   afterAll(() => server?.stop());
 
-  test("twenty who type are sent away one after another, come back to the next server, and nothing acknowledged is lost", async () => {
+  test("twenty typing clients are drained one by one and lose nothing", async () => {
     const { token } = await server.signUp("Ann");
     const closedAt: number[] = [];
     const acknowledged = new Set<string>();

@@ -88,7 +88,7 @@ function present({ client }: Person): string[] {
   return [...there].sort();
 }
 
-test("they share a port and the rooms: a broadcast reaches the clients of both, in order", async () => {
+test("they share a port and the rooms: broadcasts reach all clients, in order", async () => {
   const [one, two] = await enterBoth("room:broadcast");
   for (let n = 0; n < 20; n += 1) one.client.send("1", null, "room:broadcast", "shout", { n });
   for (const person of [one, two]) {
@@ -120,7 +120,7 @@ test("disconnect by id finds the connection in whichever process it is (C-138)",
   expect(one.client.closed).toBeUndefined();
 });
 
-test("a process is killed: its clients are cut off, those of the other stay, and one that starts anew is in the rooms", async () => {
+test("a killed process loses its clients, and its successor joins the rooms", async () => {
   const [one, two] = await enterBoth("room:killed");
   process.kill(two.process, "SIGKILL");
   expect((await two.client.untilClosed(60_000)).code).toBe(1006);
@@ -132,7 +132,7 @@ test("a process is killed: its clients are cut off, those of the other stay, and
   expect(one.client.closed).toBeUndefined();
 });
 
-test("they end when the first is told to: sockets are sent away with 1012", async () => {
+test("they end when the first is stopped: sockets are closed with 1012", async () => {
   const [one, two] = await enterBoth("room:end");
   main.kill("SIGTERM");
   for (const { client } of [one, two]) expect((await client.untilClosed(60_000)).code).toBe(1012);

@@ -202,7 +202,7 @@ describe("without a proxy", () => {
     client.close();
   });
 
-  test("a request needs one valid Host; a health check of HTTP/1.0 needs none", async () => {
+  test("a request needs one valid Host, except HTTP/1.0 health checks", async () => {
     expect((await send("GET /healthz", ["Host: a", "Host: b"])).status).toBe(400);
     expect((await send("GET /healthz", ["Host: a b"])).status).toBe(400);
     expect((await send("GET /healthz", [])).status).toBe(400);

@@ -119,7 +119,7 @@ describeWith("NATS", "a rolling deploy", () => {
     await cluster?.stop();
   });
 
-  test(`${CLIENTS} clients type while all three nodes are replaced: all are back, and no acknowledged edit is lost`, {
+  test(`${CLIENTS} clients type through a rolling deploy and lose no edit`, {
     timeout: START_MS,
   }, async () => {
     const { token } = await cluster.node(0).server.signUp("Typist");

@@ -76,7 +76,7 @@ test.each([
 });
 
 describeWith("NATS", "npm run cluster", () => {
-  test("starts three nodes that share their rooms, says where they are, and ends all of it on SIGTERM", async () => {
+  test("starts three nodes that share their rooms, and ends all on SIGTERM", async () => {
     // Three ports in a row.
     const first = await waitFor("three free ports", async () => {
       const port = await freePort();

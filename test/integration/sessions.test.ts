@@ -39,7 +39,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       return { account, browser, token };
     }
 
-    test("the cookie is for no script, no other site and no other path, and outlives the browser", async () => {
+    test("the cookie is HttpOnly, same-site, path-bound and persistent", async () => {
       const { browser } = await signedIn();
       const attributes = browser.attributes.map((part) => part.toLowerCase());
       expect(attributes).toEqual(
@@ -60,7 +60,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await browser.renewed("b")).user).toEqual(account.user);
     });
 
-    test("a cookie that was used before ends the session, with its live sockets, for everybody who has it", async () => {
+    test("a reused cookie ends the session and its live sockets", async () => {
       const { browser } = await signedIn();
       const stolen = new Browserlike(server);
       stolen.cookie = browser.cookie;
@@ -78,7 +78,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       inside.leave();
     });
 
-    test("of two who renew with one cookie at once, one at the most goes on, and not for long", async () => {
+    test("of two renewals with one cookie at most one continues", async () => {
       const { browser } = await signedIn();
       const stolen = new Browserlike(server);
       stolen.cookie = browser.cookie;
@@ -89,7 +89,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       ]);
     });
 
-    test("a renewal whose answer was lost can be asked again in the same words, until its successor is used", async () => {
+    test("a renewal with a lost answer can be repeated until its successor is used", async () => {
       const { browser, account } = await signedIn();
       const reloaded = new Browserlike(server);
       reloaded.cookie = browser.cookie;
@@ -115,7 +115,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect(await response.json()).toMatchObject({ error: { code: "session_ended" } });
     });
 
-    test("the cookie does nothing without the header of our own page, nor for a page of another origin", async () => {
+    test("the cookie needs the header of our own page, and our origin", async () => {
       const { browser } = await signedIn();
       const bare = await browser.request("POST", "/api/session");
       expect(await bare.json()).toMatchObject({ error: { code: "header_missing" } });
@@ -135,7 +135,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       );
     });
 
-    test("signing out ends the token, the cookie and the live sockets, at once; other sessions go on", async () => {
+    test("signing out ends token, cookie and live sockets, and no other session", async () => {
       const { account, browser, token } = await signedIn();
       const elsewhere = new Participant(server, account.token, 1);
       const here = new Participant(server, token, 1);
@@ -174,7 +174,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       ]);
     });
 
-    test("a changed password ends every session but the new one, and closes the live sockets", async () => {
+    test("a changed password ends all other sessions and their sockets", async () => {
       const { account, browser, token } = await signedIn();
       const one = new Participant(server, account.token, 2);
       await one.join();
@@ -205,7 +205,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       one.leave();
     });
 
-    test("a log-in that is under way while the password is changed leaves no session of the former one", async () => {
+    test("a log-in during a change of password leaves no session of the old one", async () => {
       const { account, token } = await signedIn();
       const body = { current: account.password, password: "another password" };
       const former = { email: account.email, password: account.password };
@@ -288,7 +288,7 @@ describe("a socket and its token", () => {
   });
   afterAll(() => server.stop());
 
-  test("the client is told before its token ends, and is closed with 4401 when nothing comes", async () => {
+  test("the client is notified before its token ends, and closed with 4401", async () => {
     const ann = await server.signUp("Ann");
     const one = new Participant(server, ann.token, 1, { reconnectAfterMs: () => 60_000 });
     let told: unknown;
@@ -308,7 +308,7 @@ describe("a socket and its token", () => {
     one.leave();
   });
 
-  test("a client that shows a newer token of its own goes on; anything else is refused and changes nothing", async () => {
+  test("a client that sends a newer token of its own continues", async () => {
     const [ann, bob] = [await server.signUp("Ann"), await server.signUp("Bob")];
     const browser = new Browserlike(server);
     // The last token that is made, so that most of its life is left.
@@ -380,7 +380,7 @@ describe("behind a proxy that is declared", () => {
       ...from(address),
     });
 
-  test("one address may make ten accounts an hour; what a client claims before the proxy's word does not count", async () => {
+  test("one address may make ten accounts an hour, whatever headers it sends", async () => {
     for (let n = 0; n < 10; n += 1) expect((await signUp(n, `10.0.0.${n}, 203.0.113.7`)).status).toBe(201);
     const refused = await signUp(10, "10.9.9.9, 203.0.113.7");
     expect([refused.status, Number(refused.headers.get("retry-after")) > 60]).toEqual([429, true]);
@@ -388,7 +388,7 @@ describe("behind a proxy that is declared", () => {
     expect((await signUp(11, "203.0.113.8")).status).toBe(201);
   });
 
-  test("over https the cookie is for https alone, browsers are told to stay with it, and the origin is the outer one", async () => {
+  test("over https the cookie is secure and browsers get HSTS", async () => {
     const browser = new Browserlike(server);
     const response = await browser.request("POST", "/api/users", {
       body: { email: "s@example.com", password: "correct horse", name: "S" },

@@ -62,7 +62,7 @@ const inventory = (): Promise<unknown> =>
     };
   });
 
-test("killed every half second for 20 s under 500 clients: no socket closes, every channel is joined once, nothing is left over", async () => {
+test("killed every half second under 500 clients: no socket closes", async () => {
   const [lost, kept] = [await topicsOf(KILLED), await topicsOf(SPARED)];
   const clients: RejoiningClient[] = [];
   for (let n = 0; n < CLIENTS; n += 1) {

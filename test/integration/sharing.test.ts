@@ -82,7 +82,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
     const search = async (who: Account, query: string): Promise<{ cards: Card[]; total: number }> =>
       (await ask<{ cards: Card[]; total: number }>(who, "GET", `/api/challenges?view=cards&${query}`)).body;
 
-    test("only its owner changes a challenge, and those in its room are told", async () => {
+    test("only its owner changes a challenge, and its room is notified", async () => {
       const id = await create();
       const one = participant(bob, id);
       let told: unknown;
@@ -141,7 +141,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       await waitFor("the channel has ended", () => one.channel.state === "closed");
     });
 
-    test("a restricted challenge is seen and entered by its owner alone, and open ones by everybody", async () => {
+    test("a restricted challenge is seen by its owner alone, open ones by all users", async () => {
       const id = await restricted();
       expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(404);
       const ids = async (who: Account) =>
@@ -153,7 +153,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await ask(bob, "GET", "/api/challenges/1")).status).toBe(200);
     });
 
-    test("a link lets people in with its role, for as long as it is good, and is told once", async () => {
+    test("a link gives its role while it is valid, and is shown once", async () => {
       const id = await restricted();
       const [edit, view] = [await invite(id, "edit"), await invite(id, "view")];
       expect(edit.token).toMatch(/^[\w-]{32}$/);
@@ -193,7 +193,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect((await ask(bob, "GET", `/api/challenges/${id}`)).status).toBe(200);
     });
 
-    test("what the owner gives holds in a room that is open to all, at once and for those who come back", async () => {
+    test("a role given by the owner holds in an open room, at once and later", async () => {
       const id = await create();
       const one = participant(bob, id);
       const told: unknown[] = [];
@@ -213,7 +213,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       });
     });
 
-    test("a link to read does not let people write in an open room, and one to edit holds when it is restricted", async () => {
+    test("a link to read does not allow writing in an open room", async () => {
       const id = await create();
       const [view, edit] = [await invite(id, "view"), await invite(id, "edit")];
       const cleo = await server.signUp("Cleo");
@@ -243,7 +243,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect(await participant(bob, id).join()).toMatchObject({ role: "edit", can_write: true });
     });
 
-    test("what does not exist and what a person may not know of are answered alike, everywhere", async () => {
+    test("missing and forbidden resources get the same answer", async () => {
       const hidden = await restricted();
       const sent = await create();
       await ask(ann, "PUT", `/api/challenges/${sent}/members/${bob.user.id}`, { role: "removed" });
@@ -279,7 +279,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect([404, 422]).toContain((await accept(bob, token)).status);
     });
 
-    test("who is sent away leaves at once and does not come back, not even by a link; others do not notice", async () => {
+    test("a removed user leaves at once and does not return, not even by a link", async () => {
       const id = await create();
       const cleo = await server.signUp("Cleo");
       const [one, two] = [participant(bob, id), participant(cleo, id)];
@@ -304,7 +304,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       });
     });
 
-    test("a room that is restricted while people are in it goes on for those who were invited alone", async () => {
+    test("a room that becomes restricted continues for invited users alone", async () => {
       const id = await create();
       const one = participant(bob, id);
       let closed: unknown;
@@ -316,7 +316,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       await waitFor("Bob is out", () => closed);
     });
 
-    test("an owner cannot be made anything else, and nobody who does not exist anything", async () => {
+    test("an owner stays owner, and a missing user gets no role", async () => {
       const id = await create();
       const put = async (user: unknown, role: unknown) =>
         (await ask(ann, "PUT", `/api/challenges/${id}/members/${user}`, { role })).status;
@@ -326,7 +326,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect(await put(bob.user.id, "owner")).toBe(422);
     });
 
-    test("the seeded challenges belong to nobody: everybody edits, nobody restricts or deletes them", async () => {
+    test("the seeded challenges have no owner: all edit them, none deletes them", async () => {
       for (const [method, body] of [
         ["PATCH", { access: "restricted" }],
         ["DELETE", undefined],
@@ -334,7 +334,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         expect((await ask(ann, method, "/api/challenges/1", body)).status).toBe(403);
     });
 
-    test("a search finds parts of title and prompt in whatever letters, and what looks like a pattern only as it stands", async () => {
+    test("a search finds parts of title and prompt, case folded, without patterns", async () => {
       const mark = `Zq${Date.now()}`;
       await create({ title: `100% ${mark}`, prompt: "snake_case!" });
       await create({ title: `1000 ${mark}`, prompt: "snakeXcase", language: "javascript" });
@@ -367,7 +367,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         expect((await ask(bob, "GET", `/api/challenges?view=cards&${query}`)).status).toBe(422);
     });
 
-    test("what is said in a room reaches everybody in it, is there for those who come later, and is there once", async () => {
+    test("a chat message reaches all users of the room and later ones, once", async () => {
       const id = await restricted();
       await accept(bob, (await invite(id, "view")).token);
       const [one, two] = [participant(ann, id), participant(bob, id)];
@@ -400,7 +400,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect(before.messages).toEqual([]);
     });
 
-    test("a chat takes no more than 2 KiB at a time and five messages at once, and nothing that is no text", async () => {
+    test("a chat accepts 2 KiB at once, five messages at once, and only text", async () => {
       const one = participant(ann, await create());
       const heard: unknown[] = [];
       one.channel.on("chat:message", (message: unknown) => void heard.push(message));

@@ -29,7 +29,7 @@ describeWith("tmpfs", "on a disk that becomes full", () => {
       disk?.remove();
     });
 
-    test("nothing is acknowledged that is not stored, and all goes on once there is space", async () => {
+    test("nothing is acknowledged that is not stored, and edits continue with space", async () => {
       const client = new DocumentClient(server, ann.token, 1);
       await client.join();
       await waitFor("the client is in step", () => client.synced);
@@ -94,7 +94,7 @@ describe.each([0, 1])("while another process has the SQLite file locked, with %i
   });
   afterEach(() => server?.stop());
 
-  test("reading goes on, nothing stands still, and what was written waits", async () => {
+  test("reading continues without a stall, and edits wait", async () => {
     const client = new DocumentClient(server, ann.token, 1);
     await client.join();
     await waitFor("the client is in step", () => client.synced);

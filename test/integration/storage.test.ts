@@ -81,7 +81,7 @@ describeWith("MariaDB", "storage on MariaDB", () => {
     return rows as T[];
   };
 
-  test("new rooms that are entered at once are all opened, each once, whichever node asks", async () => {
+  test("new rooms that are opened by several nodes at once are opened once", async () => {
     const nodes = [await Storage.open(config), await Storage.open(config)] as const;
     const ids = await Promise.all(Array.from({ length: 60 }, () => nodes[0].challenge("text")));
     const opened = await Promise.all(
@@ -93,7 +93,7 @@ describeWith("MariaDB", "storage on MariaDB", () => {
     await Promise.all(nodes.map((node) => node.close()));
   });
 
-  test("no session that began with a password outlives its change, whatever is asked for at once", async () => {
+  test("no session of a former password outlives its change", async () => {
     const nodes = [await Storage.open(config), await Storage.open(config)] as const;
     const [one, two] = [nodes[0].repository, nodes[1].repository];
     for (let round = 0; round < 30; round += 1) {

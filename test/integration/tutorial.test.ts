@@ -71,7 +71,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         one.leave();
       });
 
-      test("the same person in two tabs is one key with two metas; one tab closed, the other stays", async () => {
+      test("two tabs of a user are one key with two metas", async () => {
         const ann = await server.signUp("Ann");
         const tabs = [new Participant(server, ann.token, 2), new Participant(server, ann.token, 2)] as const;
         await tabs[0].join();
@@ -83,7 +83,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         tabs[0].leave();
       });
 
-      test("a text that cannot be stored is answered with the tutorial's error and told to nobody", async () => {
+      test("a text that cannot be stored gets the tutorial's error, without a broadcast", async () => {
         const ann = await server.signUp("Ann");
         const one = new Participant(server, ann.token, 3);
         await one.join();
@@ -134,7 +134,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         },
       );
 
-      test("updates of two people are stored in the order in which they were told", async () => {
+      test("updates of two users are stored in the order of their broadcasts", async () => {
         const [ann, bob] = [await server.signUp("Ann"), await server.signUp("Bob")];
         const [one, two] = [new Participant(server, ann.token, 5), new Participant(server, bob.token, 5)];
         await Promise.all([one.join(), two.join()]);
@@ -152,7 +152,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         two.leave();
       });
 
-      test("SIGKILL between updates: what was told is there again, and clients come back by themselves", async () => {
+      test("SIGKILL between updates: broadcast texts are kept, and clients come back", async () => {
         const ann = await server.signUp("Ann");
         const one = new Participant(server, ann.token, 1);
         await one.join();
@@ -167,7 +167,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         again.leave();
       });
 
-      test("SIGTERM: sockets are closed with 1012, the end is orderly and soon, nothing told is lost", async () => {
+      test("SIGTERM: sockets close with 1012 soon, and no broadcast text is lost", async () => {
         const ann = await server.signUp("Ann");
         const one = new Participant(server, ann.token, 2);
         let closeCode: number | undefined;

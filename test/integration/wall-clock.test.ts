@@ -28,7 +28,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test("chat, syncing and edits go on at once, and so does whoever comes after", async () => {
+test("chat, sync, edits and new clients continue after the clock was set back", async () => {
   const socket = openSocket(server.port, { token: ann.token });
   const channel = socket.channel("challenges:1", { proto: "y1", client: 1, bytes: "base64" });
   await answer(channel.join());

@@ -7,7 +7,7 @@ import { collect } from "../../src/observer/thread-metrics.js";
 const rooms: Source = () => [gauge("shop_rooms", "Rooms in use.", 3)];
 
 describe("figures of a thread", () => {
-  test("a source that throws, and one that never answers, leave out their own figures and nobody else's", async () => {
+  test("a source that throws or hangs omits only its own metrics", async () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const broken: Source = () => {
@@ -24,7 +24,7 @@ describe("figures of a thread", () => {
 describe("the text for Prometheus", () => {
   const process = processRegistry();
 
-  test("a figure of several threads is told of once, with a line for each thread", async () => {
+  test("a metric of several threads has one header and a line for each thread", async () => {
     const text = await metricsText(
       [
         [1, gauge("shop_rooms", "Rooms in use.", 3)],
@@ -44,7 +44,7 @@ describe("the text for Prometheus", () => {
 });
 
 describe("the server of metrics", () => {
-  test("answers 503 while its endpoint is away and 404 elsewhere, and is closed with its process", async () => {
+  test("answers 503 while its endpoint is down, and 404 on other paths", async () => {
     const node = createNode({ onReport() {} });
     const url = await node.run(async () => {
       await Supervisor.startLink([MetricsServer.childSpec({ endpoint: "away", port: 0, sources: [rooms] })], {

@@ -83,7 +83,7 @@ describe("groups across nodes", () => {
     for (const node of [a, b]) await expect.poll(() => membersAt(node)).toEqual(all.slice(1, 2));
   });
 
-  test("a message to a member reaches it alone, from any node; a broadcast reaches all, once, in order", async () => {
+  test("a message reaches one member on any node, a broadcast all, in order", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [await start(network, "a"), await start(network, "b")];
     const near = await member(a);
@@ -114,7 +114,7 @@ describe("groups across nodes", () => {
         expect(got.indexOf(`${from} to one`)).toBeLessThan(got.indexOf(`${from} to all`));
   });
 
-  test("who watches is told of each change; a node that is cut off takes its members along, and brings them back", async () => {
+  test("a watcher gets each change, also when a node is cut off and back", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [await start(network, "a"), await start(network, "b")];
     let known: readonly Member[] = [];

@@ -57,7 +57,7 @@ const silent = async (): Promise<boolean> =>
   (await receive((message) => ({ message }), { after: 20 })) === undefined;
 
 describe("Presence", () => {
-  test("track answers with a ref of its own making; whoever is answered finds it in list (P-044, P-046, P-057)", () =>
+  test("track answers with a new ref, and the entry is in the list (P-044, P-046, P-057)", () =>
     withPresence(async (diff) => {
       const result = await presence.track(self(), "room", "ann", { typing: false, phx_ref: "mine" });
       expect(result).toEqual(["ok", expect.stringMatching(/^[\w-]{16}$/)]);
@@ -66,7 +66,7 @@ describe("Presence", () => {
       expect(await diff()).toEqual({ joins: { ann: { metas } }, leaves: {} });
     }));
 
-  test("the same process, topic and key twice is refused and told to nobody; anything else different is fine (P-045)", () =>
+  test("the same process, topic and key twice is refused (P-045)", () =>
     withPresence(async (diff) => {
       await presence.track(self(), "room", "ann", {});
       await diff();
@@ -86,7 +86,7 @@ describe("Presence", () => {
       ).toEqual({ ann: 2, bob: 1 });
     }));
 
-  test("update replaces the meta: one diff with the old one leaving and the new one joining (P-047)", () =>
+  test("update replaces the meta in one diff (P-047)", () =>
     withPresence(async (diff) => {
       const [, first] = await presence.track(self(), "room", "ann", { typing: false, extra: 1 });
       await diff();
@@ -102,7 +102,7 @@ describe("Presence", () => {
       });
     }));
 
-  test("a throw in update's function is its caller's alone; updates that race all count (P-048)", () =>
+  test("a throw in update's function is the caller's, and racing updates count (P-048)", () =>
     withPresence(async () => {
       await presence.track(self(), "room", "ann", { count: 0 });
       const broken = presence.update(self(), "room", "ann", () => {
@@ -117,7 +117,7 @@ describe("Presence", () => {
       expect(((await presence.list("room")).ann as PresenceEntry).metas[0]?.count).toBe(3);
     }));
 
-  test("untrack ends one entry; ok also when there is none; getByKey compares strictly (P-049, P-054)", () =>
+  test("untrack ends one entry, and is ok without one (P-049, P-054)", () =>
     withPresence(async (diff) => {
       await presence.track(self(), "room", 1, { n: 1 });
       await diff();
@@ -157,7 +157,7 @@ describe("Presence", () => {
       expect(await presence.list("room")).toEqual({});
     }));
 
-  test("when the tracker crashes, those it tracked end, so that they are tracked anew (P-052)", () =>
+  test("when the tracker crashes, its processes exit and are tracked again (P-052)", () =>
     withPresence(async () => {
       const ann = process();
       await presence.track(ann, "room", "ann", {});
@@ -217,7 +217,7 @@ describe("Presence", () => {
       expect(Object.keys((await diff()).joins)).toEqual(["__proto__"]);
     }));
 
-  test("the official client, given the state and then every diff, agrees with list after any history (C-186)", () => {
+  test("the official client agrees with the list after any history (C-186)", () => {
     const step = fc.record({
       who: fc.nat(4),
       what: fc.constantFrom("track", "update", "untrack", "exit"),

@@ -60,7 +60,7 @@ describe("PubSub", () => {
       expect(other.got).toEqual([{ any: "message" }]);
     }));
 
-  test("topics are compared exactly; one that is no string is refused at the caller (P-002)", () =>
+  test("topics are compared exactly, and must be strings (P-002)", () =>
     withPubSub(async () => {
       await PubSub.subscribe(NAME, "room:*");
       await PubSub.subscribe(NAME, "");
@@ -71,7 +71,7 @@ describe("PubSub", () => {
       expect(() => PubSub.subscribe(NAME, null as never)).toThrow("a topic must be a string");
     }));
 
-  test("subscribed twice is delivered twice; one unsubscribe removes both and nobody else's (P-004, P-005)", () =>
+  test("subscribing twice delivers twice, and one unsubscribe removes both (P-004, P-005)", () =>
     withPubSub(async () => {
       const other = await subscriber("t", 2);
       await PubSub.subscribe(NAME, "t");
@@ -114,7 +114,7 @@ describe("PubSub", () => {
     90_000,
   );
 
-  test("broadcastFrom leaves every subscription of one process out, and takes nothing but a pid (P-009)", () =>
+  test("broadcastFrom excludes all subscriptions of one process (P-009)", () =>
     withPubSub(async () => {
       const other = await subscriber("t");
       await PubSub.subscribe(NAME, "t");
@@ -132,7 +132,7 @@ describe("PubSub", () => {
       expect(() => PubSub.broadcast("absent", "t", "x")).toThrow("the PubSub absent is not running");
     }));
 
-  test("an adapter's error is returned, nothing is delivered, and the bang form throws it once (P-008, P-012)", () =>
+  test("an adapter's error is returned, and broadcastOrThrow throws it (P-008, P-012)", () =>
     node.run(async () => {
       const adapter = () => ({
         nodeName: () => "n",
@@ -159,7 +159,7 @@ describe("PubSub", () => {
       expect([await next(), await next()]).toEqual(["here", "nothing"]);
     }));
 
-  test("a dispatcher is called once per broadcast that has subscribers, with pids and metadata (P-016, P-017)", () =>
+  test("a dispatcher is called once per broadcast with subscribers (P-016, P-017)", () =>
     withPubSub(async () => {
       const calls: unknown[] = [];
       const dispatcher: Dispatcher<Subscription[]> = {
@@ -184,7 +184,7 @@ describe("PubSub", () => {
       ]);
     }));
 
-  test("a dispatcher that throws fails the broadcaster and nobody else (P-019)", () =>
+  test("a dispatcher that throws fails only the broadcaster (P-019)", () =>
     withPubSub(async () => {
       await PubSub.subscribe(NAME, "t");
       const broken: Dispatcher = {

@@ -70,7 +70,7 @@ const userSocket = defineSocket({
 
 describe.concurrent("ChannelTest", () => {
   test(
-    "a socket with an id and assigns needs no connection; values are not turned into JSON (C-190)",
+    "a socket with an id and assigns needs no connection (C-190)",
     channelTest(userSocket, async (t) => {
       const when = new Date();
       const { socket, reply: welcome } = await t.subscribeAndJoin(
@@ -102,7 +102,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "join by route or by channel: joined, refused, or nobody serves the topic (C-191)",
+    "join by route or channel: joined, refused, or unmatched (C-191)",
     channelTest(userSocket, async (t) => {
       expect(await t.join(t.socket(), "room:1")).toMatchObject({
         type: "joined",
@@ -126,7 +126,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "each push has its own ref; leaving and closing end the channel, and may be done twice (C-192)",
+    "each push has its own ref, and leave and close may be repeated (C-192)",
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:left");
       const refs = [
@@ -155,7 +155,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "close tells the channel that its client is gone, waits, and kills what does not end (C-192)",
+    "close ends the channel, waits, and kills one that does not end (C-192)",
     channelTest(userSocket, async (t) => {
       trapExit(true);
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:closed");
@@ -173,7 +173,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "patterns are partial and may be predicates; what did not come is told with what did (C-193)",
+    "patterns are partial and may be predicates, and failures list messages (C-193)",
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
       t.push(socket, "tell", { deep: { a: 1, b: 2 }, list: [1, { c: 3, d: 4 }] });
@@ -215,7 +215,7 @@ describe.concurrent("ChannelTest", () => {
   );
 
   test(
-    "assertBroadcast needs a subscription; a push and a broadcast of one event are told apart (C-193)",
+    "assertBroadcast needs a subscription (C-193)",
     channelTest(userSocket, async (t) => {
       const joined = await t.join(t.socket(), "room:quiet");
       if (joined.type !== "joined") throw new Error("refused");

@@ -104,7 +104,7 @@ describe("when others' edits are shown", () => {
     expect(shown).toBe(0);
   });
 
-  test("however often they type and however dear it is: the reader has most of the time, nothing waits for long, and the last is shown", () => {
+  test("rendering of remote edits leaves the typing user most of the time", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 40 }), (costMs, everyMs) => {
         const page = new FakePage();

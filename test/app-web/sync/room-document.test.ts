@@ -14,7 +14,7 @@ async function opened(text: string, pages: number): Promise<Room> {
 }
 
 describe("a shared document", () => {
-  test("two people who type in the same place keep every letter, and all copies are equal", async () => {
+  test("two users who type in the same place keep every letter and converge", async () => {
     const room = await opened("start ", 3);
     const [ann, bob, eve] = room.pages;
     for (const letter of "👍🏽é") ann!.edit(1, 0, letter);
@@ -26,7 +26,7 @@ describe("a shared document", () => {
     expect(room.storedText).toMatch(/^start (👍🏽éxyz|xyz👍🏽é)$/u);
   });
 
-  test("what is typed in one go is one update, and a long time of typing stays below the server's rate", async () => {
+  test("keystrokes of one burst are one update, below the server's rate", async () => {
     const room = await opened("", 1);
     const [ann] = room.pages;
     for (const letter of "hello") ann!.edit(1, 0, letter);
@@ -63,7 +63,7 @@ describe("a shared document", () => {
     expect(ann!.drawer.rows.size).toBe(0);
   });
 
-  test("an edit that the server has but has not stored when the link breaks is not called saved after it", async () => {
+  test("an edit that was not stored when the link broke is not shown as saved", async () => {
     const room = await opened("", 1);
     const [ann] = room.pages;
     ann!.edit(0, 0, "x");
@@ -190,7 +190,7 @@ describe("a shared document", () => {
     expect(ann!.document.save).toBe("saved");
   });
 
-  test("a server that never takes an update is not asked for ever, and the page knows", async () => {
+  test("a server that never accepts an update is not asked forever", async () => {
     const room = await opened("", 1);
     const [ann] = room.pages;
     ann!.edit(0, 0, "x");
@@ -251,7 +251,7 @@ const happening = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("refuse" as const), count: fc.nat(3) }) },
 );
 
-test("whatever breaks, every letter typed and not removed is stored once, and Saved is never a lie", async () => {
+test("every letter typed and not removed is stored once, whatever breaks", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(happening, { maxLength: 120 }), async (happenings) => {
       const room = await opened("", 3);

@@ -58,7 +58,7 @@ describe("splitting an update", () => {
     expect(applied(parts, state)).toBe("ac".repeat(6000));
   });
 
-  test("of any document's state the parts say the same as the whole, and none needs a later one", () => {
+  test("the parts of a state equal the whole, and none depends on a later one", () => {
     const edit = fc.record({
       who: fc.nat(2),
       place: fc.double({ min: 0, max: 1, noNaN: true }),

@@ -25,7 +25,7 @@ describe("a channel that has joined", () => {
     expect(ledger.certainRole(1, 7)).toBe("view");
   });
 
-  test("is told nothing when nothing has changed", () => {
+  test("gets no event when nothing has changed", () => {
     ledger.enter(ann, "edit", false);
     expect(ledger.answered(ledger.take(10), ["edit"])).toEqual([]);
   });
@@ -66,7 +66,7 @@ describe("a channel that has joined", () => {
     expect(ledger.certainRole(1, 7)).toBeUndefined();
   });
 
-  test("that ends after its room leaves no role: changes since then were announced to nobody", () => {
+  test("a join that ends after its room leaves no role", () => {
     inside();
     ledger.roomEnded(1);
     expect(ledger.certainRole(1, 7)).toBeUndefined();
@@ -127,7 +127,7 @@ describe("a change that is announced", () => {
   });
 });
 
-test("a change that may have been stored is asked about, and people keep what they have meanwhile", () => {
+test("a change that may have been stored is checked, and roles stay meanwhile", () => {
   inside();
   ledger.enter(bob, "edit", false);
   ledger.answered(ledger.take(10), ["edit"]);
@@ -158,7 +158,7 @@ describe("while the database does not answer", () => {
     expect(ledger.answered(ledger.take(10), ["edit"])).toEqual([{ channel: "a", state: "edit" }]);
   });
 
-  test("a role that is remembered is given to nobody else, and to no other room", () => {
+  test("a remembered role applies only to its user and room", () => {
     inside();
     expect([ledger.certainRole(2, 7), ledger.certainRole(1, 8)]).toEqual([undefined, undefined]);
   });
@@ -174,7 +174,7 @@ test("while the engine is away nothing is certain, whatever the database says", 
   expect(ledger.certainRole(1, 7)).toBe("edit");
 });
 
-test("questions come in batches, and nobody is left out", () => {
+test("questions come in batches, and no user is left out", () => {
   for (let n = 0; n < 25; n += 1) ledger.enter({ ...ann, channel: `c${n}`, userId: n }, "edit", false);
   const asked: string[] = [];
   while (ledger.hasDue) {

@@ -11,7 +11,7 @@ test("a person who was sent away is nothing in any room", () => {
   expect([role("open", "removed"), role("restricted", "removed")]).toEqual([undefined, undefined]);
 });
 
-test("a person who was given nothing may edit where the room is open, and is nothing elsewhere", () => {
+test("a user without a role may edit an open room, and nothing elsewhere", () => {
   expect([role("open", undefined), role("restricted", undefined)]).toEqual(["edit", undefined]);
 });
 

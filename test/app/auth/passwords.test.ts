@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { hashPassword, isOutdated, verifyPassword } from "../../../src/app/auth/passwords.js";
 import { Overloaded } from "../../../src/app/fair-queue.js";
 
-test("a password is good for its own hash alone, and two hashes of it differ", async () => {
+test("a password matches only its own hash, and two hashes of it differ", async () => {
   const [one, two] = await Promise.all([hashPassword("correct horse"), hashPassword("correct horse")]);
   expect(one).toMatch(/^\$scrypt\$ln=15,r=8,p=3\$[^$]+\$[^$]+$/);
   expect(one).not.toBe(two);

@@ -20,7 +20,7 @@ test("a token tells its user, its session and its end, and lives as long as aske
   expect(jwt.decode(token)).toMatchObject({ ...claims, jti: expect.any(String), exp: expect.any(Number) });
 });
 
-test("keys rotate: what the previous key signed is good until it is taken away, and the new one signs", () => {
+test("tokens of the previous key stay valid until it is removed", () => {
   const old = issueToken(who, keys, 60);
   const rotated = { secret: "the secret of tomorrow, long too", previous: [keys.secret] };
   expect(verifyToken(old, rotated)).toMatchObject(who);
@@ -30,7 +30,7 @@ test("keys rotate: what the previous key signed is good until it is taken away, 
   expect(verifyToken(fresh, keys)).toBeUndefined();
 });
 
-test("a kid chooses the key, it does not excuse a signature", () => {
+test("a kid chooses the key and does not replace the signature", () => {
   const kid = jwt.decode(issueToken(who, keys, 60), { complete: true })?.header.kid as string;
   expect(kid).toMatch(/^[\w-]{12}$/);
   expect(keys.secret).not.toContain(kid);
@@ -78,7 +78,7 @@ test("what all those lack is what makes a token good", () => {
   expect(verifyToken(sign(claims), keys)).toMatchObject(who);
 });
 
-test("the successor of a refresh token follows from it, from the words and from the key, and cannot be had without", () => {
+test("the successor of a refresh token is derived from it and the secrets", () => {
   const first = newRefreshToken();
   const next = successor(first, "words", "key");
   expect(successor(first, "words", "key")).toEqual(next);
@@ -92,7 +92,7 @@ test("the successor of a refresh token follows from it, from the words and from 
   for (const other of others) expect(other.text).not.toBe(next.text);
 });
 
-test("a refresh token is read as it was given, its hash tells nothing of it, and nothing else is read", () => {
+test("a refresh token is parsed exactly, and its hash does not reveal it", () => {
   const token = newRefreshToken();
   expect(readRefreshToken(token.text)).toEqual(token);
   expect(token.hash).toMatch(/^[0-9a-f]{64}$/);

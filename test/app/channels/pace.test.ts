@@ -15,7 +15,7 @@ function at(event: string, calls: number, users: readonly number[]) {
 }
 
 test.each(Object.keys(PACES).map((event, n) => [event, 100 + n] as const))(
-  "%s of one person has a pace over all their connections, and who is faster is told to wait",
+  "%s of one user share a pace over all connections",
   (event, userId) => {
     const { burst, perSecond } = PACES[event] as (typeof PACES)[string];
     const calls = burst * 20;

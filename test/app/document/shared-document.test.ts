@@ -48,7 +48,7 @@ function updateBy(document: SharedDocument, change: (doc: Y.Doc, text: Y.Text) =
 }
 
 describe("what a client sends", () => {
-  test("an edit becomes part of the text; sent again it is known", () => {
+  test("an edit becomes part of the text, and is known when sent again", () => {
     const document = documentOf("hello");
     const update = updateBy(document, (_doc, text) => text.insert(5, " 🦚 world"));
     expect(document.apply(update, anybody)).toMatchObject({ type: "changed" });
@@ -56,7 +56,7 @@ describe("what a client sends", () => {
     expect(document.apply(update, anybody)).toMatchObject({ type: "known" });
   });
 
-  test("what is given out is the document's own encoding: bytes behind the update go nowhere", () => {
+  test("trailing bytes are dropped from a relayed update", () => {
     const document = documentOf("");
     const update = updateBy(document, (_doc, text) => text.insert(0, "x"));
     const applied = document.apply(Uint8Array.from([...update, 1, 2, 3]), anybody);
@@ -150,7 +150,7 @@ describe("what a client sends", () => {
     expect(document.text).toBe("");
   });
 
-  test("an id that somebody else uses may not be extended, but what it wrote may be repeated", () => {
+  test("an id of another user may not be extended, but its edits may be repeated", () => {
     const document = documentOf("");
     const replica = new Replica(document);
     replica.text.insert(0, "mine");
@@ -180,7 +180,7 @@ describe("what a client sends", () => {
     expect(document.text).toBe("mine");
   });
 
-  test("a piece whose neighbours stand the wrong way round is refused: replicas would not agree where it stands", () => {
+  test("refuses a struct whose left origin follows its right origin", () => {
     const document = documentOf("");
     const one = new Replica(document);
     one.text.insert(0, "b");
@@ -221,7 +221,7 @@ describe("what a client sends", () => {
     expect(document.text).toBe("ab");
   });
 
-  test("too large an update, and too long a text, are refused as such; replacing a long text by another is not", () => {
+  test("too large an update and too long a text are refused as such", () => {
     const document = documentOf("x".repeat(MAX_TEXT - 10));
     const before = picture(document).sv;
     for (const update of [
@@ -237,13 +237,13 @@ describe("what a client sends", () => {
     expect(document.apply(replaced, anybody)).toMatchObject({ type: "changed" });
   });
 
-  test("a state vector that is none is refused", () => {
+  test("an invalid state vector is refused", () => {
     expect(documentOf("x").updateSince(Uint8Array.from([200, 1]))).toBeUndefined();
   });
 });
 
 describe("edits of the server", () => {
-  test("an edit is an update like any other; taken back, nothing of it is left and what others did stays", () => {
+  test("a rolled-back edit leaves nothing, and edits of others stay", () => {
     const document = documentOf("one two three");
     const reader = new Replica(document);
     const typist = new Replica(document);
@@ -311,7 +311,7 @@ describe("a document that is loaded", () => {
     expect(() => SharedDocument.load(first, updates)).toThrow(DamagedDocument);
   });
 
-  test("without one of its updates, or from bytes that are none, is known to be damaged", () => {
+  test("a document without one of its updates is known to be damaged", () => {
     const document = documentOf("a");
     const state = document.encode();
     const replica = new Replica(document);
@@ -379,7 +379,7 @@ function write(
   return replicas;
 }
 
-test("whatever people write at the same time is taken, and all come to the same text, as does a document loaded from the log", {
+test("concurrent edits are accepted, and all replicas and the log converge", {
   timeout: 120_000,
 }, () => {
   let sent = 0;
@@ -429,7 +429,7 @@ function mutate(
   return Uint8Array.from(bytes);
 }
 
-test("bytes made from real updates either change nothing, or leave a document that is whole and on which all agree", {
+test("mutated updates change nothing or leave a consistent document", {
   timeout: 120_000,
 }, () => {
   fc.assert(

@@ -26,7 +26,7 @@ function expectPath(history: TextHistory, version: number, before: string, after
 }
 
 describe("a history", () => {
-  test("leads from each version to the present, whatever several clients insert and delete", () => {
+  test("maps each version to the present, whatever clients insert and delete", () => {
     const edit = fc.record({
       client: fc.integer({ min: 0, max: 2 }),
       at: fc.nat(30),
@@ -63,7 +63,7 @@ describe("a history", () => {
     );
   });
 
-  test("counts a version when it is asked for one and something has changed, not with each edit", () => {
+  test("counts a version when one is requested after a change", () => {
     const doc = new Y.Doc();
     const text = doc.getText("t");
     const history = new TextHistory(doc, text);

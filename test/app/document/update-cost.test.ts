@@ -116,7 +116,7 @@ describe("what many small edits leave behind", () => {
     expect(applied.steps).toBeLessThan(MAX_STEPS / 5);
   });
 
-  test("a document takes so many client ids, and goes on taking edits of those it has", () => {
+  test("a document accepts a bounded number of client ids, and edits of known ones", () => {
     const document = documentOf("ab");
     const [seed = 0] = Y.decodeStateVector(document.stateVector()).keys();
     const edit = (client: number, clock = 0) =>
@@ -292,7 +292,7 @@ function cost(attack: Attack): number {
   return Math.max(0, ...least);
 }
 
-test("no update that is accepted takes above 50 ms of CPU, as far as a search for the dearest one finds", {
+test("no accepted update takes above 50 ms of CPU, as far as a search finds", {
   timeout: 24 * 3_600_000,
 }, () => {
   const random = fc.sample(fc.infiniteStream(fc.nat(2 ** 30)), {

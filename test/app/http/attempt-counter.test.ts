@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Overloaded } from "../../../src/app/fair-queue.js";
 import { askAttempts, attemptCounterSpec } from "../../../src/app/http/attempt-counter.js";
 
-test("whoever asks, it is one count; each limit has its own; without the counter nobody is let through", async () => {
+test("limits are counted apart, over all threads, and refuse without the counter", async () => {
   const node = createNode();
   await node.run(async () => {
     await expect(askAttempts("take", "log-in", "ann")).rejects.toBeInstanceOf(Overloaded);

@@ -3,7 +3,7 @@ import { Attempts } from "../../../src/app/http/attempts.js";
 
 const LIMIT = { most: 5, windowMs: 60_000, longestWaitMs: 200_000 };
 
-test("after so many attempts within a window one has to wait for its end, others do not, and success forgets", () => {
+test("too many attempts in a window must wait for its end, and success resets", () => {
   let now = 0;
   const attempts = new Attempts(LIMIT, () => now);
   for (let n = 0; n < 4; n += 1) attempts.count("ann");
@@ -19,7 +19,7 @@ test("after so many attempts within a window one has to wait for its end, others
   expect(attempts.waitFor("ann")).toBe(0);
 });
 
-test("each further attempt doubles the wait up to the longest, and whoever lets it pass twice over begins anew", () => {
+test("each further attempt doubles the wait, up to the longest", () => {
   let now = 0;
   const attempts = new Attempts(LIMIT, () => now);
   for (let n = 0; n < 5; n += 1) attempts.count("ann");
@@ -53,7 +53,7 @@ test("memory is bounded: the oldest entries go first", () => {
   expect(attempts.waitFor("first")).toBe(0);
 });
 
-test("attempts are counted before their outcome is known, so that those made at once are counted; one that came to nothing is not", () => {
+test("attempts count before their outcome is known", () => {
   let now = 0;
   const attempts = new Attempts(LIMIT, () => now);
   const taken = Array.from({ length: 8 }, () => attempts.take("ann"));

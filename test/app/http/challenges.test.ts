@@ -51,7 +51,7 @@ test("lists and searches are made two at a time, and people take turns", async (
   expect(new Set(statuses)).toEqual(new Set([200]));
 });
 
-test("a person who asks for very many lists at once is told to come back, and others are not", async () => {
+test("a user with very many lists at once is refused, and others are not", async () => {
   const { running, get, settle } = harness();
   const many = Array.from({ length: 60 }, () => get(1));
   const other = get(2);

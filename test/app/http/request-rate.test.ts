@@ -43,7 +43,7 @@ const statuses = async (count: number, one: () => Promise<Response>): Promise<nu
   return refused;
 };
 
-test("a person who asks too often is told when to come back, and may then", async () => {
+test("a user who asks too often gets the time to wait", async () => {
   expect(await statuses(200, () => ask(1, "/api/challenges/1"))).toBe(0);
   const refused = await ask(1, "/api/challenges/1");
   expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);

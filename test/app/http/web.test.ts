@@ -46,7 +46,7 @@ const get = async (path: string, headers: Record<string, string> = {}) => {
   return { status: response.status, header: (name: string) => response.headers.get(name), body };
 };
 
-test("a script comes as the client likes it best, made at build time, and is kept for a year", async () => {
+test("a script is sent in the best accepted encoding, cacheable for a year", async () => {
   const plain = await get("/assets/index-1.js");
   const brotli = await get("/assets/index-1.js", { "accept-encoding": "gzip, deflate, br" });
   const gzip = await get("/assets/index-1.js", { "accept-encoding": "br;q=0, gzip" });
@@ -69,7 +69,7 @@ test("what is not made smaller comes as it is, and what is taken in no way is 40
   expect((await get("/assets/small-1.js", { "accept-encoding": "identity;q=0" })).status).toBe(406);
 });
 
-test("a client that has it is told so, by the tag of its own encoding", async () => {
+test("a client with the present version gets 304, by the tag of its encoding", async () => {
   const accept = { "accept-encoding": "br" };
   const etag = (await get("/assets/index-1.js", accept)).header("etag") as string;
   const again = await get("/assets/index-1.js", { ...accept, "if-none-match": `"x", W/${etag}` });
@@ -78,7 +78,7 @@ test("a client that has it is told so, by the tag of its own encoding", async ()
   expect((await get("/assets/index-1.js", { "if-none-match": etag })).status).toBe(200);
 });
 
-test("compressed files, notes of the build and whatever is not below its folder have no address", async () => {
+test("compressed files, build notes and paths outside the folder are not found", async () => {
   for (const path of [
     "/assets/index-1.js.br",
     "/assets/index-1.js.gz",
@@ -93,7 +93,7 @@ test("compressed files, notes of the build and whatever is not below its folder 
   expect((await get("/feather.svg")).header("cache-control")).toBe("public, max-age=300");
 });
 
-test("the page is never kept; that of a room names what the room needs besides the shell", async () => {
+test("the page is never cached, and that of a room preloads its scripts", async () => {
   const list = await get("/");
   expect([list.header("cache-control"), list.body.toString().includes("preload")]).toEqual([
     "no-cache",

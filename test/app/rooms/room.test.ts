@@ -287,7 +287,7 @@ class Editor {
 
 describe("an update", () => {
   test(
-    "is told to others at once and answered once it is stored",
+    "is broadcast at once and answered once it is stored",
     world(async (here) => {
       const ann = await here.enter("Ann");
       const editor = await Editor.of(here);
@@ -309,7 +309,7 @@ describe("an update", () => {
   );
 
   test(
-    "of a user whose edits make too much work waits for its time, from whichever connection it comes",
+    "of a user whose edits make too much work waits, on every connection",
     world(async (here) => {
       const [ann, again, bob] = [
         await here.enter("Ann"),
@@ -358,7 +358,7 @@ describe("an update", () => {
   );
 
   test(
-    "is one of many stored together, in order, while the database was away; each try is later than the one before",
+    "is stored in order with others after an outage, with growing delays",
     world(async (here) => {
       const ann = await here.enter("Ann");
       const editor = await Editor.of(here);
@@ -382,7 +382,7 @@ describe("an update", () => {
   );
 
   test(
-    "of somebody who may not write is refused, from the moment that is said",
+    "of a user who may not write is refused",
     world(async (here) => {
       const ann = await here.enter("Ann", { userId: 7 });
       const editor = await Editor.of(here);
@@ -409,7 +409,7 @@ describe("an update", () => {
   );
 
   test(
-    "under an id that somebody else in the room has named as theirs is refused",
+    "under an id that another user of the room has named is refused",
     world(async (here) => {
       const [mine, theirs] = [await Editor.of(here), await Editor.of(here)];
       const ann = await here.enter("Ann", { userId: 1, client: mine.doc.clientID });
@@ -518,7 +518,7 @@ describe("an update", () => {
 
 describe("a whole text", () => {
   test(
-    "is stored first, then told to both kinds of client",
+    "is stored first, then sent to both kinds of client",
     world(async (here) => {
       const bob = await here.enter("Bob", { document: false, userId: 2 });
       expect(await here.ask(["whole text", bob, "hello, you"])).toBe("ok");
@@ -548,7 +548,7 @@ describe("a whole text", () => {
   );
 
   test(
-    "that cannot be stored is refused and taken back, without anything that others did, and document clients see nothing of it",
+    "that cannot be stored is rolled back without the edits of others",
     world(async (here) => {
       const bob = await here.enter("Bob", { document: false, userId: 2 });
       const ann = await here.enter("Ann");
@@ -592,7 +592,7 @@ describe("a whole text", () => {
   );
 
   test(
-    "becomes the document's as it is when its client writes alone, also after many under way at once were refused",
+    "becomes the document's text when its client writes alone",
     world(async (here) => {
       const bob = await here.enter("Bob", { document: false, userId: 2 });
       const all = (from: number, to: number): Promise<unknown>[] =>
@@ -609,7 +609,7 @@ describe("a whole text", () => {
   );
 
   test(
-    "that comes again, after its client was told what it was put together with, replaces it",
+    "that is sent again replaces what it was merged into",
     world(async (here) => {
       const ann = await here.enter("Ann", { document: false });
       const bob = await here.enter("Bob", { document: false, userId: 2 });
@@ -625,7 +625,7 @@ describe("a whole text", () => {
   );
 
   test(
-    "of a user whose texts have made much work is refused for a while, and those of others are not",
+    "of a user whose texts made much work is refused for a while",
     world(async (here) => {
       const bob = await here.enter("Bob", { document: false, userId: 2 });
       const ann = await here.enter("Ann", { document: false });
@@ -642,7 +642,7 @@ describe("a whole text", () => {
   );
 
   test(
-    "is not sent for each key of document clients: at most every 50 ms, and the last one always",
+    "is sent to full-text clients at most every 50 ms, and the last one always",
     world(async (here) => {
       await here.enter("Bob", { document: false, userId: 2 });
       const ann = await here.enter("Ann");
@@ -663,7 +663,7 @@ describe("a whole text", () => {
   );
 
   test(
-    "that was told between entering and subscribing is told once more",
+    "that was broadcast between join and subscription is sent once more",
     world(async (here) => {
       const bob = await here.enter("Bob", { document: false, userId: 2 });
       expect(await here.ask(["entered", bob])).toBeUndefined();
@@ -680,7 +680,7 @@ describe("a whole text", () => {
 
 describe("who is there", () => {
   test(
-    "typing is told when it begins and ends 3 s after the last edit, of either kind",
+    "typing begins with an edit and ends 3 s after the last one",
     world(async (here) => {
       const ann = await here.enter("Ann");
       const bob = await here.enter("Bob", { document: false, userId: 2 });
@@ -708,7 +708,7 @@ describe("who is there", () => {
   );
 
   test(
-    "who has left the text types no longer, and is told to type again at the next edit",
+    "a user who left the text types no longer until the next edit",
     world(async (here) => {
       const ann = await here.enter("Ann");
       const editor = await Editor.of(here);
@@ -731,7 +731,7 @@ describe("who is there", () => {
   );
 
   test(
-    "cursors are told with the name the server knows, together, and gone when their connection is",
+    "cursors carry the server's name for the user and leave with the connection",
     world(async (here) => {
       const ann = await here.enter("Ann", { userId: 1 });
       const tab = await here.enter("Ann", { userId: 1 });
@@ -761,7 +761,7 @@ describe("who is there", () => {
   );
 
   test(
-    "cursors of a room on another node are withdrawn when nothing is heard of it any more, and shown again when it is",
+    "cursors of another node expire without a sign and return with one",
     world(async (here) => {
       const ann = await here.enter("Ann");
       here.tell(["cursor", ann, { cursor: null }]);
@@ -799,7 +799,7 @@ describe("who is there", () => {
 
 describe("a room", () => {
   test(
-    "ends a minute after the last one has left, with a snapshot; the next one starts from there",
+    "ends a minute after the last client has left, with a snapshot",
     world(async (here) => {
       const ann = await here.enter("Ann");
       here.update(
@@ -830,7 +830,7 @@ describe("a room", () => {
   );
 
   test(
-    "that somebody enters again does not end, nor one whose edits are not stored",
+    "that is joined again does not end, nor one with unstored edits",
     world(async (here) => {
       const { exit, isAlive } = await import("simurgh/runtime");
       exit(await here.enter("Ann"), "kill");
@@ -879,7 +879,7 @@ describe("a room", () => {
   );
 
   test(
-    "that is told to stop stores everything first, and a snapshot",
+    "that is asked to stop stores everything first, and a snapshot",
     world(async (here) => {
       const ann = await here.enter("Ann");
       const editor = await Editor.of(here);
@@ -914,7 +914,7 @@ describe("a room", () => {
   );
 
   test(
-    "that somebody else writes to now ends, so that its clients find the other",
+    "that another node writes to now ends, so that its clients find that one",
     world(async (here) => {
       const ann = await here.enter("Ann");
       monitor(here.room);
@@ -933,7 +933,7 @@ describe("a room", () => {
   );
 
   test(
-    "keeps a snapshot every 500 edits, and once nobody has typed for a minute",
+    "keeps a snapshot every 500 edits, and after a minute without edits",
     world(async (here) => {
       const ann = await here.enter("Ann");
       const editor = await Editor.of(here);
@@ -951,7 +951,7 @@ describe("a room", () => {
   );
 
   test(
-    "goes back to a former text by an edit like any other, and keeps what it was until then",
+    "restores a former text by an ordinary edit, and keeps the present one",
     world(async (here) => {
       const ann = await here.enter("Ann");
       here.update(
@@ -970,7 +970,7 @@ describe("a room", () => {
 
 describe("with rooms of the same challenge on other nodes", () => {
   test(
-    "what they tell is part of the document, and stored here too before it is built on",
+    "broadcasts of other rooms are applied, and stored here before new edits",
     world(async (here) => {
       const ann = await here.enter("Ann");
       const [there, editor] = [await Editor.of(here), await Editor.of(here)];
@@ -990,7 +990,7 @@ describe("with rooms of the same challenge on other nodes", () => {
   );
 
   test(
-    "what they have stored and was lost on the way is read from the log when that grows, and told to those who are here",
+    "edits that were lost on the way are read from the log and broadcast",
     world(async (here) => {
       const ann = await here.enter("Ann");
       const [there, editor] = [await Editor.of(here), await Editor.of(here)];
@@ -1010,7 +1010,7 @@ describe("with rooms of the same challenge on other nodes", () => {
   );
 
   test(
-    "what builds on something lost is looked up in the log, and so is what nothing was heard of at all",
+    "an update that depends on a lost one is looked up in the log",
     world(async (here) => {
       await here.enter("Ann");
       const there = await Editor.of(here);
@@ -1065,7 +1065,7 @@ describe("a room whose log takes long to load", () => {
   );
 
   test(
-    "beyond the deadline is refused with the time to wait, longer each time, and not loaded meanwhile",
+    "beyond the deadline is refused with a growing time to wait",
     world(async (here) => {
       here.loading = async () => ["error", "too_slow"];
       expect(await enter(here)).toEqual(["error", "too_slow"]);
@@ -1162,7 +1162,7 @@ describe("a document that is full of traces of deleted text", () => {
   );
 
   test(
-    "cannot be forced by one user again and again: what makes documents grow fast is refused for a while",
+    "cannot be forced again and again by one user",
     world(async (here) => {
       const [ann, bob] = await enterAll(here);
       // The text is one struct, until every second character of it is deleted.
@@ -1232,7 +1232,7 @@ describe("a document that is full of traces of deleted text", () => {
   );
 
   test(
-    "stays bounded while people come with ids of their own, insert and delete without end",
+    "stays bounded while clients with new ids insert and delete",
     world(async (here) => {
       let client = 1_000_000;
       let most = 0;
@@ -1269,7 +1269,7 @@ describe("a document that is full of traces of deleted text", () => {
   );
 
   test(
-    "that another node has compacted ends the room here, so that its clients find the new one",
+    "that another node has compacted ends the room here",
     world(async (here) => {
       await here.enter("Ann");
       const watch = monitor(here.room);
@@ -1286,7 +1286,7 @@ describe("a document that is full of traces of deleted text", () => {
 });
 
 test(
-  "a room takes so many connections, and so many of one user; those who leave make room",
+  "a room bounds its connections, and those of one user",
   world(async (here) => {
     const outcome = async (name: string, userId: number): Promise<unknown> => {
       const pid = spawn(() => receive(() => undefined));
@@ -1312,7 +1312,7 @@ test(
   }),
 );
 
-test("who wants into a room that cannot be loaded is told so, and the next one is tried anew", async () => {
+test("a join of a room that cannot be loaded gets the reason", async () => {
   const here = new World();
   const node = createNode({ clock: here.clock });
   await node.run(async () => {

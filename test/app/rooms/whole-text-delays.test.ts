@@ -143,7 +143,7 @@ const TOKENS = {
   "look-alike": (name: string, nr: number): string => `<${name[0]}${nr}>`,
 };
 
-test("beside others no token of a client of whole texts is lost or doubled, however old its view", () => {
+test("next to others no token of a full-text client is lost or doubled", () => {
   fc.assert(
     fc.property(
       fc.record({
@@ -167,7 +167,7 @@ test("beside others no token of a client of whole texts is lost or doubled, howe
   );
 });
 
-test("alone, too, a client that types loses nothing, though its texts take long to come back", () => {
+test("alone, a full-text client that types loses nothing over slow links", () => {
   for (const delay of [40, 200, 900]) {
     const typists = [{ name: "bob", delay, every: 60 }];
     const { text, typed } = typeTogether(typists, TOKENS["look-alike"], () => 0, "each");
@@ -175,7 +175,7 @@ test("alone, too, a client that types loses nothing, though its texts take long 
   }
 });
 
-test("keys that are all the same are as many as were typed, beside another that types the same", () => {
+test("equal keys are as many as were typed, next to another who types the same", () => {
   for (const told of ["each", "every 50 ms"] as const) {
     const typists = [
       { name: "ann", delay: undefined, every: 50 },

@@ -50,7 +50,7 @@ describe("a client that writes alone", () => {
     for (const text of ["by []", "by {}", 'by ["1"]', "done"]) expect(world.write(text).text).toBe(text);
   });
 
-  test("gets what it sends after several of its texts were taken back, whatever is nearer", () => {
+  test("gets what it sends after several of its texts were rolled back", () => {
     const world = new World("text 400");
     for (const text of ["text 403", "text 406", "text 410"]) {
       world.seen.stored(world.write(text).written);
@@ -73,7 +73,7 @@ describe("a client that writes alone", () => {
     expect(world.write("text 4067").text).toBe("text 4067");
   });
 
-  test("gets what it sent, though beside a text it was told it only added", () => {
+  test("gets what it sent, though compared with a sent text it only added", () => {
     const world = new World("");
     for (const text of ["a", "ab", "abc"]) {
       world.write(text);
@@ -103,7 +103,7 @@ describe("a client that writes alone", () => {
 });
 
 describe("a text that comes a second time", () => {
-  test("is made so, after its client was told what was made of it", () => {
+  test("is made so, after its client got the merged text", () => {
     const world = new World("7 41");
     world.delete(0, 4);
     world.append("12 46");
@@ -112,7 +112,7 @@ describe("a text that comes a second time", () => {
     expect(world.write("the end").text).toBe("the end");
   });
 
-  test("keeps what others did, of which its client was told nothing yet", () => {
+  test("keeps edits of others that its client has not received", () => {
     const world = new World("hello");
     world.write("hello Bob");
     world.insert("Ann: ", 0);
@@ -137,7 +137,7 @@ describe("beside others", () => {
     expect(world.write("one two three four").text).toBe("one three four");
   });
 
-  test("a token stays whole beside a later text in which another token looks much like it", () => {
+  test("a token stays whole next to a later text with a similar token", () => {
     const world = new World("bob:<b0><b1>");
     world.append("<b2>");
     world.tell();
@@ -146,7 +146,7 @@ describe("beside others", () => {
     expect(world.write("bob:<b0><b1><b9>").text).toMatch(/<b2><b9>|<b9><b2>/);
   });
 
-  test("a token that a text told since happens to have is there twice", () => {
+  test("a token that a text sent since happens to contain is there twice", () => {
     const world = new World("x");
     world.append("<1>");
     world.tell();
@@ -163,7 +163,7 @@ describe("beside others", () => {
     expect(world.write("a").text).toBe("a b a");
   });
 
-  test("a text made from the client's last one keeps what was told since, and does not have its own edit twice", () => {
+  test("a text made from the client's last one keeps newer edits, once each", () => {
     const world = new World("ann:\nbob:");
     world.write("ann:\nbob:x");
     world.insert("1", 4);
@@ -173,7 +173,7 @@ describe("beside others", () => {
     expect(world.write("ann:\nbob:xy").text).toBe("ann:12\nbob:xy");
   });
 
-  test("an edit that goes on where its client typed before is that one, though beside another text it is a smaller one", () => {
+  test("an edit that continues where its client typed is that one", () => {
     const world = new World("ann:\nbob:");
     for (const text of ["ann:\nbob:<b0>", "ann:\nbob:<b0><b1>"]) {
       world.write(text);
@@ -185,7 +185,7 @@ describe("beside others", () => {
     expect(world.write("ann:\nbob:<b0><b10>").text).toMatch(/<b1>.*<b10>|<b10>.*<b1>/);
   });
 
-  test("what its client typed before a refusal is in its next text, beside what others typed", () => {
+  test("what its client typed before a refusal is in its next text", () => {
     const world = new World("a");
     const { written } = world.write("ab");
     world.insert("x ", 0);
@@ -195,7 +195,7 @@ describe("beside others", () => {
     expect(world.write("abc").text).toBe("x abc");
   });
 
-  test("a text of its own is over once one that was told later has arrived", () => {
+  test("a text of its own is over once a later sent text has arrived", () => {
     const world = new World("b:");
     world.write("b:1");
     world.now = 100;
@@ -205,7 +205,7 @@ describe("beside others", () => {
     expect(world.write("b:13").text).toBe("b:13");
   });
 
-  test("a client that sends what it was told changes nothing", () => {
+  test("a client that sends back what it received changes nothing", () => {
     const world = new World("x");
     world.append(", and more");
     world.tell();
@@ -247,7 +247,7 @@ describe("beside others", () => {
   });
 });
 
-test("a text that is told again after a refusal counts as that one", () => {
+test("a text that is sent again after a refusal counts as that one", () => {
   const world = new World("text");
   const refused = world.seen.write("refused", world.document, 0);
   world.seen.refused(refused);

@@ -50,7 +50,7 @@ test.each([
   expect([leavesConnectionFit(error), wasNotDone(error), isMistake(error)]).toEqual([true, false, true]);
 });
 
-test("an error is judged by what the driver threw, a commit of unknown outcome never as undone", () => {
+test("errors are classified by the driver's, an unknown commit never as undone", () => {
   const wrapped = Object.assign(new Error("query failed"), { driverError: mysql(1213) });
   expect(wasNotDone(wrapped)).toBe(true);
   expect(wasNotDone(new OutcomeUnknown(wrapped))).toBe(false);

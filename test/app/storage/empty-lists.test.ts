@@ -7,7 +7,7 @@ import { statementsOf, value, withDatabase } from "../../support/databases.js";
 
 const onUsers = (statements: readonly string[]) => statements.filter((sql) => /from "users"/i.test(sql));
 
-test("an empty chat, a challenge without members and a version without authors read no users", async () => {
+test("an empty chat, member list or version list reads no users", async () => {
   await withDatabase({ kind: "sqlite", location: ":memory:" }, async (database) => {
     const [messages, access, accounts] = [chat(database), sharing(database), users(database)];
     const { id: ann } = value(

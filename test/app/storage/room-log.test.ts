@@ -56,7 +56,7 @@ test("a room's document is made once, from the text of the challenge", async () 
   expect(await log.openRoom(999)).toEqual(["error", "not_found"]);
 });
 
-test("what is appended at the same time is numbered without gaps, and read in that order", async () => {
+test("concurrent appends are numbered without gaps, and read in that order", async () => {
   const room = await open();
   const entries = typed(room, "c", "b", "a");
   const [one, two] = await Promise.all([
@@ -74,7 +74,7 @@ test("what is appended at the same time is numbered without gaps, and read in th
   expect([tail.seq, tail.updates.length]).toEqual([3, 1]);
 });
 
-test("an append for another incarnation of the document, or to no room at all, is refused, and the others of its group are stored", async () => {
+test("an append for another incarnation is refused, others of its group are not", async () => {
   const room = await open();
   const entries = typed(room, "x");
   const append = (id: number, epoch: string) => log.appendUpdates({ id, epoch, entries, text: undefined });
@@ -85,7 +85,7 @@ test("an append for another incarnation of the document, or to no room at all, i
   ]);
 });
 
-test("a snapshot shortens the log by what the one before it covers, and is a version to look at", async () => {
+test("a snapshot shortens the log by what the one before covers", async () => {
   const room = await open();
   const texts = ["a", "b", "c", "d"];
   for (const [n, entry] of typed(room, ...texts).entries()) {
@@ -124,7 +124,7 @@ test("a snapshot shortens the log by what the one before it covers, and is a ver
   expect(await log.openRoom(1)).toEqual(["error", "damaged"]);
 });
 
-test("a compacted document has another epoch, the same text and the same history, unless rows were written meanwhile", async () => {
+test("a compacted document has another epoch and the same text and history", async () => {
   const room = await open();
   const [first, second] = typed(room, "a", "b") as [LogEntry, LogEntry];
   await log.appendUpdates({ id: 1, epoch: room.epoch, entries: [first], text: undefined });
@@ -154,7 +154,7 @@ test("a compacted document has another epoch, the same text and the same history
   expect(value(await log.roomVersions(1)).map((version) => version.seq)).toEqual([3, 1, 0]);
 });
 
-test("the two newest snapshots always stay; of older ones fewer the older they are", () => {
+test("the two newest snapshots stay, and of older ones fewer with age", () => {
   const minute = 60_000;
   const now = 10_000_000_000;
   const ages = [0, 0.1, 0.2, 1.5, 1.6, 70, 75, 90, 3000, 3100, 6000];

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { folded } from "../../../src/app/storage/search.js";
 
-test("every character is folded as its capital and its small letter are, and once is enough", () => {
+test("each character is folded like its capital, and folding twice is the same", () => {
   const wrong: string[] = [];
   for (let code = 0; code <= 0x10ffff; code++) {
     if (code >= 0xd800 && code <= 0xdfff) continue;

@@ -3,7 +3,7 @@ import { REMEMBERED_MS, SessionMemory } from "../../../src/app/storage/session-m
 
 const ann = { id: 1, first_name: "Ann", email: "ann@example.com" };
 
-test("a session is remembered for its user alone, and no longer than an access token lives", () => {
+test("a session is remembered for its user, no longer than an access token", () => {
   let now = 0;
   const memory = new SessionMemory(() => now);
   memory.saw("a", ann);

@@ -40,7 +40,7 @@ afterEach(async () => {
 
 const goesOn = async (): Promise<boolean> => (await table.sessionUser("s", userId))[0] === "ok";
 
-test("a session that nobody renews goes on for 14 days", async () => {
+test("a session that is not renewed is valid for 14 days", async () => {
   vi.setSystemTime(START + 14 * DAY_MS - 1);
   expect(await goesOn()).toBe(true);
   vi.setSystemTime(START + 14 * DAY_MS);
@@ -51,7 +51,7 @@ test("a session that nobody renews goes on for 14 days", async () => {
   ]);
 });
 
-test("one that is renewed goes on from then, but not beyond 90 days", async () => {
+test("a renewed session is valid from then on, but not beyond 90 days", async () => {
   for (let day = 10, n = 0; day < 90; day += 10, n += 1) {
     vi.setSystemTime(START + day * DAY_MS);
     const renewed = await table.renewSession({ id: "s", tokenHash: String(n), nextHash: String(n + 1) });

@@ -65,7 +65,7 @@ test("a client of protocol 1.0.0 on another node gets its own frame of it", asyn
   for (const client of [one, old]) client.close();
 });
 
-test("a channel that intercepts sees the payload decoded, on its own node and on others (P-018)", async () => {
+test("a channel that intercepts gets the decoded payload on every node (P-018)", async () => {
   const topic = fresh();
   const [one, two] = [await joined(a, topic), await joined(b, topic)];
   one.send("1", "2", topic, "icept", { n: 1 });
@@ -74,7 +74,7 @@ test("a channel that intercepts sees the payload decoded, on its own node and on
   for (const client of [one, two]) client.close();
 });
 
-test("a process of another node gets the broadcast as it is, bytes included; what is sent is encoded once for it", async () => {
+test("a process of another node gets the broadcast unchanged, bytes included", async () => {
   const topic = fresh();
   const got: unknown[] = [];
   await new Promise<void>((ready) => {
@@ -107,7 +107,7 @@ test("disconnect by id closes the sockets of every node (C-138)", async () => {
   other.close();
 });
 
-test("health tells the nodes, what is wrong, and whether sending clients elsewhere would help (P-733)", async () => {
+test("health lists the nodes and says whether moving clients would help (P-733)", async () => {
   const health = (server: TestServer) => server.run(() => Endpoint.health("endpoint"));
   await expect.poll(async () => (await health(a)).nodes.map(({ name }) => name)).toEqual(["b"]);
   expect(await health(a)).toMatchObject({ node: "a", status: "up", ready: true, reason: undefined });

@@ -1,4 +1,4 @@
-/** From the URL to a socket: paths, options, what connect is told, sub-protocols, origins. */
+/** From the URL to a socket: paths, options, connect info, sub-protocols, origins. */
 import { request } from "node:http";
 import { connect as netConnect } from "node:net";
 import { Endpoint, type Mount, Token } from "simurgh/channels";
@@ -84,7 +84,7 @@ describe("paths", () => {
     expect((await plain("GET", "/socket/longpoll?vsn=2.0.0")).status).toBe(404);
   });
 
-  test("paths may be nested and have named segments, whose values are connect params; _names are not told (C-048)", async () => {
+  test("paths may be nested and have named segments, which are connect params (C-048)", async () => {
     await start({
       "/custom/:socket_var/": { module, websocket: { path: "//:path_var/nested/:_hidden" } },
     });
@@ -108,7 +108,7 @@ describe("paths", () => {
     expect(await status("/ws/admin/websocket?vsn=2.0.0", "https://one.example")).toBe(403);
   });
 
-  test("anything but a GET that upgrades is 400, and says what it lacks only after the other checks (C-053)", async () => {
+  test("anything but an upgrading GET is 400, after the other checks (C-053)", async () => {
     await one({ checkOrigin: ["//ok.example"] });
     expect(await plain("POST", V2)).toEqual({ status: 400, body: "" });
     expect(await plain("GET", V2)).toEqual({
@@ -145,7 +145,7 @@ describe("paths", () => {
 });
 
 describe("options", () => {
-  test("keys nobody knows are refused at the start, by name, with those that are known (C-050)", async () => {
+  test("unknown options are refused at the start, with the known ones (C-050)", async () => {
     const message = async (mount: object): Promise<string> => {
       try {
         await startServer({ sockets: { "/s": { module, ...mount } as Mount } });
@@ -180,7 +180,7 @@ describe("options", () => {
     expect((await connected("/over/websocket?vsn=2.0.0")).info).toEqual({ from: "transport" });
   });
 
-  test("the defaults: /websocket, 403 without a body, nothing compressed, the request not logged (C-052)", async () => {
+  test("the defaults: /websocket, 403 without a body, no compression, no log (C-052)", async () => {
     await one();
     expect(await answer("/socket/websocket?vsn=7.0.0")).toEqual({ status: 403, body: "" });
     const client = await RawClient.connect(at(V2));
@@ -192,7 +192,7 @@ describe("options", () => {
     ).not.toContainEqual(expect.stringContaining("HTTP/1.1"));
   });
 
-  test("serializers are a list of names and versions, by mount and by transport; a socket may bring its own (C-004, C-005)", async () => {
+  test("serializers are names and versions, by mount and by transport (C-004, C-005)", async () => {
     const own = new URL("../fixtures/optional-socket.ts", import.meta.url);
     await start({
       "/own": {
@@ -224,7 +224,7 @@ describe("options", () => {
     ).rejects.toThrow("no serializer is named nobody");
   });
 
-  test("compression is negotiated only when asked for, and what comes in compressed is read (C-091)", async () => {
+  test("compression is negotiated only on request, and compressed frames are read (C-091)", async () => {
     await one();
     const offered = new WebSocket(at(V2), { perMessageDeflate: true });
     await new Promise((resolve) => offered.once("open", resolve));
@@ -242,14 +242,14 @@ describe("options", () => {
   });
 });
 
-describe("what connect is told", () => {
+describe("connect info", () => {
   test("params are the query decoded, nested objects and lists included (C-055)", async () => {
     await one();
     const { params } = await connected(`${V2}&a[b][c]=1&list[]=x&list[]=y&text=%C3%BC+z`);
     expect(params).toEqual({ vsn: "2.0.0", a: { b: { c: "1" } }, list: ["x", "y"], text: "ü z" });
   });
 
-  test("only what is listed is told; what nobody knows is an error that lists the keys (C-063)", async () => {
+  test("only listed connect info is passed, and an unknown key is an error (C-063)", async () => {
     await one();
     expect((await connected()).info).toEqual({});
     await server.stop();
@@ -303,7 +303,7 @@ describe("what connect is told", () => {
       await expect(one({ connectInfo: [name as never] })).rejects.toThrow("connectInfo has no entry");
   });
 
-  test("a session is told to who shows its CSRF token, and to nobody else (C-068)", async () => {
+  test("a session is passed only to a client with its CSRF token (C-068)", async () => {
     const secret = "a secret of enough bytes";
     const session = { key: "_app", salt: "signing" };
     await one({ connectInfo: [{ session: () => session }] }, { secret });
@@ -321,7 +321,7 @@ describe("what connect is told", () => {
     expect(await told("", cookie)).toEqual(data);
   });
 
-  test("values of one's own are told as they are (C-069)", async () => {
+  test("custom values are passed unchanged (C-069)", async () => {
     await one({ connectInfo: [{ signing_salt: "salt", list: [1, 2] }] });
     expect((await connected()).info).toEqual({ signing_salt: "salt", list: [1, 2] });
   });
@@ -357,7 +357,7 @@ describe("sub-protocols", () => {
   const protocolOf = async (protocols: string[]): Promise<string> =>
     (await RawClient.connect(at(V2), {}, protocols)).ws.protocol;
 
-  test("the token among them is told and never echoed; phoenix is the answer (C-070, C-072, C-073)", async () => {
+  test("the token subprotocol is passed and never echoed (C-070, C-072, C-073)", async () => {
     await one({ authToken: true });
     const client = await RawClient.connect(at(V2), {}, ["phoenix", token("my token")]);
     expect(client.ws.protocol).toBe("phoenix");
@@ -381,7 +381,7 @@ describe("sub-protocols", () => {
     });
   });
 
-  test("with tokens on, phoenix and the configured ones are spoken; a client may also offer none (C-075)", async () => {
+  test("with tokens on, phoenix and the configured subprotocols are accepted (C-075)", async () => {
     await one({ authToken: true, websocket: { subprotocols: ["mine"] } });
     expect(await protocolOf([])).toBe("");
     expect(await protocolOf(["mine"])).toBe("mine");
@@ -389,7 +389,7 @@ describe("sub-protocols", () => {
     expect((await answer(V2, { "sec-websocket-protocol": "other" })).status).toBe(403);
   });
 
-  test("without configuration they are ignored; with one, the first configured that is offered is taken (C-077)", async () => {
+  test("subprotocols are ignored unless configured, and the first match is taken (C-077)", async () => {
     await one();
     // A client that offered some and is answered none fails by itself, as the protocol has it.
     await expect(RawClient.connect(at(V2), {}, ["sip"])).rejects.toThrow("Server sent no subprotocol");
@@ -457,7 +457,7 @@ describe("refusals", () => {
     expect(connects()).toBe(1);
   });
 
-  test("an id that is no text is refused; of what is published for an id only disconnect acts (C-060, C-061)", async () => {
+  test("an id must be a string, and only disconnect acts on it (C-060, C-061)", async () => {
     await start({ "/socket": { module: new URL("../fixtures/optional-socket.ts", import.meta.url) } });
     expect((await answer(`${V2}&bad_id=1`)).status).toBe(403);
     const client = await RawClient.connect(at(`${V2}&id=users:1`));
@@ -467,7 +467,7 @@ describe("refusals", () => {
     expect((await client.untilClosed()).code).toBe(1001);
   });
 
-  test("with refuseByClose a browser is told why: 4403 and the reason, after it was let in (C-062)", async () => {
+  test("with refuseByClose a browser gets 4403 and the reason (C-062)", async () => {
     const refusing = new URL("../fixtures/optional-socket.ts", import.meta.url);
     await start({
       "/told": { module: refusing, websocket: { refuseByClose: true } },
@@ -483,7 +483,7 @@ describe("origins", () => {
   const allowed = async (origin: string | undefined): Promise<boolean> =>
     (await answer(V2, origin === undefined ? {} : { origin })).status === 101;
 
-  test("by default the page must be of the endpoint's host; without the header nobody is asked (C-078)", async () => {
+  test("checkOrigin defaults to the endpoint host and skips requests without Origin (C-078)", async () => {
     await one({}, { host: "app.example" });
     expect(await allowed(undefined)).toBe(true);
     expect(await allowed("https://app.example")).toBe(true);
@@ -497,7 +497,7 @@ describe("origins", () => {
     for (const origin of ["null", "file://", "https://any.example"]) expect(await allowed(origin)).toBe(true);
   });
 
-  test("a list: schemes imply their ports, what is left out does not matter, *. is the domain and all below (C-081, C-082, C-085)", async () => {
+  test("a list of origins: schemes imply ports, *. matches the domain and below (C-081, C-082, C-085)", async () => {
     await one({
       checkOrigin: ["http://scheme.com", "//port.com:81", "//any.com", "//*.wild.com", "//extension-id"],
     });
@@ -554,7 +554,7 @@ describe("origins", () => {
   });
 });
 
-test("a client's close is answered with its code, an invalid code with 1002; pings are answered with their data (C-092, C-089)", async () => {
+test("a close is answered with its code, an invalid one with 1002 (C-092, C-089)", async () => {
   await one();
   const client = await RawClient.connect(at(V2));
   const pong = new Promise((resolve) => client.ws.once("pong", (data: Buffer) => resolve(data.toString())));

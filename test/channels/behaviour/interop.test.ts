@@ -86,7 +86,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           return [channel, socket];
         };
 
-        test("joins, and is answered ok, error and whatever status, with any JSON; nothing is a timeout (C-169)", async () => {
+        test("joins with ok, error, any status and any JSON, and times out on nothing (C-169)", async () => {
           const [channel] = await joinedRoom(undefined, { reply: { welcome: [1] } });
           for (const payload of [{ a: 1 }, {}, { deep: [{ ü: null }] }])
             expect(await answered(channel.push("echo", payload))).toEqual(payload);
@@ -100,7 +100,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           await expect(answered(channel.push("noreply", {}, 40))).rejects.toThrow("timeout");
         });
 
-        test("a join is refused; pushes made before it is answered follow it in order (C-101, C-176)", async () => {
+        test("a refused join answers, and pushes made before it follow in order (C-101, C-176)", async () => {
           const socket = await connect();
           await expect(answered(socket.channel(fresh("priv"), {}).join())).rejects.toMatchObject({
             response: { reason: "unauthorized" },
@@ -158,7 +158,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
           expect(answers).toEqual([{ n: 0 }]);
         });
 
-        test("after a crash it joins again by itself; after a planned end it does not (C-179, C-135)", async () => {
+        test("it joins again after a crash, and not after a planned end (C-179, C-135)", async () => {
           const topic = fresh();
           const [channel, socket] = await joinedRoom(topic);
           let [errors, closes] = [0, 0];
@@ -265,7 +265,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     }
   }
 
-  test("refs are decimal texts of one counter, the join's ref is the join_ref of all that follows (C-170, C-171)", async () => {
+  test("refs count up as text, and the join's ref is the join_ref (C-170, C-171)", async () => {
     const frames: unknown[] = [];
     const socket = new current.Socket(`ws://127.0.0.1:${server.port}/socket`, {
       transport: WebSocket as never,
@@ -315,7 +315,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     socket.disconnect();
   });
 
-  test("the client's heartbeat is answered, and a connection that is not is given up and made anew (C-177)", async () => {
+  test("the client's heartbeat is answered, and a silent server is left (C-177)", async () => {
     let opens = 0;
     const socket = new current.Socket(`ws://127.0.0.1:${server.port}/socket`, {
       transport: WebSocket as never,
@@ -332,7 +332,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     socket.disconnect();
   });
 
-  test("a client with a fallback stays with the WebSocket that answers its ping, and goes to long-poll where there is none (C-182)", async () => {
+  test("a client with fallback keeps a WebSocket that answers, else long-polls (C-182)", async () => {
     const connect = (port: number, path: string): Promise<string> =>
       new Promise((resolve) => {
         const socket = new current.Socket(`ws://127.0.0.1:${port}${path}`, {
@@ -369,7 +369,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     socket.disconnect();
   });
 
-  test("every frame the runtime makes itself has an object for its payload, which the client's logger reads (C-188)", async () => {
+  test("each frame of the runtime has an object as payload (C-188)", async () => {
     const client = await RawClient.connect(`ws://127.0.0.1:${server.port}/socket/websocket?vsn=2.0.0`);
     client.send(null, "1", "phoenix", "heartbeat", {});
     client.send("2", "2", "room:frames", "phx_join", {});

@@ -36,7 +36,7 @@ describe("limits", () => {
     expect(logged("frame_size")).toBe(1);
   });
 
-  test("topics of a connection, joins and messages a second: refused, counted each time, logged once", async () => {
+  test("topics, joins and messages of a connection are limited and logged once", async () => {
     await start({
       maxChannelsPerTransport: 2,
       joinRate: { perSecond: 1, burst: 6 },
@@ -64,7 +64,7 @@ describe("limits", () => {
     client.ws.terminate();
   });
 
-  test("a client that does not read is sent away with 1013; the others of its room miss nothing and wait no longer than without it", async () => {
+  test("a client that does not read is closed with 1013 without delaying others", async () => {
     await start({ messageRate: false }, 1);
     const [slow, ...others] = await Promise.all([1, 2, 3].map(() => RawClient.connect(server.url)));
     for (const client of [slow as RawClient, ...others]) {
@@ -136,7 +136,7 @@ describe("limits", () => {
   });
 
   test.each([0, 1])(
-    "a client that sends more than its channel can take is held back by TCP, with %i shards",
+    "a client faster than its channel is slowed down by TCP, with %i shards",
     async (shards) => {
       await start({ messageRate: false }, shards);
       const [eager, other] = await Promise.all([
@@ -187,7 +187,7 @@ describe("limits", () => {
     120_000,
   );
 
-  test("a long-poll session takes no more than may wait for its channels; what it refuses is not handled", async () => {
+  test("a long-poll session is bounded by its channels' windows", async () => {
     await start({ messageRate: false, maxWaiting: 50, longpoll: { windowMs: 500 } }, 1);
     const base = `http://127.0.0.1:${server.port}/socket/longpoll?vsn=2.0.0`;
     const { token } = (await (await fetch(base)).json()) as { token: string };
@@ -244,7 +244,7 @@ describe("limits", () => {
     expect(hits).toEqual(["body_size", "body_time"]);
   });
 
-  test("a peer that opens a connection and says nothing is the HTTP server's to end, and holds up nobody", async () => {
+  test("a silent connection is ended by the HTTP server, and delays no client", async () => {
     await start({});
     const silent = netConnect(server.port, "127.0.0.1");
     const client = await RawClient.connect(server.url);

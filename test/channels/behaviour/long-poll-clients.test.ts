@@ -74,7 +74,7 @@ describe.each(CLIENTS)("phoenix %s over long-poll", (version, load) => {
     expect(tries).toEqual(tries.toSorted((a, b) => a - b));
   };
 
-  test("the application's param `token` beside the session's: joined, and kept over many polls", async () => {
+  test("the application's param `token` next to the session's is kept over polls", async () => {
     const { port } = await serve({ windowMs: 5000 });
     const { socket, tries } = await connect(port, "good-ann");
     const channel = socket.channel("room:1");
@@ -99,7 +99,7 @@ describe.each(CLIENTS)("phoenix %s over long-poll", (version, load) => {
     await backsOff(tries);
   });
 
-  test("more sessions than a network, a user may have, or begins too fast: backs off, and is let in later", async () => {
+  test("too many sessions of a network or user back off and are let in later", async () => {
     for (const options of [
       { maxSessionsPerNetwork: 1 },
       { maxSessionsPerId: 1 },
@@ -125,7 +125,7 @@ describe.each(CLIENTS)("phoenix %s over long-poll", (version, load) => {
     await backsOff(tries);
   });
 
-  test("a session that another server began is begun again there, once, by the application's token", async () => {
+  test("a session of another server begins again once, by its token", async () => {
     const servers = [
       await serve({ windowMs: 1000 }, "a".repeat(64)),
       await serve({ windowMs: 1000 }, "b".repeat(64)),

@@ -67,7 +67,7 @@ describe.each([0, 1])("presence with %i shards", (shards) => {
     watcher.close();
   });
 
-  test("the channel pushes the state after each join and re-join; whether the own diff comes before or after it, all ends well (P-212, P-213)", async () => {
+  test("the channel pushes the state after each join, before or after its diff (P-212, P-213)", async () => {
     const topic = fresh();
     const ann = await enter(topic, "ann");
     ann.send("1", "2", topic, "phx_leave", {});
@@ -92,7 +92,7 @@ describe.each([0, 1])("presence with %i shards", (shards) => {
     for (const client of [ann, bob, plain]) client.close();
   });
 
-  test("three hundred clients that join one room at once get few frames, and each ends complete (P-300, P-301)", async () => {
+  test("three hundred joins at once cost few frames, and each client ends complete (P-300, P-301)", async () => {
     const topic = fresh();
     const clients = await Promise.all(Array.from({ length: 300 }, () => RawClient.connect(server.url)));
     for (const [n, client] of clients.entries())
@@ -110,7 +110,7 @@ describe.each([0, 1])("presence with %i shards", (shards) => {
   });
 });
 
-test("one broadcast for clients of two protocols, a channel that intercepts it, a process, and not for its sender: encoded once per protocol (P-018)", async () => {
+test("a broadcast is encoded once per protocol, intercepted ones included (P-018)", async () => {
   const server = await startServer({
     checkOrigin: false,
     sockets: { "/socket": { module: fixture("socket") } },

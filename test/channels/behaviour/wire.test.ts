@@ -52,7 +52,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     return client;
   };
 
-  test("a binary frame's lengths count UTF-8 bytes, its payload is the rest, and may be empty (C-020)", async () => {
+  test("a binary frame's lengths count UTF-8 bytes, and its payload is the rest (C-020)", async () => {
     const topic = `${fresh()}-größe`;
     const client = await joined(topic);
     client.sendRaw(binary("1", "2", topic, "bin", [9]));
@@ -70,7 +70,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     client.close();
   });
 
-  test("control events may be binary: a heartbeat is answered in text, a join has the bytes for its params, a leave leaves (C-030)", async () => {
+  test("control events may be binary (C-030)", async () => {
     const topic = fresh();
     const client = await connect();
     client.sendRaw(binary("", "1", "phoenix", "heartbeat"));
@@ -93,7 +93,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     client.close();
   });
 
-  test("the runtime's own event names are not special where the runtime does not use them (C-032)", async () => {
+  test("the runtime's event names are not special where it does not use them (C-032)", async () => {
     const topic = fresh();
     const client = await joined(topic);
     client.send("1", "2", topic, "heartbeat", {});
@@ -133,7 +133,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     client.close();
   });
 
-  test("the server says nothing on its own; silence is closed with 1002, any byte keeps a client (C-035, C-094)", async () => {
+  test("the server sends nothing unasked, and silence is closed with 1002 (C-035, C-094)", async () => {
     const client = await connect();
     let pings = 0;
     client.ws.on("ping", () => {
@@ -148,7 +148,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     lively.close();
   });
 
-  test("the codes a client can see: 1001 for a disconnect, 1011 for a broken frame, 1000 when it asked itself (C-094)", async () => {
+  test("close codes: 1001 for a disconnect, 1011 for a broken frame, 1000 by request (C-094)", async () => {
     const broken = await connect();
     broken.sendRaw("not a frame");
     expect((await broken.untilClosed()).code).toBe(1011);
@@ -208,7 +208,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     ).json() as Promise<Answer>;
   const frames = ({ messages = [] }: Answer): unknown[] => messages.map((message) => JSON.parse(message));
 
-  test("a POST is 200 also when what it says is answered with an error, which only a poll tells (C-154)", async () => {
+  test("a POST is 200 also when its reply, seen by a poll, is an error (C-154)", async () => {
     const { token } = await poll();
     expect(await publish(token, ["1", "1", "priv:1", "phx_join", {}])).toEqual({ status: 200 });
     expect(await publish(token, ["1", "2", "nobody:1", "x", {}])).toEqual({ status: 200 });
@@ -230,7 +230,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     ]);
   });
 
-  test("what has gathered is told together, and a poll that waits is woken at once (C-161, C-144)", async () => {
+  test("gathered frames are sent together, and wake a waiting poll (C-161, C-144)", async () => {
     const topic = fresh();
     const { token } = await poll();
     await publish(token, ["1", "1", topic, "phx_join", {}]);
@@ -247,7 +247,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     expect(performance.now() - from).toBeLessThan(170);
   });
 
-  test("what a poll was handed whose client has vanished is lost; what comes after it is not (C-160)", async () => {
+  test("frames of a poll whose client has vanished are lost, later ones are not (C-160)", async () => {
     const topic = fresh();
     const { token } = await poll();
     await publish(token, ["1", "1", topic, "phx_join", {}]);
@@ -265,7 +265,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     expect(after).toEqual([[null, null, topic, "later", {}]]);
   });
 
-  test("a session of a server that is not joined to this one is not known here: a POST is 410, a GET begins anew (C-167)", async () => {
+  test("a session of a foreign server is unknown: POST is 410, GET begins again (C-167)", async () => {
     const other = await startServer({
       checkOrigin: false,
       secret: "a secret for both servers",

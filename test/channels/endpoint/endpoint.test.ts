@@ -80,7 +80,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     other.close();
   });
 
-  test("a refused and a crashed join are told apart, and leave nothing behind (C-101, C-102)", async () => {
+  test("a refused and a crashed join differ, and leave nothing behind (C-101, C-102)", async () => {
     const topic = fresh();
     const client = await connect();
     client.send("1", "1", topic, "phx_join", { refuse: true });
@@ -112,7 +112,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("topics nobody joined or serves: unmatched topic; a leave of one is ok (C-037, C-038, C-039)", async () => {
+  test("unjoined and unserved topics answer unmatched topic, and a leave ok (C-037, C-038, C-039)", async () => {
     const client = await connect();
     client.send("9", "1", "room:never", "echo", {});
     client.send("9", "2", "nobody:1", "phx_join", {});
@@ -152,7 +152,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("a broadcast reaches everybody on the topic, broadcastFrom everybody else (C-013, C-123)", async () => {
+  test("a broadcast reaches all clients, broadcastFrom all but the sender (C-013, C-123)", async () => {
     const topic = fresh();
     const ann = await joinedClient(topic);
     const bob = await joinedClient(topic);
@@ -167,7 +167,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     for (const client of [ann, bob, other]) client.close();
   });
 
-  test("a channel that pushes, broadcasts and pushes again is seen to do so in that order (C-122, R-008)", async () => {
+  test("push, broadcast and push of a channel arrive in that order (C-122, R-008)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     for (let n = 0; n < 50; n += 1) client.send("1", String(n), topic, "push_then_shout", { n });
@@ -184,7 +184,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("a channel that is busy in a handler still gets broadcasts, and heartbeats are answered (C-126)", async () => {
+  test("a channel busy in a handler gets broadcasts, and heartbeats are answered (C-126)", async () => {
     const topic = fresh();
     const busy = await joinedClient(topic);
     const other = await joinedClient(topic);
@@ -209,7 +209,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     bob.close();
   });
 
-  test("a join may choose what is intercepted for its client alone; others of the topic get it as it is", async () => {
+  test("a join may choose interception for its client alone", async () => {
     const topic = fresh();
     const ann = await joinedClient(topic, { name: "ann", options: { intercept: [] } });
     const bob = await joinedClient(topic, { name: "bob" });
@@ -228,7 +228,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     for (const client of [ann, bob, eve]) client.close();
   });
 
-  test("leave: ok, phx_close, then what terminate pushes; later messages are unmatched (C-119, C-136)", async () => {
+  test("leave: ok, phx_close, then what terminate pushes (C-119, C-136)", async () => {
     const topic = fresh();
     const client = await joinedClient(topic);
     client.send("1", "2", topic, "phx_leave", {});
@@ -299,7 +299,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("a slow join holds up nobody; messages sent meanwhile follow it in order; a leave ends it (C-104, C-105)", async () => {
+  test("a slow join delays no other client, and queues its messages in order (C-104, C-105)", async () => {
     const [slow, quick] = [fresh(), fresh()];
     const client = await connect();
     client.send("1", "1", slow, "phx_join", { slow_ms: 200 });
@@ -338,7 +338,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("a handler that throws: phx_error on its topic, the other topics go on, a re-join works (C-046, C-117, C-135)", async () => {
+  test("a handler that throws ends its channel with phx_error, others continue (C-046, C-117, C-135)", async () => {
     const [bad, good] = [fresh(), fresh()];
     const client = await joinedClient(bad);
     client.send("2", "2", good, "phx_join", {});
@@ -367,7 +367,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     client.close();
   });
 
-  test("a promise nobody awaits: its channel ends with phx_error and nothing else does (R-091)", async () => {
+  test("an unawaited promise that rejects ends only its channel (R-091)", async () => {
     const [bad, good] = [fresh(), fresh()];
     const client = await joinedClient(bad);
     client.send("2", "2", good, "phx_join", {});
@@ -445,7 +445,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
     other.close();
   });
 
-  test("a connection may join 100 topics; the next join is refused with its refs, a re-join is not (C-103)", async () => {
+  test("a connection may join 100 topics, and the next join is refused (C-103)", async () => {
     const client = await connect();
     for (let n = 0; n < 101; n += 1) client.send(String(n), String(n), `room:many-${n}`, "phx_join", {});
     const refusal = await client.frame((frame: unknown[]) => frame[1] === "100");
@@ -599,7 +599,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
       },
     );
 
-    test("a client whose id is at home in a shard that is being restarted may connect, and is found by its id afterwards (C-138)", async () => {
+    test("a client may connect while the shard of its id restarts (C-138)", async () => {
       const ids = Array.from({ length: 20 }, (_, n) => `reborn${n}`);
       const at = await server.run(() =>
         ids.findIndex((id) => PubSub.ownerOf("endpoint.pubsub", `users:${id}`) === 1),
@@ -657,7 +657,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
   });
 });
 
-test("a client that says nothing is closed with 1002 after the timeout; any byte counts (C-088)", async () => {
+test("a silent client is closed with 1002 after the timeout (C-088)", async () => {
   const server = await startServer({
     sockets: {
       "/socket": { module: new URL("../fixtures/socket.ts", import.meta.url), websocket: { timeout: 200 } },
@@ -691,7 +691,7 @@ test("a message over the size limit closes with 1009, text that is not UTF-8 wit
   await server.stop();
 });
 
-test("a client that does not read is closed with 1013 at its limit while the others go on", async () => {
+test("a client that does not read is closed with 1013 at its limit", async () => {
   const server = await startServer({
     sockets: {
       "/socket": {
@@ -720,7 +720,7 @@ test("a client that does not read is closed with 1013 at its limit while the oth
   await server.stop();
 });
 
-test("a client that sends or joins faster than its mount allows is told when to try again; nobody else notices", async () => {
+test("a client beyond the mount's rate gets the time to wait", async () => {
   const mount = {
     module: new URL("../fixtures/socket.ts", import.meta.url),
     messageRate: { perSecond: 10, burst: 3 },
@@ -770,7 +770,7 @@ test("a client that sends or joins faster than its mount allows is told when to 
   await server.stop();
 });
 
-test("disconnect by id still finds a connection when the shard of its topic has died and is back (C-138)", async () => {
+test("disconnect by id finds a connection after its shard has restarted (C-138)", async () => {
   const server = await startServer({ shards: 1 });
   const client = await RawClient.connect(`${server.url}&user_id=9`);
   await server.run(() => void exit(server.node.whereis(threadName(1)) as Pid, "kill"));

@@ -92,7 +92,7 @@ test("each answers plain requests with a server of its own, made by the module",
   }, 10_000);
 });
 
-test("a broadcast reaches the clients of both, in one order; broadcastFrom only its sender not (C-123, C-126)", async () => {
+test("a broadcast reaches the clients of both gateways, in one order (C-123, C-126)", async () => {
   await start();
   const placed = await clients(3);
   for (const one of placed) await join(one, "room:1");
@@ -127,7 +127,7 @@ test("disconnect by id closes the connections of that id at both (C-138)", async
   expect((await info()).connections).toBe(placed.length);
 });
 
-test("a shard dies: clients of both are told phx_error, stay connected and join again", async () => {
+test("when a shard dies, clients of both gateways get phx_error and join again", async () => {
   await start();
   const placed = await clients(2);
   for (const one of placed) await join(one, "room:1");
@@ -187,7 +187,7 @@ async function hang(): Promise<void> {
   RawClient.connect(`${server.url}&spin=true`).catch(() => {});
 }
 
-test("a drain sends the clients of both away with 1012 at the same time, and nobody is let in meanwhile (C-137, C-212)", async () => {
+test("a drain closes the clients of both gateways with 1012 at once (C-137, C-212)", async () => {
   await start();
   const placed = await clients(2);
   const count = server.run(() => Endpoint.drain("endpoint", { shutdownMs: 5000 }));
@@ -218,7 +218,7 @@ test("does not start on a port that is in use, also not one whose users would sh
   );
 });
 
-test("a long-poll session is reached through either; when its gateway dies its client begins anew (C-167)", async () => {
+test("a long-poll session is reached through either gateway (C-167)", async () => {
   await start({ sockets: { "/socket": { module, longpoll: { windowMs: 300 } } } });
   const path = "/socket/longpoll?vsn=2.0.0";
   const { token } = JSON.parse(await get(path)) as { token: string };
@@ -235,7 +235,7 @@ test("a long-poll session is reached through either; when its gateway dies its c
   }, 10_000);
 });
 
-test("a PubSub that is restarted in a gateway after topics have moved knows who owns them now", async () => {
+test("a PubSub that restarts in a gateway knows the present owners", async () => {
   await start({ sockets: { "/socket": { module, messageRate: false } } });
   expect(await server.run(() => Endpoint.reshard("endpoint", 3))).toBe("ok");
   const placed = await clients(1);

@@ -130,7 +130,7 @@ async function traffic(): Promise<{ heard: Map<string, number[]>; sent: () => nu
 const isConsecutive = (numbers: readonly number[]): boolean =>
   numbers.every((n, at) => at === 0 || n === (numbers[at - 1] as number) + 1);
 
-test("more threads, fewer, and a map of one's own: nothing is lost, doubled or overtaken, and no socket closes", async () => {
+test("resharding loses, doubles or reorders nothing, and closes no socket", async () => {
   const client = await RawClient.connect(server.url);
   const rooms = follow(client);
   await within("all are joined", () => [...rooms.values()].every(({ joins }) => joins === 1));

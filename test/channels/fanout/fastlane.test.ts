@@ -8,7 +8,7 @@ import type { Dispatcher } from "../../../src/pubsub/local/dispatcher.js";
 const node = createNode();
 afterEach(() => node.stop());
 
-test("broadcastFrom leaves its client out, and not that of another gateway that happens to have its number (C-126, P-009)", async () => {
+test("broadcastFrom excludes its client, and not another gateway's with its number (C-126, P-009)", async () => {
   const written: unknown[][] = [[], []];
   const writers = written.map((to) => node.openSink((message) => void to.push(message)));
   await node.run(() => PubSub.startLink({ name: "p" }).then(() => joinBoth(writers)));

@@ -11,7 +11,7 @@ import { checked, hasExactNumbers } from "../../../src/channels/protocol/strict-
 const ref = fc.oneof(fc.string({ unit: "binary" }), fc.integer(), fc.constant(null), fc.boolean());
 const name = fc.string({ unit: "binary" });
 
-test("scanning and decoding a frame gives what JSON.parse gives, however it is spaced and escaped (C-008, C-009)", () => {
+test("scanning and decoding a frame equals JSON.parse, whatever the spacing (C-008, C-009)", () => {
   fc.assert(
     fc.property(
       ref,

@@ -59,7 +59,7 @@ describe.each([
     );
   });
 
-  test("its age counts from when it was signed: a day by default, as signed, or as asked at the check (C-199)", () => {
+  test("the age of a token counts from its signing, one day by default (C-199)", () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const [day, minute, ever] = [
       make(SECRET, "s", 1),
@@ -84,7 +84,7 @@ describe.each([
     expect(() => make(SECRET, "s", 1, { maxAge: Number.NaN })).toThrow("maxAge must be a number of seconds");
   });
 
-  test("other rounds, digests and salts give other keys; the defaults said aloud give the same (C-198)", () => {
+  test("other rounds, digests and salts derive other keys (C-198)", () => {
     const same = { keyIterations: 1000, keyLength: 32, keyDigest: "sha256" } as const;
     const token = make(SECRET, "s", 1, same);
     expect(check(SECRET, "s", token)).toEqual(["ok", 1]);
@@ -103,7 +103,7 @@ describe.each([
     }
   });
 
-  test("a secret that is too short, a salt that is none and an unknown endpoint are refused (C-197)", () => {
+  test("a short secret, an invalid salt and an unknown endpoint are refused (C-197)", () => {
     expect(() => make("short", "s", 1)).toThrow("a secret of at least 20 bytes; this one has 5");
     expect(() => check("short", "s", "x")).toThrow("at least 20 bytes");
     expect(() => make(SECRET, 7 as never, 1)).toThrow("the salt of a token must be a string");
@@ -144,7 +144,7 @@ describe("its form", () => {
       expect(Token.verify(SECRET, "salt", signed(name, hash))).toEqual(["error", "invalid"]);
   });
 
-  test("encrypted: XCP, a nonce of 24 bytes, a tag of 16, and not a word of the data; never twice the same (C-202)", () => {
+  test("encrypted tokens are XCP, with a fresh nonce, and reveal nothing (C-202)", () => {
     const token = Token.encrypt(SECRET, "salt", "the data");
     expect(token).toMatch(/^XCP\.[A-Za-z0-9_-]+$/);
     const bytes = Buffer.from(token.slice(4), "base64url");
@@ -164,7 +164,7 @@ describe("its form", () => {
 });
 
 test.each([0, 1])(
-  "with %i shards, sockets and endpoints are contexts in every thread, and sign alike (C-197)",
+  "with %i shards, sockets and endpoints sign alike in every thread (C-197)",
   async (shards) => {
     const server: TestServer = await startServer({ shards, secret: "the endpoint's own secret" });
     try {

@@ -56,7 +56,7 @@ test.each([
   expect(network(text)).toBeUndefined();
 });
 
-test("a network has one name, whatever the host part, the port and the way it is written", () => {
+test("a network has one name, whatever the host part and notation", () => {
   const group = fc.integer({ min: 0, max: 0xffff });
   const groups = fc.tuple(group, group, group, group, group, group, group, group);
   fc.assert(

@@ -66,7 +66,7 @@ describe("connect params", () => {
     expect(read(query)).toEqual(expected);
   });
 
-  test("names that objects have of their own are names like others, and no way to a prototype", () => {
+  test("names of Object.prototype are ordinary param names", () => {
     const params = connectParams("constructor[prototype]=1&toString=2&a[hasOwnProperty]=3") as never;
     expect(JSON.stringify(params)).toBe(
       '{"constructor":{"prototype":"1"},"toString":"2","a":{"hasOwnProperty":"3"}}',

@@ -8,7 +8,7 @@ const defaults = { batchSize: 10_000, batchIntervalMs: 2000, shutdownMs: 30_000 
 const closes = (total: number, options = defaults, random?: () => number): number[] =>
   planDrain(total, options, random).flatMap(({ times }) => times);
 
-test("twenty connections are spread over the two seconds of a round, each within its own share (C-139)", () => {
+test("twenty connections are spread over the two seconds of a round (C-139)", () => {
   const times = closes(20);
   expect(times).toHaveLength(20);
   for (const [n, time] of times.entries()) {
@@ -23,7 +23,7 @@ test("few connections take less time, and one none to speak of", () => {
   expect(closes(0)).toEqual([]);
 });
 
-test("whatever the options, every connection has its time, in order, evenly, and early enough to close", () => {
+test("each connection has its time, in order, evenly, before the deadline", () => {
   fc.assert(
     fc.property(
       fc.nat(3000),
@@ -45,7 +45,7 @@ test("whatever the options, every connection has its time, in order, evenly, and
 });
 
 test.each(sharesPorts() ? [1, 2] : [1])(
-  "clients of %i gateway(s), on either transport, go one after another, and what they sent is answered (C-139, C-140)",
+  "clients of %i gateway(s) are drained one by one, with their replies (C-139, C-140)",
   async (gateways) => {
     const windowMs = 1000;
     const server = await startServer({

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { RateLimiter } from "../../../src/channels/socket/rate-limiter.js";
 
-test("each key has a bucket of its own, and is told how long to wait", () => {
+test("each key has its own bucket, and gets the time to wait", () => {
   const limiter = new RateLimiter({ perSecond: 2, burst: 2 });
   expect([limiter.take("a", 0), limiter.take("a", 0), limiter.take("a", 0)]).toEqual([0, 0, 500]);
   expect(limiter.take("b", 0)).toBe(0);

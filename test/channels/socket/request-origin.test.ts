@@ -232,7 +232,7 @@ describe("the client of a request, behind a proxy", () => {
     ).toBe("192.0.2.7");
   });
 
-  test("is never what a client wrote: an entry that names no address means the next, nearer proxy", () => {
+  test("is never what a client wrote", () => {
     for (const value of [
       "",
       "unknown",
@@ -247,7 +247,7 @@ describe("the client of a request, behind a proxy", () => {
     expect(forFor("192.0.2.7", { proxies: 2 })).toBe("192.0.2.7");
   });
 
-  test("is told by Forwarded where that is the only one, and by none where two disagree", () => {
+  test("is taken from Forwarded only where no other header disagrees", () => {
     expect(client([["Forwarded", 'for=6.6.6.6, for="[2001:db8:1:2::a]:4711"']])).toBe("2001:db8:1:2::/64");
     expect(client([["Forwarded", "for=_hidden"]])).toBe("10.0.0.1");
     const both = (plain: string, standard: string): string | undefined =>
@@ -279,7 +279,7 @@ test("of long lists only what the proxies have added is read", () => {
   expect(performance.now() - startedAt).toBeLessThan(1000);
 });
 
-test("Forwarded is read element by element; what cannot be read spoils its own alone", () => {
+test("Forwarded is parsed element by element, and a bad one spoils only itself", () => {
   expect(parseForwarded('for=a;host="b, \\"c\\"";proto=https ,for=d')).toEqual([
     { for: "a", host: 'b, "c"', proto: "https" },
     { for: "d" },

@@ -44,7 +44,7 @@ describe("an endpoint that listens itself", () => {
     server = undefined;
   });
 
-  test("has a server that a module makes, and answers requests with it beside the sockets", async () => {
+  test("has a server that a module makes, next to the sockets", async () => {
     server = await startServer({ gateways: 1, server: httpServer, listen });
     const response = await fetch(`http://127.0.0.1:${server.port}/hello`);
     expect([response.status, await response.text()]).toEqual([
@@ -149,7 +149,7 @@ describe("options that cannot be", () => {
   });
 });
 
-test("the system is asked to keep 1,024 connections, or as many as one says, until they are accepted", async () => {
+test("the listen backlog is 1,024 by default", async () => {
   for (const [options, backlog] of [
     [{ port: 0 }, 1024],
     [{ port: 0, backlog: 7 }, 7],

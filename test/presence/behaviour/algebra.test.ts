@@ -49,7 +49,7 @@ describe("clocks", () => {
     .array(fc.tuple(fc.constantFrom("a", "b", "c", "d"), fc.nat(3)))
     .map((entries) => new Map(entries));
 
-  test("domination is reflexive and transitive, equal clocks dominate each other, and zeros say nothing (P-107, P-704)", () => {
+  test("domination is reflexive and transitive, and zeros do not count (P-107, P-704)", () => {
     const dominated = fc.tuple(clock, clock, clock);
     fc.assert(
       fc.property(dominated, ([a, b, c]) => {
@@ -64,7 +64,7 @@ describe("clocks", () => {
     expect(dominates(new Map([["a", 1]]), new Map([["a", 2]]))).toBe(false);
   });
 
-  test("nobody is asked exactly when the own clock dominates, and nobody who is not ahead (P-106, P-513)", () => {
+  test("the asked replicas are those ahead of the own clock, none if it dominates (P-106, P-513)", () => {
     fc.assert(
       fc.property(clock, clock, (own, announced) => {
         const asked = behind(own, announced);
@@ -91,7 +91,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("any order of deltas and states of any age shows the same once the newest state was heard (P-501, P-083, P-623)", () => {
+  test("deltas and states in any order converge with the newest state (P-501, P-083, P-623)", () => {
     fc.assert(
       fc.property(heardOf, fc.infiniteStream(fc.nat()), ({ history, heard }, random) => {
         const newest = history.snapshots.at(-1);
@@ -124,7 +124,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("deltas merge in any grouping, only without a gap between them, and as good as one by one (P-502, P-080)", () => {
+  test("deltas merge in any grouping without a gap (P-502, P-080)", () => {
     fc.assert(
       fc.property(acts(), fc.nat(), fc.nat(), (steps, n, m) => {
         const { deltas } = play(steps);
@@ -201,7 +201,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("the diffs applied from nothing are what is listed, at every step, and name nothing twice (P-508, P-140, P-141)", () => {
+  test("the diffs applied from nothing give the list at every step (P-508, P-140, P-141)", () => {
     fc.assert(
       fc.property(heardOf, ({ heard }) => {
         const origin = new RemoteReplica();
@@ -258,7 +258,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("too much beyond a gap is dropped; then only what closes the gap is taken, and nothing old returns (P-084, P-086)", () => {
+  test("changes beyond a large gap are dropped until the gap is closed (P-084, P-086)", () => {
     fc.assert(
       fc.property(heardOf, ({ history, heard }) => {
         const origin = new RemoteReplica({ beyond: 3 });
@@ -276,7 +276,7 @@ describe("the set of one replica's entries", () => {
     );
   });
 
-  test("between two tellings, changes condense: what came and went is never told (P-079, P-629, P-630)", () => {
+  test("changes between two deltas condense, and short-lived entries vanish (P-079, P-629, P-630)", () => {
     const own = new LocalReplica();
     const changesOf = (delta: Delta | undefined) =>
       (delta?.changes ?? []).map((change) => ("meta" in change ? change.meta.phx_ref : "gone"));
@@ -320,7 +320,7 @@ describe("the set of one replica's entries", () => {
     expect(refsOf(lossy.entries())).toEqual(refsOf(own.entries()));
   });
 
-  test("reordered: an entry joined in one delta and left in the next never shows when they come the other way round (P-603)", () => {
+  test("an entry joined and left in reordered deltas never shows (P-603)", () => {
     const { deltas } = play([
       ["join", 0, 0],
       ["join", 1, 1],
@@ -337,7 +337,7 @@ describe("the set of one replica's entries", () => {
     expect([origin.version, origin.residue]).toEqual([4, 0]);
   });
 
-  test("a delta after a lost one shows at once; the gap stays known until it is filled (P-074, P-601)", () => {
+  test("a delta after a lost one shows at once, and the gap stays known (P-074, P-601)", () => {
     const { deltas } = play([
       ["join", 0, 0],
       ["tell", 0, 0],
@@ -372,7 +372,7 @@ describe("the set of one replica's entries", () => {
 });
 
 describe("the journal of own deltas", () => {
-  test("who asks within it gets exactly what is missing, who asks beyond it is told so (P-082, P-514, P-737)", () => {
+  test("the log gives exactly the missing changes, or says that it cannot (P-082, P-514, P-737)", () => {
     fc.assert(
       fc.property(acts(120), fc.integer({ min: 1, max: 30 }), fc.nat(), (steps, maxChanges, ask) => {
         const history = play(steps);
@@ -396,7 +396,7 @@ describe("the journal of own deltas", () => {
     );
   });
 
-  test("it is cut from the old end by number and by bytes, and starts anew behind a hole (P-081, P-716)", () => {
+  test("the log is cut by number and bytes, and is replaced after a gap (P-081, P-716)", () => {
     const { deltas } = play(
       [0, 1, 2, 3].flatMap((who) =>
         [0, 1, 2].flatMap((key) => [["join", who, key] as const, ["tell", 0, 0] as const]),
@@ -453,7 +453,7 @@ describe("memory", () => {
     expect([[...origin.topics()], [...own.topics()], origin.digest.entries()]).toEqual([[], [], []]);
   }, 90_000);
 
-  test("merging ten changes into a hundred thousand entries costs no more than into a hundred (P-705)", () => {
+  test("merging ten changes costs the same in large and small states (P-705)", () => {
     const timeOf = (entries: number): number => {
       const own = new LocalReplica();
       const origin = new RemoteReplica();

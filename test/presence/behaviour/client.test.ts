@@ -79,7 +79,7 @@ const refsOf = (presences: Presences): string[] =>
 const diff = (joins: Presences, leaves: Presences = {}): PresenceDiff => ({ joins, leaves });
 
 describe("the official client", () => {
-  test("waits for the state: diffs that came before it are applied to it in order, with one sync; later ones each have theirs (P-251, P-252, P-257, P-213)", async () => {
+  test("waits for the state, then applies earlier diffs in order with one sync (P-251, P-252, P-257, P-213)", async () => {
     const a = await start();
     const frames = await a.listen("room");
     const [ann, bob] = [a.process(), a.process()];
@@ -103,7 +103,7 @@ describe("the official client", () => {
     expect(browser.shown).toEqual(refsOf(await a.list("room")));
   });
 
-  test("after a re-join it waits for a state again, which pushState gives it before any diff (P-212, P-253, P-258)", async () => {
+  test("after a rejoin pushState gives the state before any diff (P-212, P-253, P-258)", async () => {
     const a = await start();
     const ann = a.process();
     await a.track(ann, "room", "ann");
@@ -126,7 +126,7 @@ describe("the official client", () => {
     expect(browser.keys).toContain("bob");
   });
 
-  test("an update comes as one diff: a join with the old metas there, then a leave with the new ones; the key is never gone (P-211, P-255, P-256, P-726)", async () => {
+  test("an update comes as one diff, and its key is never gone (P-211, P-255, P-256, P-726)", async () => {
     const a = await start();
     const frames = await a.listen("room");
     const ann = a.process();
@@ -165,7 +165,7 @@ describe("the official client", () => {
     expect(browser.shown).toEqual(refsOf(await a.list("room")));
   });
 
-  test("a new state is told as the difference by refs; keys that are numbers come first (P-254, P-259)", async () => {
+  test("a new state is shown as the difference by refs (P-254, P-259)", async () => {
     const a = await start();
     const people = new Map<string, Pid>();
     for (const key of ["b", "10", "a", "2"]) {
@@ -190,7 +190,7 @@ describe("the official client", () => {
     expect(browser.shown).toEqual(refsOf(await a.list("room")));
   });
 
-  test("hundreds join, leave and are given states in parts, at the same time: every client ends as the list (P-741, P-260)", async () => {
+  test("hundreds of joins, leaves and states in parts: clients end as the list (P-741, P-260)", async () => {
     const random = new Random(Number(process.env.SIMURGH_SEED ?? 41));
     const browsers: Browser[] = [];
     // In the order in which the server sends, as on one connection.

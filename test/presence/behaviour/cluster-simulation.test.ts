@@ -181,7 +181,7 @@ function checkOrder(heard: readonly News[]): void {
 }
 
 test(
-  "whatever happens to a cluster, it comes together again: same lists, all hear all, nothing twice, in order (P-021, P-022, P-506, P-507, P-647, P-733)",
+  "a cluster heals after any faults: same lists, delivery once and in order (P-021, P-022, P-506, P-507, P-647, P-733)",
   {
     timeout: 600_000,
   },

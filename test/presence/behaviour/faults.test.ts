@@ -30,7 +30,7 @@ const isKind =
 const SAMPLE = 3000;
 
 describe("messages that are lost, doubled and overtaken", () => {
-  test("two replicas with entries from before they met list all of them within two samples (P-600, P-120)", () => {
+  test("two replicas that meet list each other's entries within two samples (P-600, P-120)", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     for (const name of names("a", 60)) cluster.join("A", "room", name);
     cluster.run(20_000);
@@ -41,7 +41,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("a lost delta comes by a transfer within two samples; the next one does not wait for it (P-601, P-108)", () => {
+  test("a lost delta comes by a transfer within two samples (P-601, P-108)", () => {
     const cluster = met();
     const at = cluster.now;
     cluster.drop = ({ kind }) => kind === "heartbeat";
@@ -74,7 +74,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     expect(cluster.keys("B")).toEqual(["first", "lost", "next"]);
   });
 
-  test("whatever comes twice, or comes back to its sender, is told once (P-602, P-637)", () => {
+  test("duplicates and echoes are shown once (P-602, P-637)", () => {
     const cluster = met();
     cluster.twice = 1;
     cluster.join("A", "room", "ann");
@@ -90,7 +90,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("reordered deltas: each entry is joined once, and one that left in between never shows (P-603)", () => {
+  test("reordered deltas: each entry joins once, short-lived ones never show (P-603)", () => {
     const cluster = met();
     let first = true;
     cluster.delay = (message) => {
@@ -111,7 +111,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("5,000 changes while one hears nothing for 10 s: one transfer, one diff per topic (P-604, P-110)", () => {
+  test("5,000 changes during a pause of 10 s need one transfer and one diff (P-604, P-110)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     cluster.drop = (_message, _from, to) => to === "C";
     for (let n = 0; n < 5000; n += 1) {
@@ -130,7 +130,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("a gap larger than what is kept: everything is sent; who left leaves, who is there is not announced again (P-605, P-716)", () => {
+  test("a gap larger than the log needs a full transfer, with minimal diffs (P-605, P-716)", () => {
     const cluster = met({ maxDeltaSizes: [10] });
     for (const name of names("old", 20)) cluster.join("A", "room", name);
     cluster.run(200);
@@ -154,7 +154,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("gaps of any length get exactly the missing joins; who is not behind gets nothing (P-737, P-082)", () => {
+  test("gaps of any length get exactly the missing joins (P-737, P-082)", () => {
     for (const gap of [1, 40, 60, 400, 4000, 6000]) {
       const cluster = met();
       cluster.join("A", "room", "before");
@@ -178,7 +178,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     }
   });
 
-  test("a stale full state after a newer delta changes nothing, whether the entry is there or has left (P-623, P-083)", () => {
+  test("a stale full state after a newer delta changes nothing (P-623, P-083)", () => {
     for (const leaves of [false, true]) {
       const cluster = met();
       const first = cluster.join("A", "room", "alice");
@@ -207,7 +207,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     }
   });
 
-  test("who dies before the others were told was never there for them; who dies after an update leaves as they knew it (P-629, P-630, P-079)", () => {
+  test("a replica that dies before a flush never showed its last entries (P-629, P-630, P-079)", () => {
     const cluster = met();
     cluster.join("A", "room", "short");
     cluster.die("A", "short");
@@ -245,7 +245,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     }
   });
 
-  test("ten thousand updates of one entry in a second make one delta per flush, and the last one wins (P-739)", () => {
+  test("ten thousand updates of an entry make one delta per flush (P-739)", () => {
     const cluster = met();
     cluster.join("A", "room", "busy");
     cluster.run(100);
@@ -264,7 +264,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("a large state goes in parts; one that is lost is asked for again, and nothing is half applied (P-638, P-110)", () => {
+  test("a large state goes in parts, and a lost part is requested again (P-638, P-110)", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     const text = "x".repeat(3000);
     const core = cluster.core("A");
@@ -295,7 +295,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     expect(sent).toBeGreaterThan(2 * 1024 * 1024);
   });
 
-  test("a replica that hears everything 25 s late stays up and has one request open at a time (P-622, P-732)", () => {
+  test("a replica with 25 s delay stays up, with one request at a time (P-622, P-732)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     cluster.delay = (_message, _from, to) => (to === "C" ? 25_000 : 0);
     const at = cluster.now;
@@ -318,7 +318,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.checkAgreement();
   });
 
-  test("a dead link one way for ten minutes: few requests, nothing piles up, one transfer after it heals (P-732)", () => {
+  test("a dead link one way for ten minutes: few requests, one transfer (P-732)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(1000);
@@ -345,7 +345,7 @@ describe("partitions", () => {
     return cluster;
   };
 
-  test("one shorter than the down period: nobody leaves, and the changes of both sides appear afterwards (P-606)", () => {
+  test("a partition shorter than the down period: nobody leaves (P-606)", () => {
     const cluster = filled();
     const at = cluster.now;
     cluster.partition(["A"], ["B", "C"]);
@@ -359,7 +359,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("a minute: each side leaves the other once within 31.5 s, and joins it again once with the same refs (P-607, P-123, P-124, P-128)", () => {
+  test("a partition of a minute: each side leaves and joins once (P-607, P-123, P-124, P-128)", () => {
     const cluster = filled();
     const before = cluster.list("B").find((entry) => entry.startsWith("a "));
     const at = cluster.now;
@@ -381,7 +381,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("longer than the permanent-down period: forgotten without a diff, learnt anew, nothing double (P-608, P-125)", () => {
+  test("a partition beyond the permdown period: forgotten without a diff (P-608, P-125)", () => {
     const cluster = filled();
     cluster.partition(["A"], ["B", "C"]);
     cluster.run(60_000);
@@ -396,7 +396,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("one way: who is not heard leaves for those who do not hear it, and sees no change itself (P-609)", () => {
+  test("a one-way partition hides only the side that is not received (P-609)", () => {
     const cluster = filled();
     const at = cluster.now;
     cluster.cut("A", "B", true);
@@ -410,7 +410,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("two cut from each other, a third sees both: hidden entries change unseen, and join once afterwards (P-610, P-140)", () => {
+  test("hidden entries of a partition change unseen, and join once afterwards (P-610, P-140)", () => {
     const cluster = filled();
     cluster.cut("A", "C");
     cluster.run(40_000);
@@ -427,7 +427,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("what comes for a replica that is down changes its entries unseen; at its return each joins once (P-140, P-123)", () => {
+  test("entries of a replica that is down change unseen until it returns (P-140, P-123)", () => {
     const cluster = filled();
     cluster.delay = ({ kind }) => (kind === "transfer_ack" ? 45_000 : 0);
     cluster.core("C").gap(({ name }) => name === "A", cluster.now);
@@ -446,7 +446,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("what others know of one that is not heard counts for nothing; when it is heard it is there whole (P-626, P-627, P-735, P-073)", () => {
+  test("entries of a silent replica that others know do not count (P-626, P-627, P-735, P-073)", () => {
     const cluster = filled();
     cluster.cut("A", "B");
     cluster.run(25 * 60_000);
@@ -461,7 +461,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("five minutes without an engine: everybody keeps his own, the others leave once and join once, one transfer per pair at most (P-635, P-109)", () => {
+  test("five minutes without an engine: others leave once and join once (P-635, P-109)", () => {
     const cluster = filled();
     const at = cluster.now;
     cluster.partition(["A"], ["B", "C"]);
@@ -481,7 +481,7 @@ describe("partitions", () => {
     cluster.checkAgreement();
   });
 
-  test("an engine that comes and goes every 3 s for two minutes: nobody goes down, each reconnect is a heartbeat (P-636, P-036)", () => {
+  test("an engine that flaps for two minutes takes no replica down (P-636, P-036)", () => {
     const cluster = filled();
     const at = cluster.now;
     for (let n = 0; n < 20; n += 1) {
@@ -505,7 +505,7 @@ describe("partitions", () => {
 });
 
 describe("lives", () => {
-  test("killed without a goodbye: its entries leave once, after the down period and at most a tick; later nothing more is told (P-611, P-121, P-129)", () => {
+  test("killed: its entries leave once, after the down period (P-611, P-121, P-129)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -521,7 +521,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("a goodbye is the last word: entries leave at once, and a delta that comes after it brings nobody back (P-612, P-703, P-128, P-060, P-718)", () => {
+  test("a permdown removes entries at once, and a late delta restores none (P-612, P-703, P-128, P-060, P-718)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(100);
@@ -538,7 +538,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("a goodbye that is lost is a crash; one that comes after the down only erases (P-613, P-731, P-702)", () => {
+  test("a lost permdown is a crash, and one after the down only erases (P-613, P-731, P-702)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -557,7 +557,7 @@ describe("lives", () => {
     expect(cluster.stats("B").replicasDown).toBe(0);
   });
 
-  test("a goodbye of the old incarnation that comes after the restart is ignored (P-614)", () => {
+  test("a permdown of the old incarnation after the restart is ignored (P-614)", () => {
     const cluster = met();
     cluster.delay = (message) => (message.kind === "permdown" ? 5000 : 0);
     cluster.permdown("A");
@@ -590,8 +590,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   };
 
-  test("a restart under the same name within a second replaces the old entries by the new (P-615)", () =>
-    replaced(500, 0));
+  test("a restart under the same name replaces the old entries (P-615)", () => replaced(500, 0));
   test("so does one with the wall clock an hour back (P-618)", () => replaced(500, -3_600_000));
   test("one after it was marked down forgets the old ones without a word (P-616)", () => replaced(40_000, 0));
 
@@ -615,7 +614,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("two quick restarts whose heartbeats overtake each other: the one that lives is found out (P-127)", () => {
+  test("of two quick restarts with reordered heartbeats the present one wins (P-127)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(1000);
@@ -641,7 +640,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("frozen for 40 s: the others leave it and join it once; on waking it takes nobody for dead (P-620, P-122)", () => {
+  test("frozen for 40 s: it leaves and joins once, and considers none down (P-620, P-122)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     for (const name of ["A", "B", "C"]) cluster.join(name, "room", name.toLowerCase());
     cluster.run(SAMPLE);
@@ -662,7 +661,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("an event loop blocked for 10 s changes nothing anywhere, even just before somebody would be judged (P-621, P-713)", () => {
+  test("an event loop blocked for 10 s changes nothing (P-621, P-713)", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -677,7 +676,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("a replaced node asks one other, once, whatever it heard of the dead one (P-624, P-109, P-106)", () => {
+  test("a replaced node asks one other replica once (P-624, P-109, P-106)", () => {
     const cluster = met();
     for (const name of names("a", 30)) cluster.join("A", "room", name);
     for (const name of names("b", 30)) cluster.join("B", "room", name);
@@ -690,7 +689,7 @@ describe("lives", () => {
     expect(cluster.keys("C")).toHaveLength(30);
   });
 
-  test("a rolling deploy of five nodes: each user ends with one meta, each new node asks each other one once (P-625)", () => {
+  test("a rolling deploy of five nodes ends with one meta per user (P-625)", () => {
     const fleet = ["A", "B", "C", "D", "E"];
     const cluster = met({ replicas: fleet });
     const homes = new Map<string, string>();
@@ -720,7 +719,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("ten thousand restarts of one peer leave memory and the time of a list where they were (P-628, P-087)", () => {
+  test("ten thousand restarts of a peer leave memory and list time unchanged (P-628, P-087)", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     cluster.forgetSent();
     cluster.run(2000);
@@ -784,7 +783,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("down and up of a replica with 10,000 entries: one diff each, and browsers agree, also one that re-joins meanwhile (P-640, P-307, P-642)", () => {
+  test("down and up of 10,000 entries: one diff each, and browsers agree (P-640, P-307, P-642)", () => {
     const cluster = met();
     cluster.browse("B", "room");
     for (const name of names("p", 10_000)) cluster.join("A", "room", name);
@@ -806,7 +805,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("two nodes by one name: the younger is told, keeps silent and says so; the others never notice (P-645, P-034)", () => {
+  test("of two nodes with one name the younger is fenced (P-645, P-034)", () => {
     const cluster = met({ replicas: ["A", "B"] });
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -823,7 +822,7 @@ describe("lives", () => {
     expect(cluster.twin?.core.view.entries("room").map(({ key }) => key)).toContain("own");
   });
 
-  test("all restart at once: nobody at first, then only who is really there (P-647)", () => {
+  test("all restart at once: lists begin empty and end with what is there (P-647)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     for (const name of ["A", "B", "C"]) cluster.join(name, "room", `old-${name}`);
     cluster.run(SAMPLE);
@@ -852,7 +851,7 @@ describe("lives", () => {
     cluster.checkAgreement();
   });
 
-  test("one, two, three idle heartbeats lost in a row: nobody goes down (P-651, P-103, P-700)", () => {
+  test("one, two, three idle heartbeats lost in a row: no replica goes down (P-651, P-103, P-700)", () => {
     for (const lost of [1, 2, 3]) {
       const cluster = met();
       cluster.join("A", "room", "ann");
@@ -879,7 +878,7 @@ describe("lives", () => {
     expect(cluster.sent.filter((sent) => sent.at >= at && sent.message.kind !== "heartbeat")).toEqual([]);
   });
 
-  test("a change is told once, by the replica it happened on, whatever the number of the others (P-088)", () => {
+  test("a change is published once, by its replica (P-088)", () => {
     const cluster = met({ replicas: ["A", "B", "C", "D"] });
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
@@ -892,7 +891,7 @@ describe("lives", () => {
     expect(deltas.map(({ from }) => from)).toEqual(["A", "A", "A"]);
   });
 
-  test("a heartbeat is a sign of life first, then a change, then it is told (P-105)", () => {
+  test("a heartbeat marks a replica up before its changes are shown (P-105)", () => {
     const cluster = new Cluster({ replicas: ["A"] });
     cluster.run(SAMPLE);
     const stranger = { name: "S", incarnation: "s1" };
@@ -923,7 +922,7 @@ describe("lives", () => {
     expect(cluster.core("A").clock.get(refText(stranger))).toBe(1);
   });
 
-  test("what one replica says touches its own entries only: the same process, topic and key of two are two (P-076, P-085, P-736)", () => {
+  test("a replica changes only its own entries (P-076, P-085, P-736)", () => {
     const cluster = met({ replicas: ["A", "B", "C"] });
     cluster.join("A", "room", "same");
     cluster.join("B", "room", "same");

@@ -20,7 +20,7 @@ function replica(name: string): TrackerCore {
 }
 
 test.each([1, 1000])(
-  "an entry costs less than 1 KiB beside its meta where it is tracked, and less than 600 B elsewhere, in %i topics (P-716)",
+  "an entry costs less than 1 KiB locally and 600 B remotely, in %i topics (P-716)",
   (topics) => {
     const [a, b] = [replica("A"), replica("B")];
     const metas = Array.from({ length: ENTRIES }, (_, n) => ({ phx_ref: `ref of entry ${n}` }));

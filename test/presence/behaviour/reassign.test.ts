@@ -52,7 +52,7 @@ function history(frames: readonly Frame[]): string[][] {
 const ALL = ["of 1", "of 2", "remote"];
 
 test.each([2, 7])(
-  "of %i threads to one: topics that move show no leave, and topics that stay show nothing (P-644)",
+  "of %i threads to one: topics that move show no leave (P-644)",
   async (threads) => {
     const cluster = `reassign ${process.pid} ${threads}`;
     node = createNode({ onReport: () => {} });

@@ -38,7 +38,7 @@ const history = fc.array(
 );
 
 describe("coalescing", () => {
-  test("what joins and leaves in one window vanishes, chains of updates become one, other refs stay (P-302)", () => {
+  test("short-lived entries vanish in a window, and updates become one (P-302)", () => {
     const window = new DiffCoalescer();
     window.add(diff([named("a", "1")]));
     window.add(diff([], [named("a", "1")]));
@@ -70,7 +70,7 @@ describe("coalescing", () => {
     expect(window.take()).toBeUndefined();
   });
 
-  test("however frames are merged, early and late clients end as those who saw every change (P-517, P-641, P-509)", () => {
+  test("however frames are merged, clients end like those who saw each change (P-517, P-641, P-509)", () => {
     fc.assert(
       fc.property(history, (steps) => {
         const window = new DiffCoalescer();
@@ -139,7 +139,7 @@ describe("coalescing", () => {
 });
 
 describe("the grace period", () => {
-  test("who comes back in time was only changed; who does not leaves when it is over, and is listed until then (P-223)", () => {
+  test("a key that returns in time was changed, and leaves otherwise at the end (P-223)", () => {
     const grace = new LeaveGrace(100);
     expect(refs(grace.take("t", diff([], [named("a", "1"), named("b", "2")]), 0))).toEqual([[], []]);
     expect(grace.held("t").map(([key]) => key)).toEqual(["a", "b"]);
@@ -151,7 +151,7 @@ describe("the grace period", () => {
     expect(refs(grace.take("t", diff([named("b", "4")]), 101))).toEqual([["4"], []]);
   });
 
-  test("an update is not held back, a replica that returns brings its own, and each tab is one (P-223, P-142)", () => {
+  test("an update is not delayed, and each tab counts alone (P-223, P-142)", () => {
     const grace = new LeaveGrace(100);
     expect(refs(grace.take("t", diff([named("a", "2")], [named("a", "1")]), 0))).toEqual([["2"], ["1"]]);
     grace.take("t", diff([], [named("a", "2")]), 0);
@@ -166,7 +166,7 @@ describe("large frames", () => {
   const many = (prefix: string, count: number, size = 10): Named[] =>
     Array.from({ length: count }, (_, n) => [`k${n}`, { phx_ref: `${prefix}${n}`, text: "x".repeat(size) }]);
 
-  test("a state is cut into pieces of at most 1,000 entries and 256 KiB, each key with its metas (P-720, P-260)", () => {
+  test("a state is split at 1,000 entries and 256 KiB, by key (P-720, P-260)", () => {
     for (const entries of [[], many("r", 50), many("r", 2500), many("r", 600, 2000)]) {
       const chunks = stateChunks(groupByKey(entries));
       expect(chunks.length).toBeGreaterThan(0);

@@ -75,7 +75,7 @@ const UNPRINTABLE = [
 ];
 
 describe("messages between replicas", () => {
-  test("what is read is what was written; fields of later versions are ignored (P-515)", () => {
+  test("decoding reverses encoding, and ignores fields of later versions (P-515)", () => {
     fc.assert(
       fc.property(message, fc.jsonValue(), (said, extra) => {
         const wire = encode("presence", said);
@@ -132,12 +132,12 @@ describe("messages between replicas", () => {
     );
   });
 
-  test("another protocol version is told apart, so that it can be ignored and counted (P-112, P-646)", () => {
+  test("another protocol version is recognised, ignored and counted (P-112, P-646)", () => {
     const wire = encode("presence", { kind: "hello", ref: { name: "A", incarnation: "1" } });
     expect(codeOf(() => decode("presence", [2, ...wire.slice(1)]))).toBe("protocol");
   });
 
-  test("every message names protocol, slots, hash and tracker; other slots or another hash do not merge (P-711, P-734)", () => {
+  test("each message names protocol, slots, hash and tracker (P-711, P-734)", () => {
     const wire = encode("presence", { kind: "hello", ref: { name: "A", incarnation: "1" } });
     expect(wire.slice(0, 4)).toEqual([1, 256, "fnv1a32", "presence"]);
     expect(codeOf(() => decode("presence", [1, 128, ...wire.slice(2)]))).toBe("slots");

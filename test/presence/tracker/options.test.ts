@@ -7,7 +7,7 @@ const refused = (options: Parameters<typeof settingsOf>[0]): unknown => {
   return (result as readonly ["error", string])[1];
 };
 
-test("the defaults are Phoenix's, and a change is told after 20 ms (P-041, P-103, P-104)", () => {
+test("the defaults are Phoenix's, and changes are published after 20 ms (P-041, P-103, P-104)", () => {
   expect(settingsOf()).toEqual({
     broadcastPeriod: 1500,
     downPeriod: 30_000,
@@ -22,7 +22,7 @@ test("the defaults are Phoenix's, and a change is told after 20 ms (P-041, P-103
   expect((settingsOf({ broadcastPeriod: 100, maxSilentPeriods: 4 }) as Settings).downPeriod).toBe(800);
 });
 
-test("a down period shorter than two broadcasts is refused first, then a permanent one no longer than it (P-042)", () => {
+test("a down period below two broadcasts is refused first, then permdown (P-042)", () => {
   const down = "down_period must be at least twice as large as the broadcast_period";
   expect(refused({ broadcastPeriod: 100, downPeriod: 199 })).toBe(down);
   expect(refused({ broadcastPeriod: 100, downPeriod: 199, permdownPeriod: 1 })).toBe(down);
@@ -34,7 +34,7 @@ test("a down period shorter than two broadcasts is refused first, then a permane
   });
 });
 
-test("what could never work is refused: no samples, no period, negative, fractional and unsorted numbers (P-707)", () => {
+test("impossible periods, samples and sizes are refused (P-707)", () => {
   expect(refused({ clockSamplePeriods: 0 })).toContain("clock_sample_periods");
   expect(refused({ broadcastPeriod: 0 })).toContain("broadcast_period");
   expect(refused({ broadcastPeriod: 1.5 })).toContain("broadcast_period");

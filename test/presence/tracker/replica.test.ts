@@ -18,7 +18,7 @@ const what = ([, changes]: Outcome): string[] => changes.map(([change, ref]) => 
 const up = (now = 0): Replicas => heartbeatReceived(noReplicas, A1, now, PERIODS)[0];
 
 describe("the life of replicas", () => {
-  test("a heartbeat of an unknown one is its coming up; a further one changes nothing but the time (P-120)", () => {
+  test("a heartbeat of an unknown replica takes it up, a further one keeps it (P-120)", () => {
     const [replicas, changes] = heartbeatReceived(noReplicas, A1, 7, PERIODS);
     expect(changes).toEqual([["up", A1]]);
     expect(replicas.byName.get("A")).toEqual({ ref: A1, status: "up", lastHeartbeatAt: 7 });
@@ -26,7 +26,7 @@ describe("the life of replicas", () => {
     expect([later.byName.get("A")?.lastHeartbeatAt, none]).toEqual([9, []]);
   });
 
-  test("silence longer than the down period is down, longer than the permanent one is forgotten; both at once in that order (P-121, P-125)", () => {
+  test("silence beyond the periods is down, then permdown, in that order (P-121, P-125)", () => {
     expect(what(detectDowns(up(), 5, PERIODS))).toEqual([]);
     const down = detectDowns(up(), 6, PERIODS);
     expect(what(down)).toEqual(["down A 1"]);
@@ -36,12 +36,12 @@ describe("the life of replicas", () => {
     expect(what(detectDowns(up(), 11, PERIODS))).toEqual(["down A 1", "permdown A 1"]);
   });
 
-  test("heard again after being down, it is up; after being forgotten as well, in the same incarnation (P-124)", () => {
+  test("a replica with a new heartbeat is up again, also after being forgotten (P-124)", () => {
     expect(what(heartbeatReceived(detectDowns(up(), 6, PERIODS)[0], A1, 7, PERIODS))).toEqual(["up A 1"]);
     expect(what(heartbeatReceived(detectDowns(up(), 11, PERIODS)[0], A1, 12, PERIODS))).toEqual(["up A 1"]);
   });
 
-  test("a new incarnation ends the old one, which is then ignored, whichever has the higher number (P-126, P-127)", () => {
+  test("a new incarnation ends the old one, whichever number is higher (P-126, P-127)", () => {
     for (const [first, second] of [
       [A1, A2],
       [A2, A1],
@@ -60,14 +60,14 @@ describe("the life of replicas", () => {
     }
   });
 
-  test("when the one that followed falls silent, the one that goes on speaking is up again; that is remembered only for so long (P-127)", () => {
+  test("when the later incarnation is silent, the earlier one is up again (P-127)", () => {
     const overtaken = heartbeatReceived(up(), A2, 1, PERIODS)[0];
     const silent = detectDowns(heartbeatReceived(overtaken, A1, 5, PERIODS)[0], 7, PERIODS)[0];
     expect(what(heartbeatReceived(silent, A1, 8, PERIODS))).toEqual(["permdown A 2", "up A 1"]);
     expect(detectDowns(overtaken, 11, PERIODS)[0].over.size).toBe(0);
   });
 
-  test("a goodbye is down and forgotten at once; of one that is down already only forgotten; of a stranger nothing (P-128, P-702)", () => {
+  test("permdown is down and forgotten at once (P-128, P-702)", () => {
     expect(what(permdownReceived(up(), A1, 1, PERIODS))).toEqual(["down A 1", "permdown A 1"]);
     const down = detectDowns(up(), 6, PERIODS)[0];
     expect(what(permdownReceived(down, A1, 7, PERIODS))).toEqual(["permdown A 1"]);
@@ -78,7 +78,7 @@ describe("the life of replicas", () => {
     expect(what(heartbeatReceived(reinstate(after, A1), A1, 3, PERIODS))).toEqual(["up A 1"]);
   });
 
-  test("the time in which this one did nothing is nobody's silence; after long sleep everybody is listened to first (P-122, P-713)", () => {
+  test("the own pause does not count as silence of others (P-122, P-713)", () => {
     const little = forgivePause(up(), 9, 4, 2, PERIODS);
     expect(what(detectDowns(little, 9, PERIODS))).toEqual([]);
     expect(what(detectDowns(little, 10, PERIODS))).toEqual(["down A 1"]);
@@ -87,7 +87,7 @@ describe("the life of replicas", () => {
     expect(what(detectDowns(long, 1013, PERIODS))).toEqual(["down A 1"]);
   });
 
-  test("what is over is forgotten after its time, and of one name no more than 1,024 are remembered (P-087, P-716)", () => {
+  test("an incarnation that is over is forgotten in time, at most 1,024 per name (P-087, P-716)", () => {
     let replicas = noReplicas;
     for (let n = 0; n < 3000; n += 1)
       replicas = heartbeatReceived(replicas, { name: "A", incarnation: `${n}` }, n / 1e6, PERIODS)[0];

@@ -96,7 +96,7 @@ const flat = (diffs: readonly Diff[]): string[] =>
   );
 
 describe("a tracker's module", () => {
-  test("is told of every change, by topic, with both lists, in order, and never of nothing (P-040, P-056, P-058)", async () => {
+  test("gets each change by topic, in order, and never an empty one (P-040, P-056, P-058)", async () => {
     const t = await recorded();
     const [ann, bob] = [t.process(), t.process()];
     await t.run(async () => {
@@ -123,7 +123,7 @@ describe("a tracker's module", () => {
     });
   });
 
-  test("the end of a process is one diff with all its topics, and so is untracking all of it (P-050, P-049)", async () => {
+  test("an exit is one diff with all topics, and so is untracking all (P-050, P-049)", async () => {
     const t = await recorded();
     for (const end of ["kill", "untrack"]) {
       const pid = t.process();
@@ -138,7 +138,7 @@ describe("a tracker's module", () => {
     }
   });
 
-  test("gets what the tracker itself does not use; without handleInfo that is dropped (P-059)", async () => {
+  test("gets messages that the tracker does not use (P-059)", async () => {
     const t = await recorded();
     await t.run(() => send("T", ["for", "the module"]));
     await expect.poll(() => t.other).toEqual([["for", "the module"]]);
@@ -173,7 +173,7 @@ describe("a tracker's module", () => {
     await expect(recorded({}, { init: () => "ok" as never })).rejects.toThrow("Notes: init must return");
   });
 
-  test("a tracker that ends normally, as after a graceful permdown, is not started again; one that crashes is (P-043)", async () => {
+  test("a tracker that ends normally is not restarted, a crashed one is (P-043)", async () => {
     const t = await recorded();
     const first = t.node.whereis("T");
     await t.run(() => exit(first as Pid, "crash"));
@@ -186,7 +186,7 @@ describe("a tracker's module", () => {
 });
 
 describe("what a tracker takes", () => {
-  test("only a process of this node, told at the caller (P-053)", async () => {
+  test("tracks only a process of this node (P-053)", async () => {
     const t = await recorded();
     for (const pid of ["<0.1.0>", undefined, { id: 1 }])
       await expect(t.run(() => Tracker.track("T", pid as never, "room", "k", {}))).rejects.toThrow(
@@ -194,7 +194,7 @@ describe("what a tracker takes", () => {
       );
   });
 
-  test("not more than its limits: of a process, of a key, of a topic, in all; nothing is cut short (P-715, P-044)", async () => {
+  test("bounds the entries of a process, key, topic and tracker (P-715, P-044)", async () => {
     const t = await recorded({
       limits: {
         entriesPerProcess: 3,
@@ -228,7 +228,7 @@ describe("what a tracker takes", () => {
     expect(await track(d, "room", "1")).toEqual(["error", ["too_many", "key", 2]]);
   });
 
-  test("not more calls of one client than its rate; who is over it is told when to come back (P-221)", async () => {
+  test("bounds the calls of a client, with the time to wait (P-221)", async () => {
     const t = await recorded({ rateLimit: { calls: 3, perMs: 60_000 } });
     const [ann, bob] = [t.process(), t.process()];
     await t.run(async () => {
@@ -284,7 +284,7 @@ describe("reading", () => {
     await a.run(() => sys.resume(tracker));
   });
 
-  test('keys are texts, 1 and "1" the same; several metas of one in the order of joining, which an update keeps (P-203, P-204, P-224)', async () => {
+  test("keys are texts, and metas keep their order through updates (P-203, P-204, P-224)", async () => {
     const a = await new PresenceNode().start();
     running.push(a.node);
     expect(await a.list("room")).toEqual({});
@@ -303,7 +303,7 @@ describe("reading", () => {
     expect(await a.run(() => a.presence.count("nowhere"))).toEqual({ keys: 0, metas: 0 });
   });
 
-  test("keys that break old clients are refused where that is asked for, else they are keys as any (P-725)", async () => {
+  test("unsafe keys are refused on request (P-725)", async () => {
     const strict = await new PresenceNode({ refuseUnsafeKeys: true }).start();
     const usual = await new PresenceNode().start();
     running.push(strict.node, usual.node);
@@ -320,7 +320,7 @@ describe("reading", () => {
     expect(() => new PresenceNode().presence.childSpec({} as never)).toThrow("needs the name of its pubsub");
   });
 
-  test("stats and telemetry say what there is, what was told, and what was saved (P-309)", async () => {
+  test("stats and telemetry count entries, messages and merged changes (P-309)", async () => {
     const network = new MemoryNetwork();
     const seen: unknown[] = [];
     const a = await new PresenceNode().start(network.adapter("a"));
@@ -361,7 +361,7 @@ describe("trackers of several nodes", () => {
     return [a, b, network];
   };
 
-  test("a node with another number of slots is kept apart: no diff, one line in the log a minute, and all counted (P-711, P-734)", async () => {
+  test("a node with another number of slots is ignored and logged (P-711, P-734)", async () => {
     const network = new MemoryNetwork();
     const a = await new PresenceNode(quick).start(network.adapter("a"));
     const stranger = await new PresenceNode({ ...quick, name: "Q" }).start(network.adapter("stranger"));
@@ -412,7 +412,7 @@ describe("trackers of several nodes", () => {
     expect(frames.map((got) => got.length)).toEqual([1, 1, 1]);
   });
 
-  test("a tracker that crashes: the others drop its entries when its successor speaks, those it tracked end, and all agree (P-633)", async () => {
+  test("a tracker that crashes: its entries leave, its processes exit (P-633)", async () => {
     const [a, b] = await pair();
     const [lost, stays] = [a.process(), b.process()];
     await a.track(lost, "room", "lost");
@@ -430,7 +430,7 @@ describe("trackers of several nodes", () => {
     expect(b.node.process(stays)).toBeDefined();
   });
 
-  test("stopped with permdownOnShutdown, it says goodbye and goes, without waiting for anybody (P-061, P-718)", async () => {
+  test("stopped with permdownOnShutdown it sends permdown without waiting (P-061, P-718)", async () => {
     const network = new MemoryNetwork();
     const clock = new VirtualClock();
     const options = { ...quick, downPeriod: 60_000, permdownOnShutdown: true };
@@ -466,7 +466,7 @@ describe("trackers of several nodes", () => {
     await expect.poll(() => b.keys("room")).toEqual([]);
   });
 
-  test("without a goodbye its last change is told, and what lives on stays listed", async () => {
+  test("without permdown its last change is published, and the rest stays", async () => {
     const network = new MemoryNetwork();
     // A change waits for the next tick, which the tracker does not live to see.
     const a = new PresenceNode({ permdownOnShutdown: false, flushAfter: 3_600_000 });
@@ -485,7 +485,7 @@ describe("trackers of several nodes", () => {
 });
 
 describe("a tracker that starts again", () => {
-  test("clients that stayed are told the difference and nothing else; handleMetas begins anew, after a reset (P-719, P-724, P-052)", async () => {
+  test("after a crash clients get only the difference, handleMetas starts again (P-719, P-724, P-052)", async () => {
     const metas: string[][] = [];
     const resets: unknown[] = [];
     const detach = telemetry.attach("presence.reset", (event) => void resets.push(event));

@@ -78,7 +78,7 @@ async function listen(node: RuntimeNode, topic: string): Promise<unknown[]> {
 }
 
 describe("the connection between nodes", () => {
-  test("a message is encoded once whatever the number of nodes, and not sent where nobody subscribes in its slot (P-026)", async () => {
+  test("a message is encoded once, and not sent without subscribers in its slot (P-026)", async () => {
     const network = new MemoryNetwork();
     const names = ["a", "b", "c", "d", "e"];
     const [a, ...others] = await Promise.all(names.map((name) => start(network, name)));
@@ -88,7 +88,7 @@ describe("the connection between nodes", () => {
     expect([network.encoded, network.carried]).toEqual([1, 2]);
   });
 
-  test("who has unsubscribed is sent nothing any more, and misses nothing that would be a gap (P-026)", async () => {
+  test("an unsubscribed node gets nothing, and later sees no gap (P-026)", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [await start(network, "a"), await start(network, "b")];
     const events = await listen(b, PubSub.EVENTS);
@@ -110,7 +110,7 @@ describe("the connection between nodes", () => {
     expect(network.carried).toBe(2);
   });
 
-  test("what is lost on the way is told as a gap to whoever wants to know (P-022, P-113)", async () => {
+  test("lost messages are reported as a gap (P-022, P-113)", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [await start(network, "a"), await start(network, "b")];
     const [got, events] = [await listen(b, "t"), await listen(b, PubSub.EVENTS)];
@@ -124,7 +124,7 @@ describe("the connection between nodes", () => {
     await expect.poll(() => events).toEqual([["adapter", ["gap", "a", 2, 3]]]);
   });
 
-  test("what waits to be delivered is bounded: what comes beyond is lost as on the way, told as a gap, and seen (P-022, P-037)", async () => {
+  test("messages waiting for delivery are bounded, and more count as lost (P-022, P-037)", async () => {
     const network = new MemoryNetwork();
     const node = createNode({ onReport() {} });
     nodes.push(node);
@@ -156,7 +156,7 @@ describe("the connection between nodes", () => {
     expect(await health()).toMatchObject({ droppedOverload: 41, lost: 41, received: 14, status: "up" });
   });
 
-  test("the state of the engine is told when it changes (P-036, P-062)", async () => {
+  test("a change of the engine's state is reported (P-036, P-062)", async () => {
     const network = new MemoryNetwork();
     const a = await start(network, "a");
     const events = await listen(a, PubSub.EVENTS);
@@ -188,7 +188,7 @@ describe("the connection between nodes", () => {
     await expect.poll(() => atB).toEqual([["adapter", ["duplicate_name", "a"]]]);
   });
 
-  test("a hundred thousand random frames on the subject end nothing; what is no envelope is dropped (P-025, P-639)", async () => {
+  test("a hundred thousand random frames are dropped and end nothing (P-025, P-639)", async () => {
     const network = new MemoryNetwork();
     const a = await start(network, "a");
     const got = await listen(a, "t");
@@ -207,7 +207,7 @@ describe("the connection between nodes", () => {
     await expect.poll(() => got, { timeout: 60_000 }).toEqual(["real"]);
   }, 90_000);
 
-  test("an envelope is opened as it was sealed; another version, or less than one, is counted (P-025, P-112)", () => {
+  test("decoding reverses encoding, and other versions are counted (P-025, P-112)", () => {
     const sender = new Sender("a");
     const receiver = new Receiver(new Sender("b"), () => {});
     fc.assert(
@@ -268,7 +268,7 @@ describe("the connection between nodes", () => {
       expect(receiver.classify(third)).toBe("duplicate");
     });
 
-    test("behind the first message of who speaks in its sender's place, in the same life or a later one", () => {
+    test("after the first message of the next sender in its thread", () => {
       const events: unknown[] = [];
       const receiver = receiverOf(events);
       const lives = ["1", "1", "2", "3"].map((bootId) => new Sender("other", { bootId }));
@@ -279,7 +279,7 @@ describe("the connection between nodes", () => {
       expect(events).toEqual([]);
     });
 
-    test("behind a time in which its stream was not listened to; what was missed then is no gap", () => {
+    test("after a time in which its stream was not subscribed", () => {
       const events: unknown[] = [];
       const receiver = receiverOf(events);
       const other = new Sender("other");
@@ -304,7 +304,7 @@ describe("the connection between nodes", () => {
   });
 });
 
-test("a slot goes from one thread of a node to another: what others send waits meanwhile, and is handed in once, in order, by the next owner", async () => {
+test("a slot moves to another thread, which delivers buffered messages once", async () => {
   const network = new MemoryNetwork();
   const node = createNode();
   const topic = "room:1";

@@ -139,7 +139,7 @@ const settled = (): Promise<void> => sleep(200);
 const OPTIONS = { threads: 3, maxSteps: 400_000 };
 
 test(
-  "topics move again and again: every subscriber hears every publisher, once and in order",
+  "topics move repeatedly: each subscriber gets each message once, in order",
   () =>
     simulate({ ...OPTIONS, runs: 15 }, async (sim) => {
       const { world, said } = await begin(sim);
@@ -156,7 +156,7 @@ test(
 );
 
 test(
-  "a thread that stands still delays a move, or ends it: either way nothing is lost, and all agree",
+  "a thread that stalls delays or ends a move, and nothing is lost",
   () =>
     simulate({ ...OPTIONS, runs: 15 }, async (sim) => {
       const { world, said } = await begin(sim);
@@ -177,7 +177,7 @@ test(
 );
 
 test(
-  "a thread ends in the middle of a move and is restarted: nothing comes twice, and all agree on the owners",
+  "a thread restarts during a move: no duplicates, and all agree on owners",
   () =>
     simulate({ ...OPTIONS, runs: 40 }, async (sim) => {
       const { world, said } = await begin(sim);
@@ -202,7 +202,7 @@ test(
 );
 
 test(
-  "a PubSub is restarted in its thread, in the middle of a move or later: it knows the owners there are",
+  "a PubSub that restarts during a move knows the present owners",
   () =>
     simulate({ ...OPTIONS, runs: 40 }, async (sim) => {
       const { world, said } = await begin(sim);

@@ -39,7 +39,7 @@ test("a message of a registered class arrives as the instance that was sent", ()
   }));
 
 describe("a process and its end", () => {
-  test("a process whose function returns, or whose promise is fulfilled, exits with normal (R-003)", () =>
+  test("a process whose function returns or resolves exits with normal (R-003)", () =>
     inLab(async () => {
       expect(await reasonOf(spawn(() => 7))).toBe("normal");
       expect(await reasonOf(spawn(async () => await Promise.resolve("x")))).toBe("normal");
@@ -61,7 +61,7 @@ describe("a process and its end", () => {
       expect(await next(0)).toBeUndefined();
     }));
 
-  test("the system's own reasons: killed, noproc, timeout with its call, calling_self, bad_return_value (R-032)", () =>
+  test("the runtime's own exit reasons (R-032)", () =>
     inLab(async () => {
       trapExit(true);
       const victim = idle();
@@ -94,7 +94,7 @@ describe("a process and its end", () => {
 });
 
 describe("the order of messages", () => {
-  test("whatever makes a message, it goes to the tail: the mailbox is in the order of arrival (R-009)", () =>
+  test("the mailbox is in the order of arrival, whatever sends a message (R-009)", () =>
     inLab(async () => {
       trapExit(true);
       const me = self();
@@ -142,7 +142,7 @@ describe("the order of messages", () => {
 });
 
 describe("receive since a ref", () => {
-  test("an answer that names a fresh ref is found without a look at 100,000 messages before it (R-081, X-054)", () =>
+  test("an answer with a fresh ref is found without a scan of 100,000 messages (R-081, X-054)", () =>
     inLab(async () => {
       const me = self();
       for (let n = 0; n < 100_000; n += 1) send(me, n);
@@ -160,7 +160,7 @@ describe("receive since a ref", () => {
       expect(await next()).toBe(0);
     }));
 
-  test("a waiting receive looks at each message once, however many come that it does not want (R-081)", () =>
+  test("a waiting receive checks each message once (R-081)", () =>
     inLab(async () => {
       const me = self();
       let looks = 0;
@@ -201,7 +201,7 @@ describe("receive since a ref", () => {
 });
 
 describe("a bounded mailbox", () => {
-  test("kill: the process that lets its mailbox grow ends with killed, and a report says how long it was (R-093)", () =>
+  test("kill: a process with a full mailbox exits as killed, with a report (R-093)", () =>
     inLab(async ({ of }) => {
       const slow = spawn(async () => {
         maxQueue({ size: 3, action: "kill" });
@@ -214,7 +214,7 @@ describe("a bounded mailbox", () => {
       expect(of("long_queue")).toMatchObject([{ pid: slow, length: 4, size: 3, action: "kill" }]);
     }));
 
-  test("report: told once each time the bound is passed, and nothing is lost (R-093)", () =>
+  test("report: one report each time the bound is passed, and nothing is lost (R-093)", () =>
     inLab(async ({ of }) => {
       const seen: unknown[] = [];
       const started = await GenServer.start(
@@ -253,7 +253,7 @@ describe("a bounded mailbox", () => {
 });
 
 describe("fairness among processes that receive", () => {
-  test("one that always finds a message does not keep timers, sockets and others from their turn (R-086, R-085)", () =>
+  test("a process that always has messages does not starve timers and sockets (R-086, R-085)", () =>
     inLab(async () => {
       const flooder = spawn(async () => {
         send(self(), 0);

@@ -244,7 +244,7 @@ describe("supervisor", () => {
     );
   });
 
-  test("a supervisor gives up exactly at the crash that is one too many within the period (R-222)", async () => {
+  test("a supervisor gives up at exactly one crash too many within the period (R-222)", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 0, max: 4 }),
@@ -358,7 +358,7 @@ describe("registry", () => {
 // ------------------------------------------------------------------ timers
 
 describe("timers", () => {
-  test("any setting, cancelling and waiting fires what is due, once, in the order of deadlines (R-070, R-072, R-073, R-075)", async () => {
+  test("timers fire once, in the order of deadlines, however they are cancelled (R-070, R-072, R-073, R-075)", async () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("set" as const), ms: fc.nat(50) }),
       fc.record({ kind: fc.constant("cancel" as const), at: fc.nat() }),

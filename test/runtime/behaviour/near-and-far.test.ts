@@ -65,7 +65,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
   const obedient = async (): Promise<void> => void exit(await untilTold());
   const same = (pid: Pid) => expect.objectContaining({ node: pid.node, id: pid.id });
 
-  test("a call is answered by whom the server passes it on to, by its From or by the bare tag, once (R-114)", () =>
+  test("a call is answered by the server it is forwarded to, once (R-114)", () =>
     here(async () => {
       const answering = () =>
         there(async () => {
@@ -165,7 +165,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       expect(await next()).toEqual(["EXIT", same(self()), ["why", 1]]);
     }));
 
-  test("after unlink no exit comes; R-042 a link to the dead is noproc (R-043)", () =>
+  test("after unlink no exit comes (R-043)", () =>
     here(async () => {
       trapExit(true);
       const peer = there(obedient);
@@ -179,7 +179,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       expect(await next()).toEqual(["EXIT", peer, "noproc"]);
     }));
 
-  test("monitors are told once each, noproc for the dead, nothing after demonitor (R-060, R-061, R-062)", () =>
+  test("monitors fire once each, noproc for the dead, nothing after demonitor (R-060, R-061, R-062)", () =>
     here(async () => {
       const peer = there(obedient);
       const [one, two, three] = [monitor(peer), monitor(peer), monitor(peer)];
@@ -192,7 +192,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       expect(await next(20)).toBeUndefined();
     }));
 
-  test("names: {name, node} is sent to, monitored and called; silent when nobody has it (R-020)", () =>
+  test("names: {name, node} is sent to, monitored and called (R-020)", () =>
     here(async () => {
       const name = { name: "famous", node: far.index };
       send(name, "lost");
@@ -278,7 +278,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       expect(await failure(GenServer.stop(third))).toBe("noproc");
     }));
 
-  test("a function in a message ends nobody: it is refused in the sender between threads (R-460)", () =>
+  test("a function in a message is refused in the sender between threads (R-460)", () =>
     here(async () => {
       const peer = there(untilTold);
       const attempt = (): unknown => send(peer, { call: () => 1 });

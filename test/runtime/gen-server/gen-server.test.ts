@@ -91,7 +91,7 @@ describe("start", () => {
     });
   });
 
-  test("init that throws, exits or returns nonsense fails the start; terminate is not called (R-105, X-072)", () =>
+  test("init that throws, exits or returns nonsense fails the start (R-105, X-072)", () =>
     lab().node.run(async () => {
       let terminated = 0;
       const terminate = () => {
@@ -113,7 +113,7 @@ describe("start", () => {
       expect(terminated).toBe(0);
     }));
 
-  test("a taken name: error already_started with the holder; init does not run (R-103, X-073)", () =>
+  test("a taken name gives already_started with its holder, without init (R-103, X-073)", () =>
     lab().node.run(async () => {
       const first = await started(obedient, 0, { name: "n" });
       let ran = false;
@@ -125,7 +125,7 @@ describe("start", () => {
       expect(ran).toBe(false);
     }));
 
-  test("a wrong name option is an argument error that names the forms; null starts it unnamed (R-023, X-074, X-075)", () =>
+  test("an invalid name option is an argument error, and null starts unnamed (R-023, X-074, X-075)", () =>
     lab().node.run(async () => {
       for (const name of [5, {}, { via: {} }, []]) {
         expect(() => GenServer.start(obedient, 0, { name: name as never })).toThrow(
@@ -135,7 +135,7 @@ describe("start", () => {
       expect((await GenServer.start(obedient, 0, { name: null }))[0]).toBe("ok");
     }));
 
-  test("startLink links; a failed one leaves no EXIT with a trapping starter and ends one that does not trap (R-107, X-076)", () => {
+  test("startLink links, and a failed one leaves no EXIT (R-107, X-076)", () => {
     const { node } = lab();
     return node.run(async () => {
       trapExit(true);
@@ -188,7 +188,7 @@ describe("call and cast", () => {
       expect(error).toEqual(["timeout", ["GenServer", "call", [pid, ignored, 5]]]);
     }));
 
-  test("nobody there: noproc; oneself: calling_self (R-110, X-077, X-079)", () =>
+  test("a missing server is noproc, and oneself calling_self (R-110, X-077, X-079)", () =>
     lab().node.run(async () => {
       const pid = await started();
       await GenServer.stop(pid);
@@ -199,7 +199,7 @@ describe("call and cast", () => {
       expect(() => GenServer.call(pid, 1, 1.5)).toThrow("non-negative integer");
     }));
 
-  test("a late answer is dropped before the mailbox, and the request was handled all the same (R-112, R-067, X-080)", () =>
+  test("a late answer is dropped before the mailbox (R-112, R-067, X-080)", () =>
     lab().node.run(async () => {
       const pid = await started();
       let handled = false;
@@ -222,13 +222,13 @@ describe("call and cast", () => {
       expect(await reasonOf(GenServer.call(await started(), () => ["stop", "stopped", 0]))).toBe("stopped");
     }));
 
-  test("a cast is ok whoever is there (R-113, X-082)", () =>
+  test("a cast is always ok (R-113, X-082)", () =>
     lab().node.run(() => {
       for (const absent of ["nobody", null, undefined, { name: "n", node: 7 }])
         expect(GenServer.cast(absent, 1)).toBe("ok");
     }));
 
-  test("an answer may come later and from anybody; the second is dropped (R-114, X-083, X-084)", () =>
+  test("an answer may come later and from another process, once (R-114, X-083, X-084)", () =>
     lab().node.run(async () => {
       const pid = await started();
       const later = (state: unknown, from: From) => {
@@ -254,7 +254,7 @@ describe("call and cast", () => {
 });
 
 describe("callback returns", () => {
-  test("every form of return sets the state; a throw leaves the former one (R-120, R-129)", () =>
+  test("every form of return sets the state, and a throw keeps it (R-120, R-129)", () =>
     lab().node.run(async () => {
       const states: unknown[] = [];
       const pid = await started({ ...obedient, terminate: (_reason, state) => void states.push(state) });
@@ -321,7 +321,7 @@ describe("callback returns", () => {
       expect(timeouts).toHaveLength(1);
     }));
 
-  test("anything else ends the server with bad_return_value, which its caller and terminate are told (R-126, X-090)", () =>
+  test("other returns end the server with bad_return_value (R-126, X-090)", () =>
     lab().node.run(async () => {
       for (const nonsense of [
         undefined,
@@ -341,7 +341,7 @@ describe("callback returns", () => {
       expect(await reasonOf(GenServer.call(pid, 1))).toEqual(["bad_return_value", ["reply", 1, 2]]);
     }));
 
-  test("without handleInfo an unexpected message is reported; without handleCall or handleCast the server ends (R-127, X-104)", () => {
+  test("an unexpected message is reported, and an unexpected call ends the server (R-127, X-104)", () => {
     const { node, of } = lab();
     return node.run(async () => {
       const pid = await started({ name: "bare", init: () => ["ok", 0] });
@@ -367,7 +367,7 @@ describe("calls to a server that ends", () => {
       });
     }));
 
-  test("a name is looked up once: a server restarted under it meanwhile does not get the call (R-111)", () =>
+  test("a name is resolved once, so a restarted server does not get the call (R-111)", () =>
     lab().node.run(async () => {
       const first = await started(obedient, "first", { name: "same" });
       const call = reasonOf(GenServer.call("same", (state: unknown) => ["noreply", state]));
@@ -381,7 +381,7 @@ describe("calls to a server that ends", () => {
 });
 
 describe("enterLoop", () => {
-  test("a plain process becomes a server: with its mailbox, links and state, timeouts, stop and reports (R-144)", () =>
+  test("a plain process becomes a server with its mailbox and links (R-144)", () =>
     lab().node.run(async () => {
       trapExit(true);
       const me = self();
@@ -510,7 +510,7 @@ describe("terminate", () => {
       ]);
     }));
 
-  test("terminate is told [error, stack] for an error, and the bare reason for an exit (R-134)", () =>
+  test("terminate gets [error, stack] for an error, and the bare reason of an exit (R-134)", () =>
     lab().node.run(async () => {
       const reasons: unknown[] = [];
       const thrown = await started(recording(reasons));
@@ -530,7 +530,7 @@ describe("terminate", () => {
       ]);
     }));
 
-  test("an async terminate is awaited, for as long as the supervisor's shutdown time allows (R-136)", () =>
+  test("an async terminate is awaited within the supervisor's shutdown time (R-136)", () =>
     lab().node.run(async () => {
       const log: string[] = [];
       const slow = (ms: number): GenServerModule => ({
@@ -568,7 +568,7 @@ describe("terminate", () => {
       expect([answer, order]).toEqual(["bye", ["terminate", "answer"]]);
     }));
 
-  test("one report for a crash, with the state; none for the normal class (R-135, X-093, X-094)", () => {
+  test("a crash gives one report with the state, a normal exit none (R-135, X-093, X-094)", () => {
     const { node, of } = lab();
     return node.run(async () => {
       for (const reason of ["normal", "shutdown", ["shutdown", 1]])
@@ -581,7 +581,7 @@ describe("terminate", () => {
     });
   });
 
-  test("stop: ok for that very reason, else an exit with the actual one; absent noproc; oneself calling_self (R-140, X-098, X-099, X-100)", () =>
+  test("stop is ok for its own reason, and exits with another one (R-140, X-098, X-099, X-100)", () =>
     lab().node.run(async () => {
       const pid = await started();
       expect(await GenServer.stop(pid, ["shutdown", { any: 1 }])).toBe("ok");

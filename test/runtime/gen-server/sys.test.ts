@@ -37,7 +37,7 @@ async function started(module: GenServerModule = log): Promise<Pid> {
 }
 
 describe("sys", () => {
-  test("getState and replaceState wait behind earlier messages; a function that fails leaves the state (R-141, R-142, X-101)", () =>
+  test("getState and replaceState wait behind earlier messages (R-141, R-142, X-101)", () =>
     inLab(async () => {
       const pid = await started();
       GenServer.cast(pid, 1);
@@ -55,7 +55,7 @@ describe("sys", () => {
       expect(await sys.getState(pid)).toEqual([1, 2]);
     }));
 
-  test("a suspended server answers system requests only; after resume everything comes in order (R-141, X-102)", () =>
+  test("a suspended server answers system requests only, until resume (R-141, X-102)", () =>
     inLab(async () => {
       const pid = await started();
       expect([await sys.suspend(pid), await sys.suspend(pid)]).toEqual(["ok", "ok"]);
@@ -93,7 +93,7 @@ describe("sys", () => {
       expect(await next()).toEqual(["DOWN", ref, "process", pid, "killed"]);
     }));
 
-  test("formatStatus is what getStatus and reports show; one that fails is said so (R-143, X-107)", () =>
+  test("formatStatus formats getStatus and reports, and a failing one is named (R-143, X-107)", () =>
     inLab(async ({ of }) => {
       const shown = await started({ ...log, formatStatus: ({ state }) => ({ entries: state.length }) });
       expect((await sys.getStatus(shown)).state).toEqual({ entries: 0 });
@@ -139,7 +139,7 @@ describe("sys", () => {
       expect(await sys.terminate(pid, "shutdown")).toBe("ok");
     }));
 
-  test("hibernate drops caches, keeps the state, and the next message wakes; idle servers do it by themselves (R-094, R-128, X-103)", () =>
+  test("hibernate drops caches, keeps the state, and the next message wakes (R-094, R-128, X-103)", () =>
     inLab(async () => {
       let dropped = 0;
       const dropTen = () => {
@@ -166,7 +166,7 @@ describe("sys", () => {
 });
 
 describe("processInfo", () => {
-  test("what can be seen of a process; null once it is dead (R-404, X-050, X-051, R-017, R-405)", () =>
+  test("processInfo shows a live process, and null for a dead one (R-404, X-050, X-051, R-017, R-405)", () =>
     inLab(async () => {
       const other = idle();
       const pid = spawnLink(async () => {
@@ -205,7 +205,7 @@ describe("processInfo", () => {
       ]);
     }));
 
-  test("top finds the longest queue; processes lists the living (R-406)", () =>
+  test("top finds the longest mailbox, and processes lists the living (R-406)", () =>
     inLab(async () => {
       const [short, long] = [idle(), idle()];
       await settle();

@@ -21,7 +21,7 @@ const forwarder = (ref: Ref): Pid =>
   });
 
 describe("aliases", () => {
-  test("what is sent to an alias arrives while it is on; what is queued stays, later messages are dropped (R-065, X-029, X-032)", () =>
+  test("an alias receives while it is active, and later messages are dropped (R-065, X-029, X-032)", () =>
     inLab(async () => {
       const ref = alias();
       const peer = forwarder(ref);
@@ -55,7 +55,7 @@ describe("aliases", () => {
       expect([await next(), await next(10)]).toEqual(["first", undefined]);
     }));
 
-  test("a monitor's ref as an alias, explicit_unalias: the reply, the DOWN, and replies after it arrive (R-066, X-031)", () =>
+  test("a monitor's ref as explicit_unalias receives the reply and the DOWN (R-066, X-031)", () =>
     inLab(async () => {
       const pid = idle();
       const ref = monitor(pid, { alias: "explicit_unalias" });

@@ -22,7 +22,7 @@ const counter = {
 };
 
 describe("global names in one thread", () => {
-  test("a server started under a global name is called, sent to, monitored and found by it (R-024, R-022)", () =>
+  test("a server with a global name is called, sent to, monitored and found (R-024, R-022)", () =>
     inLab(async () => {
       const name = { global: ["room", 7] };
       const started = await GenServer.start(counter, 1, { name });
@@ -38,7 +38,7 @@ describe("global names in one thread", () => {
       expect(whereis(name)).toBeUndefined();
     }));
 
-  test("sending to a global name nobody has fails, casting does not; calling exits with noproc (R-024, R-007)", () =>
+  test("an unregistered global name fails send, not cast, and a call is noproc (R-024, R-007)", () =>
     inLab(async () => {
       const name = { global: "nobody" };
       expect(() => send(name, "x")).toThrow("no process has the global name nobody");
@@ -139,7 +139,7 @@ describe("global names of two threads", () => {
     });
   });
 
-  test("without the main thread a name cannot be given, and the caller is told (R-024)", async () => {
+  test("without the main thread no global name can be registered (R-024)", async () => {
     const alone = createNode({ index: 3, onReport() {} });
     pair = joinedNodes();
     await alone.run(async () => {

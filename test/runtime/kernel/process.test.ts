@@ -41,7 +41,7 @@ import { describe, expect, test } from "vitest";
 import { idle, inLab, lab, next, reasonOf, settle } from "../support.js";
 
 describe("identity, spawn and send", () => {
-  test("spawn returns a pid before any of it runs, whatever it does; a function that returns ends normally (R-001, X-001)", () =>
+  test("spawn returns a pid before the function runs (R-001, X-001)", () =>
     inLab(async () => {
       let ran = false;
       const pid = spawn(() => {
@@ -83,7 +83,7 @@ describe("identity, spawn and send", () => {
       expect(() => parsePid("<0.1>")).toThrow("is not a printed pid");
     }));
 
-  test("send returns the message; the dead are silent, a free local name is not (R-006, R-007, X-033, X-034)", () =>
+  test("send returns the message, also to the dead, not to a free local name (R-006, R-007, X-033, X-034)", () =>
     inLab(async () => {
       const dead = spawn(() => {});
       await settle();
@@ -93,7 +93,7 @@ describe("identity, spawn and send", () => {
       expect(send({ name: "nobody", node: 5 }, "x")).toBe("x");
     }));
 
-  test("self is right after every await, in processes that take turns; outside there is none (R-013, X-067)", async () => {
+  test("self is right after every await, and throws outside of processes (R-013, X-067)", async () => {
     expect(() => self()).toThrow(NotAProcess);
     await inLab(async () => {
       const seen: boolean[] = [];
@@ -111,7 +111,7 @@ describe("identity, spawn and send", () => {
     });
   });
 
-  test("whoever sees the DOWN can register the name at once (R-014, X-036)", () =>
+  test("a process that gets the DOWN can register the name at once (R-014, X-036)", () =>
     inLab(async () => {
       for (let n = 0; n < 2000; n += 1) {
         const holder = idle();
@@ -152,7 +152,7 @@ describe("identity, spawn and send", () => {
       expect(getLabel(pid)).toBeUndefined();
     }));
 
-  test("one name per process and one process per name; nothing for the dead (R-020, X-035)", () =>
+  test("one name per process and one process per name, none for the dead (R-020, X-035)", () =>
     inLab(async ({ node }) => {
       const [one, two] = [idle(), idle()];
       expect(register("n", one)).toBe(true);
@@ -198,7 +198,7 @@ describe("identity, spawn and send", () => {
 });
 
 describe("monitors", () => {
-  test("each monitor tells once, with its own ref; nobody there is noproc (R-060, R-061, X-022, X-023, X-024)", () =>
+  test("each monitor fires once, with its own ref (R-060, R-061, X-022, X-023, X-024)", () =>
     inLab(async () => {
       const pid = idle();
       register("n", pid);
@@ -214,7 +214,7 @@ describe("monitors", () => {
       expect(await next(10)).toBeUndefined();
     }));
 
-  test("demonitor: nothing comes afterwards; flush takes out what came; info tells which (R-062, X-025, X-026, X-027)", () =>
+  test("after demonitor nothing comes, and flush removes a pending DOWN (R-062, X-025, X-026, X-027)", () =>
     inLab(async () => {
       const pid = idle();
       const [one, two, three] = [monitor(pid), monitor(pid), monitor(pid)];
@@ -266,7 +266,7 @@ describe("monitors", () => {
 });
 
 describe("timers", () => {
-  test("a timer comes, never early; then it can be neither read nor cancelled (R-070, R-073, X-040, X-042)", () =>
+  test("a timer is never early, and can be neither read nor cancelled afterwards (R-070, R-073, X-040, X-042)", () =>
     inLab(async () => {
       const begun = performance.now();
       const ref = sendAfter(self(), "ding", 10);
@@ -288,7 +288,7 @@ describe("timers", () => {
       expect(await next(40)).toBeUndefined();
     }));
 
-  test("a name is looked up at expiry; a timer to a dead pid is gone with it (R-070, R-071, X-046)", () =>
+  test("a timer resolves its name at expiry, and ends with a dead pid (R-070, R-071, X-046)", () =>
     inLab(async ({ node }) => {
       sendAfter("later", "hello", 15);
       const pid = idle();
@@ -300,7 +300,7 @@ describe("timers", () => {
       expect(node.messageTimers.size).toBe(0);
     }));
 
-  test("abs, Infinity and more than 2^31 ms are taken; fractions and negatives are not (R-074, X-044, X-045)", () =>
+  test("timers accept abs, Infinity and more than 2^31 ms, not fractions (R-074, X-044, X-045)", () =>
     inLab(async ({ node }) => {
       sendAfter(self(), "abs", node.clock.now() + 10, { abs: true });
       expect(await next()).toBe("abs");
@@ -329,7 +329,7 @@ describe("timers", () => {
 });
 
 describe("receive", () => {
-  test("the oldest that matches is taken, the others stay in order, silence ends it in time (R-080, X-047, X-048, X-049)", () =>
+  test("receive takes the oldest match, keeps the others in order, and times out (R-080, X-047, X-048, X-049)", () =>
     inLab(async () => {
       for (const n of [1, 2, 3, 4]) send(self(), n);
       const even = (message: unknown) => ((message as number) % 2 === 0 ? message : undefined);
@@ -357,7 +357,7 @@ describe("receive", () => {
 });
 
 describe("code that outlives its process", () => {
-  test("killed during an await: told at once; the rest can do nothing, and harms nobody (R-087, R-083, X-055, X-056, X-057, X-058)", () =>
+  test("a process killed during an await exits at once, its rest does nothing (R-087, R-083, X-055, X-056, X-057, X-058)", () =>
     inLab(async ({ of }) => {
       const me = self();
       const attempts: string[] = [];
@@ -426,7 +426,7 @@ describe("code that outlives its process", () => {
       expect(log).toEqual(["a begins", "a ends", "b begins", "b ends"]);
     }));
 
-  test("floating rejections and throws in timers end the process they belong to, and only it (R-090, R-091, X-059, X-060)", () =>
+  test("rejections and throws in timers end the process that made them (R-090, R-091, X-059, X-060)", () =>
     inLab(async () => {
       const bystander = idle();
       const [floating, one] = spawnMonitor(async () => {
@@ -481,7 +481,7 @@ describe("fairness", () => {
     },
   };
 
-  test("with two ping-ponging for ever and one flooding itself, timers, sockets and others get their turn (R-085, R-086, X-062, X-063)", () =>
+  test("busy processes do not starve timers, sockets and each other (R-085, R-086, X-062, X-063)", () =>
     inLab(async () => {
       pingPong();
       await GenServer.start(flooder);
@@ -560,7 +560,7 @@ describe("fairness", () => {
     return promises;
   };
 
-  test("a call makes one promise, to which its await adds another, and waking the server adds none (R-084)", async () => {
+  test("a call makes one promise besides its await, and waking the server none (R-084)", async () => {
     const node = createNode({ isolation: "none" });
     await node.run(async () => {
       const [, pid] = (await GenServer.start({

@@ -47,13 +47,13 @@ test("other words are a line at once, and so are the same ones after some minute
   expect(told).toHaveLength(5);
 });
 
-test("what is merely informative is let through up to the limit of all", () => {
+test("informative reports pass up to the limit", () => {
   const { told, reports } = limiter();
   for (let n = 0; n < 300; n += 1) reports.report(notice("joined", "info"));
   expect(told).toHaveLength(200);
 });
 
-test("a wait grows with each try, differs from the next one's, and stays below its limit", () => {
+test("a backoff grows with each try, has jitter and is bounded", () => {
   const waits = Array.from({ length: 40 }, (_, tries) => backoff(tries, 100, 5000));
   for (const [tries, wait] of waits.entries()) {
     const middle = Math.min(5000, 100 * 2 ** tries);

@@ -5,7 +5,7 @@ import { Ring } from "../../../src/runtime/kernel/ring-buffer.js";
 /** So many in, so many out: rushes that make it grow and shrink. */
 const rush = fc.record({ into: fc.integer({ min: 0, max: 3000 }), out: fc.integer({ min: 0, max: 3000 }) });
 
-test("a Ring gives what an array gives from its head, through every growth and shrinking", () => {
+test("a ring buffer equals an array used as a queue, through all sizes", () => {
   fc.assert(
     fc.property(fc.array(rush, { maxLength: 8 }), (rushes) => {
       const ring = new Ring<{ n: number }>();

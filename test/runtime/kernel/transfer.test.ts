@@ -60,7 +60,7 @@ describe("memory that is handed over", () => {
       expect(map.get("m")).toBe(view.buffer);
     }));
 
-  test("the buffer leaves the sender also when nobody is there to take it (R-462)", () =>
+  test("the buffer leaves the sender also without a receiver (R-462)", () =>
     inLab(async () => {
       const dead = spawn(() => {});
       await reasonOf(dead);
@@ -69,7 +69,7 @@ describe("memory that is handed over", () => {
       expect(payload.length).toBe(0);
     }));
 
-  test("pooled and shared memory, views and unknown names are refused, and stay with the sender (R-462)", () =>
+  test("pooled and shared memory, views and unknown names are refused (R-462)", () =>
     inLab(async () => {
       const pooled = Buffer.from("small");
       expect(() => send(self(), pooled, { transfer: [pooled.buffer as ArrayBuffer] })).toThrow(

@@ -34,7 +34,7 @@ test("calls and casts are typed by the server's messages, answers by their reque
     expectTypeOf(pid).toExtend<Pid>();
   }));
 
-test("a wrong request, a wrong cast, a wrong argument and a wrong answer do not compile", () => {
+test("wrong requests, casts, arguments and answers do not compile", () => {
   const never = async (pid: ReturnType<typeof GenServer.as<typeof counter, Pid>>): Promise<void> => {
     // @ts-expect-error: no such request
     await GenServer.call(pid, "got");

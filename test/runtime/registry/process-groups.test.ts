@@ -4,7 +4,7 @@ import { idle, inLab, next } from "../support.js";
 import { eventually, joinedNodes, type Pair } from "../threads/support.js";
 
 describe("groups", () => {
-  test("join twice, leave once: still a member; a death takes it out before it is told (R-320, X-179)", () =>
+  test("a group counts joins, and removes a member before its DOWN (R-320, X-179)", () =>
     inLab(async () => {
       await Groups.startLink();
       const [one, two] = [idle(), idle()];
@@ -23,7 +23,7 @@ describe("groups", () => {
       expect([Groups.getMembers("g"), Groups.whichGroups()]).toEqual([[], []]);
     }));
 
-  test("who monitors a group, or all, is told of joins and leaves (R-320, X-179)", () =>
+  test("monitors of a group, or of all, get joins and leaves (R-320, X-179)", () =>
     inLab(async () => {
       await Groups.startLink();
       const [one, two] = [idle(), idle()];
@@ -42,7 +42,7 @@ describe("groups", () => {
       expect([await next(), await next(10)]).toEqual([[ref, "leave", "g", [one]], undefined]);
     }));
 
-  test("scopes share nothing; an unknown one and foreign pids are argument errors (R-320)", () =>
+  test("scopes share nothing, and an unknown one is an argument error (R-320)", () =>
     inLab(async () => {
       await Groups.startLink();
       await Groups.startLink("other");
@@ -53,7 +53,7 @@ describe("groups", () => {
     }));
 });
 
-test("multiCall gives the answers and the threads without one; abcast passes over what is not there (R-116, X-106)", async () => {
+test("multiCall returns answers and threads without one (R-116, X-106)", async () => {
   const pair = joinedNodes();
   const got: unknown[] = [];
   const server = (reply: string) => ({
@@ -94,7 +94,7 @@ describe("groups of two threads", () => {
   afterEach(() => pair.stop());
   const forever = (node: RuntimeNode): Pid => node.spawn(() => new Promise(() => {}));
 
-  test("every thread knows all members; a thread that comes later learns them (R-320, X-195)", async () => {
+  test("every thread knows all members, also one that starts later (R-320, X-195)", async () => {
     pair = joinedNodes();
     const { near, far } = pair;
     const [a, b] = [forever(near), forever(far)];
@@ -120,7 +120,7 @@ describe("groups of two threads", () => {
     });
   });
 
-  test("the members of a lost thread are gone, and monitors are told (R-320, R-456)", async () => {
+  test("the members of a lost thread are removed, and monitors notified (R-320, R-456)", async () => {
     pair = joinedNodes();
     const { near, far } = pair;
     await near.run(async () => {

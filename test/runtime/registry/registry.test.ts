@@ -63,7 +63,7 @@ describe("registering", () => {
       }
     }));
 
-  test("a process may stand several times under a duplicate key, and unregister removes all (R-302, X-167)", () =>
+  test("a process may have several entries under a duplicate key (R-302, X-167)", () =>
     inLab(async () => {
       const reg = await registry("duplicate");
       for (const value of [1, 2, 3]) Registry.register(reg, "k", value);
@@ -240,7 +240,7 @@ describe("names", () => {
 });
 
 describe("searching, dispatching in parallel, locking", () => {
-  test("keys, values, count, match, countMatch and select; keys that look like patterns are plain keys (R-303, X-174)", () =>
+  test("keys, values, count, match, countMatch and select (R-303, X-174)", () =>
     inLab(async () => {
       const reg = await registry("duplicate");
       const me = self();
@@ -274,7 +274,7 @@ describe("searching, dispatching in parallel, locking", () => {
       expect(Registry.values(reg, "k", me)).toEqual([40]);
     }));
 
-  test("parallel dispatch runs in other processes, one per partition with entries, and is awaited (R-305, X-171)", () =>
+  test("parallel dispatch runs one process per partition, and is awaited (R-305, X-171)", () =>
     inLab(async () => {
       const reg = await registry("duplicate", { partitions: 4 });
       const runners: Pid[] = [];
@@ -337,7 +337,7 @@ describe("searching, dispatching in parallel, locking", () => {
       expect(await Registry.lock(reg, "k", () => "value")).toBe("value");
     }));
 
-  test("a holder that throws or dies gives the lock back; one that died waiting is passed over (R-310, X-178)", () =>
+  test("a holder that throws or dies releases the lock (R-310, X-178)", () =>
     inLab(async () => {
       const reg = await registry();
       await expect(
@@ -363,7 +363,7 @@ describe("searching, dispatching in parallel, locking", () => {
       expect(await Registry.lock(reg, "k", () => 7)).toBe(7);
     }));
 
-  test("a registered process does not depend on the registry: it lives on, and a fresh registry starts empty (R-311)", () =>
+  test("a registered process survives its registry (R-311)", () =>
     inLab(async () => {
       const started = await Registry.start({ keys: "unique", name: "reg" });
       const [pid] = await other(() => Registry.register("reg", "k", 1));

@@ -56,7 +56,7 @@ function recorded(
 }
 
 describe("applications", () => {
-  test("dependencies start first; stopping goes in reverse: prepStop, the tree with shutdown, stop (R-266)", () =>
+  test("applications start after their dependencies, and stop in reverse (R-266)", () =>
     inLab(async () => {
       const log: string[] = [];
       const db = recorded("db", log);
@@ -110,7 +110,7 @@ describe("applications", () => {
       expect(await Application.whichApplications()).toEqual(["other"]);
     }));
 
-  test("a start that fails, throws or gives anything else is an error; wrong specs and circles are refused (R-266)", () =>
+  test("a start that fails is an error, and wrong specs and cycles are refused (R-266)", () =>
     inLab(async () => {
       const failing = (start: () => unknown): ApplicationSpec => ({ name: "x", start: start as never });
       expect(await Application.start(failing(() => ["error", "no disk"]))).toEqual(["error", "no disk"]);
@@ -188,7 +188,7 @@ describe("a program of applications", () => {
     error.mockRestore();
   });
 
-  test("the end of a permanent application ends the program with 1; one that does not start is an error (R-267)", async () => {
+  test("the end of a permanent application ends the program with 1 (R-267)", async () => {
     node = createNode({ onReport() {} });
     const exits: number[] = [];
     const log: string[] = [];

@@ -28,7 +28,7 @@ const start = (options = {}) =>
   PartitionSupervisor.startLink({ name: "ps", childSpec, partitions: 4, ...options });
 const pidOf = (key: unknown): Promise<Pid> => GenServer.call(PartitionSupervisor.via("ps", key), "pid");
 
-test("a whole number goes to its remainder, anything else to the same place in every thread; ids are 0 to n - 1 (R-265, X-162)", () =>
+test("a whole number maps to its remainder, and other keys alike on all threads (R-265, X-162)", () =>
   inLab(async () => {
     await start();
     expect((await PartitionSupervisor.whichChildren("ps")).map(({ id }) => id).sort()).toEqual([0, 1, 2, 3]);
@@ -51,7 +51,7 @@ test("a whole number goes to its remainder, anything else to the same place in e
     expect(await next()).toEqual(["hello", await pidOf(2)]);
   }));
 
-test("withArguments gives each partition its own; a restarted partition is found again (R-265)", () =>
+test("withArguments gives each partition its own, also after a restart (R-265)", () =>
   inLab(async () => {
     await start({
       withArguments: ([module]: readonly unknown[], partition: number) => [module, `partition ${partition}`],
@@ -68,7 +68,7 @@ test("withArguments gives each partition its own; a restarted partition is found
     );
   }));
 
-test("fewer partitions and more again, never more than at the start; with none there is nowhere to route to (R-265, X-163)", () =>
+test("partitions can be fewer for a time, and with none routing throws (R-265, X-163)", () =>
   inLab(async () => {
     await start();
     expect([await PartitionSupervisor.resize("ps", 2), PartitionSupervisor.partitions("ps")]).toEqual([4, 2]);
@@ -81,7 +81,7 @@ test("fewer partitions and more again, never more than at the start; with none t
     expect(() => GenServer.call(PartitionSupervisor.via("ps", 1), "pid")).toThrow("there are no partitions");
   }));
 
-test("an unknown supervisor is noproc to a call; missing and wrong options are argument errors (R-265, X-164)", () =>
+test("an unknown supervisor is noproc, and wrong options are argument errors (R-265, X-164)", () =>
   inLab(async () => {
     await expect(GenServer.call(PartitionSupervisor.via("absent", 1), "x")).rejects.toMatchObject({
       reason: ["noproc", expect.anything()],

@@ -88,7 +88,7 @@ const counts = async (sup: Pid) => {
 };
 
 describe("starting", () => {
-  test("children start from left to right, each awaited, and all are up when startLink returns (R-210)", () =>
+  test("children start in order, each awaited, before startLink returns (R-210)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const slow = async (id: string) => {
@@ -100,7 +100,7 @@ describe("starting", () => {
       expect(await counts(sup)).toEqual([2, 2, 0, 2]);
     }));
 
-  test("when a child fails at start those before it are stopped and those after it never start (R-211, X-115)", () =>
+  test("a child that fails at start stops those before it (R-211, X-115)", () =>
     inLab(async ({ of }: Lab) => {
       trapExit(true);
       const log: unknown[] = [];
@@ -346,7 +346,7 @@ describe("stopping", () => {
       expect(of("supervisor")).toEqual([]);
     }));
 
-  test("a permanent child that ends normally when told to stop is a shutdown error; a transient one is not (R-215)", () =>
+  test("a permanent child that exits normally on stop is a shutdown error (R-215)", () =>
     inLab(async ({ of }) => {
       const obedient = (): StartResult => [
         "ok",
@@ -487,7 +487,7 @@ describe("requests", () => {
         expect(await ask(sup, "a")).toEqual(["error", "not_found"]);
     }));
 
-  test("restartChild gives the start failure and keeps the spec, and ok undefined for ignore (R-232)", () =>
+  test("restartChild returns the start failure and keeps the spec (R-232)", () =>
     inLab(async () => {
       const begin = scripted(() => start({}), ["error", "broken"], "ignore");
       const sup = await supervisor([{ id: "a", start: begin }]);
@@ -619,7 +619,7 @@ describe("restarting", () => {
       expect((after.b as Pid).equals(before.b)).toBe(false);
     }));
 
-  test("one_for_all stops the others in reverse order and starts all in order, as one restart (R-221, X-131)", () =>
+  test("one_for_all stops the others in reverse, and starts all in order (R-221, X-131)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const sup = await supervisor(
@@ -721,7 +721,7 @@ describe("restarting", () => {
       }),
   );
 
-  test("a supervisor in a hanging restart loop stops when told to (R-223, X-135)", () =>
+  test("a supervisor in a hanging restart loop stops on request (R-223, X-135)", () =>
     inLab(async () => {
       const begin = scripted(() => start({}), ["error", "broken"]);
       const sup = await supervisor([{ id: "a", start: begin }], { intensity: 1_000_000 });
@@ -730,7 +730,7 @@ describe("restarting", () => {
       expect(await next()).toEqual(["EXIT", sup, "shutdown"]);
     }));
 
-  test("one_for_all: when another child fails to restart, all that was restarted is stopped and started again (R-225, X-132)", () =>
+  test("one_for_all starts over when another child fails to restart (R-225, X-132)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const second = scripted(
@@ -747,7 +747,7 @@ describe("restarting", () => {
       expect(await counts(sup)).toEqual([2, 2, 0, 2]);
     }));
 
-  test("rest_for_one: the retry is anchored at the child that failed, and those before it stay up (R-225, X-134)", () =>
+  test("rest_for_one retries at the child that failed, and keeps those before it (R-225, X-134)", () =>
     inLab(async () => {
       const log: unknown[] = [];
       const third = scripted(
@@ -786,7 +786,7 @@ describe("restarting", () => {
       ]);
     }));
 
-  test("a permanent supervisor that gives up is restarted by its own, with fresh children (R-228, X-138)", () =>
+  test("a permanent supervisor that gives up is restarted with fresh children (R-228, X-138)", () =>
     inLab(async () => {
       const inner = Supervisor.childSpec([child("a")], {
         strategy: "one_for_one",
@@ -822,7 +822,7 @@ describe("restarting", () => {
 describe("automatic shutdown", () => {
   const significant = (id: string): ChildSpec => child(id, { significant: true, restart: "transient" });
 
-  test("any_significant: a significant child that ends by itself stops the supervisor, a crash restarts it (R-229, X-144)", () =>
+  test("any_significant: a significant exit stops the supervisor, a crash restarts (R-229, X-144)", () =>
     inLab(async () => {
       const sup = await supervisor([significant("a"), significant("b")], { autoShutdown: "any_significant" });
       await crash(sup, "a");
@@ -853,7 +853,7 @@ describe("automatic shutdown", () => {
 });
 
 describe("reports", () => {
-  test("reports name the supervisor, the context, the reason and the child; each start gives a progress report (R-402)", () =>
+  test("reports name supervisor, context, reason and child, starts give progress (R-402)", () =>
     inLab(async ({ of }) => {
       const sup = await supervisor([child("a", { restart: "transient", shutdown: 100 })], { name: "boss" });
       const pid = await pidOf(sup, "a");
@@ -881,7 +881,7 @@ describe("reports", () => {
 });
 
 describe("supervisors as children", () => {
-  test("a supervisor killed for overrunning its time takes its own children along, through their links (R-216)", () =>
+  test("a supervisor killed for overrunning takes its children along (R-216)", () =>
     inLab(async () => {
       const inner = Supervisor.childSpec(
         [child("grandchild", { shutdown: 60_000 }, { trap: false, slow: 60_000 })],

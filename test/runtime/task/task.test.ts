@@ -35,7 +35,7 @@ const collect = async <T>(stream: AsyncIterable<T>): Promise<T[]> => {
 };
 
 describe("a task and its owner", () => {
-  test("the value comes; the task is linked, monitored, and knows its callers (R-351, R-352, X-180)", () =>
+  test("await returns the value of a linked, monitored task with its callers (R-351, R-352, X-180)", () =>
     inLab(async () => {
       const task = Task.async(async () => {
         await sleep(5);
@@ -48,7 +48,7 @@ describe("a task and its owner", () => {
       expect(await next(5)).toBeUndefined();
     }));
 
-  test("a timeout is the caller's exit; the late value is dropped and nothing watches any more (R-352, X-181)", () =>
+  test("a timeout is the caller's exit, and the late value is dropped (R-352, X-181)", () =>
     inLab(async () => {
       const task = Task.async(() => sleep(15));
       expect(await reason(Task.await(task, 0))).toEqual(["timeout", ["Task", "await", [task, 0]]]);
@@ -84,7 +84,7 @@ describe("a task and its owner", () => {
       expect(await reasonOf(owner)).toBe("task failed");
     }));
 
-  test("a task whose thread is lost: await, yield and shutdown exit with nodedown and the thread (R-352, X-184)", () =>
+  test("a task on a lost thread exits its callers with nodedown (R-352, X-184)", () =>
     inLab(async ({ node }) => {
       trapExit(true);
       const lost = (): Task => {
@@ -121,7 +121,7 @@ describe("a task and its owner", () => {
       for (let n = 0; n < 4; n += 1) expect(await next()).toEqual([BadArg.name, true]);
     }));
 
-  test("awaitMany: input order, nothing for nothing, the first failure at once, one timeout for all (R-353, X-185)", () =>
+  test("awaitMany keeps the input order, fails at once, and has one timeout (R-353, X-185)", () =>
     inLab(async () => {
       trapExit(true);
       const later = (ms: number, value: unknown) => Task.async(() => sleep(ms).then(() => value));
@@ -138,7 +138,7 @@ describe("a task and its owner", () => {
       );
     }));
 
-  test("yield: a value, null as often as asked, or how it ended; yieldMany with a limit, kills and forgets (R-354, X-186)", () =>
+  test("yield returns a value, null, or how the task ended (R-354, X-186)", () =>
     inLab(async () => {
       trapExit(true);
       const task = Task.async(() => sleep(15).then(() => 7));
@@ -175,7 +175,7 @@ describe("a task and its owner", () => {
       expect(processInfo(left)).not.toBeNull();
     }));
 
-  test("shutdown: null when it ended by that, the value when that came first, else how it ended (R-355, X-187)", () =>
+  test("shutdown returns null, an earlier value, or how the task ended (R-355, X-187)", () =>
     inLab(async () => {
       trapExit(true);
       const endless = () => Task.async(() => sleep(10_000));
@@ -196,7 +196,7 @@ describe("a task and its owner", () => {
       expect(await Task.shutdown(stubborn, 5)).toEqual(["exit", "killed"]);
     }));
 
-  test("ignore: what was there is given, what comes later is not, and the task goes on (R-356, X-188)", () =>
+  test("ignore returns an existing value, and the task continues (R-356, X-188)", () =>
     inLab(async () => {
       const me = self();
       const done = Task.async(() => "there");
@@ -217,7 +217,7 @@ describe("a task and its owner", () => {
       expect(await Task.await(Task.completed(5))).toBe(5);
     }));
 
-  test("a failure is logged as a task's, with function and starter; a planned end is not (R-359)", () =>
+  test("a failure is logged with function and starter, a planned exit is not (R-359)", () =>
     inLab(async ({ of }) => {
       trapExit(true);
       await Task.yield(Task.async(() => exit("shutdown")));
@@ -279,7 +279,7 @@ describe("asyncStream", () => {
       );
     }));
 
-  test("a task beyond its time: killed and told in place, with its input if wanted, or the consumer's exit (R-357, X-191)", () =>
+  test("a task beyond its time is killed and reported in place (R-357, X-191)", () =>
     inLab(async () => {
       const wait = (ms: number) => sleep(ms).then(() => ms);
       const options = { maxConcurrency: 3, timeout: 20 };
@@ -317,7 +317,7 @@ describe("Task.Supervisor", () => {
   const supervisor = async (options = {}): Promise<Pid> =>
     ((await TaskSupervisor.startLink(options)) as readonly ["ok", Pid])[1];
 
-  test("tasks run under it; full, async throws and startChild says so; without a link its failure stays its own (R-358, X-193)", () =>
+  test("tasks run under a supervisor, which refuses when it is full (R-358, X-193)", () =>
     inLab(async () => {
       const sup = await supervisor({ maxChildren: 1 });
       const task = await TaskSupervisor.async(sup, () => sleep(20).then(() => "done"));
@@ -350,7 +350,7 @@ describe("Task.Supervisor", () => {
       expect(ran).toBe(false);
     }));
 
-  test("terminateChild ends a task; streams run under the supervisor too (R-358)", () =>
+  test("terminateChild ends a task, and streams run under the supervisor too (R-358)", () =>
     inLab(async () => {
       const sup = await supervisor();
       const started = (await TaskSupervisor.startChild(sup, () => sleep(10_000))) as readonly ["ok", Pid];

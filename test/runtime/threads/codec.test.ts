@@ -35,7 +35,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     return out[0];
   }
 
-  test("undefined, NaN, -0, bigint, Date, Map, Set, RegExp and typed arrays arrive as what they were (R-461)", () => {
+  test("undefined, NaN, -0, bigint, Date, Map, Set, RegExp and arrays keep type (R-461)", () => {
     const value = {
       nothing: undefined,
       nan: Number.NaN,
@@ -74,7 +74,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect((back.cause as Error).message).toBe("inner");
   });
 
-  test("errors keep what else they say: own properties, the errors of an AggregateError, a code by class", () => {
+  test("errors keep own properties, AggregateError's errors and codes", () => {
     const inner = Object.assign(new Error("inner"), { status: 503 });
     const outer = Object.assign(new AggregateError([inner, "text"], "outer", { cause: inner }), {
       detail: { list: [1, new Map([["k", 1]])] },
@@ -140,7 +140,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect(() => toWire({ list: [value] })).toThrow(`message.list[0] is a ${name}; only plain data`);
   });
 
-  test("what a class only shows in its properties, a getter gives, or a Proxy answers arrives as plain data", () => {
+  test("getters and proxies arrive as plain data", () => {
     class Color {
       // A # in a text is no private field.
       readonly hex = "#fff";
@@ -172,7 +172,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 data between threads by %s",
     expect(() => toWire(loop)).toThrow("contains itself");
   });
 
-  test("instances of a registered class of messages arrive as such, and nothing that looks like one does", () => {
+  test("instances of a registered message class keep their class", () => {
     const pid = node.spawn(() => new Promise(() => {}));
     const wish = new Wish({ text: "\ud800", list: [undefined, -0, new Map([[1, 2]])] }, pid);
     const back = roundTrip([wish]) as Wish[];

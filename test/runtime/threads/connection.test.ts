@@ -78,7 +78,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(second).toBe("answered later");
   });
 
-  test("a call to a name nobody holds over there fails with noproc, to an unknown node with nodedown (R-110)", async () => {
+  test("a call to a free remote name is noproc, to an unknown node nodedown (R-110)", async () => {
     pair = joinedNodes();
     await pair.near.run(async () => {
       await expect(GenServer.call({ name: "nobody", node: 1 }, "x")).rejects.toMatchObject({
@@ -90,7 +90,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     });
   });
 
-  test("a link carries the exit reason; kill over a link stays kill (R-451, R-055)", async () => {
+  test("a link carries the exit reason, and kill stays kill (R-451, R-055)", async () => {
     pair = joinedNodes();
     const far = pair.far.spawn(async () => {
       await receive((message) => message === "die" || undefined);
@@ -125,7 +125,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     });
   });
 
-  test("the end of the far node is told once to each link, monitor and call, after all it sent (R-456, X-196, X-197)", async () => {
+  test("links, monitors and calls get the end of the node once, after its messages (R-456, X-196, X-197)", async () => {
     pair = joinedNodes();
     const far = pair.far.spawn(async () => {
       const to = (await receive((message) => message)) as Pid;
@@ -207,7 +207,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(leftover).toBeUndefined();
   });
 
-  test("a pid of a former creation is dead for ever: sends are silent, a monitor gives noproc (X-198, R-456)", async () => {
+  test("a pid of a former creation stays dead (X-198, R-456)", async () => {
     pair = joinedNodes();
     const far = listener();
     const former = pidFromParts(pair.near, { node: 1, creation: 7, id: far.pid.id });
@@ -225,7 +225,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(far.seen).toEqual([]);
   });
 
-  test("a function in a message fails the sender at the send and nobody else (X-200, R-460)", async () => {
+  test("a function in a message fails only the sender, at the send (X-200, R-460)", async () => {
     pair = joinedNodes();
     const far = listener();
     await pair.near.run(() => {
@@ -238,7 +238,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
     expect(far.seen).toEqual(["before", "after"]);
   });
 
-  test("a sender that outruns the far side is held back; exit signals still pass (X-202, R-463)", async () => {
+  test("a sender that outruns the other side is paused, exit signals pass (X-202, R-463)", async () => {
     pair = joinedNodes({ highWaterSignals: 100, highWaterBytes: 1_000_000 });
     const far = listener(true);
     let sent = 0;
@@ -293,7 +293,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
 });
 
 describe("batches", () => {
-  test("what is sent in one loop run is posted once, at its end; a full batch goes at once (R-453)", async () => {
+  test("messages of one turn are posted once, and a full batch at once (R-453)", async () => {
     pair = joined({ batchSignals: 256, batchBytes: 64 * 1024 });
     const { toFar } = pair;
     let posts = 0;
@@ -322,7 +322,7 @@ describe("batches", () => {
 });
 
 describe("a congested connection", () => {
-  test("trySend sends nothing and says so, and sends again once the far side has caught up (R-463)", async () => {
+  test("trySend refuses while the other side is behind (R-463)", async () => {
     pair = joined({ highWaterSignals: 10 });
     const far = listener();
     const { near, toFar } = pair;

@@ -20,7 +20,7 @@ test.each([
   });
 });
 
-test("without a limit the hard one is about Node's, and a smaller young generation stays as it is", () => {
+test("without a limit Node's own is used", () => {
   const heap = heapLimits({ maxYoungGenerationSizeMb: 8 });
   const nodes = getHeapStatistics().heap_size_limit / MIB;
   expect(heap.hard.maxOldGenerationSizeMb).toBeLessThanOrEqual(Math.ceil(Math.max(nodes, nodes / 2 + 128)));

@@ -17,7 +17,7 @@ async function run(how: "stall" | "busy") {
   return { code, signal, output, errors };
 }
 
-test("a main thread that loops for ever ends the program, which says why", async () => {
+test("a main thread that loops forever ends the program with a reason", async () => {
   const { signal, output, errors } = await run("stall");
   expect(output).toContain("watched");
   expect(signal).toBe("SIGKILL");

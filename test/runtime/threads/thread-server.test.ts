@@ -68,7 +68,7 @@ async function whereAgain(index: number): Promise<{ node: number; creation: numb
 }
 
 describe("a worker thread as a node", () => {
-  test("a thread starts under a supervisor, answers by name and by pid, and stops with it (R-451, R-458)", async () => {
+  test("a thread starts under a supervisor, answers, and stops with it (R-451, R-458)", async () => {
     const seen = await withThreads(2, async () => {
       const one = await where(1);
       const two = await where(2);
@@ -80,7 +80,7 @@ describe("a worker thread as a node", () => {
     expect(String(seen.two.pid)).toBe(`<2.${seen.two.pid.id}.0>`);
   });
 
-  test("spawnOn starts an exported function over there; its end is seen here (R-454)", async () => {
+  test("spawnOn starts an exported function on a thread, and its exit is seen (R-454)", async () => {
     await withThreads(1, async () => {
       const pid = await spawnOn(1, module, "pong", [self(), "hello"]);
       expect(await receive((message) => message as unknown[])).toEqual(["hello", pid]);
@@ -142,7 +142,7 @@ describe("a worker thread as a node", () => {
     120_000,
   );
 
-  test("an endless loop: the watchdog ends the thread, the main thread is not held up, a new one comes (R-088, X-204)", async () => {
+  test("an endless loop ends its thread by the watchdog, and a new one starts (R-088, X-204)", async () => {
     await withThreads(
       1,
       async () => {
@@ -180,7 +180,7 @@ describe("a worker thread as a node", () => {
     });
   });
 
-  test("a tree that cannot start is the start error of its supervisor, with the reason in words (R-211)", async () => {
+  test("a tree that cannot start is the start error of its supervisor (R-211)", async () => {
     await node.run(async () => {
       trapExit(true);
       const started = await Supervisor.startLink([threadSpec({ index: 1, module, args: { fail: true } })], {

@@ -97,7 +97,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect((await client.until(3))[2]).toEqual([null, null, topic, "shout", { n: 1 }]);
   });
 
-  test("a poll with nothing to tell ends with 204 at its window, one that waits is woken by the first frame (C-149)", async () => {
+  test("a poll ends with 204 at its window, and with the first frame before (C-149)", async () => {
     const client = await Poller.open();
     const begun = performance.now();
     expect(await client.poll()).toEqual({ status: 204, token: client.token, messages: [] });
@@ -121,7 +121,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect(crash.status).toBe(500);
   });
 
-  test("tokens: the header wins over the query; a false one begins anew on GET and is 410 on POST (C-147, C-150, C-156, C-168)", async () => {
+  test("the token header wins over the query, and a false token begins again (C-147, C-150, C-156, C-168)", async () => {
     const client = await Poller.open();
     const tampered = `${client.token.slice(0, -2)}xx`;
     for (const token of ["", "null", "nonsense", tampered, "a.b.c"]) {
@@ -170,7 +170,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect((await ask("GET", client.query)).token).not.toBe(client.token);
   });
 
-  test("a session that is not polled ends; POSTs do not keep it (C-157)", async () => {
+  test("a session that is not polled ends, and POSTs do not keep it (C-157)", async () => {
     const client = await Poller.open();
     await expect
       .poll(() => client.send(null, "1", "phoenix", "heartbeat", {}), { timeout: 10_000, interval: 100 })
@@ -187,7 +187,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect(performance.now() - begun).toBeLessThan(250);
   });
 
-  test("only the newest poll is told; the older one ends with 204 (C-159)", async () => {
+  test("only the newest poll gets frames, and the older one ends with 204 (C-159)", async () => {
     const client = await Poller.open();
     const [older, newer] = [
       client.poll(),
@@ -199,7 +199,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     expect((await newer).messages).toHaveLength(1);
   });
 
-  test("a binary frame to a long-poll client is dropped and told in the log; the session goes on (C-162)", async () => {
+  test("a binary frame to a long-poll client is dropped and logged (C-162)", async () => {
     const topic = fresh();
     const client = await Poller.open();
     await client.send("1", "1", topic, "phx_join", {});
@@ -264,7 +264,7 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
     raw.close();
   });
 
-  test("the official client over long-poll joins, pushes, is pushed to, and comes back after a disconnect (C-183, C-181)", async () => {
+  test("the official client works over long-poll and reconnects (C-183, C-181)", async () => {
     const topic = fresh();
     const socket = new PhoenixSocket(`http://127.0.0.1:${server.port}/socket`, {
       transport: LongPoll as never,
@@ -291,13 +291,13 @@ describe.each([0, 2])("long-poll with %i shards", (shards) => {
   });
 });
 
-test("requests to other paths go to whoever listened before", async () => {
+test("requests to other paths go to the listeners before", async () => {
   const server = await startServer({ sockets: { "/socket": mount } });
   expect((await fetch(`http://127.0.0.1:${server.port}/elsewhere`)).status).toBe(404);
   await server.stop();
 });
 
-test("a session that its client has left gives way to another of the same socket id, one that is polled does not", async () => {
+test("an abandoned session gives way to another of the same socket id", async () => {
   const server = await startServer({
     gateways: 1,
     sockets: { "/socket": { ...mount, longpoll: { maxSessionsPerId: 2, windowMs: 20_000 } } },
@@ -318,7 +318,7 @@ test("a session that its client has left gives way to another of the same socket
   await server.stop();
 });
 
-test("who may come back later is told when, by HTTP 429 for too many sessions and 503 by a server that stops", async () => {
+test("a refused session gets the time to come back, by HTTP 429 or 503", async () => {
   const server = await startServer({
     gateways: 1,
     sockets: { "/socket": { ...mount, longpoll: { maxSessionsPerNetwork: 1 } } },

@@ -17,7 +17,7 @@ const limits = (options: object): SessionLimits =>
   });
 
 describe("limits of long-poll sessions", () => {
-  test("a network may have so many at once; one that has ended makes room, once", () => {
+  test("a network's sessions are bounded, and an ended one frees its place once", () => {
     const two = limits({ maxSessionsPerNetwork: 2 });
     const release = admitted(two.admitNetwork("a", 0));
     admitted(two.admitNetwork("a", 0));
@@ -29,7 +29,7 @@ describe("limits of long-poll sessions", () => {
     expect(two.admitNetwork("a", 0).ok).toBe(false);
   });
 
-  test("a socket id may have so many at once; sockets without one are not counted", () => {
+  test("a socket id's sessions are bounded, and sockets without an id are not", () => {
     const one = limits({ maxSessionsPerId: 1 });
     admitted(one.admitId("users:1"));
     expect(one.admitId("users:1").ok).toBe(false);
@@ -38,7 +38,7 @@ describe("limits of long-poll sessions", () => {
     admitted(one.admitId(null));
   });
 
-  test("a network that tries too fast is told when to come back, and may then", () => {
+  test("a network that tries too fast gets the time to wait", () => {
     const paced = limits({ sessionRate: { perSecond: 2, burst: 3 } });
     for (let n = 0; n < 3; n += 1) admitted(paced.admitNetwork("a", 1000))();
     expect(paced.admitNetwork("a", 1000)).toEqual({ ok: false, retryAfterMs: 500 });

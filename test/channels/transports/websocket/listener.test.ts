@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-test("broadcasts that share their writes reach each of many in order, once, and before what is said later", async () => {
+test("broadcasts in shared writes reach each client in order, once", async () => {
   const clients = await Promise.all(Array.from({ length: 40 }, () => RawClient.connect(server.url)));
   await Promise.all(
     clients.map(async (client) => {
@@ -51,7 +51,7 @@ describe("a silent client", () => {
   const serve = (websocket: object, mount: object = {}): Promise<TestServer> =>
     startServer({ sockets: { "/socket": { module, ...mount, websocket } } });
 
-  test("is pinged, and closed with 1002 unless it answers; whoever does stays", async () => {
+  test("is pinged, and closed with 1002 unless it answers", async () => {
     const own = await serve({ timeout: 60_000, ...times });
     const answering = await RawClient.connect(own.url);
     const half = new RawClient(new WebSocket(own.url, { autoPong: false }));
@@ -67,7 +67,7 @@ describe("a silent client", () => {
     await own.stop();
   });
 
-  test("answers to pings are no messages: who says nothing else is closed after the timeout", async () => {
+  test("answers to pings do not count as messages for the timeout", async () => {
     const own = await serve({ timeout: 600, ...times });
     const client = await RawClient.connect(own.url);
     const talking = await RawClient.connect(own.url);

@@ -31,7 +31,7 @@ test("a connection that is added during a flush is flushed in a later turn", asy
   expect(flushed).toEqual(["first", "second"]);
 });
 
-test("a flush of many connections is delayed by turns, and comes without further frames", async () => {
+test("a flush of many connections takes turns, and needs no further frame", async () => {
   const batcher = new WriteBatcher();
   let flushed = 0;
   for (let id = 0; id < 100; id += 1) {

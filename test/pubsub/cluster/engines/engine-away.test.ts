@@ -91,7 +91,7 @@ test("thirty subscribers at once wait for a frozen engine no longer than one", a
   expect(await waits(30)).toBe(2000);
 });
 
-test("once it has let a subscriber wait in vain no other waits, until something arrives", async () => {
+test("after one subscriber waited in vain no other waits until something arrives", async () => {
   await start(true);
   engine.frozen = true;
   expect(await waits(1)).toBe(2000);
@@ -103,7 +103,7 @@ test("once it has let a subscriber wait in vain no other waits, until something 
   expect(await waits(1)).toBe(2000);
 });
 
-test("those who wait when it goes away wait no longer, and those who come later not at all", async () => {
+test("waits end when the engine goes away, and later subscribers do not wait", async () => {
   await start(true);
   engine.frozen = true;
   let done = false;
@@ -119,7 +119,7 @@ test("those who wait when it goes away wait no longer, and those who come later 
   expect(await waits(30)).toBe(0);
 });
 
-test("a PubSub starts while its engine is away; only the first subscribers wait to learn that", async () => {
+test("a PubSub starts without its engine, and only first subscribers wait", async () => {
   await start(false);
   engine.frozen = true;
   expect(clock.now()).toBe(0);

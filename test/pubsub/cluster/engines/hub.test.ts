@@ -78,7 +78,7 @@ test("who listens to more channels than there can be is cut off", async () => {
   await once(socket, "close");
 });
 
-test("who does not read is cut off at the limit, and holds up nobody", async () => {
+test("a client that does not read is disconnected and delays no other", async () => {
   hub = await startHub({ maxUnreadBytes: 1024 * 1024 });
   const [a, b] = [await start("a"), await start("b")];
   const got = await listen(b);
