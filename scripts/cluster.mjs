@@ -110,7 +110,7 @@ function end(code) {
   if (ending) return;
   ending = true;
   process.exitCode = code;
-  // The engine, first in the list, ends last: the nodes still say goodbye.
+  // The engine, first in the list, ends last: the nodes still send permdown.
   const nodes = children.filter(({ spawnargs }) => spawnargs.includes("dist/app/main.js"));
   for (const child of nodes) child.kill("SIGTERM");
   void Promise.all(
@@ -157,7 +157,7 @@ async function main() {
     for (const address of addresses) {
       const { cluster } = await (await fetch(`${address}/readyz`)).json();
       if (cluster.nodes.length !== NODES - 1)
-        throw new Error(`${cluster.node} knows ${cluster.nodes.join() || "nobody"}`);
+        throw new Error(`${cluster.node} knows ${cluster.nodes.join() || "no one"}`);
     }
   });
   console.log(`${NODES} nodes on ${new URL(url).protocol}//${new URL(url).host}, the same rooms on each:`);

@@ -10,8 +10,11 @@ import { extname, join } from "node:path";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const CHECKED = ["src", "test", "bench", "scripts", "docs", "README.md", "CHANGELOG.md"];
-/** The specification is quoted as it is; this script has the words as examples. */
-const LEFT_OUT = ["docs/spec", "scripts/words.mjs"];
+/**
+ * The specification and the scenarios of the oracle are quoted as they are: what Erlang gave for
+ * them is recorded under their names. This script has the words as examples.
+ */
+const LEFT_OUT = ["docs/spec", "test/oracle", "scripts/words.mjs"];
 const CODE = new Set([".ts", ".tsx", ".mjs", ".mts"]);
 const MAX_COMMENT = 100;
 const MAX_TITLE = 80;

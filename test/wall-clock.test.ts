@@ -17,8 +17,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "src/channels/protocol/token.ts": "when a token was signed, which another node compares",
   "src/channels/transports/long-poll/listener.ts":
     "when a session's token was issued, which another node compares",
-  "src/presence/tracker/tracker-server.ts":
-    "when an entry was made, which orders the metas of a key on all nodes alike",
+  "src/presence/tracker/": "when an entry was made, which orders the metas of a key on all nodes alike",
   "src/app/channels/session-renewal.ts": "a session ends when its token does",
   "src/app/channels/room-access.ts": "a connection ends at this moment",
   "src/app/rooms/room.ts": "a text says when it was changed",

@@ -3,7 +3,7 @@
  * take? Two servers, joined by an engine of their own; the sender is at the first, all listeners
  * are at the second.
  *
- * Latencies are at a fixed rate that keeps nobody busy, CPU is flat out, with so many messages in
+ * Latencies are at a fixed rate that keeps no one busy, CPU is flat out, with so many messages in
  * flight.
  */
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";

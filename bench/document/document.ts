@@ -1,10 +1,11 @@
 /**
  * What an edit of a shared document costs the server: many headless writers on one room, each
  * behind the others by what is under way, as in real editing. Beside it, Yjs alone with the same
- * updates: what looking at them first and encoding them anew adds. Prints CPU time per edit, and
+ * updates: what looking at them first and encoding them again adds. Prints CPU time per edit, and
  * fails when the replicas do not agree.
  *
- *     node --import ./scripts/typescript-loader.mjs --conditions simurgh-source bench/document/document.ts [writers] [edits each]
+ *     node --import ./scripts/typescript-loader.mjs --conditions simurgh-source \
+ *       bench/document/document.ts [writers] [edits each]
  */
 import { Random } from "simurgh/testing";
 import * as Y from "yjs";
@@ -16,9 +17,9 @@ const random = new Random(7);
 
 interface Writer {
   readonly doc: Y.Doc;
-  /** How much of the log it has heard. */
-  heard: number;
-  /** Where it goes on typing. */
+  /** How much of the log it has received. */
+  received: number;
+  /** Where it continues typing. */
   at: number;
 }
 
@@ -29,7 +30,7 @@ Y.applyUpdateV2(plain, seed);
 const people = Array.from({ length: writers }, (): Writer => {
   const doc = new Y.Doc();
   Y.applyUpdateV2(doc, seed);
-  return { doc, heard: 0, at: 0 };
+  return { doc, received: 0, at: 0 };
 });
 
 /** A burst of typing at one place, sometimes a correction, now and then elsewhere. */
@@ -49,9 +50,9 @@ function type(writer: Writer): Uint8Array {
 }
 
 const hear = (writer: Writer, log: readonly Uint8Array[]): void => {
-  while (writer.heard < log.length) {
-    Y.applyUpdate(writer.doc, log[writer.heard] as Uint8Array);
-    writer.heard += 1;
+  while (writer.received < log.length) {
+    Y.applyUpdate(writer.doc, log[writer.received] as Uint8Array);
+    writer.received += 1;
   }
 };
 

@@ -1,4 +1,4 @@
-/** And when a room of 200 is told eight things at a time? */
+/** And when a room of 200 is notified eight things at a time? */
 import { compareServers, SERVERS } from "../fixtures/compare-servers.js";
 
 await compareServers({

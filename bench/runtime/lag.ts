@@ -1,5 +1,5 @@
 /**
- * How late are timers and sockets while processes never rest: two ping-ponging for ever and one
+ * How late are timers and sockets while processes never rest: two ping-ponging forever and one
  * flooding itself?
  */
 import { createServer, request } from "node:http";

@@ -29,7 +29,7 @@ test.each([
   ["a text that is too long", { block: "too_large", save: "unsaved" }, /Shorten/],
   ["edits that are never taken", { block: "bad_update", save: "unsaved" }, /load the page again/],
   ["a connection that is back", { connection: "back" }, /Connected again/],
-] as const)("%s is told, and what it means", (_, change, text) => {
+] as const)("%s is notified, and what it means", (_, change, text) => {
   expect(bannerOf({ ...fine, ...change })?.text).toMatch(text);
 });
 

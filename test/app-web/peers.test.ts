@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { colorsOf, type Peers, withAwareness } from "../../src/app/web/room/peers.js";
 
-const NOBODY: Peers = new Map();
+const NO_ONE: Peers = new Map();
 const state = (id: string, user: number, more: object = {}) => ({
   id,
   user_id: user,
@@ -13,7 +13,7 @@ const state = (id: string, user: number, more: object = {}) => ({
 
 describe("the others' cursors", () => {
   test("a state holds until its connection is gone, and one's own does not count", () => {
-    const first = withAwareness(NOBODY, [{ states: [state("a", 1), state("b", 2), state("me", 3)] }], "me");
+    const first = withAwareness(NO_ONE, [{ states: [state("a", 1), state("b", 2), state("me", 3)] }], "me");
     expect([...first.peers.keys()]).toEqual(["a", "b"]);
     expect(first.changed).toHaveLength(2);
     expect(first.peers.get("a")!.cursor!.head).toEqual(Uint8Array.of(3, 4));
@@ -34,9 +34,9 @@ describe("the others' cursors", () => {
       { states: [state("b", 2, { cursor: null }), state("c", 3)] },
       { states: [state("a", 1, { name: "back" })], gone: ["c"] },
     ];
-    let apart: Peers = NOBODY;
+    let apart: Peers = NO_ONE;
     for (const message of messages) apart = withAwareness(apart, [message], "me").peers;
-    const together = withAwareness(NOBODY, messages, "me");
+    const together = withAwareness(NO_ONE, messages, "me");
     expect(new Map(together.peers)).toEqual(new Map(apart));
     expect(together.changed.map(({ id, name }) => [id, name])).toEqual([
       ["a", "back"],
@@ -45,7 +45,7 @@ describe("the others' cursors", () => {
   });
 
   test("all tabs of a person have one colour", () => {
-    const { peers } = withAwareness(NOBODY, [{ states: [state("a", 1), state("b", 1), state("c", 2)] }], "");
+    const { peers } = withAwareness(NO_ONE, [{ states: [state("a", 1), state("b", 1), state("c", 2)] }], "");
     expect([...colorsOf(peers)]).toEqual([
       ["1", 1],
       ["2", 2],
@@ -58,8 +58,8 @@ describe("the others' cursors", () => {
     ["text"],
     [{ states: "x", gone: 7 }],
     [{ states: [null, 3, {}, { id: 7, user_id: 1 }, { id: "a", user_id: {} }] }],
-  ])("%j is nobody's state", (message) => {
-    expect(withAwareness(NOBODY, [message], "me").peers.size).toBe(0);
+  ])("%j is no one's state", (message) => {
+    expect(withAwareness(NO_ONE, [message], "me").peers.size).toBe(0);
   });
 
   test("malformed fields of a state and colours outside the palette are dropped", () => {
@@ -69,7 +69,7 @@ describe("the others' cursors", () => {
       cursor: { anchor: "%%%", head: "AQI=" },
       top: 9,
     });
-    const { peers } = withAwareness(NOBODY, [{ states: [odd, state("b", 2, { color: 12 })] }], "me");
+    const { peers } = withAwareness(NO_ONE, [{ states: [odd, state("b", 2, { color: 12 })] }], "me");
     expect(peers.get("a")).toEqual({
       id: "a",
       userId: "1",

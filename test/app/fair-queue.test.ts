@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FairQueue, Overloaded } from "../../src/app/fair-queue.js";
 
-/** A queue whose jobs end when they are told to, and what came of them in order. */
+/** A queue whose jobs end when they are notified to, and what came of them in order. */
 function harness(options: { concurrency?: number; maxWaiting?: number; maxWaitingPerKey?: number } = {}) {
   const queue = new FairQueue({
     concurrency: 1,

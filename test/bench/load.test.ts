@@ -53,8 +53,8 @@ async function startServer(fault: Fault): Promise<number> {
       const [joinRef, ref, topic, event, payload] = JSON.parse(String(data)) as Frame;
       const reply = (response: object): void =>
         send(socket, [joinRef, ref, topic, "phx_reply", { status: "ok", response }]);
-      const all = (what: string, told: object): void => {
-        for (const member of rooms.get(topic) ?? []) send(member, [null, null, topic, what, told]);
+      const all = (what: string, notified: object): void => {
+        for (const member of rooms.get(topic) ?? []) send(member, [null, null, topic, what, notified]);
       };
       if (event === "phx_join") {
         members.set(socket, members.size);
@@ -137,19 +137,19 @@ test.each<[title: keyof typeof SCENARIOS, what: string, fault: Fault, why: RegEx
   ["echo", "leaves out an answer", missing("phx_reply"), /1 requests were never answered/],
   ["echo", "answers twice", doubled("phx_reply"), /an answer came twice/],
   ["echo", "answers with an error", refused, /no echo: .*rate_limited/],
-  ["fanout, one at a time", "leaves out one", missing("shout"), /a broadcast never reached everybody/],
+  ["fanout, one at a time", "leaves out one", missing("shout"), /a broadcast never reached everyone/],
   ["fanout, one at a time", "sends one twice", doubled("shout"), /after 30 of sender 0 came 30/],
   ["fanout, eight at a time", "leaves out one", missing("shout"), /after 29 of sender 0 came 31/],
   ["fanout, eight at a time", "swaps two", swapped(), /after 29 of sender 0 came 31/],
-  ["fanout, at a rate", "leaves out one", missing("shout"), /never reached everybody|of sender 0 came/],
+  ["fanout, at a rate", "leaves out one", missing("shout"), /never reached everyone|of sender 0 came/],
   ["fanout, at a rate", "sends one twice", doubled("shout"), /of sender 0 came/],
-  ["rooms", "leaves out one", missing("shout"), /never reached everybody|of sender . came/],
+  ["rooms", "leaves out one", missing("shout"), /never reached everyone|of sender . came/],
   ["rooms", "sends one twice", doubled("shout"), /of sender . came/],
   [
     "presence",
     "tells one of three only",
     (frame) => (JSON.stringify(frame).includes('{"3":{}}') ? [] : [frame]),
-    /1 clients do not know everybody/,
+    /1 clients do not know everyone/,
   ],
 ])("%s: a server that %s fails the run", async (title, _what, fault, why) => {
   const { code, out, err } = await run(await startServer(fault), title);

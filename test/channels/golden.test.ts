@@ -1,7 +1,7 @@
 /**
  * Golden frames: every kind of frame of every serializer, as text or hex, checked in. A change of
  * the wire shows as a change of these files; `npx vitest run test/channels/golden.test.ts --update`
- * writes them anew.
+ * writes them again.
  */
 import { describe, expect, test } from "vitest";
 import { decodePayload } from "../../src/channels/protocol/frame-scanner.js";

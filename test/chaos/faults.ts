@@ -1,6 +1,6 @@
 /**
  * Faults that a chaos round inflicts on a world while writers type. A fault begins, lasts for a
- * while, and is then repaired: the world must be able to go on as if nothing had been.
+ * while, and is then repaired: the world must be able to continue as if nothing had been.
  */
 import type { Random } from "simurgh/testing";
 import type { DatabaseName, World } from "./world.js";

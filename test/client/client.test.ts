@@ -28,7 +28,7 @@ describe("the typed client", () => {
     const { total } = await shop.push("add", { item: "tea", count: 3 });
     expectTypeOf(total).toEqualTypeOf<number>();
     expect(total).toBe(6);
-    expect(await added).toEqual({ item: "tea", by: "somebody" });
+    expect(await added).toEqual({ item: "tea", by: "someone" });
     // The default of the schema is the server's: the client may leave it out.
     expect(await shop.push("add", { item: "tea" })).toEqual({ total: 2 });
     const found = await shop.push("find", { text: "tea" });
@@ -88,12 +88,12 @@ describe("the typed client", () => {
     const empty = open().channel<typeof shopChannel>("shop:1", { name: "" });
     await expect(empty.join()).rejects.toMatchObject({ response: { reason: "invalid_payload" } });
     await empty.leave();
-    const nobody = client.channel<typeof shopChannel>("shop:2", { name: "nobody" });
-    await expect(nobody.join()).rejects.toMatchObject({
+    const noOne = client.channel<typeof shopChannel>("shop:2", { name: "noOne" });
+    await expect(noOne.join()).rejects.toMatchObject({
       status: "error",
       response: { reason: "unauthorized" },
     });
-    await nobody.leave();
+    await noOne.leave();
     const shop = client.channel<typeof shopChannel>("shop:3", { name: "Ann" });
     await shop.join();
     await expect(shop.push("rate", { stars: 1 })).rejects.toMatchObject({ response: { why: "too few" } });
@@ -105,12 +105,12 @@ describe("the typed client", () => {
   test("a removed listener gets nothing more", async () => {
     const shop = open().channel<typeof shopChannel>("shop:1", () => ({ name: "Ann" }));
     await shop.join();
-    const heard: unknown[] = [];
-    const stop = shop.on("added", (each) => heard.push(each));
+    const received: unknown[] = [];
+    const stop = shop.on("added", (each) => received.push(each));
     await shop.push("add", { item: "one" });
     stop();
     shop.send("add", { item: "two" });
     await shop.push("find", { text: "sync" });
-    expect(heard).toEqual([{ item: "one", by: "somebody" }]);
+    expect(received).toEqual([{ item: "one", by: "someone" }]);
   });
 });

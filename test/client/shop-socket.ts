@@ -27,12 +27,12 @@ export const shopChannel = defineChannel("shop:*", {
     hint: payload<{ text: string }>(),
   },
   join(topic, { name }, socket) {
-    if (name === "nobody") return refused({ reason: "unauthorized" });
+    if (name === "noOne") return refused({ reason: "unauthorized" });
     return joined(socket, { topic, welcome: `hello ${name}` });
   },
   handleIn: {
     add({ item, count }, socket) {
-      broadcast(socket, "added", { item, by: "somebody" });
+      broadcast(socket, "added", { item, by: "someone" });
       return reply("ok", { total: count * 2 }, socket);
     },
     find: ({ text }, socket) => reply("ok", [`${text}!`], socket),

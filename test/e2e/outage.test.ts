@@ -63,7 +63,7 @@ describeWith("Chromium", "outages in browsers", () => {
         // A connection of its own, in the middle of it.
         const { accepted } = proxy;
         proxy.cut();
-        await waitFor("it connects anew", () => proxy.accepted > accepted);
+        await waitFor("it connects again", () => proxy.accepted > accepted);
         await away(ann).waitFor();
         await ann.page.keyboard.type("and on ");
         await bob.reads("start in the outage and on ");
@@ -76,7 +76,7 @@ describeWith("Chromium", "outages in browsers", () => {
         else mariadb.signal("SIGCONT");
         await Promise.all([ann.saved(), bob.saved()]);
         await Promise.all([away(ann).waitFor({ state: "hidden" }), away(bob).waitFor({ state: "hidden" })]);
-        // Who hears the page is told of the end, too.
+        // Who receives the page is notified of the end, too.
         await ann.page.getByRole("status").getByText("All works again.").waitFor();
         await waitFor("it is stored", async () => (await stored()) === "start in the outage and on by both");
       });

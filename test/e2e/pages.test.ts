@@ -56,7 +56,7 @@ describeWith("Chromium", "every page", () => {
 
       await at("/sign-in", "Log in");
       await look("sign-in");
-      await page.getByLabel("E-mail").fill("nobody@example.com");
+      await page.getByLabel("E-mail").fill("noOne@example.com");
       await page.getByLabel("Password").fill("wrong password");
       await page.keyboard.press("Enter");
       await page

@@ -12,7 +12,7 @@ import { waitFor } from "../support/wait.js";
 describeWith("Chromium", "the product in browsers", () => {
   let browser: Browser;
   let server: AppServer;
-  const everybody: Person[] = [];
+  const everyone: Person[] = [];
 
   beforeAll(async () => {
     browser = await launchBrowser();
@@ -24,12 +24,12 @@ describeWith("Chromium", "the product in browsers", () => {
     await server?.stop();
   });
   afterEach(async () => {
-    for (const person of everybody.splice(0)) await person.page.context().close();
+    for (const person of everyone.splice(0)) await person.page.context().close();
   });
 
   async function person(name: string, options = {}) {
     const one = await Person.open(browser, options);
-    everybody.push(one);
+    everyone.push(one);
     const account = await one.signUp(server.url, name);
     return Object.assign(one, { account });
   }
@@ -97,7 +97,7 @@ describeWith("Chromium", "the product in browsers", () => {
   test("a changed password keeps this session and ends the others", async () => {
     const ann = await person("Ann");
     const elsewhere = await Person.open(browser);
-    everybody.push(elsewhere);
+    everyone.push(elsewhere);
     await elsewhere.page.goto(`${server.url}/c/1`);
     await elsewhere.page.getByLabel("E-mail").fill(ann.account.email);
     await elsewhere.page.getByLabel("Password").fill(ann.account.password);

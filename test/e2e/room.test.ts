@@ -10,7 +10,7 @@ import { waitFor } from "../support/wait.js";
 describeWith("Chromium", "PhoenixPair in two browsers", () => {
   let browser: Browser;
   let server: AppServer;
-  const everybody: Person[] = [];
+  const everyone: Person[] = [];
 
   beforeAll(async () => {
     browser = await launchBrowser();
@@ -21,12 +21,12 @@ describeWith("Chromium", "PhoenixPair in two browsers", () => {
     await server?.stop();
   });
   afterEach(async () => {
-    for (const person of everybody.splice(0)) await person.page.context().close();
+    for (const person of everyone.splice(0)) await person.page.context().close();
   });
 
   async function person(options = {}): Promise<Person> {
     const one = await Person.open(browser, options);
-    everybody.push(one);
+    everyone.push(one);
     return one;
   }
 

@@ -1,5 +1,5 @@
 /**
- * Several people in one text, in real browsers: nothing is lost, everybody sees where the others
+ * Several people in one text, in real browsers: nothing is lost, everyone sees where the others
  * are.
  */
 import type { Browser } from "playwright-core";
@@ -25,7 +25,7 @@ const only = (text: string, alphabet: string): string =>
 describeWith("Chromium", "PhoenixPair with several people in one text", () => {
   let browser: Browser;
   let server: AppServer;
-  const everybody: Person[] = [];
+  const everyone: Person[] = [];
 
   beforeAll(async () => {
     browser = await launchBrowser();
@@ -36,14 +36,14 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     await server?.stop();
   });
   afterEach(async () => {
-    for (const person of everybody.splice(0)) await person.page.context().close();
+    for (const person of everyone.splice(0)) await person.page.context().close();
   });
 
   async function inRoom(title: string, names: readonly string[], options = {}): Promise<Person[]> {
     const people: Person[] = [];
     for (const name of names) {
       const person = await Person.open(browser, options);
-      everybody.push(person);
+      everyone.push(person);
       await person.signUp(server.url, name);
       await person.openRoom(title);
       people.push(person);
@@ -199,7 +199,10 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     await ann.page.keyboard.press("Escape");
     await ann.page.getByRole("button", { name: "Follow Bob", pressed: false }).waitFor();
     await bob.page.keyboard.press("ControlOrMeta+End");
-    await waitFor("Ann has heard of it", async () => (await ann.page.locator(".peer-caret").count()) === 0);
+    await waitFor(
+      "Ann has received of it",
+      async () => (await ann.page.locator(".peer-caret").count()) === 0,
+    );
     expect(await start!.isVisible()).toBe(true);
     // Scrolling by oneself ends it as well.
     await ann.page.getByRole("button", { name: "Follow Bob" }).click();

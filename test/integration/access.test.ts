@@ -95,7 +95,7 @@ describeWith("NATS", "a node that is cut off from the engine", () => {
     expect(bob.channel.state).toBe("closed");
     const again = new Participant(cluster.node(1).server, who("Bob").token, one);
     expect(await refusalOf(again)).toEqual({ reason: "not_found", code: "challenge_not_found" });
-    // Others notice nothing, and go on when the engine is back.
+    // Others notice nothing, and continue when the engine is back.
     link.refuse(false);
     await cluster.together();
     await gus.type("undisturbed");

@@ -14,7 +14,7 @@ import { waitFor } from "../support/wait.js";
 describe.each([0, 1])("bad input, %i shards", (shards) => {
   let server: AppServer;
   let ann: Account & { email: string; password: string };
-  /** Somebody who must not notice any of it. */
+  /** Someone who must not notice any of it. */
   let bystander: Participant;
 
   beforeAll(async () => {
@@ -91,7 +91,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     ["an array", "[]", 422, "invalid"],
     ["null", "null", 422, "invalid"],
     ["no e-mail", { ...good, email: undefined }, 422, "invalid"],
-    ["an e-mail that is none", { ...good, email: "no at sign" }, 422, "invalid"],
+    ["an e-mail that is invalid", { ...good, email: "no at sign" }, 422, "invalid"],
     ["a number for an e-mail", { ...good, email: 5 }, 422, "invalid"],
     ["a short password", { ...good, password: "short" }, 422, "invalid"],
     ["an object for a password", { ...good, password: { $ne: "" } }, 422, "invalid"],
@@ -128,7 +128,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
       password: "wrong password",
     });
     const unknown = await server.request("POST", "/api/sessions", {
-      email: "nobody@example.com",
+      email: "noOne@example.com",
       password: "wrong password",
     });
     expect([wrong.status, unknown.status]).toEqual([401, 401]);
@@ -231,7 +231,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     "{}",
     '["1","1","challenges:1"]',
     `["1","1","challenges:1","phx_join",${"[".repeat(5000)}`,
-  ])("the socket frame %j closes its connection with 1011 and disturbs nobody", async (frame) => {
+  ])("the socket frame %j closes its connection with 1011 and disturbs no one", async (frame) => {
     const ws = new WebSocket(`ws://127.0.0.1:${server.port}/socket/websocket?vsn=2.0.0&token=${ann.token}`);
     const code = await new Promise((resolve, reject) => {
       ws.on("open", () => ws.send(frame));
@@ -257,7 +257,7 @@ describe.each([0, 1])("bad input, %i shards", (shards) => {
     await other.join();
     other.channel.push("no such event", {});
     await waitFor("it has re-joined", () => other.joins === 2);
-    await bystander.type("the room goes on");
+    await bystander.type("the room continues");
     other.leave();
   });
 

@@ -73,7 +73,7 @@ test.each(ROOMS)("%s: a join is answered ok, an echo with its payload", async (t
 
 test.each(ROOMS)("%s: a shout reaches all, a shout_from all but the sender, in order", async (topic) => {
   const members = await Promise.all([1, 2, 3].map(() => enter(topic)));
-  const heard = members.map((member) => {
+  const received = members.map((member) => {
     const numbers: number[] = [];
     member.on("shout", ({ n }: { n: number }) => void numbers.push(n));
     return numbers;
@@ -85,23 +85,23 @@ test.each(ROOMS)("%s: a shout reaches all, a shout_from all but the sender, in o
       .push(n % 2 === 0 ? "shout" : "shout_from", { n })
       .receive("ok", (response) => void answers.push(response));
   const all = [...Array(100).keys()];
-  await waitFor("the last is heard", () =>
-    heard.every((numbers, of) => numbers.at(-1) === (of === 0 ? 98 : 99)),
+  await waitFor("the last is received", () =>
+    received.every((numbers, of) => numbers.at(-1) === (of === 0 ? 98 : 99)),
   );
-  expect(heard).toEqual([all.filter((n) => n % 2 === 0), all, all]);
+  expect(received).toEqual([all.filter((n) => n % 2 === 0), all, all]);
   // What could still come would have come before this.
   for (const member of members) await answer(member.push("echo", {}));
-  expect([heard.map(({ length }) => length), answers]).toEqual([[50, 100, 100], []]);
+  expect([received.map(({ length }) => length), answers]).toEqual([[50, 100, 100], []]);
 });
 
 test("a room receives nothing of another", async () => {
   const [one, two] = (await Promise.all(ROOMS.map((topic) => enter(topic)))) as [Channel, Channel];
-  const heard: unknown[] = [];
-  two.on("shout", (payload) => void heard.push(payload));
+  const received: unknown[] = [];
+  two.on("shout", (payload) => void received.push(payload));
   one.push("shout", { n: 1 });
   await answer(one.push("echo", {}));
   await answer(two.push("echo", {}));
-  expect(heard).toEqual([]);
+  expect(received).toEqual([]);
 });
 
 test("presence:* tracks each joiner under user_id", async () => {
@@ -150,11 +150,11 @@ test("a load of 50 clients in 10 rooms gets each frame once, in order", async ()
   const members = await Promise.all(
     Array.from({ length: CLIENTS }, async (_, id) => {
       const channel = await enter(`room:load ${id % ROOMS_OF_LOAD}`);
-      const heard = new Map<number, number[]>();
+      const received = new Map<number, number[]>();
       channel.on("shout", ({ from, n }: { from: number; n: number }) => {
-        heard.set(from, [...(heard.get(from) ?? []), n]);
+        received.set(from, [...(received.get(from) ?? []), n]);
       });
-      return { id, channel, heard };
+      return { id, channel, received };
     }),
   );
   await Promise.all(
@@ -166,10 +166,10 @@ test("a load of 50 clients in 10 rooms gets each frame once, in order", async ()
     }),
   );
   const all = [...Array(TIMES).keys()];
-  for (const { id, heard } of members) {
+  for (const { id, received } of members) {
     const mates = members.filter((other) => other.id % ROOMS_OF_LOAD === id % ROOMS_OF_LOAD);
-    await waitFor("all is heard", () => mates.every((mate) => heard.get(mate.id)?.length === TIMES));
-    expect([...heard.keys()].sort()).toEqual(mates.map((mate) => mate.id).sort());
-    for (const numbers of heard.values()) expect(numbers).toEqual(all);
+    await waitFor("all is received", () => mates.every((mate) => received.get(mate.id)?.length === TIMES));
+    expect([...received.keys()].sort()).toEqual(mates.map((mate) => mate.id).sort());
+    for (const numbers of received.values()) expect(numbers).toEqual(all);
   }
 });

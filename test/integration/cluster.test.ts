@@ -1,6 +1,6 @@
 /**
  * Three nodes with different numbers of threads, each a process of its own, on one engine: what
- * happens on one is seen on all, and whatever breaks, delivery on a node goes on and everything
+ * happens on one is seen on all, and whatever breaks, delivery on a node continues and everything
  * comes together again without a restart.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -17,7 +17,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
   describeWith(kind, "three nodes", () => {
     let cluster: AppCluster;
     let accounts: Account[];
-    let everybody: Participant[];
+    let everyone: Participant[];
     /** Two on the first node, one on each of the others. */
     let [ann, abe, bob, cid]: Participant[] = [];
     let room = 0;
@@ -31,15 +31,15 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     beforeEach(async () => {
       // Five challenges are there from the start.
       room = (room % 5) + 1;
-      everybody = accounts.map(
+      everyone = accounts.map(
         ({ token }, index) => new Participant(cluster.node(Math.max(0, index - 1)).server, token, room),
       );
-      [ann, abe, bob, cid] = everybody;
-      await Promise.all(everybody.map((person) => person.join()));
-      await seen(everybody, "Abe,Ann,Bob,Cid");
+      [ann, abe, bob, cid] = everyone;
+      await Promise.all(everyone.map((person) => person.join()));
+      await seen(everyone, "Abe,Ann,Bob,Cid");
     });
     afterEach(() => {
-      for (const person of everybody) person.leave();
+      for (const person of everyone) person.leave();
     });
 
     const seen = async (by: readonly (Participant | undefined)[], names: string): Promise<void> => {
@@ -58,7 +58,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       Promise.all(
         by.map((person) =>
           waitFor(
-            `somebody reads ${text}`,
+            `someone reads ${text}`,
             () => person?.updates.some(({ response }) => response === text),
             PATIENCE,
           ),
@@ -68,14 +68,14 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     /** One after the other, each on another node, types; all read it. */
     const allHearAll = async (): Promise<void> => {
       for (const [index, person] of [ann, bob, cid].entries()) {
-        const text = `heard by all ${room} ${index}`;
+        const text = `received by all ${room} ${index}`;
         await waitFor(
           `all read ${text}`,
           async () => {
             person?.channel.push("response:update", { response: text });
             await waitFor(
               "it",
-              () => everybody.every(({ updates }) => updates.some(({ response }) => response === text)),
+              () => everyone.every(({ updates }) => updates.some(({ response }) => response === text)),
               2000,
             );
             return true;
@@ -90,10 +90,10 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
 
     test("text typed on one node is read on all, once (P-021, P-071)", async () => {
       await ann?.type("from the first");
-      await reads(everybody, "from the first");
+      await reads(everyone, "from the first");
       await cid?.type("from the third");
-      await reads(everybody, "from the third");
-      for (const { updates } of everybody)
+      await reads(everyone, "from the third");
+      for (const { updates } of everyone)
         expect(updates.map(({ response }) => response)).toEqual(["from the first", "from the third"]);
       bob?.leave();
       await seen([ann, abe, cid], "Abe,Ann,Cid");
@@ -110,9 +110,9 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await seen([bob], "Bob");
       await cluster.engine.restart();
       await cluster.together();
-      await seen(everybody, "Abe,Ann,Bob,Cid");
+      await seen(everyone, "Abe,Ann,Bob,Cid");
       await allHearAll();
-      expect(everybody.map(({ joins }) => joins)).toEqual([1, 1, 1, 1]);
+      expect(everyone.map(({ joins }) => joins)).toEqual([1, 1, 1, 1]);
       for (const { updates } of [bob, cid] as Participant[])
         expect(updates.map(({ response }) => response)).not.toContain("among ourselves");
       const lines = cluster
@@ -137,9 +137,9 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await reads([abe, bob], "together on the others");
       third.link.refuse(false);
       await cluster.together();
-      await seen(everybody, "Abe,Ann,Bob,Cid");
+      await seen(everyone, "Abe,Ann,Bob,Cid");
       await allHearAll();
-      expect(everybody.map(({ joins }) => joins)).toEqual([1, 1, 1, 1]);
+      expect(everyone.map(({ joins }) => joins)).toEqual([1, 1, 1, 1]);
     });
 
     test("a killed node's clients leave, and come back once through it (P-611)", async () => {
@@ -150,9 +150,9 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await reads([abe, cid], "without the second");
       await second.server.start();
       await cluster.together();
-      await seen(everybody, "Abe,Ann,Bob,Cid");
+      await seen(everyone, "Abe,Ann,Bob,Cid");
       await allHearAll();
-      for (const person of everybody)
+      for (const person of everyone)
         expect([...person.people.values()].map((metas) => metas.length)).toEqual([1, 1, 1, 1]);
     });
 
@@ -170,7 +170,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await seen([ann, abe, cid], "Abe,Ann,Cid");
       second.server.signal("SIGCONT");
       await cluster.together();
-      await seen(everybody, "Abe,Ann,Bob,Cid");
+      await seen(everyone, "Abe,Ann,Bob,Cid");
       await allHearAll();
       expect(slowest).toBeLessThan(2500);
     });
@@ -178,7 +178,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     test("with a slow engine edits come late and in order, and no user is dropped", async () => {
       for (const { link } of cluster.nodes) link.delay(150);
       for (let n = 0; n < 10; n += 1) ann?.channel.push("response:update", { response: `slow ${n}` });
-      await reads(everybody, "slow 9");
+      await reads(everyone, "slow 9");
       const typed = Array.from({ length: 10 }, (_, n) => `slow ${n}`);
       const read = ({ updates }: Participant): string[] => updates.map(({ response }) => response);
       // On the node itself each text; on the others what came within 50 ms as its last state, none
@@ -187,7 +187,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       for (const person of [bob, cid] as Participant[])
         expect(read(person)).toEqual(typed.filter((text) => read(person).includes(text)));
       for (const { link } of cluster.nodes) link.delay(0);
-      expect(everybody.map(({ names }) => names.join())).toEqual(Array(4).fill("Abe,Ann,Bob,Cid"));
+      expect(everyone.map(({ names }) => names.join())).toEqual(Array(4).fill("Abe,Ann,Bob,Cid"));
     });
   });
 });

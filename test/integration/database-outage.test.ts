@@ -1,6 +1,6 @@
 /**
- * The database dies, freezes or restarts under a running server: errors are told, the rest goes on,
- * all heals by itself.
+ * The database dies, freezes or restarts under a running server: errors are notified, the rest
+ * continues, all heals by itself.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -44,10 +44,10 @@ describeWith("MariaDB", "an outage of MariaDB", () => {
     };
 
     /**
-     * With the database away: the tutorial's error, no broadcast, a presence that goes on, a 503, a
-     * refused join.
+     * With the database away: the tutorial's error, no broadcast, a presence that continues, a 503,
+     * a refused join.
      */
-    async function refusesAndGoesOn(text: string): Promise<void> {
+    async function refusesAndContinues(text: string): Promise<void> {
       const before = two.updates.length;
       await expect(
         answer(one.channel.push("response:update", { response: text }, 20_000)),
@@ -55,7 +55,7 @@ describeWith("MariaDB", "an outage of MariaDB", () => {
         response: { error: "Error updating challenge" },
       });
       one.channel.push("current_participant_typing:remove", {});
-      await waitFor("presence goes on", () => two.typing(ann.user.id) === false && two.names.length === 2);
+      await waitFor("presence continues", () => two.typing(ann.user.id) === false && two.names.length === 2);
       expect(two.updates.length).toBe(before);
       const response = await server.request("GET", "/api/challenges", undefined, ann.token);
       expect(response.status).toBe(503);
@@ -73,7 +73,7 @@ describeWith("MariaDB", "an outage of MariaDB", () => {
     test("killed: updates are refused without a broadcast, and work afterwards", async () => {
       await one.type("stored before the kill");
       await mariadb.end("SIGKILL");
-      await refusesAndGoesOn("never stored");
+      await refusesAndContinues("never stored");
       await mariadb.restart();
       expect(await stored()).toBe("stored before the kill");
       await one.type("stored after the kill");
@@ -85,7 +85,7 @@ describeWith("MariaDB", "an outage of MariaDB", () => {
       await one.type("stored before the frost");
       mariadb.signal("SIGSTOP");
       const from = performance.now();
-      await refusesAndGoesOn("too late");
+      await refusesAndContinues("too late");
       expect(performance.now() - from).toBeLessThan(20_000);
       mariadb.signal("SIGCONT");
       await waitFor("it answers again", async () => (await stored()).length > 0, 15_000);
@@ -109,7 +109,7 @@ describeWith("MariaDB", "an outage of MariaDB", () => {
       });
 
     test.each(["SIGKILL", "SIGSTOP"] as const)(
-      "%s: who was seen lately connects and joins again with a token that goes on; who logged out does not, nor anybody unknown",
+      "%s: who was seen lately connects and joins again with a token that continues; who logged out does not, nor anybody unknown",
       async (signal) => {
         const gone = await server.signUp("Gone");
         const everywhere = await server.signUp("Everywhere");
@@ -136,17 +136,17 @@ describeWith("MariaDB", "an outage of MariaDB", () => {
 
     test("restarted in good order during edits: what is broadcast is stored", async () => {
       let n = 0;
-      const told = (): number => two.updates.length;
-      const from = told();
+      const notified = (): number => two.updates.length;
+      const from = notified();
       const typing = setInterval(() => {
         n += 1;
         one.channel.push("response:update", { response: `text ${n}` });
       }, 10);
-      await waitFor("some are stored", () => told() > from + 20);
+      await waitFor("some are stored", () => notified() > from + 20);
       await mariadb.end("SIGTERM");
       await mariadb.restart();
-      const back = told();
-      await waitFor("more are stored after the restart", () => told() > back + 20);
+      const back = notified();
+      await waitFor("more are stored after the restart", () => notified() > back + 20);
       clearInterval(typing);
       await one.type("the end");
       expect(await stored()).toBe("the end");

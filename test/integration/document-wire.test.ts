@@ -1,7 +1,7 @@
 /**
  * The document wire as docs/room-protocol.md tells it, by a client that was written from that page:
- * binary frames over a WebSocket, their base64 twins over long-poll. And what hostile clients send
- * on it: an error for them, nothing for anybody else.
+ * binary frames over a WebSocket, their base64 duplicates over long-poll. And what hostile clients
+ * send on it: an error for them, nothing for anybody else.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as Y from "yjs";
@@ -102,7 +102,7 @@ describe.each([
     Y.applyUpdate(into, bytesOf(answer));
   };
   /**
-   * Waits until whoever reads without joining reads this: a second after it is stored at the
+   * Waits until who reads without joining reads this: a second after it is stored at the
    * latest.
    */
   const isStored = (expected: string): Promise<unknown> =>
@@ -155,8 +155,8 @@ describe.each([
     expect([pushed >= 0, pushed < answered]).toEqual([true, true]);
     expect(Y.decodeStateVector(bytesOf(one.frames[pushed]?.payload))).toEqual(vector);
     // Cursors that are there come once after it.
-    await waitFor("all cursors", () => one.heard("y:awareness").length > 0);
-    expect(one.heard("y:awareness")[0]).toEqual({ states: [], gone: [] });
+    await waitFor("all cursors", () => one.received("y:awareness").length > 0);
+    expect(one.received("y:awareness")[0]).toEqual({ states: [], gone: [] });
   });
 
   test("an update is answered once stored, and others get it at once", async () => {
@@ -168,10 +168,10 @@ describe.each([
     const all = "e\u0301 second 🙂 first seed 🦚\n";
     await waitFor("the other reads it", () => bystander.text.toString() === all);
     await isStored(all);
-    expect(one.heard("y:update")).toEqual([]);
+    expect(one.received("y:update")).toEqual([]);
     bystander.edit((other) => other.insert(0, "from the other, "));
-    await waitFor("it is heard", () => one.heard("y:update").length === 1);
-    Y.applyUpdate(doc, bytesOf(one.heard("y:update")[0]));
+    await waitFor("it is received", () => one.received("y:update").length === 1);
+    Y.applyUpdate(doc, bytesOf(one.received("y:update")[0]));
     expect(text(doc).toString()).toBe(`from the other, ${all}`);
   });
 
@@ -192,7 +192,7 @@ describe.each([
     const two = await connect(ann.token);
     expect((await join(two, { client: doc.clientID })).epoch).toBe(joined.epoch);
     await sync(two, doc);
-    const vector = bytesOf(two.heard("y:sv")[0]);
+    const vector = bytesOf(two.received("y:sv")[0]);
     expect((await two.ask("y:update", out(Y.encodeStateAsUpdate(doc, vector))))[0]).toBe("ok");
     expect(text(doc).toString()).toBe("offline seed 🦚\nmeanwhile");
     await waitFor("the other has it", () => bystander.text.toString() === text(doc).toString());
@@ -206,7 +206,7 @@ describe.each([
     one.push("y:awareness", {
       cursor: { anchor: place, head: place },
       top: place,
-      name: "somebody else",
+      name: "someone else",
       color: "url(x)",
     });
     const state = {
@@ -214,13 +214,13 @@ describe.each([
       cursor: { anchor: place, head: place },
       top: place,
     };
-    const told = (events: readonly unknown[]) =>
+    const notified = (events: readonly unknown[]) =>
       (events as { states: object[]; gone: string[] }[]).flatMap(({ states }) => states);
-    await waitFor("its owner is told", () => told(one.heard("y:awareness")).length > 0);
-    expect(told(one.heard("y:awareness"))).toEqual([state]);
+    await waitFor("its owner is notified", () => notified(one.received("y:awareness")).length > 0);
+    expect(notified(one.received("y:awareness"))).toEqual([state]);
     const others = () =>
       bystander.events.filter(([event]) => event === "y:awareness").map(([, payload]) => payload);
-    expect(told(others())).toEqual([state]);
+    expect(notified(others())).toEqual([state]);
     one.push("phx_leave", {});
     await waitFor("it is withdrawn", () =>
       (others() as { gone: string[] }[]).some(({ gone }) => gone.includes(joined.me.id)),
@@ -251,13 +251,13 @@ describe.each([
       await isStored(before);
       expect(bystander.text.toString()).toBe(before);
       expect([bystander.joins, bystander.errors]).toEqual([1, []]);
-      // And all go on.
-      bystander.edit((other) => other.insert(0, "Bob goes on. "));
+      // And all continue.
+      bystander.edit((other) => other.insert(0, "Bob continues. "));
       await waitFor("Bob's next edit is stored", () => bystander.saved);
       const client = one.closed === undefined ? one : await connect(ann.token);
       if (client !== one) await join(client);
       await waitFor("so does the sender", async () => {
-        const [status, response] = await client.ask("y:update", out(insert(doc, "Ann goes on. ")));
+        const [status, response] = await client.ask("y:update", out(insert(doc, "Ann continues. ")));
         if (status !== "ok") throw new Error(JSON.stringify(response));
         return true;
       });
@@ -283,7 +283,7 @@ describe.each([
         },
       ],
       [
-        "other words in place of what somebody else has written",
+        "other words in place of what someone else has written",
         () => {
           const [client] = [...Y.decodeStateVector(state).keys()].filter(
             (id) => id === bystander.doc.clientID,
@@ -293,7 +293,7 @@ describe.each([
       ],
       ["half a character", () => forged(insert(doc, "xyz"), [...Buffer.from("xyz")], [0xed, 0xa0, 0xbd])],
       [
-        "a piece that cuts a character of somebody else in two",
+        "a piece that cuts a character of someone else in two",
         () => edit(doc, (copy) => text(copy).insert(before.indexOf(String.fromCharCode(0xdd9a)), "x")),
       ],
       ["a carriage return", () => insert(doc, "line\r\n")],
@@ -439,10 +439,10 @@ describe.each([
       // Bursts of 20, and ten a second.
       const allowed = 20 + (performance.now() - begun) / 100;
       expect(count() - from).toBeLessThanOrEqual(allowed);
-      const told = bystander.events
+      const notified = bystander.events
         .filter(([event]) => event === "y:awareness")
         .flatMap(([, payload]) => (payload as { states: { cursor: unknown }[] }).states);
-      for (const { cursor } of told) expect(cursor).toEqual({ anchor: place, head: place });
+      for (const { cursor } of notified) expect(cursor).toEqual({ anchor: place, head: place });
     });
   });
 });

@@ -3,7 +3,7 @@
  * the server, the database or both are killed. What comes back must have every acknowledged edit,
  * once.
  *
- * In most rounds the clients are gone for good at that moment, so that nobody can bring back what
+ * In most rounds the clients are gone for good at that moment, so that no one can bring back what
  * the server has lost; in the others they come back, and bring what was not acknowledged. A failure
  * prints the seed; DURABILITY_SEED=… replays the choices, DURABILITY_ROUNDS=… makes more of them.
  */
@@ -90,7 +90,7 @@ for (const { database, shards, rounds } of [
           );
           if (fate === "database" || fate === "both") await mariadb?.end("SIGKILL");
           if (fate === "frost") mariadb?.signal("SIGSTOP");
-          // With the database away they go on typing, and nothing more is acknowledged.
+          // With the database away they continue typing, and nothing more is acknowledged.
           if (mariadb !== undefined && random.chance(0.5))
             await new Promise((resolve) => setTimeout(resolve, random.below(200)));
           const serverDies = fate !== "database" && fate !== "frost";

@@ -1,7 +1,7 @@
 /**
- * A room that never returns takes its thread with it, and nobody else: the watchdog ends the thread
+ * A room that never returns takes its thread with it, and no one else: the watchdog ends the thread
  * within its limit, who is in another shard's rooms is answered as fast as before, no socket
- * closes, and the rooms of the lost thread are joined anew.
+ * closes, and the rooms of the lost thread are joined again.
  */
 import type { Channel, Socket } from "phoenix";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { waitFor } from "../support/wait.js";
 
 const CLIENTS = 10;
 /**
- * The median of their p99 counts: what holds everybody up does so each time, a hiccup of the
+ * The median of their p99 counts: what holds everyone up does so each time, a hiccup of the
  * machine once.
  */
 const ROUNDS = 5;
@@ -19,8 +19,8 @@ const ROUNDS = 5;
 const PACE_MS = 2;
 const IDLE_MS = STALL_MS;
 /**
- * The loop takes a core away, so a machine that is busy otherwise answers everybody later, idle or
- * not, and a p99 of 1 ms may be three or five. Under this many ms nobody is held up; a server that
+ * The loop takes a core away, so a machine that is busy otherwise answers everyone later, idle or
+ * not, and a p99 of 1 ms may be three or five. Under this many ms no one is held up; a server that
  * waits for the loop is late by all of STALL_MS.
  */
 const FLOOR_MS = 50;
@@ -123,11 +123,11 @@ test("an endless loop in one room ends that thread, and delays no other shard", 
     const known = server.reports.length;
     const started = performance.now();
     clients[0]?.beside.push("endless_loop", {});
-    const told = waitFor("all whose thread it was are told", () =>
+    const notified = waitFor("all whose thread it was are notified", () =>
       clients.every(({ errors }) => errors === round),
     );
-    beside.push(p99(await latencies(clients, told)));
-    await told;
+    beside.push(p99(await latencies(clients, notified)));
+    await notified;
     // It is looked at four times per limit; the rest is for a machine with other things to do.
     expect(performance.now() - started).toBeGreaterThan(STALL_MS * 0.75);
     expect(performance.now() - started).toBeLessThan(STALL_MS * 2.5);

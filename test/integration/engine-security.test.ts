@@ -70,11 +70,11 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     return JSON.stringify(result, (_key, value) => (value instanceof Error ? value.message : value));
   }
 
-  /** What one node says the other hears: the connection works, not only the greeting. */
+  /** What one node says the other receives: the connection works, not only the greeting. */
   async function areJoined(options: object): Promise<boolean> {
     const [a, b] = [await join("a", options), await join("b", options)];
     if (typeof a === "string" || typeof b === "string") throw new Error(`${a} ${b}`);
-    const heard = b.run(async () => {
+    const received = b.run(async () => {
       await PubSub.subscribe(NAME, "t");
       subscribed();
       return receive((message) => ({ message }));
@@ -84,7 +84,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       subscribed = resolve;
     });
     await a.run(() => PubSub.broadcast(NAME, "t", "hello"));
-    return (await heard).message === "hello";
+    return (await received).message === "hello";
   }
 
   describeWith(kind, "TLS", () => {

@@ -160,7 +160,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await a.say("t", 2);
       await a.say("t", 3);
       const here = await b.listen("own");
-      await b.say("own", "local delivery goes on");
+      await b.say("own", "local delivery continues");
       await waitFor("local delivery", () => here.length === 1);
       proxy.refuse(false);
       await waitFor("b is up", async () => (await b.status()) === "up");
@@ -174,7 +174,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       expect([health.lost, health.duplicates, health.droppedDown]).toEqual([2, 0, 1]);
       expect(b.texts().filter((text) => /cut off|is joined/.test(text))).toEqual([
         `${NAME} is joined to the other nodes`,
-        `${NAME} is cut off from the other nodes; delivery on this node goes on`,
+        `${NAME} is cut off from the other nodes; delivery on this node continues`,
         `${NAME} is joined to the other nodes`,
       ]);
     });
@@ -192,7 +192,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       proxy.resume();
       await waitFor("b is up again", async () => (await b.status()) === "up", 30_000);
       await waitFor(
-        "b hears a again",
+        "b receives a again",
         async () => {
           await a.say("t", "again");
           return got.includes("again");
@@ -205,7 +205,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
     test("a frozen node delays no other, and wakes with one gap and no duplicate (P-649)", async () => {
       const frozen = await ListeningNode.start(scheme, server.url, "t");
       const [a, c] = [await startNode("a"), await startNode("c")];
-      const heard = (await c.listen("t")) as [number, ...unknown[]][];
+      const received = (await c.listen("t")) as [number, ...unknown[]][];
       let said = 0;
       const say = async (payload: Uint8Array): Promise<void> => {
         said += 1;
@@ -213,7 +213,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       };
       const [small, large] = [randomBytes(10), randomBytes(128 * 1024)];
       for (let n = 0; n < 10; n += 1) await say(small);
-      await waitFor("all hear the first", () => frozen.got.length === 10 && heard.length === 10);
+      await waitFor("all hear the first", () => frozen.got.length === 10 && received.length === 10);
       frozen.signal("SIGSTOP");
       let [slowest, unsent] = [0, 0];
       // More than any buffer on its way holds, and for longer than the engine waits for it.
@@ -226,23 +226,23 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
         const began = performance.now();
         for (let n = 0; n < 8; n += 1) await say(large);
         unsent = Math.max(unsent, (await a.health()).unsentBytes);
-        await waitFor("the other hears it", () => heard.at(-1)?.[0] === said);
+        await waitFor("the other receives it", () => received.at(-1)?.[0] === said);
         slowest = Math.max(slowest, performance.now() - began);
-        heard.splice(0);
+        received.splice(0);
       }
       frozen.signal("SIGCONT");
       const asleep = said;
-      await waitFor("it hears again", async () => {
+      await waitFor("it receives again", async () => {
         await say(small);
         return (frozen.got.at(-1) as number) > asleep;
       });
       await say(small);
-      await waitFor("it has heard all", () => frozen.got.at(-1) === said);
+      await waitFor("it has received all", () => frozen.got.at(-1) === said);
       await frozen.stop();
       expect(slowest).toBeLessThan(2500);
       expect(unsent).toBeLessThan(8 * 1024 * 1024);
       expect((await a.health()).droppedUnsent).toBe(0);
-      // What it got is in order, once each; what it did not get is the one gap it was told of.
+      // What it got is in order, once each; what it did not get is the one gap it was notified of.
       const all = Array.from({ length: said }, (_, n) => n + 1);
       const lost = all.filter((n) => !frozen.got.includes(n));
       expect(frozen.got).toEqual(all.filter((n) => !lost.includes(n)));
@@ -254,10 +254,10 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       const [a, b] = [await startNode("a"), await startNode("b", { lingerMs: 300 })];
       const said = async (): Promise<number> => {
         const before = (await b.health()).received;
-        const heard = await b.listen("heard");
+        const received = await b.listen("received");
         await a.say("t", "hello");
-        await a.say("heard", "end");
-        await waitFor("the end", () => heard.length === 1);
+        await a.say("received", "end");
+        await waitFor("the end", () => received.length === 1);
         return (await b.health()).received - before;
       };
       expect(await said()).toBe(1);
@@ -291,7 +291,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await waitFor("it is up", async () => (await a.status()) === "up");
       const b = await startNode("b", { port: own.port });
       await b.say("t", "together");
-      await waitFor("it hears b", () => got.length === 2);
+      await waitFor("it receives b", () => got.length === 2);
       expect(a.texts().filter((text) => /cannot be reached/.test(text))).toHaveLength(1);
       for (const { node } of [a, b]) await node.stop();
       await own.stop();
@@ -379,8 +379,8 @@ const deafening: Readonly<Record<"NATS" | "Redis", () => Promise<Deafening>>> = 
     const proxy = await TcpProxy.start(server.port);
     return {
       urls: { a: server.url, b: `redis://127.0.0.1:${proxy.port}` },
-      // The first connection speaks, the second one listens. Listening anew there is in vain; a new
-      // one works.
+      // The first connection speaks, the second one listens. Listening again there is in vain; a
+      // new one works.
       deafen: () => proxy.mute(2),
       restore() {},
       async stop() {
@@ -423,17 +423,17 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       await a.run(() => PubSub.broadcast(NAME, "t", 1));
       await waitFor("the first", () => atB.length === 1);
       await deafen();
-      await waitFor("b knows that it is deaf", async () =>
+      await waitFor("b knows that it is notReceiving", async () =>
         b.run(
           async () =>
             (await PubSub.health(NAME))?.notReceiving === true && PubSub.status(NAME) === "degraded",
         ),
       );
-      // It is heard all the while.
-      await b.run(() => PubSub.broadcast(NAME, "t", "from the deaf"));
-      await waitFor("a hears it", () => atA.includes("from the deaf"));
+      // It is received all the while.
+      await b.run(() => PubSub.broadcast(NAME, "t", "from the notReceiving"));
+      await waitFor("a receives it", () => atA.includes("from the notReceiving"));
       await restore();
-      await waitFor("b hears again", () => b.run(() => PubSub.status(NAME) === "up"), 20_000);
+      await waitFor("b receives again", () => b.run(() => PubSub.status(NAME) === "up"), 20_000);
       await waitFor(
         "and gets messages",
         async () => {

@@ -52,7 +52,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       waitFor(JSON.stringify(text), () => one.updates.at(-1)?.response === text);
 
     test("a restore keeps the present text in the history", async () => {
-      await one.type("begin\nand go on\n");
+      await one.type("begin\nand continue\n");
       expect((await ask("/versions/0/restore", "POST")).status).toBe(204);
       await shows("begin\n");
       const known = await waitFor("the state before is kept", async () => {
@@ -64,11 +64,11 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect(newest).toEqual({ seq: expect.any(Number), at: expect.stringMatching(/Z$/), authors: ["Ann"] });
       expect((await ask<{ text: string }>(`/versions/${newest.seq}`)).body).toEqual({
         seq: newest.seq,
-        text: "begin\nand go on\n",
+        text: "begin\nand continue\n",
       });
       expect((await ask<{ text: string }>("/versions/0")).body.text).toBe("begin\n");
       expect((await ask(`/versions/${newest.seq}/restore`, "POST")).status).toBe(204);
-      await shows("begin\nand go on\n");
+      await shows("begin\nand continue\n");
       expect(one.joins).toBe(1);
     });
 

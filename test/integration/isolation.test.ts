@@ -1,6 +1,6 @@
 /**
  * Nothing a user does in one room hurts another: a room fails, the other room on the same socket
- * goes on, the socket stays open, and the official client re-joins the failed one by itself.
+ * continues, the socket stays open, and the official client re-joins the failed one by itself.
  */
 import type { Channel, Socket } from "phoenix";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -72,7 +72,7 @@ describe.each([0, 2])("isolation with %i shards", (shards) => {
       } while (!over);
     })();
     await fail();
-    await waitFor("the failed room was told and has re-joined", () => failing.joins === 2, 15_000);
+    await waitFor("the failed room was notified and has re-joined", () => failing.joins === 2, 15_000);
     over = true;
     await undisturbed;
     expect(await echo(failing, { after: true })).toEqual({ after: true });
@@ -88,7 +88,7 @@ describe.each([0, 2])("isolation with %i shards", (shards) => {
 
   test.each([
     ["a handler throws", "throw"],
-    ["a promise nobody awaits is rejected", "float"],
+    ["a promise no one awaits is rejected", "float"],
     ["a promise is rejected after its handler has returned", "late_float"],
     ["a timer's callback throws", "timer_throw"],
   ])("%s: only its channel ends, the client re-joins it", async (_what, event) => {
@@ -110,7 +110,7 @@ describe.each([0, 2])("isolation with %i shards", (shards) => {
       ["out of memory", (room: Room) => room.channel.push("out_of_memory", {})],
       ["in an endless loop", (room: Room) => room.channel.push("endless_loop", {})],
     ])(
-      "a shard thread is %s: the other shard's channel goes on, the lost one is re-joined on a fresh thread",
+      "a shard thread is %s: the other shard's channel continues, the lost one is re-joined on a fresh thread",
       async (_how, fail) => {
         const [failing, other] = [await enter(1), await enter(2)];
         const dead = failing.thread;
@@ -145,8 +145,8 @@ describe.each([0, 2])("isolation with %i shards", (shards) => {
 
 const CRASHES: Record<string, string> = {
   throw: "a handler throws",
-  float: "nobody awaits this",
-  late_float: "nobody awaits this either",
+  float: "no one awaits this",
+  late_float: "no one awaits this either",
   timer_throw: "a timer throws",
 };
 

@@ -77,7 +77,7 @@ describeWith("NATS", "metrics", () => {
 
     const before = await seen("both know each other", (figures) => figures.get("simurgh_nodes") === 1);
     await seen("so does the other", (figures) => figures.get("simurgh_nodes") === 1, otherPort);
-    // Main, storage and two shards; of the main thread nobody but itself is asked.
+    // Main, storage and two shards; of the main thread no one but itself is asked.
     expect(before.get("simurgh_thread_up")).toBe(3);
     for (const thread of [0, 1, 2, 1000])
       expect(before.get(`simurgh_processes thread=${thread}`)).toBeGreaterThan(0);

@@ -1,6 +1,6 @@
 /**
  * Links that break in the ways links break: the official client comes back by itself and nothing
- * told is lost.
+ * notified is lost.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Account, AppServer } from "../support/app-server.js";
@@ -54,10 +54,10 @@ test("a link that dies silently is noticed by the client's heartbeat", async () 
   });
   proxy.stall();
   await waitFor("the heartbeat has found out", () => lost, 5000);
-  await two.type("Bob goes on");
+  await two.type("Bob continues");
   proxy.resume();
   await waitFor("Ann is back", () => one.joins === 2);
-  await waitFor("nobody is shown twice", () => two.people.get(String(ann.user.id))?.length === 1);
+  await waitFor("no one is shown twice", () => two.people.get(String(ann.user.id))?.length === 1);
   await one.type("Ann is back");
   expect(two.joins).toBe(1);
 });
@@ -100,18 +100,18 @@ test("a slow link: concurrent edits at different places are all kept", async () 
       who.channel.push("response:update", {
         response: text.replace(`${name}:${letters.slice(0, n - 1)}`, typed),
       });
-      await waitFor(`${typed} is told`, () => who.updates.at(-1)?.response.includes(typed));
+      await waitFor(`${typed} is notified`, () => who.updates.at(-1)?.response.includes(typed));
     }
   };
   await Promise.all([typeAt(one, "ann"), typeAt(two, "bob")]);
   const end = `ann:${letters}\n\n\nbob:${letters}`;
   await waitFor("both have all", () => [one, two].every(({ updates }) => updates.at(-1)?.response === end));
-  const told = two.updates.slice(from).map(({ response }) => response.split("\n\n\n"));
+  const notified = two.updates.slice(from).map(({ response }) => response.split("\n\n\n"));
   for (const [line, whole] of end.split("\n\n\n").entries()) {
-    const lines = told.map((text) => text[line] as string);
+    const lines = notified.map((text) => text[line] as string);
     for (const text of lines) expect(whole.startsWith(text)).toBe(true);
     const lengths = lines.map(({ length }) => length);
     expect(lengths).toEqual(lengths.toSorted((a, b) => a - b));
   }
-  expect(told).toHaveLength(2 * letters.length);
+  expect(notified).toHaveLength(2 * letters.length);
 });

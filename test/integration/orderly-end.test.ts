@@ -42,7 +42,7 @@ const on = (adapter: "nats" | "redis", start: () => Promise<EngineServer>) => as
   };
 };
 
-/** Everybody in a room, as one of its clients knows it from the state and the diffs. */
+/** Everyone in a room, as one of its clients knows it from the state and the diffs. */
 class Watcher {
   readonly #client: RawClient;
   private constructor(client: RawClient) {

@@ -62,7 +62,7 @@ async function enter(topic: string): Promise<Person> {
   return { name, client, process: joined[4].response.process };
 }
 
-/** Enters until there is somebody in each of two processes. */
+/** Enters until there is someone in each of two processes. */
 async function enterBoth(topic: string): Promise<[Person, Person]> {
   const first = await enter(topic);
   for (let tries = 0; tries < 50; tries += 1) {
@@ -73,7 +73,7 @@ async function enterBoth(topic: string): Promise<[Person, Person]> {
   throw new Error("one process gets all connections");
 }
 
-const hears = ({ client }: Person, event: string, match: (payload: never) => boolean = () => true) =>
+const receives = ({ client }: Person, event: string, match: (payload: never) => boolean = () => true) =>
   client.frame((frame: unknown[]) => frame[3] === event && match(frame[4] as never), 60_000);
 
 /** Who a client knows to be there, from the state and the diffs it was sent. */
@@ -92,9 +92,9 @@ test("they share a port and the rooms: broadcasts reach all clients, in order", 
   const [one, two] = await enterBoth("room:broadcast");
   for (let n = 0; n < 20; n += 1) one.client.send("1", null, "room:broadcast", "shout", { n });
   for (const person of [one, two]) {
-    await hears(person, "shout", ({ n }: { n: number }) => n === 19);
-    const heard = person.client.frames.filter((frame) => (frame as unknown[])[3] === "shout");
-    expect(heard.map((frame) => ((frame as unknown[])[4] as { n: number }).n)).toEqual(
+    await receives(person, "shout", ({ n }: { n: number }) => n === 19);
+    const received = person.client.frames.filter((frame) => (frame as unknown[])[3] === "shout");
+    expect(received.map((frame) => ((frame as unknown[])[4] as { n: number }).n)).toEqual(
       Array.from({ length: 20 }, (_, n) => n),
     );
   }
@@ -128,7 +128,7 @@ test("a killed process loses its clients, and its successor joins the rooms", as
   let fresh = await enter("room:killed");
   while (fresh.process === one.process) fresh = await enter("room:killed");
   fresh.client.send("1", null, "room:killed", "shout", { from: "the new one" });
-  await hears(one, "shout");
+  await receives(one, "shout");
   expect(one.client.closed).toBeUndefined();
 });
 

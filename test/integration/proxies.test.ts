@@ -147,7 +147,7 @@ describe("behind a proxy that is declared", () => {
     await client.until(/HTTP\/1\.1 429 [\s\S]*?retry-after: \d+[\s\S]*?too_many_requests/);
     client.close();
     expect((await send("GET /api/challenges", from("192.0.2.201"))).status).toBe(401);
-    // Whoever is signed in is not counted with the others of the network.
+    // Who is signed in is not counted with the others of the network.
     const { body } = await send("POST /api/users", from("192.0.2.201"), newUser());
     const { token } = JSON.parse(body) as { token: string };
     const signed = await send("GET /api/challenges", [

@@ -1,6 +1,6 @@
 /**
- * Topics move between the threads of one of two nodes, joined by a real engine, while everybody
- * talks on both: no socket closes, nobody of either node is shown to leave, and who stays hears
+ * Topics move between the threads of one of two nodes, joined by a real engine, while everyone
+ * talks on both: no socket closes, no one of either node is shown to leave, and who stays receives
  * each message of both nodes once and in order.
  */
 import { Endpoint } from "simurgh/channels";
@@ -10,7 +10,7 @@ import { afterEach, expect, test } from "vitest";
 import {
   atEnd,
   endAll,
-  everybodyIsThere,
+  everyoneIsThere,
   listener,
   Person,
   reshard,
@@ -49,7 +49,7 @@ for (const [need, adapter, startEngine] of [
         new Person(there, "longpoll", "dan", HOW),
       ];
       const [ann, bob, cid, dan] = people as [Person, Person, Person, Person];
-      // Somebody who is no channel is in every room.
+      // Someone who is no channel is in every room.
       const robot = here.node.spawn(() => new Promise(() => {}));
       await here.run(() =>
         Promise.all(
@@ -65,10 +65,10 @@ for (const [need, adapter, startEngine] of [
           ),
         ),
       );
-      const everybody = ["ann", "bob", "cid", "dan", "robot"];
-      for (const server of [here, there]) await everybodyIsThere(server, everybody);
+      const everyone = ["ann", "bob", "cid", "dan", "robot"];
+      for (const server of [here, there]) await everyoneIsThere(server, everyone);
       // Processes of either node, which live in a thread that owns no topics.
-      const [heardHere, heardThere] = [await listener(here), await listener(there)];
+      const [receivedHere, receivedThere] = [await listener(here), await listener(there)];
       const [ofHere, ofThere] = [tell(here, "of here", 10), tell(there, "of there", 10)];
       const allAreWell = async (): Promise<void> => {
         for (const person of people) await person.isWell(Math.max(ofHere.said(), ofThere.said()));
@@ -92,13 +92,16 @@ for (const [need, adapter, startEngine] of [
         ["of there", ofThere.said()],
       ] as const)
         for (const topic of TOPICS)
-          for (const [where, heard] of [
-            ["here", heardHere],
-            ["there", heardThere],
+          for (const [where, received] of [
+            ["here", receivedHere],
+            ["there", receivedThere],
           ] as const) {
-            await within(`the last ${event} is heard ${where}`, () => heard(event, topic).at(-1) === last);
-            expect(heard(event, topic), `${event} in ${topic}, heard ${where}`).toEqual(upTo(last));
+            await within(
+              `the last ${event} is received ${where}`,
+              () => received(event, topic).at(-1) === last,
+            );
+            expect(received(event, topic), `${event} in ${topic}, received ${where}`).toEqual(upTo(last));
           }
-      for (const server of [here, there]) await everybodyIsThere(server, everybody);
+      for (const server of [here, there]) await everyoneIsThere(server, everyone);
     }, 300_000);
   });

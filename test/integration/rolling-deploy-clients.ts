@@ -6,8 +6,9 @@
  * Asked on stdin, one word a line, it answers with a line of JSON:
  *
  *     settled   when all are joined and have the text: how many
- *     leave     some go away for good, each at the moment its next word is acknowledged; answered when they have: how many
- *     finish    ends the typing; when all is stored: what was acknowledged, and what each outage of a client consisted of
+ *     leave     some leave, each when its next word is acknowledged; then: how many
+ *     finish    ends the typing; once stored: the acknowledged words, and the outages of each
+ *               client
  */
 import { createInterface } from "node:readline";
 import { DocumentClient } from "../support/document-client.js";
@@ -30,8 +31,8 @@ export interface Outage {
   joinedAt?: number;
   /** The text of the room is here. */
   syncedAt?: number;
-  /** Others are heard again. */
-  heardAt?: number;
+  /** Others are received again. */
+  receivedAt?: number;
 }
 
 export interface Outcome {
@@ -56,7 +57,7 @@ class Typist {
   gone = false;
   readonly number: number;
   readonly acknowledged: string[];
-  #heardAt = performance.now();
+  #receivedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(number: number, acknowledged: string[]) {
@@ -72,7 +73,7 @@ class Typist {
       else this.outages.push({ closedAt: performance.now(), failures: 0 });
     });
     socket.onOpen(() => this.#reached("openedAt"));
-    channel.on("y:update", () => this.#heard());
+    channel.on("y:update", () => this.#received());
   }
 
   async join(): Promise<void> {
@@ -82,7 +83,7 @@ class Typist {
     ).joinPush.receive("ok", () => this.#reached("joinedAt"));
     await joined;
     await waitFor("the text", () => this.client.synced, PATIENCE_MS);
-    this.#heardAt = performance.now();
+    this.#receivedAt = performance.now();
     this.#typeLater();
   }
 
@@ -94,16 +95,16 @@ class Typist {
     clearTimeout(this.#timer);
   }
 
-  #heard(): void {
+  #received(): void {
     const now = performance.now();
-    this.silence = Math.max(this.silence, now - this.#heardAt);
-    this.#heardAt = now;
-    this.#reached("heardAt");
+    this.silence = Math.max(this.silence, now - this.#receivedAt);
+    this.#receivedAt = now;
+    this.#reached("receivedAt");
   }
 
   #reached(what: Exclude<keyof Outage, "closedAt" | "failures">): void {
     const outage = this.outages.at(-1);
-    // What is still heard of the connection before.
+    // What is still received of the connection before.
     if (outage !== undefined && (what === "openedAt" || outage.openedAt !== undefined))
       outage[what] ??= performance.now();
   }
@@ -159,7 +160,7 @@ const say = (answer: object): void => console.log(JSON.stringify(answer));
 
 for (let from = 0; from < all.length; from += 50)
   await Promise.all(all.slice(from, from + 50).map((typist) => typist.join()));
-// What a client does when it has the text is told by nobody.
+// What a client does when it has the text is notified by no one.
 setInterval(() => {
   for (const typist of all) typist.look();
 }, 20).unref();

@@ -1,8 +1,8 @@
 /**
  * A rolling deploy: three nodes behind a balancer, clients that type all the time; each node in
- * turn is told to stop, and replaced by a new process. Every client comes back by itself, and
+ * turn is notified to stop, and replaced by a new process. Every client comes back by itself, and
  * everything that was acknowledged is there, also of those who went away for good as soon as they
- * knew. The longest time that any of them heard nothing is reported, and what it consisted of.
+ * knew. The longest time that any of them received nothing is reported, and what it consisted of.
  *
  * SIMURGH_DEPLOY_CLIENTS=60 takes fewer clients.
  */
@@ -102,7 +102,7 @@ function stages(outages: readonly Outage[]): string {
     });
     return `${median(times)} (${Math.round(Math.max(0, ...times))})`;
   };
-  return `closed to open ${between("closedAt", "openedAt")}, open to joined ${between("openedAt", "joinedAt")}, joined to the text ${between("joinedAt", "syncedAt")}, the text to others heard ${between("syncedAt", "heardAt")}; connections tried in vain ${outages.reduce((sum, { failures }) => sum + failures, 0)}`;
+  return `closed to open ${between("closedAt", "openedAt")}, open to joined ${between("openedAt", "joinedAt")}, joined to the text ${between("joinedAt", "syncedAt")}, the text to others received ${between("syncedAt", "receivedAt")}; connections tried in vain ${outages.reduce((sum, { failures }) => sum + failures, 0)}`;
 }
 
 describeWith("NATS", "a rolling deploy", () => {
@@ -135,7 +135,7 @@ describeWith("NATS", "a rolling deploy", () => {
       const ended = await node.server.end("SIGTERM");
       expect(ended.code).toBe(0);
       const drained = performance.now();
-      // Beside 300 clients that connect anew.
+      // Beside 300 clients that connect again.
       await node.server.start(180_000);
       await cluster.together();
       took.push(`${Math.round(drained - from)} + ${Math.round(performance.now() - drained)}`);

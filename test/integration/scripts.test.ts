@@ -34,7 +34,7 @@ function run(args: readonly string[], env: Record<string, string> = {}) {
   return { child, output, ended };
 }
 
-/** Whether somebody listens on a port. */
+/** Whether someone listens on a port. */
 const answers = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => {

@@ -1,6 +1,6 @@
 /**
  * Sessions as a browser has them: a token for minutes, a cookie that renews it, and an end that
- * everything hears of.
+ * everything receives of.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -106,7 +106,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
     test.each([
       ["no cookie", ""],
       ["nonsense", "phoenixpair_session=nonsense"],
-      ["a session nobody has", `phoenixpair_session=${crypto.randomUUID()}.${"A".repeat(43)}`],
+      ["a session no one has", `phoenixpair_session=${crypto.randomUUID()}.${"A".repeat(43)}`],
     ])("with %s there is nothing to renew", async (_what, cookie) => {
       const browser = new Browserlike(server);
       browser.cookie = cookie;
@@ -154,7 +154,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect([await works(token), await works(account.token)]).toEqual([401, 200]);
       browser.cookie = kept;
       expect((await browser.renew()).status).toBe(401);
-      await elsewhere.type("goes on");
+      await elsewhere.type("continues");
       here.leave();
       elsewhere.leave();
     });
@@ -291,17 +291,17 @@ describe("a socket and its token", () => {
   test("the client is notified before its token ends, and closed with 4401", async () => {
     const ann = await server.signUp("Ann");
     const one = new Participant(server, ann.token, 1, { reconnectAfterMs: () => 60_000 });
-    let told: unknown;
+    let notified: unknown;
     let code: number | undefined;
     one.channel.on("session:expiring", (payload: unknown) => {
-      told = payload;
+      notified = payload;
     });
     one.socket.onClose((event: { code?: number }) => {
       code = event.code;
     });
     await one.join();
-    await waitFor("it is told", () => told, 20_000);
-    expect(told).toEqual({ expires_at: expect.stringMatching(/^\d{4}-.*Z$/) });
+    await waitFor("it is notified", () => notified, 20_000);
+    expect(notified).toEqual({ expires_at: expect.stringMatching(/^\d{4}-.*Z$/) });
     expect(code).toBeUndefined();
     await waitFor("it is closed", () => code, 20_000);
     expect(code).toBe(4401);
@@ -315,12 +315,12 @@ describe("a socket and its token", () => {
     const { token } = (await (await browser.logIn(ann)).json()) as { token: string };
     const one = new Participant(server, token, 1, { reconnectAfterMs: () => 60_000 });
     let closed = false;
-    let told = 0;
+    let notified = 0;
     one.socket.onClose(() => {
       closed = true;
     });
     one.channel.on("session:expiring", () => {
-      told += 1;
+      notified += 1;
     });
     await one.join();
     const renew = (payload: unknown) => answer(one.channel.push("session:renew", payload as object));
@@ -331,7 +331,7 @@ describe("a socket and its token", () => {
         reason: { response: { reason: "invalid_token" } },
       });
     for (let round = 1; round <= 2; round += 1) {
-      await waitFor(`it is told (${round})`, () => told >= round, 20_000);
+      await waitFor(`it is notified (${round})`, () => notified >= round, 20_000);
       await renew({ token: (await browser.renewed(`round-${round}`)).token });
     }
     // Twice half the life of a token, and on.

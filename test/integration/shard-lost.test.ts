@@ -54,8 +54,8 @@ interface Person {
   readonly room: Room;
   readonly shard: number;
   readonly numbers: number[];
-  heardAt: number;
-  /** The longest that nothing was heard. */
+  receivedAt: number;
+  /** The longest that nothing was received. */
   silence: number;
 }
 
@@ -66,11 +66,11 @@ function enter(n: number, topics: readonly (readonly string[])[]): Person {
     if (event !== "shout") return;
     const now = performance.now();
     person.numbers.push(payload.n);
-    person.silence = Math.max(person.silence, now - person.heardAt);
-    person.heardAt = now;
+    person.silence = Math.max(person.silence, now - person.receivedAt);
+    person.receivedAt = now;
   });
   const [room] = client.rooms as [Room];
-  const person: Person = { client, room, shard, numbers: [], heardAt: 0, silence: 0 };
+  const person: Person = { client, room, shard, numbers: [], receivedAt: 0, silence: 0 };
   return person;
 }
 
@@ -94,13 +94,13 @@ test("one of four shards dies under 1,000 sockets: none closes, rooms rejoin", a
   }, PACE_MS);
   try {
     await waitFor("all hear", () => people.every(({ numbers }) => numbers.length > 5), 60_000);
-    /** The longest pause of those in the shards `of`, while `work` goes on. */
+    /** The longest pause of those in the shards `of`, while `work` continues. */
     const pauseOf = async (
       of: (person: Person) => boolean,
       work: () => Promise<unknown>,
     ): Promise<number> => {
       for (const person of people) {
-        person.heardAt = performance.now();
+        person.receivedAt = performance.now();
         person.silence = 0;
         // The last one from before stays, so that the next can be held against it.
         person.numbers.splice(0, person.numbers.length - 1);
@@ -112,7 +112,9 @@ test("one of four shards dies under 1,000 sockets: none closes, rooms rejoin", a
           numbers.every((n, at) => at === 0 || n === (numbers[at - 1] as number) + 1),
           `${room.topic}: ${numbers}`,
         ).toBe(true);
-      return Math.max(...people.filter(of).map(({ silence, heardAt }) => Math.max(silence, now - heardAt)));
+      return Math.max(
+        ...people.filter(of).map(({ silence, receivedAt }) => Math.max(silence, now - receivedAt)),
+      );
     };
     const [idle, beside, back]: [number[], number[], number[]] = [[], [], []];
     for (const lost of LOST) {

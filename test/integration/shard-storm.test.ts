@@ -108,7 +108,7 @@ test("killed every half second under 500 clients: no socket closes", async () =>
   const [first, second] = [await storm(), await storm()];
   expect(kills).toBeGreaterThan(10);
   expect(clients.reduce((sum, { closes }) => sum + closes, 0)).toBe(0);
-  // Whoever was in the other shard's rooms has seen nothing of it.
+  // Who was in the other shard's rooms has seen nothing of it.
   expect(clients.filter(({ rooms }) => rooms[1]?.joins !== 1 || rooms[1].errors !== 0)).toEqual([]);
   // The first storm warms up; a leak grows with each.
   expect(second - first).toBeLessThan(16 * 1024 * 1024);

@@ -22,7 +22,7 @@ const PAUSE_MS = 50;
 
 interface Row {
   readonly seq: number;
-  /** Whose edit it is; null for what was heard from another node. */
+  /** Whose edit it is; null for what was received from another node. */
   readonly user_id: number | null;
   readonly bytes: Uint8Array;
 }
@@ -120,11 +120,11 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       const wordsOf = (some: readonly Row[]): string[] =>
         some.flatMap((row) => inserted(row).match(/‹[^›]*›/g) ?? []).toSorted();
       const copies = wordsOf(rows.filter(({ user_id }) => user_id === null));
-      // Of its author it is there once; the other node stores what it heard as well, so that
+      // Of its author it is there once; the other node stores what it received as well, so that
       // nothing builds on what is not there.
       expect(wordsOf(rows.filter(({ user_id }) => user_id !== null))).toEqual(acknowledged.toSorted());
       expect(new Set(copies).size).toBe(copies.length);
-      // Whoever begins anew with the log has what all have.
+      // Who begins again with the log has what all have.
       const again = SharedDocument.load(
         (snapshot as Row).bytes,
         rows.map(({ bytes }) => bytes),

@@ -35,15 +35,15 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       await mariadb?.stop();
     });
 
-    /** Somebody in a room; they leave when the test is over, however it ends. */
-    const everybody: Participant[] = [];
+    /** Someone in a room; they leave when the test is over, however it ends. */
+    const everyone: Participant[] = [];
     const participant = (who: Account, id: number): Participant => {
       const one = new Participant(server, who.token, id);
-      everybody.push(one);
+      everyone.push(one);
       return one;
     };
     afterEach(() => {
-      for (const one of everybody.splice(0)) one.leave();
+      for (const one of everyone.splice(0)) one.leave();
     });
 
     async function ask<T = unknown>(who: Account, method: string, path: string, body?: unknown) {
@@ -85,9 +85,9 @@ for (const database of ["SQLite", "MariaDB"] as const) {
     test("only its owner changes a challenge, and its room is notified", async () => {
       const id = await create();
       const one = participant(bob, id);
-      let told: unknown;
+      let notified: unknown;
       one.channel.on("challenge:changed", (payload: unknown) => {
-        told = payload;
+        notified = payload;
       });
       expect(await one.join()).toMatchObject({ can_write: true, role: "edit" });
       expect((await ask(bob, "PATCH", `/api/challenges/${id}`, { title: "Bob's" })).status).toBe(403);
@@ -101,9 +101,9 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         status: 200,
         body: { title: "N\u00e9w", prompt: "Do it", language: "javascript", response: "start" },
       });
-      await waitFor("Bob is told", () => told);
-      expect(told).toMatchObject({ challenge: { id, language: "javascript" } });
-      expect(JSON.stringify(told)).not.toContain("response");
+      await waitFor("Bob is notified", () => notified);
+      expect(notified).toMatchObject({ challenge: { id, language: "javascript" } });
+      expect(JSON.stringify(notified)).not.toContain("response");
       const details = await ask(ann, "GET", `/api/challenges/${id}?include=details`);
       expect(details.body).toMatchObject({ starter: "again", access: "open", role: "owner" });
       expect((await ask(bob, "GET", `/api/challenges/${id}?include=details`)).body).toMatchObject({
@@ -170,14 +170,14 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       });
       const one = participant(bob, id);
       expect(await one.join()).toMatchObject({ role: "view", can_write: false });
-      const told: unknown[] = [];
-      one.channel.on("room:access", (payload: unknown) => void told.push(payload));
+      const notified: unknown[] = [];
+      one.channel.on("room:access", (payload: unknown) => void notified.push(payload));
       await expect(answer(one.channel.push("response:update", { response: "no" }))).rejects.toMatchObject({
         response: { error: "Error updating challenge", reason: "read_only", why: "role" },
       });
       expect((await accept(bob, edit.token)).body).toEqual({ challenge_id: id, role: "edit" });
-      await waitFor("Bob may write", () => told.length === 1);
-      expect(told).toEqual([{ role: "edit", can_write: true }]);
+      await waitFor("Bob may write", () => notified.length === 1);
+      expect(notified).toEqual([{ role: "edit", can_write: true }]);
       await one.type("yes");
       // The lesser link takes nothing away.
       expect((await accept(bob, view.token)).body).toEqual({ challenge_id: id, role: "edit" });
@@ -196,13 +196,13 @@ for (const database of ["SQLite", "MariaDB"] as const) {
     test("a role given by the owner holds in an open room, at once and later", async () => {
       const id = await create();
       const one = participant(bob, id);
-      const told: unknown[] = [];
-      one.channel.on("room:access", (payload: unknown) => void told.push(payload));
+      const notified: unknown[] = [];
+      one.channel.on("room:access", (payload: unknown) => void notified.push(payload));
       expect(await one.join()).toMatchObject({ role: "edit", can_write: true });
       const path = `/api/challenges/${id}/members/${bob.user.id}`;
       expect((await ask(ann, "PUT", path, { role: "view" })).status).toBe(204);
-      await waitFor("Bob may only read", () => told.length === 1);
-      expect(told).toEqual([{ role: "view", can_write: false }]);
+      await waitFor("Bob may only read", () => notified.length === 1);
+      expect(notified).toEqual([{ role: "view", can_write: false }]);
       await expect(answer(one.channel.push("response:update", { response: "no" }))).rejects.toMatchObject({
         response: { reason: "read_only" },
       });
@@ -371,16 +371,16 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       const id = await restricted();
       await accept(bob, (await invite(id, "view")).token);
       const [one, two] = [participant(ann, id), participant(bob, id)];
-      const heard: { text: string; first_name: string }[] = [];
-      two.channel.on("chat:message", (message: (typeof heard)[0]) => void heard.push(message));
+      const received: { text: string; first_name: string }[] = [];
+      two.channel.on("chat:message", (message: (typeof received)[0]) => void received.push(message));
       await Promise.all([one.join(), two.join()]);
       const say = (who: Participant, payload: object) =>
         answer<{ id: number }>(who.channel.push("chat:send", payload));
       const first = await say(one, { text: " <b>hello</b> \u202e🦚 ", key: "k1" });
       expect(await say(one, { text: "<b>hello</b> 🦚", key: "k1" })).toEqual(first);
       await say(two, { text: "readers may speak", key: "k1" });
-      await waitFor("Bob has heard both", () => heard.length === 2);
-      expect(heard[0]).toMatchObject({
+      await waitFor("Bob has received both", () => received.length === 2);
+      expect(received[0]).toMatchObject({
         id: first.id,
         user_id: ann.user.id,
         first_name: "Ann",
@@ -402,8 +402,8 @@ for (const database of ["SQLite", "MariaDB"] as const) {
 
     test("a chat accepts 2 KiB at once, five messages at once, and only text", async () => {
       const one = participant(ann, await create());
-      const heard: unknown[] = [];
-      one.channel.on("chat:message", (message: unknown) => void heard.push(message));
+      const received: unknown[] = [];
+      one.channel.on("chat:message", (message: unknown) => void received.push(message));
       await one.join();
       const say = (payload: unknown) =>
         answer(one.channel.push("chat:send", payload as object)).then(
@@ -428,8 +428,8 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       expect(said.slice(0, 5)).toEqual(["ok", "ok", "ok", "ok", "ok"]);
       expect(said.filter((answered) => answered === "rate").length).toBeGreaterThan(0);
       await waitFor(
-        "what was taken is heard",
-        () => heard.length === said.filter((text) => text === "ok").length,
+        "what was taken is received",
+        () => received.length === said.filter((text) => text === "ok").length,
       );
     });
   });

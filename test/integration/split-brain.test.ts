@@ -24,7 +24,7 @@ for (const database of ["SQLite", "MariaDB"] as const) {
       let servers: [AppServer, AppServer];
       let tokens: string[];
       let location: ReturnType<typeof readDatabase>;
-      const everybody: DocumentClient[] = [];
+      const everyone: DocumentClient[] = [];
 
       beforeAll(async () => {
         if (database === "MariaDB") mariadb = await startMariaDb();
@@ -37,14 +37,14 @@ for (const database of ["SQLite", "MariaDB"] as const) {
         tokens = [(await one.signUp("Ann")).token, (await two.signUp("Bob")).token];
       });
       afterAll(async () => {
-        for (const client of everybody) client.leave();
+        for (const client of everyone) client.leave();
         for (const server of servers ?? []) await server.stop();
         await mariadb?.stop();
       });
 
       const enter = async (n: 0 | 1): Promise<DocumentClient> => {
         const client = new DocumentClient(servers[n], tokens[n] as string, 1);
-        everybody.push(client);
+        everyone.push(client);
         await client.join();
         await waitFor("it is in step", () => client.synced);
         return client;

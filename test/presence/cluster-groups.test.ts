@@ -89,7 +89,7 @@ describe("groups across nodes", () => {
     const near = await member(a);
     const sibling = await member(a);
     const far = await member(b);
-    // Joining again makes nobody a member twice.
+    // Joining again makes no one a member twice.
     const twice = await run(b, async () => {
       await Workers.join("g");
       await Workers.join("g");
@@ -101,8 +101,8 @@ describe("groups across nodes", () => {
         const from = node === a ? "a" : "b";
         for (const process of [near, far]) Workers.send("g", to(process), `${from} to one`);
         Workers.broadcast("g", `${from} to all`);
-        Workers.send("g", { node: "b", pid: "<0.999.0>" }, "to nobody");
-        Workers.send("g", { node: "nowhere", pid: "<0.1.0>" }, "to nobody");
+        Workers.send("g", { node: "b", pid: "<0.999.0>" }, "to no one");
+        Workers.send("g", { node: "nowhere", pid: "<0.1.0>" }, "to no one");
       });
     const sorted = ({ got }: Process): unknown[] => got.toSorted();
     for (const process of [near, far])

@@ -27,7 +27,7 @@ afterEach(() => node.stop());
 const presence = definePresence({ name: "TestPresence" });
 const PUBSUB = "pubsub";
 
-/** Runs `body` subscribed to `room` beside a presence; `diffs` takes what is told on it. */
+/** Runs `body` subscribed to `room` beside a presence; `diffs` takes what is notified on it. */
 const withPresence = <T>(
   body: (diffs: () => Promise<PresenceDiff>) => Promise<T>,
   used = presence,
@@ -95,7 +95,7 @@ describe("Presence", () => {
         joins: { ann: { metas: [{ typing: true, phx_ref: second, phx_ref_prev: first }] } },
         leaves: { ann: { metas: [{ typing: false, extra: 1, phx_ref: first }] } },
       });
-      expect(await presence.update(self(), "room", "nobody", {})).toEqual(["error", "nopresence"]);
+      expect(await presence.update(self(), "room", "no one", {})).toEqual(["error", "nopresence"]);
       const [, third] = await presence.update(self(), "room", "ann", (meta) => ({ was: meta.phx_ref }));
       expect(await presence.getByKey("room", "ann")).toEqual({
         metas: [{ was: second, phx_ref: third, phx_ref_prev: second }],
@@ -131,7 +131,7 @@ describe("Presence", () => {
     }));
 
   test.each(["kill", "shutdown", "crash"])(
-    "P-050 whoever ends, by %s, leaves at once, with one diff per topic",
+    "P-050 who ends, by %s, leaves at once, with one diff per topic",
     (reason) =>
       withPresence(async (diff) => {
         const ann = process();
@@ -246,8 +246,8 @@ describe("Presence", () => {
                 people[who] = process();
               }
             }
-            // The tracker answers in order: after this it has heard of every end above.
-            await presence.untrack(self(), "room", "nobody");
+            // The tracker answers in order: after this it has received of every end above.
+            await presence.untrack(self(), "room", "no one");
             const listed = await presence.list("room");
             send(self(), "end of diffs");
             for (;;) {

@@ -51,7 +51,7 @@ describe("PubSub", () => {
 
   test("a subscriber gets the bare message, the broadcaster too when it subscribes (P-003, P-007, P-015, P-023)", () =>
     withPubSub(async () => {
-      expect(PubSub.broadcast(NAME, "t", "to nobody")).toBe("ok");
+      expect(PubSub.broadcast(NAME, "t", "to no one")).toBe("ok");
       const other = await subscriber("t");
       expect(await PubSub.subscribe(NAME, "t")).toBe("ok");
       expect(PubSub.broadcast(NAME, "t", { any: "message" })).toBe("ok");
@@ -170,7 +170,7 @@ describe("PubSub", () => {
         dispatch: (topic, from, message, state) =>
           void calls.push([topic.topic, from, message, state.map(({ metadata }) => metadata)]),
       };
-      PubSub.broadcast(NAME, "t", "nobody", dispatcher);
+      PubSub.broadcast(NAME, "t", "no one", dispatcher);
       const one = await subscriber("t", 2);
       PubSub.broadcast(NAME, "t", "first", dispatcher);
       await PubSub.subscribe(NAME, "t", { metadata: "mine" });

@@ -69,7 +69,7 @@ export async function reasonOf(pid: Pid): Promise<ExitReason> {
   return down[4];
 }
 
-/** A process that waits for ever. */
+/** A process that waits forever. */
 export const idle = (): Pid => spawn(() => new Promise(() => {}));
 
 /** A process that traps exits and sends on every message it gets as `[label, message]`. */
@@ -80,7 +80,7 @@ export function trapper(to: Pid, send: (to: Pid, message: unknown) => void, labe
   });
 }
 
-/** Ends the calling process with `reason` once told to go. */
+/** Ends the calling process with `reason` once notified to go. */
 export async function waitThenExit(reason: ExitReason): Promise<never> {
   await receive((message) => (message === "go" ? true : undefined));
   return exit(reason);

@@ -100,7 +100,7 @@ export class AppServer {
     const child = this.#child as ChildProcess;
     if (child.exitCode === null && child.signalCode === null) {
       const exit = once(child, "exit");
-      // A frozen process hears nothing but SIGKILL.
+      // A frozen process receives nothing but SIGKILL.
       child.kill("SIGCONT");
       child.kill(signal);
       await exit;

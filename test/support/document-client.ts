@@ -49,7 +49,7 @@ export class DocumentClient {
   synced = false;
   readonly #base64: boolean;
   #gathered: Uint8Array[] = [];
-  #told: (() => void)[] = [];
+  #notified: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -111,7 +111,7 @@ export class DocumentClient {
 
   /** Edits; `acknowledged` is called once the server says that they are stored. */
   edit(change: (text: Y.Text) => void, acknowledged: () => void = () => {}): void {
-    this.#told.push(acknowledged);
+    this.#notified.push(acknowledged);
     this.doc.transact(() => change(this.text));
   }
 
@@ -133,23 +133,23 @@ export class DocumentClient {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       const updates = this.#gathered;
-      const told = this.#told;
-      this.#told = [];
+      const notified = this.#notified;
+      this.#notified = [];
       this.#gathered = [];
       // Otherwise the next join brings it.
       if (updates.length > 0 && this.synced && this.channel.state === "joined" && this.socket.isConnected())
-        this.#send(Y.mergeUpdates(updates), told);
+        this.#send(Y.mergeUpdates(updates), notified);
     }, GATHER_MS);
   }
 
-  #send(update: Uint8Array, told: readonly (() => void)[]): void {
+  #send(update: Uint8Array, notified: readonly (() => void)[]): void {
     this.unanswered += 1;
     const { joins } = this;
     this.channel
       .push("y:update", this.#payload(update), 60_000)
       .receive("ok", () => {
         if (this.joins === joins) this.unanswered -= 1;
-        for (const tell of told) tell();
+        for (const tell of notified) tell();
       })
       .receive("error", (error: { reason: string }) => {
         this.errors.push(error);

@@ -21,10 +21,10 @@ export class ListeningNode {
     });
     this.#child.stderr?.on("data", (data) => (this.#errors += data));
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-      const told = JSON.parse(line) as readonly unknown[];
-      if (told[0] === "ready") this.#ready = true;
-      else if (told[0] === "got") this.got.push(told[1] as number);
-      else this.gaps.push(told);
+      const notified = JSON.parse(line) as readonly unknown[];
+      if (notified[0] === "ready") this.#ready = true;
+      else if (notified[0] === "got") this.got.push(notified[1] as number);
+      else this.gaps.push(notified);
     });
   }
 
@@ -44,7 +44,7 @@ export class ListeningNode {
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exit = once(this.#child, "exit");
-    // A frozen process hears nothing but SIGKILL.
+    // A frozen process receives nothing but SIGKILL.
     this.#child.kill("SIGKILL");
     await exit;
   }

@@ -94,7 +94,7 @@ export async function startMariaDb(settings: readonly string[] = []): Promise<Ma
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exit = once(child, "exit");
-    // A frozen process hears nothing but SIGKILL.
+    // A frozen process receives nothing but SIGKILL.
     child.kill("SIGCONT");
     child.kill(signal);
     await exit;

@@ -81,7 +81,7 @@ export class Participant {
     return answer(push);
   }
 
-  /** Sends a text and waits until the server has told everybody. */
+  /** Sends a text and waits until the server has notified everyone. */
   async type(response: string): Promise<void> {
     this.channel.push("response:update", { response });
     await waitFor(`response:updated with ${JSON.stringify(response.slice(0, 40))}`, () =>

@@ -1,6 +1,6 @@
 /**
  * A client as small as can be, for tests with very many: joins its rooms, and joins again a little
- * after it was told that one is gone.
+ * after it was notified that one is gone.
  */
 import { WebSocket } from "ws";
 
@@ -13,7 +13,7 @@ export interface Room {
   ref: string;
 }
 
-export type Heard = (topic: string, event: string, payload: never) => void;
+export type Received = (topic: string, event: string, payload: never) => void;
 
 export class RejoiningClient {
   readonly rooms: readonly Room[];
@@ -22,8 +22,8 @@ export class RejoiningClient {
   readonly #ws: WebSocket;
   #ref = 0;
 
-  /** `heard` is told of what is neither an answer nor the end of a room. */
-  constructor(port: number, topics: readonly string[], heard: Heard = () => {}) {
+  /** `received` is notified of what is neither an answer nor the end of a room. */
+  constructor(port: number, topics: readonly string[], received: Received = () => {}) {
     this.rooms = topics.map((topic) => ({ topic, joins: 0, errors: 0, joined: false, ref: "" }));
     this.#ws = new WebSocket(`ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0`);
     this.#ws.on("open", () => {
@@ -33,7 +33,7 @@ export class RejoiningClient {
     this.#ws.on("close", () => {
       this.closes += 1;
     });
-    this.#ws.on("message", (data: Buffer) => this.#receive(JSON.parse(data.toString()), heard));
+    this.#ws.on("message", (data: Buffer) => this.#receive(JSON.parse(data.toString()), received));
   }
 
   get isHome(): boolean {
@@ -58,12 +58,12 @@ export class RejoiningClient {
 
   #receive(
     [, ref, topic, event, payload]: [unknown, unknown, string, string, { readonly status?: string }],
-    heard: Heard,
+    received: Received,
   ): void {
     const room = this.rooms.find((of) => of.topic === topic);
     // What it said while its room was gone is refused, which is no answer to its join.
     if (room === undefined || (event === "phx_reply" && ref !== room.ref)) return;
-    if (event !== "phx_reply" && event !== "phx_error") heard(topic, event, payload as never);
+    if (event !== "phx_reply" && event !== "phx_error") received(topic, event, payload as never);
     else if (payload.status === "ok") {
       room.joined = true;
       room.joins += 1;

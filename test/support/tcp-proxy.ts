@@ -1,6 +1,6 @@
 /**
- * A link between a client and a server that a test can spoil: cut (both ends are told), stall
- * (nobody is told: the half-open link of a closed laptop), refuse, slow down.
+ * A link between a client and a server that a test can spoil: cut (both ends are notified), stall
+ * (no one is notified: the half-open link of a closed laptop), refuse, slow down.
  */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
@@ -46,7 +46,7 @@ export class TcpProxy {
     return this.#links.size;
   }
 
-  /** From now on nothing passes, on old links and new ones, and nobody is told. */
+  /** From now on nothing passes, on old links and new ones, and no one is notified. */
   stall(): void {
     this.#stalled = true;
     for (const { client, upstream } of this.#links) {

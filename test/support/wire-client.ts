@@ -176,7 +176,7 @@ export class WireClient {
   }
 
   /** Payloads of an event, in order. */
-  heard(event: string): readonly unknown[] {
+  received(event: string): readonly unknown[] {
     return this.frames.filter((frame) => frame.event === event).map(({ payload }) => payload);
   }
 

@@ -34,7 +34,7 @@ const room = defineChannel("room:*", {
   handleIn: {
     echo: (payload: unknown, socket: ChannelSocket) => reply("ok", payload, socket),
     tell(payload: object, socket: ChannelSocket) {
-      push(socket, "told", { ...payload, to: "you" });
+      push(socket, "notified", { ...payload, to: "you" });
       return noreply(socket);
     },
     shout(payload: unknown, socket: ChannelSocket) {
@@ -116,8 +116,8 @@ describe.concurrent("ChannelTest", () => {
         type: "joined",
         reply: { other: true },
       });
-      await expect(t.join(t.socket(), "nobody:1")).rejects.toThrow(
-        'no channel of the socket serves the topic "nobody:1"',
+      await expect(t.join(t.socket(), "no one:1")).rejects.toThrow(
+        'no channel of the socket serves the topic "no one:1"',
       );
       await expect(t.subscribeAndJoin(t.socket(), "room:1", { refuse: true })).rejects.toThrow(
         'could not join channel, got error: {"reason":"no"}',
@@ -177,21 +177,21 @@ describe.concurrent("ChannelTest", () => {
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
       t.push(socket, "tell", { deep: { a: 1, b: 2 }, list: [1, { c: 3, d: 4 }] });
-      expect(await t.assertPush("told", { deep: { a: 1 }, list: [1, { c: 3 }] })).toMatchObject({
+      expect(await t.assertPush("notified", { deep: { a: 1 }, list: [1, { c: 3 }] })).toMatchObject({
         to: "you",
       });
       t.push(socket, "tell", { n: 5 });
-      await t.assertPush("told", ({ n }: { n: number }) => n > 4);
+      await t.assertPush("notified", ({ n }: { n: number }) => n > 4);
       t.push(socket, "tell", { n: 5 });
       t.push(socket, "tell", { n: 7 });
       // The one before has come, too.
-      await t.assertPush("told", { n: 7 });
-      await expect(t.assertPush("told", { n: 6 }, 20)).rejects.toThrow(
-        /a push of told with \{"n":6\} did not come within 20 ms; in the mailbox:\n.*"n":5/,
+      await t.assertPush("notified", { n: 7 });
+      await expect(t.assertPush("notified", { n: 6 }, 20)).rejects.toThrow(
+        /a push of notified with \{"n":6\} did not come within 20 ms; in the mailbox:\n.*"n":5/,
       );
       await expect(t.assertReply("ref-0", "ok", {}, 5)).rejects.toThrow("the reply ok to ref-0");
       await expect(t.assertBroadcast("nothing", {}, 5)).rejects.toThrow("the mailbox is empty");
-      await expect(t.assertPush("told", { list: [1] }, 5)).rejects.toThrow("did not come");
+      await expect(t.assertPush("notified", { list: [1] }, 5)).rejects.toThrow("did not come");
     }),
   );
 
@@ -200,7 +200,7 @@ describe.concurrent("ChannelTest", () => {
     channelTest(userSocket, async (t) => {
       const { socket } = await t.subscribeAndJoin(t.socket(), "room:1");
       const from = performance.now();
-      await t.refutePush("told", {}, 60);
+      await t.refutePush("notified", {}, 60);
       expect(performance.now() - from).toBeGreaterThanOrEqual(59);
       await t.refuteReply("ref-0", "ok", {}, 5);
       await t.refuteBroadcast("shouted", {}, 5);

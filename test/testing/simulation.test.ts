@@ -158,11 +158,12 @@ describe("faults between threads", () => {
       await sleep(sim.random.below(10));
       await sim.kill(1);
       await sleep(100);
-      const told: unknown[] = [];
-      for (let message = await next(0); message !== undefined; message = await next(0)) told.push(message);
-      expect(told).toHaveLength(2);
-      expect(told).toContainEqual(["EXIT", doomed, "noconnection"]);
-      expect(told).toContainEqual(["DOWN", expect.anything(), "process", doomed, "noconnection"]);
+      const notified: unknown[] = [];
+      for (let message = await next(0); message !== undefined; message = await next(0))
+        notified.push(message);
+      expect(notified).toHaveLength(2);
+      expect(notified).toContainEqual(["EXIT", doomed, "noconnection"]);
+      expect(notified).toContainEqual(["DOWN", expect.anything(), "process", doomed, "noconnection"]);
       sim.restart(1);
       await sleep(100);
       // the pid of the former thread stays dead.

@@ -4,7 +4,7 @@ import { Pace, type PaceClock } from "../../../src/app/web/sync/pace.js";
 
 const FRAME_MS = 16;
 
-/** A page that draws 60 pictures a second, or none, and is busy for as long as it is told. */
+/** A page that draws 60 pictures a second, or none, and is busy for as long as it is notified. */
 class FakePage implements PaceClock {
   drawing = true;
   #now = 0;

@@ -1,10 +1,10 @@
 /**
  * The server of docs/room-protocol.md and any number of pages in one room, without sockets. Every
- * hop is a queue that moves only when told to, so that a test decides what crosses what; time is
- * vitest's.
+ * hop is a queue that moves only when notified to, so that a test decides what crosses what; time
+ * is vitest's.
  *
- * The server has what it was sent at once and stores it when told to; a crash takes what was not
- * stored.
+ * The server has what it was sent at once and stores it when notified to; a crash takes what was
+ * not stored.
  */
 import * as Y from "yjs";
 import {
@@ -145,7 +145,7 @@ export class Room {
   #memory = new Y.Doc();
   #stored = new Y.Doc();
   /** What the next commit writes, and whom it then tells. */
-  #waiting: { readonly update: Uint8Array; readonly joins: string; readonly told: () => void }[] = [];
+  #waiting: { readonly update: Uint8Array; readonly joins: string; readonly notified: () => void }[] = [];
   /** So many updates are refused, for the rate. */
   refusing = 0;
   readonly pages: Page[] = [];
@@ -200,14 +200,14 @@ export class Room {
       const { document: theirs } = other;
       other.down.push(() => theirs.receive([update]));
     }
-    this.#waiting.push({ update, joins, told: () => answer(() => document.stored(id)) });
+    this.#waiting.push({ update, joins, notified: () => answer(() => document.stored(id)) });
   }
 
-  /** What waits is stored, and those who sent it are told. */
+  /** What waits is stored, and those who sent it are notified. */
   commit(): boolean {
     const batch = this.#waiting.splice(0);
     for (const { update } of batch) Y.applyUpdate(this.#stored, update);
-    for (const { told } of batch) told();
+    for (const { notified } of batch) notified();
     return batch.length > 0;
   }
 
@@ -231,7 +231,7 @@ export class Room {
     }
   }
 
-  /** Everybody is back, the server works, and time passes until nobody has anything to do. */
+  /** Everyone is back, the server works, and time passes until no one has anything to do. */
   async heal(advance: (ms: number) => void): Promise<void> {
     this.refusing = 0;
     for (const page of this.pages) page.connect();

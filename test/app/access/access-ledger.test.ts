@@ -30,12 +30,15 @@ describe("a channel that has joined", () => {
     expect(ledger.answered(ledger.take(10), ["edit"])).toEqual([]);
   });
 
-  test.each(["forbidden", "not_found", "session_ended"] as const)("is told %s, and forgotten", (answer) => {
-    inside();
-    ledger.recheck();
-    expect(ledger.answered(ledger.take(10), [answer])).toEqual([{ channel: "a", state: answer }]);
-    expect([ledger.size, ledger.certainRole(1, 7)]).toEqual([0, undefined]);
-  });
+  test.each(["forbidden", "not_found", "session_ended"] as const)(
+    "is notified %s, and forgotten",
+    (answer) => {
+      inside();
+      ledger.recheck();
+      expect(ledger.answered(ledger.take(10), [answer])).toEqual([{ channel: "a", state: answer }]);
+      expect([ledger.size, ledger.certainRole(1, 7)]).toEqual([0, undefined]);
+    },
+  );
 
   test("that has ended leaves its role for two rechecks", () => {
     inside();

@@ -49,7 +49,7 @@ test("a flood from one network is refused beyond its share, and holds up no othe
   const results = await Promise.allSettled(flood);
   await other;
   expect(results.filter(({ status }) => status === "fulfilled")).toHaveLength(52);
-  // Its turn comes after three of the flood (see fair-queue.test.ts); how many of the flood end before
-  // it depends on how the threads of scrypt are scheduled.
+  // Its turn comes after three of the flood (see fair-queue.test.ts); how many of the flood end
+  // before it depends on how the threads of scrypt are scheduled.
   expect(order.indexOf("other")).toBeLessThan(26);
 });

@@ -156,10 +156,10 @@ describe("what a client sends", () => {
     replica.text.insert(0, "mine");
     const update = replica.take() as Uint8Array;
     document.apply(update, anybody);
-    const nobody = (): boolean => false;
-    expect(document.apply(update, nobody)).toMatchObject({ type: "known" });
+    const noOne = (): boolean => false;
+    expect(document.apply(update, noOne)).toMatchObject({ type: "known" });
     replica.text.insert(4, "!");
-    expect(document.apply(replica.take() as Uint8Array, nobody)).toMatchObject({
+    expect(document.apply(replica.take() as Uint8Array, noOne)).toMatchObject({
       type: "refused",
       reason: "bad_update",
     });
@@ -358,8 +358,9 @@ function write(
   const inbox: Uint8Array[][] = replicas.map(() => []);
   const send = (who: number): void => {
     const update = replicas[who]?.take();
-    const told = update === undefined ? undefined : deliver(update);
-    if (told !== undefined) for (const [other, box] of inbox.entries()) if (other !== who) box.push(told);
+    const notified = update === undefined ? undefined : deliver(update);
+    if (notified !== undefined)
+      for (const [other, box] of inbox.entries()) if (other !== who) box.push(notified);
   };
   for (const { who, what, at, text } of actions) {
     const replica = replicas[who] as Replica;
@@ -454,22 +455,23 @@ test("mutated updates change nothing or leave a consistent document", {
         let next = 0;
         const replicas = write(document, actions, (update) => {
           originals.push(update);
-          const told = take(update);
+          const notified = take(update);
           const forged = mutations[next];
           if (forged !== undefined && originals.length % 2 === 0) {
             next += 1;
             const extra = take(mutate(originals[forged[0] % originals.length] as Uint8Array, forged[1]));
-            // Everybody is told of a forgery that was taken, its own author included.
-            if (extra !== undefined) return told === undefined ? extra : Y.mergeUpdates([told, extra]);
+            // Everyone is notified of a forgery that was taken, its own author included.
+            if (extra !== undefined)
+              return notified === undefined ? extra : Y.mergeUpdates([notified, extra]);
           }
-          return told;
+          return notified;
         });
         expect(document.text.isWellFormed()).toBe(true);
         expect(document.text).not.toContain("\ufffd");
         const again = SharedDocument.load(state, log);
         expect(again.text).toBe(document.text);
         expect(picture(again).sv).toEqual(picture(document).sv);
-        // Who is in step hears all of it, in another order than the document did, and agrees.
+        // Who is in step receives all of it, in another order than the document did, and agrees.
         const late = new Replica(documentOf(""));
         Y.applyUpdateV2(late.doc, state, "server");
         for (const update of log.toReversed()) late.receive(update);

@@ -1,4 +1,4 @@
-/** What rooms are told of changes of access, by what the database has answered. */
+/** What rooms are notified of changes of access, by what the database has answered. */
 import { Hono } from "hono";
 import { expect, test } from "vitest";
 import { type ChallengeOptions, challengeRoutes } from "../../../src/app/http/challenges.js";
@@ -21,23 +21,24 @@ const caller = async () => ({
 });
 
 /**
- * The status of a request by the owner, and what the room was told, when its change has this
+ * The status of a request by the owner, and what the room was notified, when its change has this
  * outcome.
  */
 async function changed(outcome: Outcome<null>, method: string, path: string, body?: object) {
-  const told: unknown[] = [];
+  const notified: unknown[] = [];
   const repository = {
     role: async () => ["ok", "owner"],
     changeChallenge: async () => (outcome[0] === "ok" ? ["ok", view] : outcome),
     deleteChallenge: async () => outcome,
     setMember: async () => outcome,
   } as unknown as Repository;
-  const tellRoom: ChallengeOptions["tellRoom"] = (id, event, payload) => void told.push([id, event, payload]);
+  const tellRoom: ChallengeOptions["tellRoom"] = (id, event, payload) =>
+    void notified.push([id, event, payload]);
   const app = new Hono().route("/", challengeRoutes({ repository, caller, tellRoom }));
   app.onError((error, context) => errorAnswer(error, context));
   const text = body === undefined ? {} : { body: JSON.stringify(body) };
   const { status } = await app.request(path, { method, ...text });
-  return [status, told.filter((one) => (one as unknown[])[1] === "access:changed")];
+  return [status, notified.filter((one) => (one as unknown[])[1] === "access:changed")];
 }
 
 test.each([

@@ -4,7 +4,7 @@ import { challengeRoutes } from "../../../src/app/http/challenges.js";
 import { errorAnswer } from "../../../src/app/http/errors.js";
 import type { Repository } from "../../../src/app/storage/repository-client.js";
 
-/** Lists end when they are told to; the header `user` says who asks. */
+/** Lists end when they are notified to; the header `user` says who asks. */
 function harness() {
   const running: { readonly userId: number; end(): void }[] = [];
   const made = (userId: number): Promise<unknown> =>

@@ -1,6 +1,6 @@
 /**
  * The room's process, with a clock that stands still until it is moved and a repository that does
- * as it is told.
+ * as it is notified.
  */
 
 import { Endpoint } from "simurgh/channels";
@@ -108,9 +108,9 @@ class FakeRepository {
   }
 }
 
-type Heard = readonly [kind: string, what: string, payload: unknown];
+type Received = readonly [kind: string, what: string, payload: unknown];
 
-/** A room, and the test as everybody else. */
+/** A room, and the test as everyone else. */
 class World {
   readonly clock = new VirtualClock();
   readonly repository = new FakeRepository();
@@ -127,7 +127,7 @@ class World {
     },
     text: async () => ["error", "damaged"],
   };
-  readonly heard: Heard[] = [];
+  readonly received: Received[] = [];
   room!: Pid;
   #refs = 0;
   #endpoint = "";
@@ -162,14 +162,14 @@ class World {
     GenServer.cast(this.room, request);
   }
 
-  /** Somebody's channel: what the room tells it is heard as `["channel", name, message]`. */
+  /** Someone's channel: what the room tells it is received as `["channel", name, message]`. */
   async enter(
     name: string,
     { document = true, canWrite = true, userId = 1, client = undefined as number | undefined } = {},
   ): Promise<Pid & { entered: JoinReply }> {
-    const { heard } = this;
+    const { received } = this;
     const pid = spawn(async () => {
-      for (;;) heard.push(["channel", name, (await receive((message) => [message]))[0]]);
+      for (;;) received.push(["channel", name, (await receive((message) => [message]))[0]]);
     });
     const entered = await this.ask<["ok", JoinReply]>([
       "enter",
@@ -179,7 +179,8 @@ class World {
   }
 
   /**
-   * Sends an update as that channel; the answer is heard as `["reply", ref, [status, response]]`.
+   * Sends an update as that channel; the answer is received as `["reply", ref, [status,
+   * response]]`.
    */
   update(pid: Pid, bytes: Uint8Array): string {
     this.#refs += 1;
@@ -209,7 +210,7 @@ class World {
   #hear(message: unknown): void {
     if (!Array.isArray(message) && typeof message === "object" && message !== null && "event" in message) {
       const { event, payload } = message as { event: string; payload: unknown };
-      this.heard.push(["broadcast", event, payload]);
+      this.received.push(["broadcast", event, payload]);
     } else if (Array.isArray(message) && message[0] === "send") {
       const [, ref, , , { status, response }] = JSON.parse(message[2]) as [
         0,
@@ -218,7 +219,7 @@ class World {
         0,
         { status: string; response: unknown },
       ];
-      this.heard.push(["reply", ref, [status, response]]);
+      this.received.push(["reply", ref, [status, response]]);
     }
   }
 
@@ -234,7 +235,7 @@ class World {
   }
 
   replyTo(ref: string): unknown {
-    return this.heard.find(([kind, what]) => kind === "reply" && what === ref)?.[2];
+    return this.received.find(([kind, what]) => kind === "reply" && what === ref)?.[2];
   }
 
   /** The answer, which may take many turns of the event loop to come. */
@@ -244,13 +245,13 @@ class World {
   }
 
   broadcasts<T>(event: string): T[] {
-    return this.heard
+    return this.received
       .filter(([kind, what]) => kind === "broadcast" && what === event)
       .map(([, , payload]) => payload as T);
   }
 
-  toldTo(name: string): unknown[] {
-    return this.heard
+  notifiedTo(name: string): unknown[] {
+    return this.received
       .filter(([kind, what]) => kind === "channel" && what === name)
       .map(([, , message]) => message);
   }
@@ -266,7 +267,7 @@ const world = (run: (world: World) => Promise<void>) => async (): Promise<void> 
   await node.stop();
 };
 
-/** Somebody's editor: gives the update of each change. */
+/** Someone's editor: gives the update of each change. */
 class Editor {
   readonly doc = new Y.Doc();
   readonly text = this.doc.getText("response");
@@ -541,7 +542,7 @@ describe("a whole text", () => {
         ann,
         editor.change((text) => text.insert(0, "Ann says ")),
       );
-      // Bob has not heard of it when he sends his.
+      // Bob has not received of it when he sends his.
       expect(await here.ask(["whole text", bob, "hello from Bob"])).toBe("ok");
       expect(here.repository.text).toBe("Ann says hello from Bob");
     }),
@@ -655,10 +656,10 @@ describe("a whole text", () => {
         await here.advance(5);
       }
       await here.advance(60);
-      const told = here.broadcasts<{ challenge: { response: string } }>("response:updated");
-      expect(told.length).toBeGreaterThan(5);
-      expect(told.length).toBeLessThan(14);
-      expect(told.at(-1)?.challenge.response).toBe(editor.text.toString());
+      const notified = here.broadcasts<{ challenge: { response: string } }>("response:updated");
+      expect(notified.length).toBeGreaterThan(5);
+      expect(notified.length).toBeLessThan(14);
+      expect(notified.at(-1)?.challenge.response).toBe(editor.text.toString());
     }),
   );
 
@@ -696,14 +697,14 @@ describe("who is there", () => {
       );
       await here.ask(["whole text", bob, "abhello!"]);
       await here.advance(2900);
-      expect(here.toldTo("Ann")).toEqual([["room", "typing", true]]);
-      expect(here.toldTo("Bob")).toEqual([["room", "typing", true]]);
+      expect(here.notifiedTo("Ann")).toEqual([["room", "typing", true]]);
+      expect(here.notifiedTo("Bob")).toEqual([["room", "typing", true]]);
       await here.advance(200);
-      expect(here.toldTo("Ann")).toEqual([
+      expect(here.notifiedTo("Ann")).toEqual([
         ["room", "typing", true],
         ["room", "typing", false],
       ]);
-      expect(here.toldTo("Bob")).toEqual(here.toldTo("Ann"));
+      expect(here.notifiedTo("Bob")).toEqual(here.notifiedTo("Ann"));
     }),
   );
 
@@ -723,7 +724,7 @@ describe("who is there", () => {
         editor.change((text) => text.insert(0, "b")),
       );
       await here.settle();
-      expect(here.toldTo("Ann")).toEqual([
+      expect(here.notifiedTo("Ann")).toEqual([
         ["room", "typing", true],
         ["room", "typing", true],
       ]);
@@ -776,7 +777,8 @@ describe("who is there", () => {
           ({ id }) => id,
         );
       expect(await states()).toEqual([ann.entered.me.id, "far"]);
-      const gone = () => here.broadcasts<{ gone: string[] }>("y:awareness").flatMap((told) => told.gone);
+      const gone = () =>
+        here.broadcasts<{ gone: string[] }>("y:awareness").flatMap((notified) => notified.gone);
       for (let n = 0; n < 5; n += 1) {
         await here.advance(15_000);
         other("cursors:here", { states: [state] });

@@ -60,7 +60,7 @@ function typeTogether(
   typists: readonly Typist[],
   token: (name: string, nr: number) => string,
   jitter: () => number,
-  told: "each" | "every 50 ms",
+  notified: "each" | "every 50 ms",
 ): { readonly text: string; readonly typed: readonly string[] } {
   const timeline = new Timeline();
   const document = SharedDocument.load(seedState(START), []);
@@ -78,7 +78,7 @@ function typeTogether(
   };
   let isDue = false;
   const changed = (): void => {
-    if (told === "each") publish();
+    if (notified === "each") publish();
     else if (!isDue) {
       isDue = true;
       timeline.at(timeline.now + 50, () => {
@@ -148,18 +148,23 @@ test("next to others no token of a full-text client is lost or doubled", () => {
     fc.property(
       fc.record({
         tokens: fc.constantFrom(...(Object.keys(TOKENS) as (keyof typeof TOKENS)[])),
-        told: fc.constantFrom("each" as const, "every 50 ms" as const),
+        notified: fc.constantFrom("each" as const, "every 50 ms" as const),
         delays: fc.array(fc.integer({ min: 0, max: 1500 }), { minLength: 1, maxLength: 2 }),
         every: fc.integer({ min: 30, max: 400 }),
         other: fc.integer({ min: 20, max: 100 }),
         jitter: fc.infiniteStream(fc.integer({ min: -20, max: 20 })),
       }),
-      ({ tokens, told, delays, every, other, jitter }) => {
+      ({ tokens, notified, delays, every, other, jitter }) => {
         const typists = [
           { name: "ann", delay: undefined, every: other },
           ...delays.map((delay, n) => ({ name: ["bob", "cid"][n]!, delay, every: every + 7 * n })),
         ];
-        const { text, typed } = typeTogether(typists, TOKENS[tokens], () => jitter.next().value ?? 0, told);
+        const { text, typed } = typeTogether(
+          typists,
+          TOKENS[tokens],
+          () => jitter.next().value ?? 0,
+          notified,
+        );
         for (const token of typed) expect([token, text.split(token).length - 1]).toEqual([token, 1]);
       },
     ),
@@ -176,7 +181,7 @@ test("alone, a full-text client that types loses nothing over slow links", () =>
 });
 
 test("equal keys are as many as were typed, next to another who types the same", () => {
-  for (const told of ["each", "every 50 ms"] as const) {
+  for (const notified of ["each", "every 50 ms"] as const) {
     const typists = [
       { name: "ann", delay: undefined, every: 50 },
       { name: "bob", delay: 500, every: 150 },
@@ -185,7 +190,7 @@ test("equal keys are as many as were typed, next to another who types the same",
       typists,
       () => "x",
       () => 0,
-      told,
+      notified,
     );
     expect(text.split("x").length - 1).toBe(typed.length);
   }

@@ -17,7 +17,7 @@ class World {
     return this.document.text;
   }
 
-  /** The client is told what the text is now. */
+  /** The client is notified what the text is now. */
   tell(): void {
     this.seen.tell(this.document.text, this.document.version(), this.now);
   }

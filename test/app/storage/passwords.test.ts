@@ -30,19 +30,24 @@ afterEach(() => source.destroy());
 const session = (id: string, passwordHash: string) => ({ id, userId, tokenHash: id, passwordHash });
 const change = (before: string, after: string) =>
   repository.changePassword({ before, session: session(`after ${after}`, after) });
-const goesOn = async (id: string): Promise<boolean> => (await repository.sessionUser(id, userId))[0] === "ok";
+const continues = async (id: string): Promise<boolean> =>
+  (await repository.sessionUser(id, userId))[0] === "ok";
 const hash = async (): Promise<string> => value(await repository.userByEmail("a@b.c")).passwordHash;
 
 test("a changed password ends every session and begins one", async () => {
   value(await repository.createSession(session("one", "first")));
   value(await change("first", "second"));
-  expect([await hash(), await goesOn("one"), await goesOn("after second")]).toEqual(["second", false, true]);
+  expect([await hash(), await continues("one"), await continues("after second")]).toEqual([
+    "second",
+    false,
+    true,
+  ]);
 });
 
 test("a log-in that was checked against the former password begins no session", async () => {
   value(await change("first", "second"));
   expect(await repository.createSession(session("late", "first"))).toEqual(["error", "forbidden"]);
-  expect(await goesOn("late")).toBe(false);
+  expect(await continues("late")).toBe(false);
 });
 
 test("of two changes of one password the first holds", async () => {
@@ -50,7 +55,7 @@ test("of two changes of one password the first holds", async () => {
     ["ok", null],
     ["error", "forbidden"],
   ]);
-  expect([await hash(), await goesOn("after mine"), await goesOn("after yours")]).toEqual([
+  expect([await hash(), await continues("after mine"), await continues("after yours")]).toEqual([
     "mine",
     true,
     false,
@@ -62,5 +67,5 @@ test("another hash of a password that has been replaced meanwhile is not stored"
   value(await repository.rehashPassword(userId, "first", "first, hashed again"));
   expect(await hash()).toBe("second");
   value(await repository.rehashPassword(userId, "second", "second, hashed again"));
-  expect([await hash(), await goesOn("after second")]).toEqual(["second, hashed again", true]);
+  expect([await hash(), await continues("after second")]).toEqual(["second, hashed again", true]);
 });

@@ -122,8 +122,8 @@ test("a person has so many sessions: with one more, the one renewed longest ago 
     ]);
   }
   await table.createSession({ id: "other", userId: bob, tokenHash: "o", passwordHash: "-" });
-  const goesOn = async (id: string, who: number): Promise<boolean> =>
+  const continues = async (id: string, who: number): Promise<boolean> =>
     (await table.sessionUser(id, who))[0] === "ok";
-  expect(await Promise.all(["1", "2", "3"].map((id) => goesOn(id, ann)))).toEqual([false, true, true]);
-  expect(await goesOn("other", bob)).toBe(true);
+  expect(await Promise.all(["1", "2", "3"].map((id) => continues(id, ann)))).toEqual([false, true, true]);
+  expect(await continues("other", bob)).toBe(true);
 });

@@ -115,7 +115,7 @@ test("a snapshot shortens the log by what the one before covers", async () => {
   // The newest one damaged: the one before it and the rows since will do.
   await source.query("UPDATE room_snapshots SET state = x'00' WHERE upto_seq = 4");
   expect(load(await open()).text.startsWith("dcba/**")).toBe(true);
-  // A row lost as well: nobody may take the rest for the whole.
+  // A row lost as well: no one may take the rest for the whole.
   await source.query("DELETE FROM room_updates WHERE seq = 3");
   const damaged = await open();
   expect(() => load(damaged)).toThrow(DamagedDocument);

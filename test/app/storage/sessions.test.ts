@@ -1,6 +1,6 @@
 /**
- * How long a session goes on, on a SQLite database of its own and a clock that is told what time it
- * is.
+ * How long a session continues, on a SQLite database of its own and a clock that is notified what
+ * time it is.
  */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { KeyedQueue } from "../../../src/app/keyed-queue.js";
@@ -38,13 +38,13 @@ afterEach(async () => {
   await source.destroy();
 });
 
-const goesOn = async (): Promise<boolean> => (await table.sessionUser("s", userId))[0] === "ok";
+const continues = async (): Promise<boolean> => (await table.sessionUser("s", userId))[0] === "ok";
 
 test("a session that is not renewed is valid for 14 days", async () => {
   vi.setSystemTime(START + 14 * DAY_MS - 1);
-  expect(await goesOn()).toBe(true);
+  expect(await continues()).toBe(true);
   vi.setSystemTime(START + 14 * DAY_MS);
-  expect(await goesOn()).toBe(false);
+  expect(await continues()).toBe(false);
   expect(await table.renewSession({ id: "s", tokenHash: "0", nextHash: "1" })).toEqual([
     "error",
     "not_found",
@@ -58,7 +58,7 @@ test("a renewed session is valid from then on, but not beyond 90 days", async ()
     expect(renewed[0]).toBe("ok");
   }
   vi.setSystemTime(START + 90 * DAY_MS - 1);
-  expect(await goesOn()).toBe(true);
+  expect(await continues()).toBe(true);
   vi.setSystemTime(START + 90 * DAY_MS);
-  expect(await goesOn()).toBe(false);
+  expect(await continues()).toBe(false);
 });

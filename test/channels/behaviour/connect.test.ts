@@ -220,8 +220,8 @@ describe("options", () => {
     server.run(() => Endpoint.broadcast("endpoint", "room:1", "quiet", { a: 1 }));
     expect((await client.until(2))[1]).toEqual([null, null, "room:1", "QUIET", { a: 1 }]);
     await expect(
-      startServer({ sockets: { "/s": { module, serializers: [["nobody", "~> 2.0.0"]] } } }),
-    ).rejects.toThrow("no serializer is named nobody");
+      startServer({ sockets: { "/s": { module, serializers: [["no one", "~> 2.0.0"]] } } }),
+    ).rejects.toThrow("no serializer is named no one");
   });
 
   test("compression is negotiated only on request, and compressed frames are read (C-091)", async () => {
@@ -309,16 +309,16 @@ describe("connect info", () => {
     await one({ connectInfo: [{ session: () => session }] }, { secret });
     const data = { user: 7, _csrf_token: "the csrf token" };
     const cookie = `other=1; _app=${Token.sign(secret, "signing", data)}`;
-    const told = async (query: string, header: string | undefined): Promise<unknown> =>
+    const notified = async (query: string, header: string | undefined): Promise<unknown> =>
       (await connected(`${V2}${query}`, header === undefined ? {} : { cookie: header })).info.session;
-    expect(await told("&_csrf_token=the%20csrf%20token", cookie)).toEqual(data);
-    expect(await told("&_csrf_token=wrong", cookie)).toBeNull();
-    expect(await told("", cookie)).toBeNull();
-    expect(await told("&_csrf_token=the%20csrf%20token", "_app=garbage")).toBeNull();
-    expect(await told("&_csrf_token=the%20csrf%20token", undefined)).toBeNull();
+    expect(await notified("&_csrf_token=the%20csrf%20token", cookie)).toEqual(data);
+    expect(await notified("&_csrf_token=wrong", cookie)).toBeNull();
+    expect(await notified("", cookie)).toBeNull();
+    expect(await notified("&_csrf_token=the%20csrf%20token", "_app=garbage")).toBeNull();
+    expect(await notified("&_csrf_token=the%20csrf%20token", undefined)).toBeNull();
     await server.stop();
     await one({ connectInfo: [{ session }], checkCsrf: false }, { secret });
-    expect(await told("", cookie)).toEqual(data);
+    expect(await notified("", cookie)).toEqual(data);
   });
 
   test("custom values are passed unchanged (C-069)", async () => {
@@ -470,10 +470,10 @@ describe("refusals", () => {
   test("with refuseByClose a browser gets 4403 and the reason (C-062)", async () => {
     const refusing = new URL("../fixtures/optional-socket.ts", import.meta.url);
     await start({
-      "/told": { module: refusing, websocket: { refuseByClose: true } },
+      "/notified": { module: refusing, websocket: { refuseByClose: true } },
       "/default": { module: refusing },
     });
-    const client = await RawClient.connect(at("/told/websocket?vsn=2.0.0&refuse=too%20young"));
+    const client = await RawClient.connect(at("/notified/websocket?vsn=2.0.0&refuse=too%20young"));
     expect(await client.untilClosed()).toEqual({ code: 4403, reason: "too young" });
     expect((await answer("/default/websocket?vsn=2.0.0&refuse=too%20young")).status).toBe(403);
   });

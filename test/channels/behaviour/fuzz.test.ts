@@ -19,7 +19,7 @@ const SEEDS = process.env.FUZZ_SEED
   ? [Number(process.env.FUZZ_SEED)]
   : Array.from({ length: 40 }, (_, n) => n + 1);
 const STEPS = 120;
-const TOPICS = ["room:a", "room:b", "exact", "priv:x", "nobody", "phoenix", "", "room:", "presence:p"];
+const TOPICS = ["room:a", "room:b", "exact", "priv:x", "no one", "phoenix", "", "room:", "presence:p"];
 const EVENTS = [
   "phx_join",
   "phx_leave",
@@ -95,7 +95,7 @@ describe.each([0, 1])("anything from anybody, with %i shards", (shards) => {
 
   const open = (): Promise<RawClient> => RawClient.connect(`${server.url}&user_id=${server.port}`);
 
-  /** What the server has when nobody is there. */
+  /** What the server has when no one is there. */
   const rest = (): Promise<{ processes: number; topics: number; timers: number }> =>
     server.run(() => ({
       processes: processes().length,

@@ -115,7 +115,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
         test("two clients hear each other: broadcast, broadcast from, intercepted, in order (C-123, C-128)", async () => {
           const topic = fresh();
           const [[one], [two]] = [await joinedRoom(topic), await joinedRoom(topic)];
-          const heard: unknown[][] = [];
+          const received: unknown[][] = [];
           for (const [name, channel] of [
             ["one", one],
             ["two", two],
@@ -124,13 +124,13 @@ describe.each([0, 2])("with %i shards", (shards) => {
               channel.on(
                 event,
                 (payload: { n: number; via?: string }) =>
-                  void heard.push([name, event, payload.n, payload.via]),
+                  void received.push([name, event, payload.n, payload.via]),
               );
           // The oldest client posts each message by itself, and two posts at once may overtake each
           // other.
           const inTurn = transport === "LongPoll" && version === "1.6";
           const arrived = (count: number): Promise<void> =>
-            vi.waitFor(() => expect(heard).toHaveLength(count), 10_000);
+            vi.waitFor(() => expect(received).toHaveLength(count), 10_000);
           one.push("shout", { n: 1 });
           if (inTurn) await arrived(2);
           one.push("shout_from", { n: 2 });
@@ -138,11 +138,11 @@ describe.each([0, 2])("with %i shards", (shards) => {
           one.push("icept", { n: 3 });
           await arrived(5);
           const via = transport === "WebSocket" ? "websocket" : "longpoll";
-          expect(heard.filter(([name]) => name === "one")).toEqual([
+          expect(received.filter(([name]) => name === "one")).toEqual([
             ["one", "shout", 1, undefined],
             ["one", "icept", 3, via],
           ]);
-          expect(heard.filter(([name]) => name === "two")).toEqual([
+          expect(received.filter(([name]) => name === "two")).toEqual([
             ["two", "shout", 1, undefined],
             ["two", "shout", 2, undefined],
             ["two", "icept", 3, via],
@@ -379,7 +379,7 @@ describe.each([0, 2])("with %i shards", (shards) => {
     client.send("4", "4", "room:frames", "phx_join", {});
     await client.until(4);
     client.send("4", "5", "room:frames", "phx_leave", {});
-    client.send("6", "6", "nobody", "phx_join", {});
+    client.send("6", "6", "no one", "phx_join", {});
     client.send("7", "7", "priv:1", "phx_join", {});
     const frames = (await client.until(8)) as [unknown, unknown, unknown, string, unknown][];
     expect(frames.map((frame) => frame[3]).sort()).toEqual([
@@ -412,7 +412,7 @@ describe("Supabase's realtime-js (C-031, C-189)", () => {
   afterAll(() => server.stop());
 
   test.each(["2.0.0", "1.0.0"])(
-    "C-031 C-189 with vsn %s it subscribes, broadcasts and hears",
+    "C-031 C-189 with vsn %s it subscribes, broadcasts and receives",
     async (vsn) => {
       const client = (): RealtimeClient =>
         new RealtimeClient(`ws://127.0.0.1:${server.port}/realtime/v1`, {
@@ -421,11 +421,11 @@ describe("Supabase's realtime-js (C-031, C-189)", () => {
           vsn,
         } as never);
       const [one, two] = [client(), client()];
-      const heard: unknown[] = [];
+      const received: unknown[] = [];
       const subscribe = (each: RealtimeClient, self: boolean) =>
         new Promise<ReturnType<RealtimeClient["channel"]>>((resolve, reject) => {
           const channel = each.channel("room", { config: { broadcast: { self, ack: true } } });
-          channel.on("broadcast", { event: "note" }, (message) => void heard.push(message));
+          channel.on("broadcast", { event: "note" }, (message) => void received.push(message));
           channel.subscribe((status, error) => {
             if (status === "SUBSCRIBED") resolve(channel);
             else if (status !== "CLOSED") reject(error ?? new Error(status));
@@ -433,13 +433,13 @@ describe("Supabase's realtime-js (C-031, C-189)", () => {
         });
       const [sender] = [await subscribe(one, false), await subscribe(two, false)];
       expect(await sender.send({ type: "broadcast", event: "note", payload: { text: "hello" } })).toBe("ok");
-      await vi.waitFor(() => expect(heard).toHaveLength(1), 10_000);
-      expect(heard[0]).toMatchObject({ event: "note", payload: { text: "hello" } });
+      await vi.waitFor(() => expect(received).toHaveLength(1), 10_000);
+      expect(received[0]).toMatchObject({ event: "note", payload: { text: "hello" } });
       if (vsn === "2.0.0") {
         const bytes = new Uint8Array([1, 2, 3]);
         await sender.send({ type: "broadcast", event: "note", payload: bytes.buffer as never });
-        await vi.waitFor(() => expect(heard).toHaveLength(2), 10_000);
-        const { payload } = heard[1] as { payload: ArrayBuffer };
+        await vi.waitFor(() => expect(received).toHaveLength(2), 10_000);
+        const { payload } = received[1] as { payload: ArrayBuffer };
         expect([...new Uint8Array(payload)]).toEqual([1, 2, 3]);
       }
       await Promise.all([one.disconnect(), two.disconnect()]);

@@ -157,7 +157,7 @@ describe("limits", () => {
         sent += 1;
       };
       pump();
-      // Until no more is taken off it while somebody else is served.
+      // Until no more is taken off it while someone else is served.
       let [before, quiet] = [-1, 0];
       for (let n = 0; quiet < 50; n += 1) {
         other.send("1", `e${n}`, "room:1", "echo", { n });

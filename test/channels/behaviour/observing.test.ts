@@ -191,7 +191,7 @@ describe("telemetry", () => {
     client.send("1", "2", "room:1", "echo", { a: 1 });
     client.send("2", "3", "refuse:1", "phx_join", {});
     client.send("3", "4", "crash:1", "phx_join", {});
-    client.send("5", "5", "nobody:1", "phx_join", {});
+    client.send("5", "5", "no one:1", "phx_join", {});
     client.send(null, "6", "phoenix", "heartbeat", {});
     client.send("1", "7", "room:1", "boom", {});
     await client.until(7);

@@ -81,7 +81,7 @@ describe.each([0, 1])("presence with %i shards", (shards) => {
       ["ann", "bob"],
       ["ann", "bob"],
     ]);
-    // A room without presence is told nothing of it.
+    // A room without presence is notified nothing of it.
     const plain = await RawClient.connect(server.url);
     plain.send("1", "1", `room:${topic}`, "phx_join", {});
     plain.send("1", "2", `room:${topic}`, "echo", {});

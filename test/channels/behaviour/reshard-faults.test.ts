@@ -11,7 +11,7 @@ import { threadName } from "#runtime";
 import {
   atEnd,
   endAll,
-  everybodyIsThere,
+  everyoneIsThere,
   Person,
   reshard,
   start,
@@ -41,7 +41,7 @@ test("over WebSocket and long-poll no session ends and no message is lost", asyn
     for (const person of people) await person.isWell(said());
   }
   for (const person of people) person.check(true);
-  await everybodyIsThere(server, ["ann", "bob"]);
+  await everyoneIsThere(server, ["ann", "bob"]);
 }, 240_000);
 
 test("a shard thread dies during a move, and all clients come back once", async () => {
@@ -65,7 +65,7 @@ test("a shard thread dies during a move, and all clients come back once", async 
     for (const person of people) await person.isWell(said());
   }
   for (const person of people) person.check(false);
-  await everybodyIsThere(server, ["ann", "bob"]);
+  await everyoneIsThere(server, ["ann", "bob"]);
   // And the next move works as ever.
   expect(await reshard(server, 2)).toBe("ok");
   for (const person of people) await person.isWell(said());
@@ -79,7 +79,7 @@ test("clients of both nodes on a hub receive each other during moves", async () 
   const here = await start(cluster("here"));
   const there = await start({ ...cluster("there"), shards: 1 });
   const people = [new Person(here, "websocket", "ann"), new Person(there, "websocket", "cid")];
-  // One tells from where topics move, the other is told.
+  // One tells from where topics move, the other is notified.
   const { said } = tell(here);
   for (const person of people) await person.isWell(0);
   for (let moves = 0; moves < 3; moves += 1) {
@@ -87,7 +87,7 @@ test("clients of both nodes on a hub receive each other during moves", async () 
     for (const person of people) await person.isWell(said());
   }
   for (const person of people) person.check(true);
-  for (const server of [here, there]) await everybodyIsThere(server, ["ann", "cid"]);
+  for (const server of [here, there]) await everyoneIsThere(server, ["ann", "cid"]);
   await expect(
     reshard(
       here,

@@ -140,7 +140,7 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
       pings += 1;
     });
     const lively = await connect();
-    const beat = setInterval(() => lively.send(null, null, "nobody", "x", {}), 50);
+    const beat = setInterval(() => lively.send(null, null, "no one", "x", {}), 50);
     expect((await client.untilClosed(3000)).code).toBe(1002);
     expect([pings, client.frames]).toEqual([0, []]);
     expect(lively.closed).toBeUndefined();
@@ -211,20 +211,20 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
   test("a POST is 200 also when its reply, seen by a poll, is an error (C-154)", async () => {
     const { token } = await poll();
     expect(await publish(token, ["1", "1", "priv:1", "phx_join", {}])).toEqual({ status: 200 });
-    expect(await publish(token, ["1", "2", "nobody:1", "x", {}])).toEqual({ status: 200 });
-    const told: unknown[] = [];
-    while (told.length < 2) told.push(...frames(await poll(token)));
-    expect(told).toContainEqual([
+    expect(await publish(token, ["1", "2", "no one:1", "x", {}])).toEqual({ status: 200 });
+    const notified: unknown[] = [];
+    while (notified.length < 2) notified.push(...frames(await poll(token)));
+    expect(notified).toContainEqual([
       "1",
       "1",
       "priv:1",
       "phx_reply",
       { status: "error", response: { reason: "unauthorized" } },
     ]);
-    expect(told).toContainEqual([
+    expect(notified).toContainEqual([
       null,
       "2",
-      "nobody:1",
+      "no one:1",
       "phx_reply",
       { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
     ]);
@@ -235,9 +235,9 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     const { token } = await poll();
     await publish(token, ["1", "1", topic, "phx_join", {}]);
     for (let n = 0; n < 5; n += 1) await publish(token, ["1", `${n}`, topic, "echo", { n }]);
-    const told: unknown[] = [];
-    while (told.length < 6) told.push(...frames(await poll(token)));
-    expect(told).toHaveLength(6);
+    const notified: unknown[] = [];
+    while (notified.length < 6) notified.push(...frames(await poll(token)));
+    expect(notified).toHaveLength(6);
     const waiting = poll(token);
     await new Promise((resolve) => setTimeout(resolve, 20));
     const from = performance.now();
@@ -251,8 +251,8 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     const topic = fresh();
     const { token } = await poll();
     await publish(token, ["1", "1", topic, "phx_join", {}]);
-    const told: unknown[] = [];
-    while (told.length < 1) told.push(...frames(await poll(token)));
+    const notified: unknown[] = [];
+    while (notified.length < 1) notified.push(...frames(await poll(token)));
     const vanishing = get(url(server.port, token), { agent: false }).on("error", () => {});
     await once(vanishing, "finish");
     const { localPort } = vanishing.socket as Socket;
@@ -274,9 +274,9 @@ describe.each([0, 1])("the wire, with %i shards", (shards) => {
     });
     const { token } = await poll();
     expect(await publish(token, ["1", "1", fresh(), "phx_join", {}], other.port)).toEqual({ status: 410 });
-    const anew = await poll(token, other.port);
-    expect(anew.status).toBe(410);
-    expect(anew.token).not.toBe(token);
+    const again = await poll(token, other.port);
+    expect(again.status).toBe(410);
+    expect(again.token).not.toBe(token);
     await other.stop();
   });
 });

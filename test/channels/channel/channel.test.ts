@@ -381,8 +381,8 @@ describe("broadcasts", () => {
       expect(await Endpoint.unsubscribe(endpoint, "elsewhere")).toBe("ok");
       Endpoint.broadcast(endpoint, "elsewhere", "g", {});
       await t.refuteBroadcast("g", {}, 10);
-      expect(() => Endpoint.broadcast("nobody", "x", "y", {})).toThrow(
-        "no endpoint named nobody runs in this thread",
+      expect(() => Endpoint.broadcast("no one", "x", "y", {})).toThrow(
+        "no endpoint named no one runs in this thread",
       );
     }),
   );
@@ -429,7 +429,7 @@ describe("broadcasts", () => {
           },
         },
         handleInfo(message, socket) {
-          push(socket, "heard", { message });
+          push(socket, "received", { message });
           return noreply(socket);
         },
       },
@@ -437,7 +437,7 @@ describe("broadcasts", () => {
         await t.assertReply(t.push(socket, "listen"), "ok");
         Endpoint.broadcast(t.endpoint, "news", "flash", { a: 1 });
         for (let n = 0; n < 2; n += 1)
-          await t.assertPush("heard", { message: { topic: "news", event: "flash", payload: { a: 1 } } });
+          await t.assertPush("received", { message: { topic: "news", event: "flash", payload: { a: 1 } } });
         // Not handed on by itself.
         await t.refutePush("flash", {}, 10);
       },

@@ -115,7 +115,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
   test("unjoined and unserved topics answer unmatched topic, and a leave ok (C-037, C-038, C-039)", async () => {
     const client = await connect();
     client.send("9", "1", "room:never", "echo", {});
-    client.send("9", "2", "nobody:1", "phx_join", {});
+    client.send("9", "2", "no one:1", "phx_join", {});
     client.send("9", "3", "room:never", "phx_leave", {});
     expect(await client.until(3)).toEqual([
       [
@@ -128,7 +128,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
       [
         null,
         "2",
-        "nobody:1",
+        "no one:1",
         "phx_reply",
         { status: "error", response: { reason: "unmatched topic", code: "unmatched_topic" } },
       ],
@@ -568,7 +568,7 @@ describe.each([0, 2])("an endpoint with %i shards", (shards) => {
 
   if (shards > 0) {
     test.each(["killed from outside", "by process.exit in a channel"])(
-      "R-456 C-135 a shard thread dies, %s: its topics get phx_error and are re-joined; the others and the socket go on",
+      "R-456 C-135 a shard thread dies, %s: its topics get phx_error and are re-joined; the others and the socket continue",
       async (how) => {
         const ownerOf = (topic: string): Promise<number> =>
           server.run(() => PubSub.ownerOf("endpoint.pubsub", topic));

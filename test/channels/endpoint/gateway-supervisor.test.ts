@@ -99,7 +99,7 @@ test("a broadcast reaches the clients of both gateways, in one order (C-123, C-1
   const [sender, ...others] = placed as [Placed, ...Placed[]];
   for (let n = 0; n < 50; n += 1)
     sender.client.send("1", `${n}`, "room:1", n % 2 ? "shout" : "shout_from", { n });
-  const heard = async ({ client }: Placed): Promise<unknown[]> => {
+  const received = async ({ client }: Placed): Promise<unknown[]> => {
     await client.frame(
       ([, , , event, { n }]: [0, 0, 0, string, { n: number }]) => event === "shout" && n === 49,
     );
@@ -108,8 +108,8 @@ test("a broadcast reaches the clients of both gateways, in one order (C-123, C-1
       .map((frame) => ((frame as unknown[])[4] as { n: number }).n);
   };
   const all = Array.from({ length: 50 }, (_, n) => n);
-  for (const one of others) expect(await heard(one)).toEqual(all);
-  expect(await heard(sender)).toEqual(all.filter((n) => n % 2));
+  for (const one of others) expect(await received(one)).toEqual(all);
+  expect(await received(sender)).toEqual(all.filter((n) => n % 2));
 });
 
 test("disconnect by id closes the connections of that id at both (C-138)", async () => {
@@ -182,7 +182,7 @@ test.each<[how: string, end: (victim: Placed) => unknown]>([
   },
 );
 
-/** Keeps whichever gateway it comes to busy for ever. */
+/** Keeps whichever gateway it comes to busy forever. */
 async function hang(): Promise<void> {
   RawClient.connect(`${server.url}&spin=true`).catch(() => {});
 }
@@ -229,9 +229,9 @@ test("a long-poll session is reached through either gateway (C-167)", async () =
   await killThread(1001);
   await killThread(1002);
   await vi.waitFor(async () => {
-    const anew = JSON.parse(await get(`${path}&token=${token}`)) as { status: number; token: string };
-    expect(anew.status).toBe(410);
-    expect(anew.token).not.toBe(token);
+    const again = JSON.parse(await get(`${path}&token=${token}`)) as { status: number; token: string };
+    expect(again.status).toBe(410);
+    expect(again.token).not.toBe(token);
   }, 10_000);
 });
 

@@ -1,5 +1,5 @@
 /**
- * Topics move between real threads while everybody talks: nobody's socket closes, and topics that
+ * Topics move between real threads while everyone talks: no one's socket closes, and topics that
  * stay notice nothing.
  */
 import { Endpoint } from "simurgh/channels";
@@ -47,7 +47,8 @@ class Watched {
 type Frame = readonly [join: string | null, ref: string | null, topic: string, event: string, payload: never];
 
 /**
- * Joins every topic, joins again when told to, and asks for an echo as soon as it has the last one.
+ * Joins every topic, joins again when notified to, and asks for an echo as soon as it has the last
+ * one.
  */
 function follow(client: RawClient): Map<string, Watched> {
   const all = new Map(TOPICS.map((topic) => [topic, new Watched(topic)]));
@@ -95,8 +96,8 @@ function follow(client: RawClient): Map<string, Watched> {
  * In the main thread: a process that broadcasts, and one that subscribes to everything. Both end
  * with the server.
  */
-async function traffic(): Promise<{ heard: Map<string, number[]>; sent: () => number; stop: () => void }> {
-  const heard = new Map(TOPICS.map((topic) => [topic, [] as number[]]));
+async function traffic(): Promise<{ received: Map<string, number[]>; sent: () => number; stop: () => void }> {
+  const received = new Map(TOPICS.map((topic) => [topic, [] as number[]]));
   let sent = 0;
   let going = true;
   await new Promise<void>((ready) => {
@@ -107,7 +108,7 @@ async function traffic(): Promise<{ heard: Map<string, number[]>; sent: () => nu
         const { topic, event, payload } = await receive(
           (message) => message as { topic: string; event: string; payload: { n: number } },
         );
-        if (event === "tick") heard.get(topic)?.push(payload.n);
+        if (event === "tick") received.get(topic)?.push(payload.n);
       }
     });
   });
@@ -119,7 +120,7 @@ async function traffic(): Promise<{ heard: Map<string, number[]>; sent: () => nu
     }
   });
   return {
-    heard,
+    received,
     sent: () => sent,
     stop: () => {
       going = false;
@@ -134,7 +135,7 @@ test("resharding loses, doubles or reorders nothing, and closes no socket", asyn
   const client = await RawClient.connect(server.url);
   const rooms = follow(client);
   await within("all are joined", () => [...rooms.values()].every(({ joins }) => joins === 1));
-  // Somebody who is no channel is in every room, and lives in a thread that owns none.
+  // Someone who is no channel is in every room, and lives in a thread that owns none.
   const bot = server.node.spawn(() => new Promise(() => {}));
   await server.run(() =>
     Promise.all(
@@ -150,7 +151,7 @@ test("resharding loses, doubles or reorders nothing, and closes no socket", asyn
       ),
     ),
   );
-  const { heard, sent, stop } = await traffic();
+  const { received, sent, stop } = await traffic();
   let expected = new Map(TOPICS.map((topic) => [topic, 1]));
   const changes: (readonly [what: string, wanted: number | readonly number[]])[] = [
     ["to three threads", 3],
@@ -182,10 +183,12 @@ test("resharding loses, doubles or reorders nothing, and closes no socket", asyn
   }
   stop();
   const last = sent();
-  await within("the last has been heard", () => TOPICS.every((topic) => heard.get(topic)?.at(-1) === last));
+  await within("the last has been received", () =>
+    TOPICS.every((topic) => received.get(topic)?.at(-1) === last),
+  );
   for (const topic of TOPICS) {
     const { joins, errors, ticks, echoes } = rooms.get(topic) as Watched;
-    expect(heard.get(topic), `a process heard all of ${topic}, once and in order`).toEqual(
+    expect(received.get(topic), `a process received all of ${topic}, once and in order`).toEqual(
       Array.from({ length: last }, (_, n) => n + 1),
     );
     expect(errors, topic).toBe(joins - 1);
@@ -204,7 +207,7 @@ test("resharding loses, doubles or reorders nothing, and closes no socket", asyn
     expect((await Supervisor.whichChildren("endpoint.shards")).map(({ id }) => id).sort()).toEqual(
       [1, 7].map(threadName),
     );
-    // Every topic has one channel, and everybody is there once.
+    // Every topic has one channel, and everyone is there once.
     const owners = TOPICS.map((topic) => PubSub.ownerOf(PUBSUB, topic));
     let channels = 0;
     for (const node of threads)
@@ -212,7 +215,7 @@ test("resharding loses, doubles or reorders nothing, and closes no socket", asyn
     expect(channels).toBe(TOPICS.length);
     for (const [n, topic] of TOPICS.entries()) {
       const node = owners[n] as number;
-      await within(`everybody is in ${topic}, once`, async () => {
+      await within(`everyone is in ${topic}, once`, async () => {
         const rows = await GenServer.call<readonly (readonly [string])[]>({ name: "ReshardPresence", node }, [
           "list",
           topic,

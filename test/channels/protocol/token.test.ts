@@ -107,7 +107,7 @@ describe.each([
     expect(() => make("short", "s", 1)).toThrow("a secret of at least 20 bytes; this one has 5");
     expect(() => check("short", "s", "x")).toThrow("at least 20 bytes");
     expect(() => make(SECRET, 7 as never, 1)).toThrow("the salt of a token must be a string");
-    expect(() => make({ endpoint: "nobody" }, "s", 1)).toThrow("the endpoint nobody has no secret");
+    expect(() => make({ endpoint: "no one" }, "s", 1)).toThrow("the endpoint no one has no secret");
     expect(() => make(SECRET, "s", undefined)).toThrow("must be plain JSON");
   });
 });

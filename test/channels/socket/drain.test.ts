@@ -74,7 +74,7 @@ test.each(sharesPorts() ? [1, 2] : [1])(
         return { token, poll: fetch(`${url}&token=${token}`) };
       }),
     );
-    // Taken before the drain begins, and answered while it goes on.
+    // Taken before the drain begins, and answered while it continues.
     for (const client of clients) client.send("1", "late", topicOf(client), "slow", { ms: 60 });
     await Promise.all(clients.map((client) => client.settle()));
     const drained = server.run(() => Endpoint.drain("endpoint"));

@@ -148,7 +148,7 @@ describe("the address that was asked for, behind a proxy", () => {
       "https://pair.example:443",
     ],
     [
-      "a forwarded host that is none",
+      "a forwarded host that is invalid",
       [https, ["X-Forwarded-Host", "not a host"]],
       "pair.example",
       "https://pair.example:443",

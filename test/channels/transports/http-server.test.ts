@@ -131,8 +131,8 @@ describe("options that cannot be", () => {
     ["a server module and nowhere to listen", { server: httpServer }, "an endpoint needs listen"],
     [
       "a module without that export",
-      { listen, server: { ...httpServer, export: "nobody" } },
-      "has no function named nobody",
+      { listen, server: { ...httpServer, export: "no one" } },
+      "has no function named no one",
     ],
     [
       "a module that makes something else",

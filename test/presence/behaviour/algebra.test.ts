@@ -24,16 +24,16 @@ import {
 const RUNS = { numRuns: 300 };
 
 /** A history, and some of what could be said about it, in any order, with repetitions. */
-const heardOf = acts().chain((steps) => {
+const receivedOf = acts().chain((steps) => {
   const history = play(steps);
   const possible = statements(history);
-  const heard =
+  const received =
     possible.length === 0
       ? fc.constant<Statement[]>([])
       : fc
           .array(fc.nat(possible.length - 1), { maxLength: 25 })
           .map((picks) => picks.map((n) => possible[n] as Statement));
-  return fc.record({ history: fc.constant(history), heard });
+  return fc.record({ history: fc.constant(history), received });
 });
 
 const fresh = (said: readonly Statement[]): RemoteReplica => {
@@ -78,9 +78,9 @@ describe("clocks", () => {
 describe("the set of one replica's entries", () => {
   test("hearing the same twice changes nothing and gives no diff (P-500, P-602)", () => {
     fc.assert(
-      fc.property(heardOf, ({ heard }) => {
+      fc.property(receivedOf, ({ received }) => {
         const origin = new RemoteReplica();
-        for (const statement of heard) {
+        for (const statement of received) {
           say(origin, statement);
           const before = all(origin);
           expect(say(origin, statement)).toEqual([]);
@@ -93,10 +93,10 @@ describe("the set of one replica's entries", () => {
 
   test("deltas and states in any order converge with the newest state (P-501, P-083, P-623)", () => {
     fc.assert(
-      fc.property(heardOf, fc.infiniteStream(fc.nat()), ({ history, heard }, random) => {
+      fc.property(receivedOf, fc.infiniteStream(fc.nat()), ({ history, received }, random) => {
         const newest = history.snapshots.at(-1);
         if (newest === undefined) return;
-        const said = [...heard, { snapshot: newest }];
+        const said = [...received, { snapshot: newest }];
         const shuffled = said.map((item) => [random.next().value, item] as const).sort((a, b) => a[0] - b[0]);
         const one = fresh(said);
         const other = fresh(shuffled.map(([, item]) => item));
@@ -146,11 +146,11 @@ describe("the set of one replica's entries", () => {
 
   test("what is known never shrinks (P-503)", () => {
     fc.assert(
-      fc.property(heardOf, ({ heard }) => {
+      fc.property(receivedOf, ({ received }) => {
         const origin = new RemoteReplica();
         let version = 0;
         let latest = 0;
-        for (const statement of heard) {
+        for (const statement of received) {
           say(origin, statement);
           const said = "delta" in statement ? statement.delta.to : statement.snapshot.version;
           expect(origin.version).toBeGreaterThanOrEqual(version);
@@ -184,10 +184,10 @@ describe("the set of one replica's entries", () => {
 
   test("what was seen to be removed never shows again, whatever older message comes (P-505, P-070)", () => {
     fc.assert(
-      fc.property(heardOf, ({ history, heard }) => {
+      fc.property(receivedOf, ({ history, received }) => {
         const origin = new RemoteReplica();
         const gone = new Set<string>();
-        for (const statement of heard) {
+        for (const statement of received) {
           for (const { before } of say(origin, statement))
             if (before !== undefined) gone.add(before.meta.phx_ref);
           for (const { meta, version } of origin.entries()) {
@@ -203,11 +203,11 @@ describe("the set of one replica's entries", () => {
 
   test("the diffs applied from nothing give the list at every step (P-508, P-140, P-141)", () => {
     fc.assert(
-      fc.property(heardOf, ({ heard }) => {
+      fc.property(receivedOf, ({ received }) => {
         const origin = new RemoteReplica();
         const view = new View();
         const client = new Map<string, string>();
-        for (const statement of heard) {
+        for (const statement of received) {
           for (const [topic, { joins, leaves }] of view.take(say(origin, statement))) {
             for (const [, { phx_ref }] of leaves) expect(client.delete(phx_ref)).toBe(true);
             for (const [, { phx_ref }] of joins) {
@@ -226,10 +226,10 @@ describe("the set of one replica's entries", () => {
 
   test("an entry has one state, and a newer one is never replaced by an older one (P-510, P-084)", () => {
     fc.assert(
-      fc.property(heardOf, ({ heard }) => {
+      fc.property(receivedOf, ({ received }) => {
         const origin = new RemoteReplica();
         const newest = new Map<string, number>();
-        for (const statement of heard) {
+        for (const statement of received) {
           say(origin, statement);
           const seen = new Set<string>();
           for (const { topic, pid, key, version } of origin.entries()) {
@@ -247,11 +247,12 @@ describe("the set of one replica's entries", () => {
 
   test("dropping what a closed gap makes superfluous changes no later outcome (P-512, P-075)", () => {
     fc.assert(
-      fc.property(heardOf, ({ history, heard }) => {
-        // One hears everything in order and so never keeps anything; the other hears it with gaps.
+      fc.property(receivedOf, ({ history, received }) => {
+        // One receives everything in order and so never keeps anything; the other receives it with
+        // gaps.
         const inOrder = fresh(history.deltas.map((delta) => ({ delta })));
         expect(inOrder.residue).toBe(0);
-        const gapped = fresh([...heard, ...history.deltas.map((delta) => ({ delta }))]);
+        const gapped = fresh([...received, ...history.deltas.map((delta) => ({ delta }))]);
         expect(all(gapped)).toEqual(all(inOrder));
       }),
       RUNS,
@@ -260,10 +261,10 @@ describe("the set of one replica's entries", () => {
 
   test("changes beyond a large gap are dropped until the gap is closed (P-084, P-086)", () => {
     fc.assert(
-      fc.property(heardOf, ({ history, heard }) => {
+      fc.property(receivedOf, ({ history, received }) => {
         const origin = new RemoteReplica({ beyond: 3 });
         const gone = new Set<string>();
-        for (const statement of heard)
+        for (const statement of received)
           for (const { before, after } of say(origin, statement)) {
             if (before !== undefined) gone.add(before.meta.phx_ref);
             if (after !== undefined) expect(gone.has(after.meta.phx_ref)).toBe(false);
@@ -384,7 +385,7 @@ describe("the journal of own deltas", () => {
         expect(missed === undefined).toBe(since < log.start);
         if (missed === undefined) return;
         expect(missed.changes).toEqual(condense(history.deltas, since));
-        // Whoever knew everything up to there knows everything now.
+        // Who knew everything up to there knows everything now.
         const knew = fresh(history.deltas.filter(({ to }) => to <= since).map((delta) => ({ delta })));
         if (knew.version !== since) return;
         knew.apply(missed);

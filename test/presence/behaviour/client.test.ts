@@ -24,7 +24,7 @@ const start = async (options: ConstructorParameters<typeof PresenceNode>[0] = {}
 class Browser {
   #joins = 1;
   readonly #handlers = new Map<string, (payload: unknown) => void>();
-  readonly told: unknown[] = [];
+  readonly notified: unknown[] = [];
   readonly presence = new PhoenixPresence({
     on: (event: string, handler: (payload: unknown) => void) => void this.#handlers.set(event, handler),
     joinRef: () => String(this.#joins),
@@ -35,10 +35,10 @@ class Browser {
     const metas = (entry: unknown): unknown =>
       (entry as { metas: { tab?: unknown }[] } | undefined)?.metas.map(({ tab }) => tab);
     this.presence.onJoin(
-      (key, current, joined) => void this.told.push(["join", key, metas(current), metas(joined)]),
+      (key, current, joined) => void this.notified.push(["join", key, metas(current), metas(joined)]),
     );
     this.presence.onLeave(
-      (key, current, left) => void this.told.push(["leave", key, metas(current), metas(left)]),
+      (key, current, left) => void this.notified.push(["leave", key, metas(current), metas(left)]),
     );
     this.presence.onSync(() => {
       this.syncs += 1;
@@ -92,8 +92,8 @@ describe("the official client", () => {
     expect([browser.syncs, browser.keys]).toEqual([0, []]);
     browser.take("presence_state", state);
     expect(browser.syncs).toBe(1);
-    // Ann's own join was in both: told twice, held once.
-    expect(browser.told).toEqual([
+    // Ann's own join was in both: notified twice, held once.
+    expect(browser.notified).toEqual([
       ["join", "ann", undefined, ["a"]],
       ["join", "ann", ["a"], ["a"]],
       ["join", "bob", undefined, ["b"]],
@@ -133,7 +133,7 @@ describe("the official client", () => {
     await a.track(ann, "room", "ann", { tab: 1 });
     const browser = new Browser();
     browser.take("presence_state", await a.list("room"));
-    browser.told.length = 0;
+    browser.notified.length = 0;
     await a.run(() => a.presence.update(ann, "room", "ann", { tab: 2 }));
     await expect.poll(() => frames.length).toBe(2);
     const update = frames[1] as Frame;
@@ -141,18 +141,18 @@ describe("the official client", () => {
       update.payload.leaves.ann?.metas[0]?.phx_ref,
     );
     browser.frame(update);
-    expect(browser.told).toEqual([
+    expect(browser.notified).toEqual([
       ["join", "ann", [1], [2]],
       ["leave", "ann", [2], [1]],
     ]);
-    // A second tab comes and goes: kept metas stay in front, a leave of somebody unknown is
+    // A second tab comes and goes: kept metas stay in front, a leave of someone unknown is
     // nothing.
     const tab = a.process();
     await a.track(tab, "room", "ann", { tab: 3 });
     await expect.poll(() => frames.length).toBe(3);
     browser.frame(frames[2] as Frame);
-    browser.take("presence_diff", diff({}, { nobody: { metas: [{ phx_ref: "x" }] } }));
-    expect(browser.told.slice(2)).toEqual([["join", "ann", [2], [3]]]);
+    browser.take("presence_diff", diff({}, { noOne: { metas: [{ phx_ref: "x" }] } }));
+    expect(browser.notified.slice(2)).toEqual([["join", "ann", [2], [3]]]);
     expect(
       browser.presence.list((_key, entry) =>
         (entry as { metas: { tab: number }[] }).metas.map(({ tab }) => tab),
@@ -161,7 +161,7 @@ describe("the official client", () => {
     await a.run(() => exit(tab, "kill"));
     await expect.poll(() => frames.length).toBe(4);
     browser.frame(frames[3] as Frame);
-    expect(browser.told.at(-1)).toEqual(["leave", "ann", [2], [3]]);
+    expect(browser.notified.at(-1)).toEqual(["leave", "ann", [2], [3]]);
     expect(browser.shown).toEqual(refsOf(await a.list("room")));
   });
 
@@ -175,13 +175,13 @@ describe("the official client", () => {
     const browser = new Browser();
     browser.take("presence_state", await a.list("room"));
     expect(browser.keys).toEqual(["2", "10", "b", "a"]);
-    browser.told.length = 0;
+    browser.notified.length = 0;
     await a.run(() => exit(people.get("b") as Pid, "kill"));
     await a.run(() => a.presence.update(people.get("10") as Pid, "room", "10", { tab: "new" }));
     await a.track(a.process(), "room", "c", { tab: "c" });
     await expect.poll(() => a.keys("room")).toEqual(["10", "2", "a", "c"]);
     browser.take("presence_state", await a.list("room"));
-    expect(browser.told).toEqual([
+    expect(browser.notified).toEqual([
       ["join", "10", ["10"], ["new"]],
       ["join", "c", undefined, ["c"]],
       ["leave", "10", ["new"], ["10"]],

@@ -1,9 +1,9 @@
 /**
  * A cluster under simulation: PubSub over its networked adapter, and presence over that, as they
  * run in production; only the link to the engine is the network of the tests. Each simulated thread
- * is a node. Links are cut, messages lost and doubled, the engine goes away, nodes go deaf, die and
- * come back; afterwards everybody lists the same and hears everybody, and nobody ever got a message
- * twice or out of its sender's order.
+ * is a node. Links are cut, messages lost and doubled, the engine goes away, nodes go not
+ * receiving, die and come back; afterwards everyone lists the same and receives everyone, and no
+ * one ever got a message twice or out of its sender's order.
  *
  * A failure names its seed; SIMURGH_SEED=<seed> runs that one alone. SIMURGH_SEEDS=<n> runs more.
  */
@@ -41,7 +41,7 @@ class Life {
   readonly index: number;
   readonly life: number;
   readonly members: Member[] = [];
-  readonly heard: News[] = [];
+  readonly received: News[] = [];
   said = 0;
 
   constructor(index: number, life: number) {
@@ -78,12 +78,12 @@ class World {
         await Supervisor.startLink(children, { strategy: "rest_for_one" });
         await PubSub.subscribe(PUBSUB, "news");
         ready();
-        for (;;) life.heard.push(await receive((message) => message as News));
+        for (;;) life.received.push(await receive((message) => message as News));
       });
     });
   }
 
-  /** With no goodbye, or in such a hurry that nobody hears it. */
+  /** With no permdown, or in such a hurry that no one receives it. */
   async kill(index: number): Promise<void> {
     for (const other of NODES) if (other !== index) this.network.cut(`n${index}`, `n${other}`);
     this.ended.push(this.life(index));
@@ -151,29 +151,30 @@ async function scenario(sim: Simulation): Promise<void> {
   network.heal();
   network.loses = () => false;
   network.up = true;
-  // Until the deaf hear, the dead are seen to be dead, and what was missed has been asked for.
+  // Until the not receiving hear, the dead are seen to be dead, and what was missed has been asked
+  // for.
   await sleep(2 * DOWN_MS + 4000);
   for (const index of NODES) await world.say(index);
   await sleep(1000);
   const truth = [...world.lives.values()].flatMap(({ members }) => members.map(({ key }) => key)).sort();
   for (const index of NODES) {
     expect([`n${index}`, await world.list(index)]).toEqual([`n${index}`, truth]);
-    const { heard } = world.life(index);
+    const { received } = world.life(index);
     for (const from of NODES)
-      expect(heard).toContainEqual([from, world.life(from).life, world.life(from).said]);
+      expect(received).toContainEqual([from, world.life(from).life, world.life(from).said]);
     const health = await sim.on(index, () => PubSub.health(PUBSUB));
     expect(health).toMatchObject({ status: "up", notReceiving: false, isDuplicateName: false });
     expect(health?.nodes.map(({ name }) => name).sort()).toEqual(
       NODES.filter((node) => node !== index).map((node) => `n${node}`),
     );
   }
-  for (const { heard } of [...world.lives.values(), ...world.ended]) checkOrder(heard);
+  for (const { received } of [...world.lives.values(), ...world.ended]) checkOrder(received);
 }
 
 /** Of each sender's life everything in its order, nothing twice. */
-function checkOrder(heard: readonly News[]): void {
+function checkOrder(received: readonly News[]): void {
   const last = new Map<string, number>();
-  for (const [node, life, number] of heard) {
+  for (const [node, life, number] of received) {
     const sender = `${node} ${life}`;
     expect(number).toBeGreaterThan(last.get(sender) ?? 0);
     last.set(sender, number);

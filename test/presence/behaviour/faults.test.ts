@@ -1,11 +1,11 @@
 /**
- * The fault scenarios of presence, on the simulated network. Each ends with everybody listing the
+ * The fault scenarios of presence, on the simulated network. Each ends with everyone listing the
  * same.
  */
 import { describe, expect, test } from "vitest";
 import { refText } from "../../../src/presence/tracker/clock.js";
 import type { Heartbeat, Message, TransferAck } from "../../../src/presence/tracker/message.js";
-import { Cluster, type ClusterOptions, type Told } from "../support/cluster.js";
+import { Cluster, type ClusterOptions, type Notified } from "../support/cluster.js";
 import { heapUsed } from "../support/heap.js";
 
 /** A cluster whose replicas have met. */
@@ -16,9 +16,10 @@ function met(options: ClusterOptions = {}): Cluster {
   return cluster;
 }
 
-const since = (told: readonly Told[], at: number): Told[] => told.filter((diff) => diff.at >= at);
-const joined = (told: readonly Told[]): string[] => told.flatMap(({ joins }) => joins).sort();
-const left = (told: readonly Told[]): string[] => told.flatMap(({ leaves }) => leaves).sort();
+const since = (notified: readonly Notified[], at: number): Notified[] =>
+  notified.filter((diff) => diff.at >= at);
+const joined = (notified: readonly Notified[]): string[] => notified.flatMap(({ joins }) => joins).sort();
+const left = (notified: readonly Notified[]): string[] => notified.flatMap(({ leaves }) => leaves).sort();
 const names = (prefix: string, count: number): string[] =>
   Array.from({ length: count }, (_, n) => `${prefix}${n}`);
 const eventsOf = (cluster: Cluster, name: string): string[] =>
@@ -52,7 +53,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.run(40);
     expect(cluster.keys("B")).toEqual(["next"]);
     cluster.run(2 * SAMPLE);
-    expect(joined(since(cluster.life("B").told, at))).toEqual(["lost", "next"]);
+    expect(joined(since(cluster.life("B").notified, at))).toEqual(["lost", "next"]);
     expect(cluster.messages("transfer_req", at)).toHaveLength(1);
     cluster.checkAgreement();
   });
@@ -84,8 +85,8 @@ describe("messages that are lost, doubled and overtaken", () => {
       .filter(({ message: sent }) => (sent as Heartbeat).delta !== undefined);
     for (let n = 0; n < 3; n += 1) cluster.inject("B", message as Message);
     cluster.inject("A", message as Message);
-    expect(joined(cluster.life("B").told)).toEqual(["ann"]);
-    expect(joined(cluster.life("A").told)).toEqual(["ann"]);
+    expect(joined(cluster.life("B").notified)).toEqual(["ann"]);
+    expect(joined(cluster.life("A").notified)).toEqual(["ann"]);
     cluster.quiet();
     cluster.checkAgreement();
   });
@@ -105,8 +106,8 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.die("A", "gone");
     cluster.join("A", "room", "new");
     cluster.run(200);
-    expect(joined(since(cluster.life("B").told, at))).toEqual(["new", "stays"]);
-    expect(left(since(cluster.life("B").told, at))).toEqual([]);
+    expect(joined(since(cluster.life("B").notified, at))).toEqual(["new", "stays"]);
+    expect(left(since(cluster.life("B").notified, at))).toEqual([]);
     expect(cluster.messages("transfer_req", at)).toEqual([]);
     cluster.checkAgreement();
   });
@@ -124,9 +125,9 @@ describe("messages that are lost, doubled and overtaken", () => {
     const toC = cluster.messages("transfer_ack", at).filter(({ to }) => to === "C");
     expect(cluster.messages("transfer_req", at)).toHaveLength(1);
     expect(toC.every(({ message }) => (message as { since?: number }).since !== undefined)).toBe(true);
-    const told = since(cluster.life("C").told, at);
-    expect(told.filter(({ topic }) => topic === "room").length).toBeLessThanOrEqual(2);
-    expect(joined(told)).toHaveLength(5000);
+    const notified = since(cluster.life("C").notified, at);
+    expect(notified.filter(({ topic }) => topic === "room").length).toBeLessThanOrEqual(2);
+    expect(joined(notified)).toHaveLength(5000);
     cluster.checkAgreement();
   });
 
@@ -145,9 +146,9 @@ describe("messages that are lost, doubled and overtaken", () => {
     const at = cluster.now;
     cluster.heal();
     cluster.run(2 * SAMPLE);
-    const told = since(cluster.life("B").told, at);
-    expect(left(told)).toEqual(names("old", 10).sort());
-    expect(joined(told)).toEqual(names("new", 30).sort());
+    const notified = since(cluster.life("B").notified, at);
+    expect(left(notified)).toEqual(names("old", 10).sort());
+    expect(joined(notified)).toEqual(names("new", 30).sort());
     expect(
       cluster.messages("transfer_ack", at).map(({ message }) => (message as { since?: number }).since),
     ).toEqual([undefined]);
@@ -165,8 +166,8 @@ describe("messages that are lost, doubled and overtaken", () => {
       const at = cluster.now;
       cluster.heal();
       cluster.run(2 * SAMPLE);
-      expect(joined(since(cluster.life("B").told, at))).toHaveLength(gap);
-      expect(left(since(cluster.life("B").told, at))).toEqual([]);
+      expect(joined(since(cluster.life("B").notified, at))).toHaveLength(gap);
+      expect(left(since(cluster.life("B").notified, at))).toEqual([]);
       cluster.checkAgreement();
       cluster.core("B").gap(({ name }) => name === "A", cluster.now);
       const before = cluster.now;
@@ -199,7 +200,7 @@ describe("messages that are lost, doubled and overtaken", () => {
       cluster.run(100);
       const at = cluster.now;
       cluster.inject("B", { ...(stale as Message & { kind: "transfer_ack" }), since: undefined });
-      expect(since(cluster.life("B").told, at)).toEqual([]);
+      expect(since(cluster.life("B").notified, at)).toEqual([]);
       expect(cluster.list("B")).toEqual(leaves ? [] : [`alice ${second}`]);
       expect(first).not.toBe(second);
       cluster.quiet();
@@ -211,7 +212,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     const cluster = met();
     cluster.join("A", "room", "short");
     cluster.die("A", "short");
-    expect(cluster.life("A").told.map(({ joins, leaves }) => [joins, leaves])).toEqual([
+    expect(cluster.life("A").notified.map(({ joins, leaves }) => [joins, leaves])).toEqual([
       [["short"], []],
       [[], ["short"]],
     ]);
@@ -221,10 +222,10 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.update("A", "room", "ann");
     cluster.die("A", "ann");
     cluster.run(100);
-    expect(since(cluster.life("B").told, at).map(({ joins, leaves }) => [joins, leaves])).toEqual([
+    expect(since(cluster.life("B").notified, at).map(({ joins, leaves }) => [joins, leaves])).toEqual([
       [[], ["ann"]],
     ]);
-    expect(joined(cluster.life("B").told)).toEqual(["ann"]);
+    expect(joined(cluster.life("B").notified)).toEqual(["ann"]);
     cluster.quiet();
     cluster.checkAgreement();
   });
@@ -281,7 +282,7 @@ describe("messages that are lost, doubled and overtaken", () => {
     cluster.drop = () => false;
     cluster.run(4 * SAMPLE);
     expect(cluster.keys("B")).toHaveLength(1000);
-    expect(since(cluster.life("B").told, 0)).toHaveLength(1);
+    expect(since(cluster.life("B").notified, 0)).toHaveLength(1);
     expect(cluster.messages("transfer_req").length).toBeGreaterThan(1);
     // 4 MiB a second at most: of one answer no more is sent in any time than that and a part.
     const [{ id }] = parts.map(({ message }) => message as TransferAck) as [TransferAck];
@@ -345,7 +346,7 @@ describe("partitions", () => {
     return cluster;
   };
 
-  test("a partition shorter than the down period: nobody leaves (P-606)", () => {
+  test("a partition shorter than the down period: no one leaves (P-606)", () => {
     const cluster = filled();
     const at = cluster.now;
     cluster.partition(["A"], ["B", "C"]);
@@ -354,7 +355,7 @@ describe("partitions", () => {
     cluster.join("B", "room", "b2");
     cluster.run(15_000);
     cluster.quiet();
-    for (const name of ["A", "B", "C"]) expect(left(since(cluster.life(name).told, at))).toEqual([]);
+    for (const name of ["A", "B", "C"]) expect(left(since(cluster.life(name).notified, at))).toEqual([]);
     expect(cluster.keys("A")).toEqual(["a", "a2", "b", "b2", "c"]);
     cluster.checkAgreement();
   });
@@ -367,15 +368,15 @@ describe("partitions", () => {
     cluster.run(20_000);
     cluster.join("A", "room", "a2");
     cluster.run(11_500);
-    expect(left(since(cluster.life("B").told, at))).toEqual(["a"]);
-    expect(left(since(cluster.life("A").told, at))).toEqual(["b", "c"]);
+    expect(left(since(cluster.life("B").notified, at))).toEqual(["a"]);
+    expect(left(since(cluster.life("A").notified, at))).toEqual(["b", "c"]);
     expect(cluster.keys("B")).toEqual(["b", "c"]);
     cluster.run(28_500);
     const healed = cluster.now;
     cluster.quiet();
-    expect(left(since(cluster.life("B").told, healed))).toEqual([]);
-    expect(joined(since(cluster.life("B").told, healed))).toEqual(["a", "a2"]);
-    expect(joined(since(cluster.life("A").told, healed))).toEqual(["b", "c"]);
+    expect(left(since(cluster.life("B").notified, healed))).toEqual([]);
+    expect(joined(since(cluster.life("B").notified, healed))).toEqual(["a", "a2"]);
+    expect(joined(since(cluster.life("A").notified, healed))).toEqual(["b", "c"]);
     expect(cluster.list("B")).toContain(before);
     expect(eventsOf(cluster, "B")).toEqual(["replica_down", "replica_up"]);
     cluster.checkAgreement();
@@ -391,7 +392,7 @@ describe("partitions", () => {
     cluster.run(20 * 60_000);
     expect(eventsOf(cluster, "B")).toEqual(["replica_down", "replica_permdown"]);
     expect(cluster.stats("B")).toMatchObject({ remoteEntries: 1, replicasUp: 1, replicasDown: 0 });
-    expect(since(cluster.life("B").told, down).map(({ joins }) => joins)).toEqual([["b2"]]);
+    expect(since(cluster.life("B").notified, down).map(({ joins }) => joins)).toEqual([["b2"]]);
     cluster.quiet();
     cluster.checkAgreement();
   });
@@ -403,10 +404,10 @@ describe("partitions", () => {
     cluster.run(40_000);
     expect(cluster.keys("C")).toContain("a");
     expect(cluster.keys("B")).not.toContain("a");
-    expect(since(cluster.life("A").told, at)).toEqual([]);
+    expect(since(cluster.life("A").notified, at)).toEqual([]);
     cluster.quiet();
-    expect(since(cluster.life("A").told, at)).toEqual([]);
-    expect(joined(since(cluster.life("B").told, at))).toEqual(["a"]);
+    expect(since(cluster.life("A").notified, at)).toEqual([]);
+    expect(joined(since(cluster.life("B").notified, at))).toEqual(["a"]);
     cluster.checkAgreement();
   });
 
@@ -419,11 +420,11 @@ describe("partitions", () => {
     cluster.join("A", "room", "a2");
     cluster.update("A", "room", "a");
     cluster.run(20_000);
-    expect(since(cluster.life("C").told, at)).toEqual([]);
+    expect(since(cluster.life("C").notified, at)).toEqual([]);
     expect(cluster.keys("B")).toEqual(["a", "a2", "b", "c"]);
     cluster.quiet();
-    const told = since(cluster.life("C").told, at);
-    expect(joined(told).filter((key) => key === "a2")).toEqual(["a2"]);
+    const notified = since(cluster.life("C").notified, at);
+    expect(joined(notified).filter((key) => key === "a2")).toEqual(["a2"]);
     cluster.checkAgreement();
   });
 
@@ -436,13 +437,13 @@ describe("partitions", () => {
     cluster.join("A", "room", "a2");
     cluster.update("A", "room", "a");
     cluster.run(40_000);
-    expect(left(since(cluster.life("C").told, at))).toEqual(["a"]);
+    expect(left(since(cluster.life("C").notified, at))).toEqual(["a"]);
     cluster.run(20_000);
     expect(cluster.stats("C").remoteEntries).toBe(3);
     expect(cluster.keys("C")).toEqual(["b", "c"]);
-    expect(joined(since(cluster.life("C").told, at))).toEqual([]);
+    expect(joined(since(cluster.life("C").notified, at))).toEqual([]);
     cluster.quiet();
-    expect(joined(since(cluster.life("C").told, at))).toEqual(["a", "a2"]);
+    expect(joined(since(cluster.life("C").notified, at))).toEqual(["a", "a2"]);
     cluster.checkAgreement();
   });
 
@@ -457,7 +458,7 @@ describe("partitions", () => {
     expect(cluster.keys("C")).toEqual(["a", "b", "c", "c2"]);
     const at = cluster.now;
     cluster.quiet();
-    expect(joined(since(cluster.life("B").told, at))).toEqual(["a"]);
+    expect(joined(since(cluster.life("B").notified, at))).toEqual(["a"]);
     cluster.checkAgreement();
   });
 
@@ -470,14 +471,14 @@ describe("partitions", () => {
     cluster.join("A", "room", "a2");
     cluster.run(150_000);
     expect([cluster.keys("A"), cluster.keys("B")]).toEqual([["a", "a2"], ["b"]]);
-    expect(left(since(cluster.life("B").told, at))).toEqual(["a", "c"]);
+    expect(left(since(cluster.life("B").notified, at))).toEqual(["a", "c"]);
     const healed = cluster.now;
     cluster.heal();
     for (const name of ["A", "B", "C"]) cluster.connected(name);
     cluster.quiet();
     const pairs = cluster.messages("transfer_req", healed).map(({ from, to }) => `${from} ${to}`);
     expect(new Set(pairs).size).toBe(pairs.length);
-    expect(joined(since(cluster.life("B").told, healed))).toEqual(["a", "a2", "c"]);
+    expect(joined(since(cluster.life("B").notified, healed))).toEqual(["a", "a2", "c"]);
     cluster.checkAgreement();
   });
 
@@ -498,7 +499,7 @@ describe("partitions", () => {
       cluster.run(3000);
     }
     expect(["A", "B", "C"].flatMap((name) => eventsOf(cluster, name))).toEqual([]);
-    expect(left(since(cluster.life("B").told, at))).toEqual([]);
+    expect(left(since(cluster.life("B").notified, at))).toEqual([]);
     cluster.quiet();
     cluster.checkAgreement();
   });
@@ -514,9 +515,9 @@ describe("lives", () => {
     cluster.run(29_000 - 7500);
     expect(cluster.keys("B")).toEqual(["ann"]);
     cluster.run(2500 + 7500);
-    expect(left(since(cluster.life("B").told, at))).toEqual(["ann"]);
+    expect(left(since(cluster.life("B").notified, at))).toEqual(["ann"]);
     cluster.run(20 * 60_000);
-    expect(since(cluster.life("B").told, at)).toHaveLength(1);
+    expect(since(cluster.life("B").notified, at)).toHaveLength(1);
     expect(eventsOf(cluster, "B")).toEqual(["replica_down", "replica_permdown"]);
     cluster.checkAgreement();
   });
@@ -530,9 +531,9 @@ describe("lives", () => {
     const at = cluster.now;
     cluster.permdown("A");
     cluster.run(20);
-    expect(left(since(cluster.life("B").told, at))).toEqual(["ann"]);
+    expect(left(since(cluster.life("B").notified, at))).toEqual(["ann"]);
     cluster.run(2000);
-    expect(joined(since(cluster.life("B").told, at))).toEqual([]);
+    expect(joined(since(cluster.life("B").notified, at))).toEqual([]);
     expect(cluster.stats("B")).toMatchObject({ replicasUp: 0, replicasDown: 0, remoteEntries: 0 });
     expect(eventsOf(cluster, "B")).toEqual(["replica_down", "replica_permdown"]);
     cluster.checkAgreement();
@@ -551,9 +552,9 @@ describe("lives", () => {
     const at = cluster.now;
     cluster.permdown("A");
     cluster.run(31_500);
-    expect(left(since(cluster.life("B").told, at))).toEqual(["ann"]);
+    expect(left(since(cluster.life("B").notified, at))).toEqual(["ann"]);
     cluster.inject("B", permdown as Message);
-    expect(since(cluster.life("B").told, at)).toHaveLength(1);
+    expect(since(cluster.life("B").notified, at)).toHaveLength(1);
     expect(cluster.stats("B").replicasDown).toBe(0);
   });
 
@@ -580,8 +581,8 @@ describe("lives", () => {
     cluster.join("A", "room", "new");
     cluster.run(2 * SAMPLE);
     const wasDown = pause > 30_000;
-    expect(left(since(cluster.life("B").told, at))).toEqual(wasDown ? [] : ["old"]);
-    expect(joined(since(cluster.life("B").told, at))).toEqual(["new"]);
+    expect(left(since(cluster.life("B").notified, at))).toEqual(wasDown ? [] : ["old"]);
+    expect(joined(since(cluster.life("B").notified, at))).toEqual(["new"]);
     expect(eventsOf(cluster, "B")).toEqual([
       ...(wasDown ? [] : ["replica_down"]),
       "replica_permdown",
@@ -609,7 +610,7 @@ describe("lives", () => {
       cluster.inject("B", late?.message as Message);
       cluster.run(500);
     }
-    expect(since(cluster.life("B").told, at)).toEqual([]);
+    expect(since(cluster.life("B").notified, at)).toEqual([]);
     expect(cluster.keys("B")).toEqual(["new"]);
     cluster.checkAgreement();
   });
@@ -619,7 +620,7 @@ describe("lives", () => {
     cluster.join("A", "room", "ann");
     cluster.run(1000);
     const last = cluster.messages("heartbeat").findLast(({ from }) => from === "A")?.message as Heartbeat;
-    // B hears only now of a life of A before this one.
+    // B receives only now of a life of A before this one.
     cluster.inject("B", { ...last, ref: { name: "A", incarnation: "in between" }, delta: undefined });
     expect(cluster.keys("B")).toEqual([]);
     cluster.run(10_000);
@@ -653,11 +654,11 @@ describe("lives", () => {
     cluster.thaw("A");
     cluster.quiet();
     expect(eventsOf(cluster, "A")).toEqual([]);
-    expect(since(cluster.life("A").told, at)).toEqual([]);
-    expect([left(since(cluster.life("B").told, at)), joined(since(cluster.life("B").told, at))]).toEqual([
-      ["a"],
-      ["a"],
-    ]);
+    expect(since(cluster.life("A").notified, at)).toEqual([]);
+    expect([
+      left(since(cluster.life("B").notified, at)),
+      joined(since(cluster.life("B").notified, at)),
+    ]).toEqual([["a"], ["a"]]);
     cluster.checkAgreement();
   });
 
@@ -778,7 +779,7 @@ describe("lives", () => {
     const at = cluster.now;
     cluster.permdown("C");
     cluster.run(100);
-    expect(since(cluster.life("B").told, at).map(({ leaves }) => leaves)).toEqual([["ann"]]);
+    expect(since(cluster.life("B").notified, at).map(({ leaves }) => leaves)).toEqual([["ann"]]);
     expect([cluster.keys("B"), cluster.list("B").length]).toEqual([["ann"], 2]);
     cluster.checkAgreement();
   });
@@ -791,12 +792,12 @@ describe("lives", () => {
     const at = cluster.now;
     cluster.cut("A", "B");
     cluster.run(40_000);
-    expect(since(cluster.life("B").told, at)).toHaveLength(1);
+    expect(since(cluster.life("B").notified, at)).toHaveLength(1);
     cluster.browse("B", "room");
     cluster.heal();
     cluster.run(8000);
     expect(
-      since(cluster.life("B").told, at).map(({ joins, leaves }) => [joins.length, leaves.length]),
+      since(cluster.life("B").notified, at).map(({ joins, leaves }) => [joins.length, leaves.length]),
     ).toEqual([
       [0, 10_000],
       [10_000, 0],
@@ -811,15 +812,15 @@ describe("lives", () => {
     cluster.run(SAMPLE);
     const [first, at] = [cluster.life("A"), cluster.now];
     cluster.life("B").events.length = 0;
-    cluster.startTwin("A");
+    cluster.startDuplicate("A");
     cluster.run(60_000);
-    expect(cluster.twin?.events.map(([, what]) => what)).toContain("conflict");
-    expect([cluster.twin?.core.fenced, first.core.fenced]).toEqual([true, false]);
-    expect(since(cluster.life("B").told, at)).toEqual([]);
+    expect(cluster.duplicate?.events.map(([, what]) => what)).toContain("conflict");
+    expect([cluster.duplicate?.core.fenced, first.core.fenced]).toEqual([true, false]);
+    expect(since(cluster.life("B").notified, at)).toEqual([]);
     expect(eventsOf(cluster, "B")).toEqual([]);
     // Its own processes are still listed where they are.
-    cluster.twin?.core.join("room", "p", "own", { phx_ref: "own" }, cluster.now, 0);
-    expect(cluster.twin?.core.view.entries("room").map(({ key }) => key)).toContain("own");
+    cluster.duplicate?.core.join("room", "p", "own", { phx_ref: "own" }, cluster.now, 0);
+    expect(cluster.duplicate?.core.view.entries("room").map(({ key }) => key)).toContain("own");
   });
 
   test("all restart at once: lists begin empty and end with what is there (P-647)", () => {
@@ -862,7 +863,7 @@ describe("lives", () => {
       cluster.run(60_000);
       expect(dropped).toBeGreaterThanOrEqual(lost);
       expect(eventsOf(cluster, "B")).toEqual([]);
-      expect(since(cluster.life("B").told, at)).toEqual([]);
+      expect(since(cluster.life("B").notified, at)).toEqual([]);
     }
   });
 
@@ -932,7 +933,7 @@ describe("lives", () => {
     cluster.leave("B", "room", "same");
     cluster.run(SAMPLE);
     for (const name of ["A", "B", "C"]) expect(cluster.keys(name)).toEqual(["same"]);
-    // The tracker of A begins anew and tracks the same again; what its past life said arrives once
+    // The tracker of A begins again and tracks the same again; what its past life said arrives once
     // more.
     const old = cluster
       .messages("heartbeat")
@@ -944,7 +945,7 @@ describe("lives", () => {
     cluster.inject("B", old);
     cluster.run(2 * SAMPLE);
     for (const name of ["A", "B", "C"]) expect(cluster.list(name)).toEqual([`same ${ref}`]);
-    expect(since(cluster.life("C").told, at).length).toBeGreaterThan(0);
+    expect(since(cluster.life("C").notified, at).length).toBeGreaterThan(0);
     cluster.checkAgreement();
   });
 
@@ -952,7 +953,7 @@ describe("lives", () => {
     const cluster = met();
     cluster.join("A", "room", "ann");
     cluster.run(SAMPLE);
-    // A replica that was told a lie in A's name.
+    // A replica that was notified a lie in A's name.
     const ref = cluster.core("A").ref;
     const clock = cluster.core("A").own.published;
     cluster.inject("B", {

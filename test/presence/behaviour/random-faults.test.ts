@@ -1,7 +1,7 @@
 /**
  * Random faults: a thousand seeds, each a cluster in which messages are lost, doubled and delayed,
- * links are cut, replicas crash, freeze, come back under their name or say goodbye, and clocks
- * jump. Whatever happened, afterwards everybody lists the same: what is really there.
+ * links are cut, replicas crash, freeze, come back under their name or say permdown, and clocks
+ * jump. Whatever happened, afterwards everyone lists the same: what is really there.
  *
  * A failure names its seed; SIMURGH_SEED=<seed> runs that one alone, with the same steps.
  * SIMURGH_SEEDS=<n> runs more.

@@ -1,5 +1,5 @@
 /**
- * Topics move from one real thread to another, and their presence with them: nobody is seen to
+ * Topics move from one real thread to another, and their presence with them: no one is seen to
  * leave who did not move.
  */
 
@@ -96,7 +96,7 @@ test.each([2, 7])(
           (await listed(1, moves)) === ALL.join() &&
           (await listed(2, stays)) === ALL.join(),
       );
-      const told = { moves: frames.moves.length, stays: frames.stays.length };
+      const notified = { moves: frames.moves.length, stays: frames.stays.length };
       // All that the others have goes to thread 2, what trackers say to each other included or not.
       expect(
         await PubSub.reassign(
@@ -110,15 +110,15 @@ test.each([2, 7])(
         async () => (await listed(2, moves)) === ALL.join(),
       );
       await within("both have gone over: one ref came and one went for each", () => {
-        const said = frames.moves.slice(told.moves);
+        const said = frames.moves.slice(notified.moves);
         const leaves = said.flatMap(({ payload }) => Object.keys(payload.leaves)).sort();
         return leaves.join() === "of 1,of 2" || Promise.reject(new Error(JSON.stringify(said)));
       });
       expect(await listed(2, moves)).toBe(ALL.join());
-      expect(history(frames.moves).slice(told.moves)).toSatisfy((keys: string[][]) =>
+      expect(history(frames.moves).slice(notified.moves)).toSatisfy((keys: string[][]) =>
         keys.every((of) => of.join() === ALL.join()),
       );
-      expect(frames.stays).toHaveLength(told.stays);
+      expect(frames.stays).toHaveLength(notified.stays);
       expect(await remote.keys(moves)).toEqual(ALL);
       await Supervisor.stop(started[1] as Pid, "shutdown");
     });

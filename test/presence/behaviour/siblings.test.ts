@@ -14,7 +14,7 @@ let node: RuntimeNode;
 afterEach(() => node.stop());
 
 test.each(["permdown", "heartbeat"])(
-  "P-130 a %s of a thread comes after its end: there is a goodbye for it, and not one after the other for ever",
+  "P-130 a %s of a thread comes after its end: there is a permdown for it, and not one after the other forever",
   async (kind) => {
     const said: unknown[] = [];
     node = createNode({ onReport: () => {} });
@@ -46,7 +46,7 @@ test.each(["permdown", "heartbeat"])(
         said.push(message);
       }
     });
-    // What was late, its own pulses, and a goodbye that is said three times.
+    // What was late, its own heartbeats, and a permdown that is said three times.
     expect(said.length).toBeLessThan(12);
   },
 );

@@ -1,6 +1,6 @@
 /**
- * A shard thread dies, with a real thread: whoever was tracked in it leaves at once, everywhere,
- * and nobody else does.
+ * A shard thread dies, with a real thread: who was tracked in it leaves at once, everywhere,
+ * and no one else does.
  */
 
 import {
@@ -54,7 +54,7 @@ describe("a worker thread dies (P-130, P-634)", () => {
     ["that carries nothing for others", 2],
     ["that carries what trackers say", 1],
   ])(
-    "%s: within 100 ms all who were in it leave elsewhere, once; others are told that their tracker is gone, or are tracked anew",
+    "%s: within 100 ms all who were in it leave elsewhere, once; others are notified that their tracker is gone, or are tracked again",
     async (_what, carrier) => {
       const cluster = `thread death ${process.pid} ${carrier}`;
       node = createNode({ onReport: () => {} });

@@ -25,7 +25,7 @@ interface Change {
 }
 
 interface Run {
-  /** Frames to all together: each goes to everybody there. */
+  /** Frames to all together: each goes to everyone there. */
   readonly frames: number;
   /** When each frame went. */
   readonly times: readonly number[];
@@ -123,10 +123,10 @@ describe("the window", () => {
     const doubling = [0, 50, 150, 350, 750, 1550, 3150];
     // Who comes last, at 9990, does not wait for the end of a window of 2 s that began at 9150.
     expect(times(0)).toEqual([...doubling, 5150, 7150, 9150, 10_483]);
-    // Nor does who comes last before the stall, at 3990. Afterwards all goes on as before.
+    // Nor does who comes last before the stall, at 3990. Afterwards all continues as before.
     expect(times(1000)).toEqual([...doubling, 4483, 6483, 8483, 10_483, 11_817]);
-    // After one that is longer the first is flushed at once, and windows begin to grow again a step or
-    // two further down.
+    // After one that is longer the first is flushed at once, and windows begin to grow again a step
+    // or two further down.
     expect(times(5000)).toEqual([...doubling, 4483, 9000, 10_600, 12_600, 14_600, 15_933]);
   });
 });

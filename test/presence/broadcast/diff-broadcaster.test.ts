@@ -81,12 +81,12 @@ describe("a burst", () => {
           strategy: "rest_for_one",
         },
       );
-      const told: [at: number, keys: string[]][] = [];
+      const notified: [at: number, keys: string[]][] = [];
       spawn(async () => {
         await PubSub.subscribe(PUBSUB, "room");
         for (;;) {
           const { payload } = (await receive((message) => ({ message }))).message as Frame;
-          told.push([sim.clock.now(), Object.keys(payload.leaves)]);
+          notified.push([sim.clock.now(), Object.keys(payload.leaves)]);
         }
       });
       const people = Array.from({ length: 500 }, () => spawn(() => new Promise(() => {})));
@@ -97,12 +97,12 @@ describe("a burst", () => {
         const from = sim.clock.now();
         await presence.update(people[0] as Pid, "room", "u0", { typing: true });
         await sleep(60);
-        expect(told.filter(([at, keys]) => at >= from && keys.includes("u0")).length).toBe(1);
+        expect(notified.filter(([at, keys]) => at >= from && keys.includes("u0")).length).toBe(1);
       }
       await sleep(2000);
       // Fifty while the room was small, five for the updates, and few for the joins of the five
       // seconds after that.
-      expect(told.length).toBeLessThan(50 + 5 + 15);
+      expect(notified.length).toBeLessThan(50 + 5 + 15);
     }));
 
   test("lists within one window share one object and its JSON (P-304, P-054)", async () => {

@@ -24,7 +24,7 @@ export interface ClusterOptions extends ReplicationOptions {
   readonly latency?: readonly [number, number];
 }
 
-export interface Told {
+export interface Notified {
   readonly at: number;
   readonly topic: string;
   readonly joins: readonly string[];
@@ -48,7 +48,7 @@ export interface Life {
   alive: boolean;
   frozen: boolean;
   wallOffset: number;
-  readonly told: Told[];
+  readonly notified: Notified[];
   readonly events: [at: number, event: ReplicaEvent | "conflict" | "diverged", ref: string][];
   /** What its diffs give when applied to nothing. */
   readonly folded: Map<string, Map<string, string>>;
@@ -120,7 +120,7 @@ export class Cluster {
       alive: true,
       frozen: false,
       wallOffset: options.wall ?? 0,
-      told: [],
+      notified: [],
       events: [],
       folded: new Map(),
       browser: new Map(),
@@ -147,14 +147,14 @@ export class Cluster {
     return [...this.lives.values()].filter(({ alive }) => alive);
   }
 
-  /** Ends it with no goodbye. */
+  /** Ends it with no permdown. */
   crash(name: string): void {
     this.#note(`crash ${name}`);
     this.life(name).alive = false;
   }
 
   permdown(name: string): void {
-    this.#note(`goodbye ${name}`);
+    this.#note(`permdown ${name}`);
     const life = this.life(name);
     this.#do(life, life.core.permdown(this.now));
     life.alive = false;
@@ -167,14 +167,14 @@ export class Cluster {
   }
 
   /** Starts a second replica by a name that lives. */
-  startTwin(name: string): void {
+  startDuplicate(name: string): void {
     const first = this.life(name);
     this.lives.delete(name);
-    const twin = this.start(name);
+    const duplicate = this.start(name);
     this.lives.delete(name);
     this.lives.set(name, first);
-    this.twin = twin;
-    this.#do(twin, [["broadcast", { kind: "hello", ref: twin.core.ref }]]);
+    this.duplicate = duplicate;
+    this.#do(duplicate, [["broadcast", { kind: "hello", ref: duplicate.core.ref }]]);
   }
 
   restart(name: string, options: { readonly wall?: number } = {}): Life {
@@ -258,7 +258,10 @@ export class Cluster {
       const flight = this.#flights[0];
       let due = flight?.due ?? Number.POSITIVE_INFINITY;
       let waking: Life | undefined;
-      for (const life of [...this.lives.values(), ...(this.twin === undefined ? [] : [this.twin])]) {
+      for (const life of [
+        ...this.lives.values(),
+        ...(this.duplicate === undefined ? [] : [this.duplicate]),
+      ]) {
         if (!life.alive || life.frozen) continue;
         const at = Math.max(this.now, life.core.deadline);
         if (at < due) {
@@ -275,7 +278,7 @@ export class Cluster {
   }
 
   /**
-   * Long enough for everybody to agree: an idle heartbeat, two samples and the messages they cause.
+   * Long enough for everyone to agree: an idle heartbeat, two samples and the messages they cause.
    */
   quiet(): void {
     this.heal();
@@ -403,8 +406,9 @@ export class Cluster {
         case "broadcast":
           for (const { name } of this.lives.values())
             if (name !== life.name) this.#send(life.name, name, effect[1], 0);
-          // A twin by the same name hears it too.
-          if (this.twin !== undefined && life.name === this.twin.name) this.#toTwin(life, effect[1]);
+          // A duplicate by the same name receives it too.
+          if (this.duplicate !== undefined && life.name === this.duplicate.name)
+            this.#toDuplicate(life, effect[1]);
           break;
         case "direct":
           this.#send(life.name, effect[1].name, effect[2], effect[3]);
@@ -428,15 +432,15 @@ export class Cluster {
   }
 
   /** A second life by a name that lives: set by scenarios of two nodes with one name. */
-  twin: Life | undefined;
+  duplicate: Life | undefined;
 
-  #toTwin(from: Life, message: Message): void {
-    const other = from === this.twin ? this.life(from.name) : (this.twin as Life);
+  #toDuplicate(from: Life, message: Message): void {
+    const other = from === this.duplicate ? this.life(from.name) : (this.duplicate as Life);
     this.#flights.push({
       due: this.now + this.latency[0],
       sequence: this.#sequence++,
       from: from.name,
-      to: other === this.twin ? "twin" : from.name,
+      to: other === this.duplicate ? "duplicate" : from.name,
       wire: encode("presence", message),
     });
     this.#flights.sort(byDue);
@@ -461,7 +465,7 @@ export class Cluster {
 
   #land(): void {
     const flight = this.#flights.shift() as Flight;
-    const life = flight.to === "twin" ? this.twin : this.lives.get(flight.to);
+    const life = flight.to === "duplicate" ? this.duplicate : this.lives.get(flight.to);
     if (life === undefined || !life.alive) return;
     if (life.frozen) life.inbox.push(flight);
     else this.#receive(life, flight.wire);
@@ -471,14 +475,15 @@ export class Cluster {
     this.#do(life, life.core.receive(decode("presence", wire), this.now));
   }
 
-  /** Hands a replica a message, whoever sent it. */
+  /** Hands a replica a message, who sent it. */
   inject(name: string, message: Message): void {
     this.#receive(this.life(name), encode("presence", message));
   }
 
   #tell(life: Life, diff: Diff): void {
     for (const [topic, { joins, leaves }] of diff) {
-      if (joins.length + leaves.length === 0) throw new Error(`${life.name} told an empty diff of ${topic}`);
+      if (joins.length + leaves.length === 0)
+        throw new Error(`${life.name} notified an empty diff of ${topic}`);
       let folded = life.folded.get(topic);
       if (folded === undefined) {
         folded = new Map();
@@ -486,12 +491,12 @@ export class Cluster {
       }
       for (const [key, { phx_ref }] of leaves)
         if (folded.get(phx_ref) !== key || !folded.delete(phx_ref))
-          throw new Error(`${life.name} told that ${key} ${phx_ref} left, which was not there`);
+          throw new Error(`${life.name} notified that ${key} ${phx_ref} left, which was not there`);
       for (const [key, { phx_ref }] of joins) {
-        if (folded.has(phx_ref)) throw new Error(`${life.name} told twice that ${key} ${phx_ref} joined`);
+        if (folded.has(phx_ref)) throw new Error(`${life.name} notified twice that ${key} ${phx_ref} joined`);
         folded.set(phx_ref, key);
       }
-      life.told.push({
+      life.notified.push({
         at: this.now,
         topic,
         joins: joins.map(([key]) => key),

@@ -22,7 +22,7 @@ export const acts = (maxLength = 40): fc.Arbitrary<Act[]> =>
 
 export interface History {
   readonly own: LocalReplica;
-  /** What was told, in order; they follow one another. */
+  /** What was notified, in order; they follow one another. */
   readonly deltas: readonly Delta[];
   /** Everything at each moment of telling. */
   readonly snapshots: readonly Snapshot[];

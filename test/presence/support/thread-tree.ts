@@ -65,8 +65,8 @@ export function start({ cluster, nodeName, owners }: TreeArgs): ThreadTree {
 }
 
 /**
- * A process of the thread that is on the topics, until it is told to end; unless said otherwise it
- * outlives its trackers.
+ * A process of the thread that is on the topics, until it is notified to end; unless said otherwise
+ * it outlives its trackers.
  */
 export async function member(
   topics: readonly string[],
@@ -88,8 +88,8 @@ export async function quitter(topic: string, key: string, ready: Pid): Promise<v
 }
 
 /**
- * Says on `topic`, in the way changes are told to other nodes, that 100 ms have passed since it
- * heard that a thread is gone.
+ * Says on `topic`, in the way changes are notified to other nodes, that 100 ms have passed since it
+ * received that a thread is gone.
  */
 export async function clockOf(thread: number, topic: string, ready: Pid): Promise<void> {
   register("clock", self());

@@ -38,7 +38,7 @@ interface Recorded {
   run<T>(fn: () => T | Promise<T>): Promise<T>;
 }
 
-/** A node with a tracker `T` whose module notes what it is told. */
+/** A node with a tracker `T` whose module notes what it is notified. */
 async function recorded(
   options: Partial<TrackerOptions> = {},
   module: Partial<TrackerModule> = {},
@@ -142,8 +142,8 @@ describe("a tracker's module", () => {
     const t = await recorded();
     await t.run(() => send("T", ["for", "the module"]));
     await expect.poll(() => t.other).toEqual([["for", "the module"]]);
-    const deaf = await recorded({}, { handleInfo: undefined as never });
-    await deaf.run(async () => {
+    const notReceiving = await recorded({}, { handleInfo: undefined as never });
+    await notReceiving.run(async () => {
       send("T", "lost");
       expect((await Tracker.track("T", self(), "room", "me", {}))[0]).toBe("ok");
     });
@@ -448,7 +448,7 @@ describe("trackers of several nodes", () => {
       )
       .toEqual(["ann"]);
     const from = clock.now();
-    // Nothing moves this clock: whoever waits for a time waits for ever.
+    // Nothing moves this clock: who waits for a time waits forever.
     await a.stop();
     await expect.poll(() => b.keys("room"), { timeout: 5000, interval: 5 }).toEqual([]);
     expect(clock.now()).toBe(from);
@@ -510,7 +510,7 @@ describe("a tracker that starts again", () => {
     await expect.poll(() => resets.length, { timeout: 10_000 }).toBe(1);
     await expect.poll(() => a.keys("room")).toEqual(["ann", "bob"]);
     await expect.poll(() => leavesOf(frames)).toContain("carl");
-    // Ann and Bob have new refs: an update of theirs, in which nobody is without a meta at any
+    // Ann and Bob have new refs: an update of theirs, in which no one is without a meta at any
     // time.
     const there = new Map([
       ["ann", 1],

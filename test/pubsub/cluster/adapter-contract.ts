@@ -1,7 +1,7 @@
 /**
- * What every adapter must do, whatever the engine: one suite, run for each of them.
+ * The contract of adapters: one suite that runs for each engine.
  *
- *     adapterContract("memory", { open: async () => { const network = new MemoryNetwork(); return { adapter: … }; } });
+ *     adapterContract("memory", { open: async () => ({ adapter: … }) });
  */
 import { type AdapterFactory, type Dispatcher, PubSub, registerDispatcher } from "simurgh/pubsub";
 import { createNode, type RuntimeNode, receive, self } from "simurgh/runtime";
@@ -61,7 +61,7 @@ export function adapterContract(
     const node = createNode({ onReport() {} });
     nodes.push(node);
     const adapter = engine.adapter(name);
-    // A server that does not trap exits outlives whoever started it and ended normally.
+    // A server that does not trap exits outlives who started it and ended normally.
     const started = await node.run(() => PubSub.startLink({ name: NAME, adapter }));
     expect(started).toEqual(["ok", expect.anything()]);
     return node;
@@ -117,7 +117,7 @@ export function adapterContract(
       const a = await start("a@contract");
       const got = await listen(a, ["t"]);
       expect(await sayTo(a, "a@contract", "t", "me")).toBe("ok");
-      expect(await sayTo(a, "nobody@contract", "t", "nobody")).toBe("ok");
+      expect(await sayTo(a, "noOne@contract", "t", "no one")).toBe("ok");
       expect(await say(a, "t", "end")).toBe("ok");
       await count(got, 2);
       expect(got).toEqual(["me", "end"]);
@@ -174,7 +174,7 @@ export function adapterContract(
           for (;;) got.push((await receive((message) => ({ message }))).message);
         });
       });
-      expect(await say(a, "t", "hello", { ...noted, name: "nobody knows it" })).toBe("ok");
+      expect(await say(a, "t", "hello", { ...noted, name: "no one knows it" })).toBe("ok");
       expect(await a.run(() => PubSub.broadcastFrom(NAME, self(), "t", "hello", noted))).toBe("ok");
       await count(got, 1);
       expect(got).toEqual([["t", "mine", undefined, "hello"]]);

@@ -135,7 +135,7 @@ describe("the connection between nodes", () => {
     const say = (message: unknown): void =>
       network.inject("a", other.encode("b", "t", message, "bare", LIMIT) as Uint8Array);
     const health = () => node.run(async () => (await PubSub.health("p")) as AdapterHealth);
-    // Faster than this process can take them: nobody gets a turn between.
+    // Faster than this process can take them: no one gets a turn between.
     for (let n = 1; n <= 50; n += 1) say(n);
     await expect.poll(() => got).toEqual(Array.from({ length: 10 }, (_, n) => n + 1));
     say(51);
@@ -172,7 +172,7 @@ describe("the connection between nodes", () => {
 
   test("two nodes by one name hear each other well enough to notice, and say so (P-034, P-645, P-710)", async () => {
     const network = new MemoryNetwork();
-    const [a, namesake, b] = [
+    const [a, duplicate, b] = [
       await start(network, "a"),
       await start(network, "a"),
       await start(network, "b"),
@@ -180,11 +180,11 @@ describe("the connection between nodes", () => {
     const [atA, atB] = [await listen(a, PubSub.EVENTS), await listen(b, PubSub.EVENTS)];
     const got = await listen(a, "t");
     await listen(b, "t");
-    await namesake.run(() => PubSub.broadcast("p", "t", "from the namesake"));
-    await expect.poll(() => got).toEqual(["from the namesake"]);
+    await duplicate.run(() => PubSub.broadcast("p", "t", "from the duplicate"));
+    await expect.poll(() => got).toEqual(["from the duplicate"]);
     await expect.poll(() => atA).toEqual([["adapter", ["duplicate_name", "a"]]]);
     await a.run(() => PubSub.broadcast("p", "t", "from a"));
-    await namesake.run(() => PubSub.broadcast("p", "t", "again"));
+    await duplicate.run(() => PubSub.broadcast("p", "t", "again"));
     await expect.poll(() => atB).toEqual([["adapter", ["duplicate_name", "a"]]]);
   });
 
@@ -310,14 +310,14 @@ test("a slot moves to another thread, which delivers buffered messages once", as
   const topic = "room:1";
   await node.run(async () => {
     const open = async (name: string, thread: number) => {
-      const heard: unknown[] = [];
+      const received: unknown[] = [];
       const make = network.adapter(name, { bootId: `boot of ${name}`, thread, isLeader: thread === 0 });
       const adapter = await make(
-        (_topic, message) => void heard.push(message),
+        (_topic, message) => void received.push(message),
         () => {},
         { messages: 0, bytes: 0 },
       );
-      return { adapter, heard };
+      return { adapter, received };
     };
     const [other, former, next] = [await open("other", 0), await open("here", 0), await open("here", 1)];
     const arrived = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
@@ -334,14 +334,14 @@ test("a slot moves to another thread, which delivers buffered messages once", as
     await former.adapter.flush?.();
     const positions = former.adapter.freeze?.([slot(topic)]) ?? [];
     await said(3);
-    expect([former.heard, next.heard]).toEqual([[1, 2], []]);
+    expect([former.received, next.received]).toEqual([[1, 2], []]);
     next.adapter.release?.(positions);
     await said(4);
-    expect(next.heard).toEqual([3, 4]);
-    // The move is given up: it goes on where it was.
+    expect(next.received).toEqual([3, 4]);
+    // The move is given up: it continues where it was.
     former.adapter.release?.([]);
     await said(5);
-    expect(former.heard).toEqual([1, 2, 3, 4, 5]);
+    expect(former.received).toEqual([1, 2, 3, 4, 5]);
     for (const { adapter } of [former, next]) {
       expect(adapter.health?.()).toMatchObject({ gaps: 0, lost: 0 });
       await adapter.stop?.();

@@ -1,5 +1,5 @@
 /**
- * Slots move between simulated threads while everybody publishes, under many seeds: who runs next,
+ * Slots move between simulated threads while everyone publishes, under many seeds: who runs next,
  * how long a posting is on its way, what moves where, and what breaks meanwhile are all the seed's.
  */
 
@@ -23,7 +23,7 @@ class World {
   /** What a thread that starts now begins with. */
   layout: readonly number[] = Array.from({ length: 256 }, (_, n) => SHARDS[n % SHARDS.length] as number);
   /** By topic and subscriber's thread. */
-  readonly heard = new Map<string, Said[]>();
+  readonly received = new Map<string, Said[]>();
   /** Threads in which something has ended: what they had to say, or to hear, may be lost. */
   readonly broken = new Set<number>();
   readonly owned = new Map<string, Set<number>>(TOPICS.map((topic) => [topic, new Set()]));
@@ -50,18 +50,18 @@ class World {
     });
   }
 
-  /** A process of that thread hears every topic. */
+  /** A process of that thread receives every topic. */
   async listen(thread: number): Promise<void> {
     await new Promise<void>((resolve) => {
       this.sim.node(thread).spawn(async () => {
         for (const topic of TOPICS) {
-          this.heard.set(`${topic} in ${thread}`, []);
+          this.received.set(`${topic} in ${thread}`, []);
           await PubSub.subscribe(PUBSUB, topic);
         }
         resolve();
         for (;;) {
           const said = await receive((message) => message as Said);
-          this.heard.get(`${said[0]} in ${thread}`)?.push(said);
+          this.received.get(`${said[0]} in ${thread}`)?.push(said);
         }
       });
     });
@@ -108,7 +108,7 @@ class World {
 
   /** Nothing came twice or too late; and where nothing broke, nothing is missing. */
   check(): void {
-    for (const [place, said] of this.heard) {
+    for (const [place, said] of this.received) {
       const [topic, thread] = place.split(" in ") as [string, string];
       const touched = [Number(thread), ...(this.owned.get(topic) as Set<number>)];
       for (const publisher of ALL) {

@@ -63,7 +63,7 @@ describe("explicit exit signals", () => {
       const me = self();
       const pid = spawnLink(() => {
         exit(self(), "normal");
-        send(me, "went on");
+        send(me, "continued");
       });
       expect(await next()).toEqual(["EXIT", pid, "normal"]);
       expect(await nothing()).toBeUndefined();
@@ -96,7 +96,7 @@ describe("explicit exit signals", () => {
       const [, ref] = spawnMonitor(() => {
         trapExit(true);
         exit(self(), "kill");
-        send(me, "went on");
+        send(me, "continued");
       });
       expect(await next()).toEqual(["DOWN", ref, "process", expect.anything(), "killed"]);
       expect(await nothing()).toBeUndefined();

@@ -33,9 +33,9 @@ registerMessageClass(Batch, 0x3e, ({ content }) => [content]);
 
 test("a message of a registered class arrives as the instance that was sent", () =>
   inLab(async () => {
-    const parcel = new Batch({ a: 1 });
-    send(self(), parcel);
-    expect(await next()).toBe(parcel);
+    const batch = new Batch({ a: 1 });
+    send(self(), batch);
+    expect(await next()).toBe(batch);
   }));
 
 describe("a process and its end", () => {

@@ -59,17 +59,17 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       far.spawn(() => fn(seen)),
     );
   };
-  const untilTold = (): Promise<unknown> =>
+  const untilNotified = (): Promise<unknown> =>
     receive((message) => ({ message })).then(({ message }) => message);
-  /** Ends as it is told. */
-  const obedient = async (): Promise<void> => void exit(await untilTold());
+  /** Ends as it is notified. */
+  const obedient = async (): Promise<void> => void exit(await untilNotified());
   const same = (pid: Pid) => expect.objectContaining({ node: pid.node, id: pid.id });
 
   test("a call is answered by the server it is forwarded to, once (R-114)", () =>
     here(async () => {
       const answering = () =>
         there(async () => {
-          const { from, tag } = (await untilTold()) as { from?: From; tag?: Ref };
+          const { from, tag } = (await untilNotified()) as { from?: From; tag?: Ref };
           for (const answer of ["first", "second"]) {
             if (from !== undefined) GenServer.reply(from, answer);
             if (tag !== undefined) send(tag, answer);
@@ -94,7 +94,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
   test("messages arrive in order, in both directions, whatever they hold", () =>
     here(async () => {
       const echo = there(async (me) => {
-        for (;;) send(me, await untilTold());
+        for (;;) send(me, await untilNotified());
       });
       const ref = near.newRef();
       const values = [
@@ -129,7 +129,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
           const peer = there(obedient);
           link(peer);
           send(peer, reason);
-          await untilTold();
+          await untilNotified();
         });
         const ref = monitor(mine);
         if (reason === "normal") {
@@ -143,7 +143,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
   test("exit signals: normal is dropped, kill kills, the rest ends or is trapped (R-050, R-052, R-053)", () =>
     here(async () => {
       const report = (peer: Pid): Ref => monitor(peer);
-      const plain = there(untilTold);
+      const plain = there(untilNotified);
       exit(plain, "normal");
       let ref = report(plain);
       send(plain, "go");
@@ -158,7 +158,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       const trapping = there(async (me) => {
         trapExit(true);
         send(me, "ready");
-        send(me, await untilTold());
+        send(me, await untilNotified());
       });
       expect(await next()).toBe("ready");
       exit(trapping, ["why", 1]);
@@ -203,7 +203,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       const peer = there(async (me) => {
         register("famous", self());
         send(me, "ready");
-        send(me, ["got", await untilTold()]);
+        send(me, ["got", await untilNotified()]);
       });
       expect(await next()).toBe("ready");
       const ref = monitor(name);
@@ -221,7 +221,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
     here(async () => {
       const peer = there(async () => {
         for (;;) {
-          const to = (await untilTold()) as Ref;
+          const to = (await untilNotified()) as Ref;
           send(to, "one");
           send(to, "two");
         }
@@ -280,7 +280,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
 
   test("a function in a message is refused in the sender between threads (R-460)", () =>
     here(async () => {
-      const peer = there(untilTold);
+      const peer = there(untilNotified);
       const attempt = (): unknown => send(peer, { call: () => 1 });
       // Inside a thread nothing is copied, so there is nothing to refuse (docs/deviations.md).
       if (world === "one thread") expect(attempt).not.toThrow();
@@ -293,7 +293,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       const peer = there(async (me) => {
         put("key", "far");
         send(me, "ready");
-        await untilTold();
+        await untilNotified();
       });
       expect(await next()).toBe("ready");
       if (world === "one thread") return;
@@ -301,7 +301,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       expect(getLabel(peer)).toBeUndefined();
       expect(() => register("far", peer)).toThrow("not a live process of this thread");
       // Through a local proxy it works.
-      const proxy = near.spawn(async () => void send(peer, await untilTold()));
+      const proxy = near.spawn(async () => void send(peer, await untilNotified()));
       const ref = monitor(peer);
       sendAfter(proxy, "end", 1);
       expect(await next()).toEqual(["DOWN", ref, "process", peer, "normal"]);

@@ -93,11 +93,11 @@ describe("floors, at a tenth of the goals or less", () => {
       };
       const pids: Pid[] = [];
       for (let n = 0; n < 100_000; n += 1) pids.push((await GenServer.start(server))[1] as Pid);
-      const told = await rate(100_000, async () => {
+      const notified = await rate(100_000, async () => {
         for (const pid of pids) send(pid, "tick");
         while (handled < pids.length) await new Promise((resolve) => setImmediate(resolve));
       });
-      expect(told).toBeGreaterThan(100_000);
+      expect(notified).toBeGreaterThan(100_000);
     }));
 });
 

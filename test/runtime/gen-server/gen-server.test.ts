@@ -19,7 +19,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { lab } from "../support.js";
 
-/** What the caller of a failed request is told. */
+/** What the caller of a failed request is notified. */
 const reasonOf = (call: Promise<unknown>): Promise<unknown> =>
   call.then(
     () => "no failure",
@@ -192,7 +192,7 @@ describe("call and cast", () => {
     lab().node.run(async () => {
       const pid = await started();
       await GenServer.stop(pid);
-      for (const absent of [pid, "nobody", null, undefined])
+      for (const absent of [pid, "no one", null, undefined])
         expect(await reasonOf(GenServer.call(absent, 1))).toBe("noproc");
       expect(await reasonOf(GenServer.call(self(), 1))).toBe("calling_self");
       expect(() => GenServer.call(pid, 1, -1)).toThrow(BadArg);
@@ -224,7 +224,7 @@ describe("call and cast", () => {
 
   test("a cast is always ok (R-113, X-082)", () =>
     lab().node.run(() => {
-      for (const absent of ["nobody", null, undefined, { name: "n", node: 7 }])
+      for (const absent of ["no one", null, undefined, { name: "n", node: 7 }])
         expect(GenServer.cast(absent, 1)).toBe("ok");
     }));
 

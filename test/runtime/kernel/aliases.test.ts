@@ -43,7 +43,7 @@ describe("aliases", () => {
       const ref = (await next()) as Ref;
       expect(unalias(ref)).toBe(false);
       exit(owner, "kill");
-      send(ref, "nobody");
+      send(ref, "no one");
       expect(node.aliasEntry(ref)).toBeUndefined();
     }));
 

@@ -40,8 +40,8 @@ describe("global names in one thread", () => {
 
   test("an unregistered global name fails send, not cast, and a call is noproc (R-024, R-007)", () =>
     inLab(async () => {
-      const name = { global: "nobody" };
-      expect(() => send(name, "x")).toThrow("no process has the global name nobody");
+      const name = { global: "no one" };
+      expect(() => send(name, "x")).toThrow("no process has the global name no one");
       expect(GenServer.cast(name, "x")).toBe("ok");
       await expect(GenServer.call(name, "x")).rejects.toMatchObject({
         reason: ["noproc", expect.anything()],

@@ -88,9 +88,9 @@ describe("identity, spawn and send", () => {
       const dead = spawn(() => {});
       await settle();
       expect(send(dead, "x")).toBe("x");
-      expect(() => send("nobody", "x")).toThrow(BadArg);
-      expect(send({ name: "nobody", node: 0 }, "x")).toBe("x");
-      expect(send({ name: "nobody", node: 5 }, "x")).toBe("x");
+      expect(() => send("no one", "x")).toThrow(BadArg);
+      expect(send({ name: "no one", node: 0 }, "x")).toBe("x");
+      expect(send({ name: "no one", node: 5 }, "x")).toBe("x");
     }));
 
   test("self is right after every await, and throws outside of processes (R-013, X-067)", async () => {
@@ -547,7 +547,7 @@ describe("fairness", () => {
     });
   });
 
-  /** The promises made while `work` goes on. */
+  /** The promises made while `work` continues. */
   const promisesIn = async (work: () => Promise<unknown>): Promise<number> => {
     let promises = 0;
     const hook = createHook({

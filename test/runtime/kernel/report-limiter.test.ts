@@ -14,43 +14,43 @@ const notice = (text: string, level: "warning" | "error" | "info" = "error"): Re
 
 function limiter() {
   const clock = new VirtualClock();
-  const told: Report[] = [];
-  const reports = new ReportLimiter(clock, 200, (report) => void told.push(report));
-  return { clock, told, reports };
+  const notified: Report[] = [];
+  const reports = new ReportLimiter(clock, 200, (report) => void notified.push(report));
+  return { clock, notified, reports };
 }
 
 test("the same words a hundred times a second for an hour make about seventy lines", () => {
-  const { clock, told, reports } = limiter();
+  const { clock, notified, reports } = limiter();
   let sent = 0;
   for (let ms = 0; ms < 3_600_000; ms += 100) {
     clock.advanceTo(ms);
     for (let n = 0; n < 10; n += 1) reports.report(notice("the database is away"));
     sent += 10;
   }
-  expect(told.length).toBeLessThan(80);
-  const metadata = told.map((report) => (report as { metadata: { repeated?: number } }).metadata);
+  expect(notified.length).toBeLessThan(80);
+  const metadata = notified.map((report) => (report as { metadata: { repeated?: number } }).metadata);
   const repeated = metadata.reduce((sum, { repeated = 0 }) => sum + repeated, 0);
   // All but those after the last line are accounted for.
-  expect(told.length + repeated).toBeGreaterThan(sent - 6001);
-  expect(reports.suppressed).toBe(sent - told.length);
+  expect(notified.length + repeated).toBeGreaterThan(sent - 6001);
+  expect(reports.suppressed).toBe(sent - notified.length);
 });
 
 test("other words are a line at once, and so are the same ones after some minutes", () => {
-  const { clock, told, reports } = limiter();
+  const { clock, notified, reports } = limiter();
   for (let n = 0; n < 100; n += 1) reports.report(notice("away"));
-  expect(told).toHaveLength(5);
+  expect(notified).toHaveLength(5);
   reports.report(notice("back"));
-  expect(told).toHaveLength(6);
+  expect(notified).toHaveLength(6);
   clock.advanceTo(300_000);
-  told.length = 0;
+  notified.length = 0;
   for (let n = 0; n < 5; n += 1) reports.report(notice("away"));
-  expect(told).toHaveLength(5);
+  expect(notified).toHaveLength(5);
 });
 
 test("informative reports pass up to the limit", () => {
-  const { told, reports } = limiter();
+  const { notified, reports } = limiter();
   for (let n = 0; n < 300; n += 1) reports.report(notice("joined", "info"));
-  expect(told).toHaveLength(200);
+  expect(notified).toHaveLength(200);
 });
 
 test("a backoff grows with each try, has jitter and is bounded", () => {

@@ -145,24 +145,24 @@ describe("errors without an owner", () => {
     const { status, out, err } = program(`
       import { createNode } from "simurgh/runtime";
       createNode();
-      void Promise.reject(new Error("nobody's"));
-      setTimeout(() => { console.log("went on"); process.exit(0); }, 50);
+      void Promise.reject(new Error("no one's"));
+      setTimeout(() => { console.log("continued"); process.exit(0); }, 50);
     `);
-    expect([status, out.trim()]).toEqual([0, "went on"]);
+    expect([status, out.trim()]).toEqual([0, "continued"]);
     expect(err).toContain("orphan_error");
-    expect(err).toContain("nobody's");
+    expect(err).toContain("no one's");
   });
 
   test("with the policy crash the program ends with it (X-061)", () => {
     const { status, out, err } = program(`
       import { createNode } from "simurgh/runtime";
       createNode({ onOrphanError: "crash" });
-      void Promise.reject(new Error("nobody's"));
-      setTimeout(() => { console.log("went on"); process.exit(0); }, 50);
+      void Promise.reject(new Error("no one's"));
+      setTimeout(() => { console.log("continued"); process.exit(0); }, 50);
     `);
     expect(status).not.toBe(0);
     expect(out).toBe("");
-    expect(err).toContain("nobody's");
+    expect(err).toContain("no one's");
   });
 
   test("an error in the runtime itself ends the thread with runtime_bug (R-092)", () => {
@@ -174,7 +174,7 @@ describe("errors without an owner", () => {
       node.run(async () => {
         Object.defineProperty(Mailbox.prototype, "length", { get() { throw new Error("broken inside"); } });
       });
-      setTimeout(() => { console.log("went on"); process.exit(0); }, 500);
+      setTimeout(() => { console.log("continued"); process.exit(0); }, 500);
     `);
     expect(status).not.toBe(0);
     expect(err).toContain("runtime_bug");
@@ -287,7 +287,7 @@ describe("looking inside", () => {
       expect(seen.get("orphan_error")).toMatchObject([undefined, { error: { message: "lost" } }]);
       stop();
       const before = nodeStatistics().droppedSends;
-      send(hog, "nobody there");
+      send(hog, "no one there");
       expect(nodeStatistics().droppedSends).toBe(before + 1);
       expect(() => systemMonitor({ lag: -1 })).toThrow("lag must be a positive number");
     }));
@@ -315,14 +315,14 @@ test("a node whose reports go to stderr makes none that stderr does not show", a
   expect([node.hasListener("info"), node.hasListener("warning")]).toEqual([false, true]);
   expect([node.isLevelEnabled("info"), node.isLevelEnabled("error")]).toEqual([false, true]);
   await node.stop();
-  const told: string[] = [];
-  const listening = createNode({ logLevel: "info", onReport: (report) => told.push(report.kind) });
+  const notified: string[] = [];
+  const listening = createNode({ logLevel: "info", onReport: (report) => notified.push(report.kind) });
   expect([
     listening.hasListener("debug"),
     listening.isLevelEnabled("debug"),
     listening.isLevelEnabled("info"),
   ]).toEqual([true, false, true]);
   listening.report({ kind: "notice", level: "info", text: "hello", pid: undefined, metadata: {} });
-  expect(told).toEqual(["notice"]);
+  expect(notified).toEqual(["notice"]);
   await listening.stop();
 });

@@ -81,7 +81,7 @@ describe("memory that is handed over", () => {
         "transfer takes different ArrayBuffers",
       );
       expect(() => send(self(), view, { transfer: [view.buffer, view.buffer] })).toThrow(BadArg);
-      expect(() => send("nobody", view, { transfer: [view.buffer] })).toThrow("a transfer needs a pid");
+      expect(() => send("no one", view, { transfer: [view.buffer] })).toThrow("a transfer needs a pid");
       expect(view.length).toBe(2);
       expect(await next(0)).toBeUndefined();
     }));

@@ -27,7 +27,7 @@ async function registry(keys: "unique" | "duplicate" = "unique", options = {}): 
   return "reg";
 }
 
-/** A process that runs `fn`, tells its result, and lives until told to go. */
+/** A process that runs `fn`, tells its result, and lives until notified to go. */
 async function other<T>(fn: () => T): Promise<[Pid, T]> {
   const me = self();
   const pid = spawn(async () => {
@@ -93,7 +93,7 @@ describe("registering", () => {
       expect(Registry.updateValue<number>(reg, "k", (v) => v + 1)).toEqual([2, 1]);
       expect(Registry.lookup(reg, "k")).toEqual([[self(), 2]]);
       expect(Registry.updateValue(reg, "theirs", () => 0)).toBe("error");
-      expect(Registry.updateValue(reg, "nobody's", () => 0)).toBe("error");
+      expect(Registry.updateValue(reg, "no one's", () => 0)).toBe("error");
       await Registry.startLink({ keys: "duplicate", name: "dup" });
       expect(() => Registry.updateValue("dup", "k", () => 0)).toThrow(/unique/);
     }));
@@ -295,7 +295,7 @@ describe("searching, dispatching in parallel, locking", () => {
       expect(runners.length).toBeGreaterThan(1);
       expect(new Set(runners.map(String)).size).toBe(runners.length);
       expect(runners.some((pid) => pid.equals(self()))).toBe(false);
-      await Registry.dispatch(reg, "nobody", () => expect.unreachable(), { parallel: true });
+      await Registry.dispatch(reg, "no one", () => expect.unreachable(), { parallel: true });
     }));
 
   test("what fails in a parallel dispatch reaches the caller (R-305, X-171)", () =>

@@ -20,7 +20,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { inLab, type Lab, next, nothing, reasonOf, settle } from "../support.js";
 
-/** A server that tells `log` when it starts and ends, and does what it is told. */
+/** A server that tells `log` when it starts and ends, and does what it is notified. */
 const worker: GenServerModule = {
   name: "worker",
   init: (arg: { id?: unknown; trap?: boolean; slow?: number; log?: unknown[] }) => {
@@ -43,7 +43,7 @@ const child = (id: unknown, options: Partial<ChildSpec> = {}, arg: object = {}):
   ...options,
 });
 
-/** A start function that gives the values of `results` one after another, the last one for ever. */
+/** A start function that gives the values of `results` one after another, the last one forever. */
 function scripted(...results: unknown[]): ChildSpec["start"] {
   let call = 0;
   const run = (): unknown => {

@@ -204,7 +204,7 @@ describe("a task and its owner", () => {
       expect(await Task.ignore(done)).toEqual(["ok", "there"]);
       const later = Task.async(async () => {
         await sleep(10);
-        send(me, "went on");
+        send(me, "continued");
         return "late";
       });
       expect(await Task.ignore(later)).toBeNull();
@@ -213,7 +213,7 @@ describe("a task and its owner", () => {
         exit("late failure");
       });
       expect(await Task.ignore(failing)).toBeNull();
-      expect([await next(), await next(30)]).toEqual(["went on", undefined]);
+      expect([await next(), await next(30)]).toEqual(["continued", undefined]);
       expect(await Task.await(Task.completed(5))).toBe(5);
     }));
 

@@ -81,10 +81,10 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
   test("a call to a free remote name is noproc, to an unknown node nodedown (R-110)", async () => {
     pair = joinedNodes();
     await pair.near.run(async () => {
-      await expect(GenServer.call({ name: "nobody", node: 1 }, "x")).rejects.toMatchObject({
+      await expect(GenServer.call({ name: "no one", node: 1 }, "x")).rejects.toMatchObject({
         reason: ["noproc", expect.anything()],
       });
-      await expect(GenServer.call({ name: "nobody", node: 9 }, "x")).rejects.toMatchObject({
+      await expect(GenServer.call({ name: "no one", node: 9 }, "x")).rejects.toMatchObject({
         reason: [["nodedown", 9], expect.anything()],
       });
     });

@@ -31,7 +31,7 @@ const echo = {
     if (request === "eat the heap in large bites") {
       const hoard: unknown[] = [];
       for (;;) {
-        // More at once than a thread may have after V8 has told Node of its limit.
+        // More at once than a thread may have after V8 has notified Node of its limit.
         hoard.push(new Array(2_500_000).fill(1.5));
         for (const until = performance.now() + 300; performance.now() < until; );
       }
@@ -41,7 +41,7 @@ const echo = {
 };
 
 /**
- * A table that grows turn by turn, as a room's does that forgets nobody; each time it grows it is
+ * A table that grows turn by turn, as a room's does that forgets no one; each time it grows it is
  * copied whole.
  */
 async function leak(hoard: Map<number, string>): Promise<never> {
@@ -66,5 +66,5 @@ export function start(args: { fail?: boolean }, context: ThreadContext): ChildSp
 export async function pong(to: Pid, word: string): Promise<void> {
   send(to, [word, self()]);
   await receive((message) => message === "end" || undefined);
-  exit("ended as told");
+  exit("ended as notified");
 }

@@ -86,7 +86,7 @@ describe("a worker thread as a node", () => {
       expect(await receive((message) => message as unknown[])).toEqual(["hello", pid]);
       link(pid);
       send(pid, "end");
-      expect(await receive((message) => message as unknown[])).toEqual(["EXIT", pid, "ended as told"]);
+      expect(await receive((message) => message as unknown[])).toEqual(["EXIT", pid, "ended as notified"]);
     });
   });
 
@@ -138,7 +138,7 @@ describe("a worker thread as a node", () => {
         { resourceLimits: { maxOldGenerationSizeMb: how === "eat the heap in large bites" ? 128 : 32 } },
       );
     },
-    // Two threads that start, and one that starts anew and fills a heap.
+    // Two threads that start, and one that starts again and fills a heap.
     120_000,
   );
 

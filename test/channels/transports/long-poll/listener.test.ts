@@ -307,7 +307,7 @@ test("an abandoned session gives way to another of the same socket id", async ()
   const [polled, left] = [await begin(), await begin()];
   const leaving = new AbortController();
   const poll = fetch(`${url}&token=${polled.token}`, { signal: leaving.signal }).catch(() => undefined);
-  // As soon as it is plain that nobody polls it.
+  // As soon as it is plain that no one polls it.
   await expect.poll(async () => (await begin()).status, { interval: 50 }).toBe(410);
   const send = (token: string): Promise<Response> =>
     fetch(`${url}&token=${token}`, { method: "POST", body: '[null,"1","phoenix","heartbeat",{}]' });

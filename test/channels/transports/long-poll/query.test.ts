@@ -16,11 +16,11 @@ describe("the token of a long-poll session", () => {
     ["the first request of a client has its params alone", "token=app&vsn=2.0.0&", "token=app&vsn=2.0.0&"],
     ["a later one has the session's after them", `token=app&vsn=2.0.0&token=${OURS}`, "token=app&vsn=2.0.0"],
     [
-      "a session of another server is told by its place",
+      "a session of another server is notified by its place",
       "token=app&vsn=2.0.0&token=x",
       "token=app&vsn=2.0.0",
     ],
-    ["a session alone is told by its looks", `vsn=2.0.0&token=${OURS}`, "vsn=2.0.0"],
+    ["a session alone is notified by its looks", `vsn=2.0.0&token=${OURS}`, "vsn=2.0.0"],
     ["the old client's word for none", "token=app&vsn=2.0.0&token=undefined", "token=app&vsn=2.0.0"],
     [
       "a param with parts",

@@ -59,7 +59,7 @@ test.each<[what: string, bytes: Buffer]>([
   ["a frame that would never end", Buffer.from([0x7f, 0, 0, 0, 1, 0])],
   ["a frame of no kind", hubFrame(99, "b.1")],
   ["a frame that only the hub sends", hubFrame(Kind.message, "b.1")],
-])("who sends %s is cut off, and nobody else notices", async (_what, bytes) => {
+])("who sends %s is cut off, and no one else notices", async (_what, bytes) => {
   hub = await startHub();
   const [a, b] = [await start("a"), await start("b")];
   const got = await listen(b);
