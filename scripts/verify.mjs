@@ -90,8 +90,10 @@ stage("lint", () =>
   ),
 );
 
-stage("requirements", () =>
-  need(run(process.execPath, ["scripts/spec-coverage.mjs"]), "the coverage of docs/spec"),
+stage(
+  "requirements",
+  () => need(run(process.execPath, ["scripts/spec-coverage.mjs"]), "the coverage of docs/spec"),
+  need(run(process.execPath, ["scripts/words.mjs"]), "the vocabulary"),
 );
 
 /**

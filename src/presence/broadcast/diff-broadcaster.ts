@@ -4,6 +4,8 @@
  *
  *     diff ─▶ leave grace ─▶ window ─▶ queue of the topic (fetch) ─▶ broadcast ─▶ metas handler
  *                states for joining clients ──▲
+ *
+ * One file, because each of these steps reads and changes the state of one topic.
  */
 
 import { PubSub, sharePayload } from "simurgh/pubsub";

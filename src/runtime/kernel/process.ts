@@ -11,6 +11,8 @@
  * meanwhile. Exit signals act at any time, also on a suspended process. Its continuation may still
  * run, but finds every runtime operation closed: the zombie fence.
  *
+ * One concept in one file: each signal changes the same mailbox, links, monitors and status.
+ *
  * A raw process runs one function and takes messages with `receive`. A behaviour (GenServer,
  * Supervisor) calls `become` to have its handler called with each message instead.
  */

@@ -14,7 +14,8 @@
  * attempts requests and the order to stop are served. A child waiting for its next attempt is
  * `restarting`.
  *
- * For children that come and go at runtime, see dynamic-supervisor.ts.
+ * For children that come and go at runtime, see dynamic-supervisor.ts. Longer than other files,
+ * because the three strategies share one loop of restarts and one order of shutdown.
  */
 
 import { request } from "../gen-server/call.js";

@@ -11,6 +11,8 @@
  * Flow control: the far end acknowledges what it has handled. A process that sends while too much
  * is outstanding is held back after its current turn until the connection is clear again; exit,
  * link and monitor signals always pass.
+ *
+ * One concept in one file: all of it is about the order of signals on one port.
  */
 
 import type { MessagePort } from "node:worker_threads";
