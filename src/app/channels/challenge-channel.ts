@@ -39,7 +39,7 @@ import {
   type RoomCall,
   type RoomCast,
   type SyncAnswer,
-} from "../rooms/room.js";
+} from "../rooms/room-messages.js";
 import { Rooms } from "../rooms/rooms.js";
 import type { ChallengeView, Failure } from "../storage/repository-client.js";
 import { ChallengePresence } from "./challenge-presence.js";

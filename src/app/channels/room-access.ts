@@ -12,7 +12,7 @@ import type { AccessAnswer, AccessState } from "../access/access-ledger.js";
 import { AccessWatch } from "../access/access-watch.js";
 import { mayWrite, type Role } from "../access/role.js";
 import { appContext } from "../app-context.js";
-import type { RoomCast } from "../rooms/room.js";
+import type { RoomCast } from "../rooms/room-messages.js";
 import { repositoryOn } from "../storage/repository-client.js";
 
 /**

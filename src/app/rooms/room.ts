@@ -9,119 +9,40 @@
  * lost. Whole texts are handled the other way round, like in the tutorial: stored first, then
  * broadcast, and rolled back when storing fails.
  *
- * Channels enter and leave; who is here may write or not, as the room knows it, whatever was true
- * when they joined. For other threads there is rooms.ts. Everything that must outlive the process
- * is in storage/room-log.ts.
+ * Channels join and leave. The room knows which of them may write now, whatever was true when they
+ * joined. Other threads use rooms.ts. Everything that must outlive the process is in
+ * storage/room-log.ts. One concept in one file: the edits of one document, from their check to the
+ * answer; the process around it is room-server.ts.
  */
-import { Endpoint, isBroadcast, replyTo, type SocketRef } from "simurgh/channels";
-import {
-  cancelTimer,
-  type ExitReason,
-  type From,
-  GenServer,
-  type GenServerModule,
-  monitor,
-  type Pid,
-  type Ref,
-  self,
-  send,
-  sendAfter,
-  trapExit,
-} from "simurgh/runtime";
+import { Endpoint, replyTo, type SocketRef } from "simurgh/channels";
+import { type ExitReason, type From, GenServer, monitor, type Pid, self, send } from "simurgh/runtime";
 import * as Y from "yjs";
 import { ACCESS_CHANGED, type AccessChanged, AccessWatch } from "../access/access-watch.js";
-import type { Role } from "../access/role.js";
-import type { DocumentImage } from "../document/document-image.js";
-import type { DocumentLoader } from "../document/document-loader.js";
 import { normalText, SharedDocument, seedState } from "../document/shared-document.js";
 import { diff, type Hunk } from "../document/text-diff.js";
 import { MAX_TEXT, MAX_UPDATE } from "../document/update-validation.js";
-import { RepeatedLog } from "../repeated-log.js";
-import type { ChallengeView, Failure, Outcome, Repository } from "../storage/repository-client.js";
+import type { ChallengeView, Outcome } from "../storage/repository-client.js";
 import type { LogTail, OpenedRoom } from "../storage/room-log.js";
-import { type Cursor, type JoinRequest, type Member, Members, type Participant } from "./members.js";
-import { isForSaving, now, type Persistence, RoomPersistence } from "./persistence.js";
-import { Rate } from "./rate.js";
-import { type CursorState, HERE_EVERY_MS, RemoteCursors } from "./remote-cursors.js";
+import { Awareness } from "./awareness.js";
+import { FullTextClients, versionOf } from "./full-text-clients.js";
+import { type Loaded, RoomLoading } from "./loading.js";
+import { type JoinRequest, type Member, Members } from "./members.js";
+import { now, RoomPersistence } from "./persistence.js";
+import {
+  COMPACTED,
+  CURSORS_HERE,
+  type JoinReply,
+  type RoomCall,
+  type RoomCast,
+  type RoomOptions,
+  type RoomStatus,
+  type SyncAnswer,
+} from "./room-messages.js";
+import { Timers } from "./timers.js";
+import { Typing } from "./typing.js";
 import { GROWTH, UserPace, WORK } from "./user-pace.js";
 
-export interface RoomOptions {
-  readonly id: number;
-  readonly topic: string;
-  readonly endpoint: string;
-  readonly repository: Repository;
-  readonly loader: DocumentLoader;
-  /** How much work each user may make; shared by the rooms of a thread. Default: the room's own. */
-  readonly work?: UserPace;
-  /** By how many structs each user may make documents grow; shared likewise. */
-  readonly growth?: UserPace;
-}
-
-export interface RoomStatus {
-  readonly persistence: Persistence;
-  readonly draining: boolean;
-}
-
-/** The reply to a join. */
-export interface JoinReply {
-  readonly challenge: ChallengeView;
-  readonly epoch: string;
-  readonly sv: Uint8Array;
-  readonly status: RoomStatus;
-  readonly me: Participant;
-}
-
-export interface SyncAnswer {
-  readonly sv: Uint8Array;
-  readonly update: Uint8Array;
-  readonly states: readonly CursorState[];
-}
-
-export type RoomCall =
-  | readonly ["enter", JoinRequest]
-  /** The channel is subscribed now: asks for broadcasts since its join. */
-  | readonly ["entered", Pid]
-  | readonly ["sync", stateVector: Uint8Array]
-  | readonly ["whole text", Pid, text: string]
-  | readonly ["restore", userId: number, text: string]
-  | readonly ["text"]
-  | readonly ["drain"];
-
-export type RoomCast =
-  | readonly ["update", Pid, SocketRef, bytes: Uint8Array]
-  | readonly ["cursor", Pid, Cursor]
-  | readonly ["stopped typing", Pid]
-  /** Without a role: may not be here any more. */
-  | readonly ["access", Pid, Role | undefined, canWrite: boolean];
-
-/**
- * What rooms of one document tell each other and no client: `{states}`, the cursors that are still
- * here.
- */
-export const CURSORS_HERE = "cursors:here";
-
-/**
- * What the room that has compacted a document tells those of other nodes and no client: `{epoch}`
- * is that of the former one.
- */
-export const COMPACTED = "document:compacted";
-
-/** What a room tells the channels that are in it. */
-export type RoomNews = readonly ["room", "typing", boolean];
-
-export const isRoomNews = (message: unknown): message is RoomNews =>
-  Array.isArray(message) && message[0] === "room" && message.length === 3;
-
-/** Typing is over so long after the last edit. */
-export const TYPING_MS = 3000;
 const IDLE_MS = 60_000;
-/** Who wants into a room that is being loaded waits so long for an answer. */
-const LOADING_MS = 8_000;
-/** Loading that takes as long is not to be repeated: a snapshot is made at once. */
-const SLOW_LOAD_MS = 500;
-/** How long a room that takes too long to load is refused: doubled each time, up to an hour. */
-const FIRST_REFUSAL_MS = 60_000;
-const LAST_REFUSAL_MS = 3_600_000;
 /**
  * How soon to look into the log for what was lost on the way from another node, and how often in
  * any case.
@@ -145,24 +66,12 @@ const TEXT_STEPS_PER_STRUCT = 0.6;
 const WORN = 0.6;
 const WORN_OUT = 0.9;
 const QUIET_MS = 3000;
+const RETRY_MS = 50;
 /** What is written while it is compacted is to be sent again after so long. */
 const COMPACTING_MS = 500;
-const TELL_TEXT_MS = 50;
-const TELL_CURSORS_MS = 50;
 /** What a bad update costs of what a client may send. */
 const BAD_COST = 10;
-/** Characters a second of whole texts that are sent one by one; beyond, only the last of 50 ms. */
-const TEXT_RATE = { perSecond: 2 * 1024 * 1024, burst: 16 * 1024 * 1024 };
-
-const damage = new RepeatedLog();
-
-interface Loaded {
-  readonly opened: OpenedRoom;
-  readonly image: DocumentImage;
-  /** Whether it took long. */
-  readonly slow: boolean;
-}
-
+/** A room with its document. */
 class LoadedRoom {
   readonly document: SharedDocument;
   readonly saving: RoomPersistence;
@@ -180,54 +89,39 @@ class LoadedRoom {
   }
 }
 
-/** A text that is sent to clients, with its version in the document's history. */
-interface TextVersion {
-  readonly text: string;
-  readonly version: number;
-}
+/** The reason with which a room ends whose document has been compacted. */
+export const COMPACTED_END = ["shutdown", "compacted"] as const;
 
-const versionOf = (document: SharedDocument): TextVersion => ({
-  text: document.text,
-  version: document.version(),
-});
-
-class Room {
+export class Room {
   readonly options: RoomOptions;
   readonly #members = new Members();
   readonly #work: UserPace;
   readonly #growth: UserPace;
-  readonly #textRate = new Rate(TEXT_RATE.perSecond, TEXT_RATE.burst);
   #live: LoadedRoom | undefined;
-  /** Who asked before it was live. */
-  #early: (readonly [RoomCall, From])[] = [];
   /** Updates that were broadcast, until this room receives them itself. */
   readonly #said = new Set<Uint8Array>();
   #editedAt = 0;
   #compacting = false;
-  #loading = false;
-  /** How often it took too long to load, and when it may be tried again. */
-  #refusals = 0;
-  #refusedUntil = 0;
   #draining: From[] | undefined;
-  #textDue = false;
-  #moved = new Set<Member>();
-  readonly #remoteCursors = new RemoteCursors();
-  #gone: string[] = [];
-  #timers = new Map<string, Ref>();
-
-  /**
-   * Resolves when the room gets what other nodes tell. Its supervisor does not wait for that, since
-   * others start there.
-   */
-  readonly #subscribed: Promise<unknown>;
+  readonly #timers = new Timers();
+  readonly #typing = new Typing(this.#members, this.#timers);
+  readonly #awareness = new Awareness({
+    members: this.#members,
+    timers: this.#timers,
+    broadcast: (event, payload) => this.#broadcast(event, payload),
+    broadcastLocal: (event, payload) => this.#broadcastLocal(event, payload),
+  });
+  readonly #fullText = new FullTextClients(this.#members, this.#timers, (text) => {
+    if (this.#live !== undefined)
+      this.#broadcastLocal("response:updated", { challenge: this.#view(this.#live, text) });
+  });
+  readonly #loading: RoomLoading;
 
   constructor(options: RoomOptions, subscribed: "ok" | Promise<"ok">) {
     this.options = options;
     this.#work = options.work ?? new UserPace(WORK);
     this.#growth = options.growth ?? new UserPace(GROWTH);
-    this.#subscribed = Promise.resolve(subscribed);
-    // The request that needs the document gets the error.
-    this.#subscribed.catch(() => {});
+    this.#loading = new RoomLoading(options, this.#timers, Promise.resolve(subscribed));
   }
 
   get size(): number {
@@ -238,36 +132,10 @@ class Room {
     return this.#live?.saving;
   }
 
-  // ---------------------------------------------------------------- beginning
-
-  #load(): void {
-    const me = self();
-    this.#loading = true;
-    this.#arm("loading", LOADING_MS);
-    const unavailable: Outcome<Loaded> = ["error", "unavailable"];
-    // In this order nothing is missed that another node stores and tells meanwhile.
-    void this.#subscribed
-      .then(
-        () => this.#read(),
-        () => unavailable,
-      )
-      .then((found) => send(me, ["opened", found]));
-  }
-
-  async #read(): Promise<Outcome<Loaded>> {
-    const opened = await this.options.repository.openRoom(this.options.id);
-    if (opened[0] === "error") return opened;
-    const from = performance.now();
-    const image = await this.options.loader.image(opened[1].stored);
-    if (image[0] === "error") return ["error", image[1] === "busy" ? "unavailable" : image[1]];
-    return ["ok", { opened: opened[1], image: image[1], slow: performance.now() - from > SLOW_LOAD_MS }];
-  }
-
   /** The reason to end, when there is one. */
   opened(found: Outcome<Loaded>): ExitReason | undefined {
-    this.#loading = false;
-    this.#disarm("loading");
-    if (found[0] === "error") return this.#refuse(found[1]);
+    this.#loading.ended();
+    if (found[0] === "error") return this.#loading.failed(found[1]);
     const { opened, image, slow } = found[1];
     const document = SharedDocument.fromImage(image);
     const me = self();
@@ -287,35 +155,10 @@ class Room {
     this.#live = new LoadedRoom(opened, document, saving);
     // So that it is not replayed again.
     if (slow) saving.snapshot();
-    this.#arm("wear", QUIET_MS);
-    const early = this.#early;
-    this.#early = [];
-    for (const [request, from] of early) this.call(request, from);
+    this.#timers.arm("wear", QUIET_MS);
+    for (const [request, from] of this.#loading.takeWaiting()) this.call(request, from);
     this.#watchIdle();
     return undefined;
-  }
-
-  /**
-   * Waiting requests get the reason. A document that takes too long to load is tried again later,
-   * and refused at once meanwhile.
-   */
-  #refuse(why: Failure): ExitReason | undefined {
-    this.#answerEarly(why);
-    if (why === "damaged" || why === "too_slow") {
-      const text = `[phoenixpair] room ${this.options.id} ${why === "damaged" ? "is damaged" : "takes too long to load"}`;
-      damage.trouble(text, text);
-    }
-    if (why !== "too_slow") return "normal";
-    this.#refusals += 1;
-    this.#refusedUntil = now() + Math.min(LAST_REFUSAL_MS, FIRST_REFUSAL_MS * 2 ** (this.#refusals - 1));
-    this.#disarm("forget");
-    this.#arm("forget", 2 * LAST_REFUSAL_MS);
-    return undefined;
-  }
-
-  #answerEarly(why: Failure): void {
-    for (const [, from] of this.#early) GenServer.reply(from, ["error", why]);
-    this.#early = [];
   }
 
   // ---------------------------------------------------------------- requests
@@ -323,13 +166,7 @@ class Room {
   call(request: RoomCall, from: From): void {
     const live = this.#live;
     if (live === undefined) {
-      if (now() < this.#refusedUntil) {
-        GenServer.reply(from, ["error", "too_slow", Math.ceil(this.#refusedUntil - now())]);
-        return;
-      }
-      // Not before: each request gets the reason why it cannot be loaded.
-      if (!this.#loading) this.#load();
-      this.#early.push([request, from]);
+      this.#loading.request(request, from);
       return;
     }
     const answer = (value: unknown): void => void GenServer.reply(from, value);
@@ -355,7 +192,7 @@ class Room {
         live.saving.snapshot();
         this.#edit(live, request[1], diff(live.document.text, normalText(request[2])), (stored) => {
           answer(stored === undefined ? ["error", "unavailable"] : ["ok", stored]);
-          if (stored !== undefined) this.#tellTextSoon();
+          if (stored !== undefined) this.#fullText.sendSoon();
         });
         break;
       case "text":
@@ -374,10 +211,10 @@ class Room {
         this.#update(live, request[1], request[2], request[3]);
         break;
       case "cursor":
-        this.#cursor(request[1], request[2]);
+        this.#awareness.move(request[1], request[2]);
         break;
       case "stopped typing":
-        this.#stopTyping(request[1]);
+        this.#typing.stopped(request[1]);
         break;
       case "access":
         this.#access(request[1], request[3]);
@@ -387,10 +224,10 @@ class Room {
   #enter(live: LoadedRoom, entrant: JoinRequest): JoinReply {
     monitor(entrant.pid);
     const member = this.#members.enter(entrant);
-    this.#disarm("idle");
-    this.#arm("look", LOOK_MS);
-    this.#arm("here", HERE_EVERY_MS);
-    if (!member.document) member.seen.tell(live.document.text, live.document.version(), now());
+    this.#timers.disarm("idle");
+    this.#timers.arm("look", LOOK_MS);
+    this.#awareness.joined();
+    this.#fullText.joined(member, live.document);
     return {
       challenge: this.#view(live, live.document.text),
       epoch: live.epoch,
@@ -404,20 +241,14 @@ class Room {
   #missed(live: LoadedRoom, pid: Pid): ChallengeView | undefined {
     const member = this.#members.get(pid);
     if (member === undefined || member.document || live.saving.hasRevocable) return undefined;
-    const { text } = live.document;
-    if (member.seen.newest === text) return undefined;
-    member.seen.tell(text, live.document.version(), now());
-    return this.#view(live, text);
+    const text = this.#fullText.missed(member, live.document);
+    return text === undefined ? undefined : this.#view(live, text);
   }
 
   leave(pid: Pid): void {
     const member = this.#members.leave(pid);
     if (member === undefined) return;
-    if (member.cursor !== undefined) {
-      this.#gone.push(member.face.id);
-      this.#arm("cursors", TELL_CURSORS_MS);
-    }
-    this.#moved.delete(member);
+    this.#awareness.left(member);
     this.#watchIdle();
   }
 
@@ -434,22 +265,14 @@ class Room {
       // Its own: the room receives what it broadcasts.
       if (!this.#said.delete(payload)) this.#applyRemote(this.#live, payload);
     }
-    if (event === "y:awareness") {
-      const { states, gone } = payload as { states: readonly CursorState[]; gone: readonly string[] };
-      this.#remoteCursors.received(states, gone, now());
-    }
-    if (event === CURSORS_HERE) {
-      const { states } = payload as { states: readonly CursorState[] };
-      // Those that were taken to be gone, or came before this room did.
-      const back = this.#remoteCursors.received(states, [], now());
-      if (back.length > 0) this.#broadcastLocal("y:awareness", { states: back, gone: [] });
-    }
+    if (event === "y:awareness") this.#awareness.received(payload as Parameters<Awareness["received"]>[0]);
+    if (event === CURSORS_HERE) this.#awareness.confirmed(payload as Parameters<Awareness["confirmed"]>[0]);
     if (event === COMPACTED && (payload as { epoch: string }).epoch === this.#live.epoch)
       send(self(), ["lost", "compacted"]);
     if (event !== "challenge:changed") return;
     const { title, prompt, language } = (payload as { challenge: ChallengeView }).challenge;
     this.#live.challenge = { ...this.#live.challenge, title, prompt, language };
-    this.#tellTextSoon();
+    this.#fullText.sendSoon();
   }
 
   // ---------------------------------------------------------------- other nodes
@@ -463,7 +286,7 @@ class Room {
     // Stored here too: what is written here may build on it, should the other node not come to
     // store it.
     live.saving.add(null, applied.update, { stored: () => {} }, applied.steps);
-    this.#tellTextSoon();
+    this.#fullText.sendSoon();
   }
 
   /** Applies what other nodes have written to the log and this room has not received. */
@@ -473,7 +296,7 @@ class Room {
     if (news === "too dear") send(self(), ["lost", "behind"]);
     if (news === undefined || news === "too dear") return;
     this.#broadcastLocal("y:update", news);
-    this.#tellTextSoon();
+    this.#fullText.sendSoon();
   }
 
   // ---------------------------------------------------------------- the document
@@ -481,9 +304,7 @@ class Room {
   #sync(live: LoadedRoom, stateVector: Uint8Array): SyncAnswer | undefined {
     const update = live.document.updateSince(stateVector);
     if (update === undefined) return undefined;
-    this.#forgetSilent();
-    const states = [...this.#cursorsHere(), ...this.#remoteCursors.all()];
-    return { sv: live.document.stateVector(), update, states };
+    return { sv: live.document.stateVector(), update, states: this.#awareness.states() };
   }
 
   #update(live: LoadedRoom, pid: Pid, ref: SocketRef, bytes: Uint8Array): void {
@@ -514,7 +335,7 @@ class Room {
         this.#broadcast("y:update", applied.update, pid);
         live.saving.add(member.userId, applied.update, waiting, applied.steps);
         this.#typed(member);
-        this.#tellTextSoon();
+        this.#fullText.sendSoon();
     }
   }
 
@@ -595,7 +416,7 @@ class Room {
     const isQuiet = quietIn <= 0;
     if (this.#compacting) return;
     if (wear >= WORN_OUT || (wear >= WORN && isQuiet)) this.#compact(live);
-    else if (!isQuiet) this.#arm("wear", quietIn);
+    else if (!isQuiet) this.#timers.arm("wear", quietIn);
   }
 
   /**
@@ -605,7 +426,7 @@ class Room {
   #compact({ document, saving, epoch }: LoadedRoom): void {
     const seq = saving.settledSeq;
     if (seq === undefined) {
-      this.#arm("wear", TELL_TEXT_MS);
+      this.#timers.arm("wear", RETRY_MS);
       return;
     }
     this.#compacting = true;
@@ -627,7 +448,7 @@ class Room {
       return COMPACTED_END;
     }
     this.#live?.saving.look();
-    this.#arm("wear", QUIET_MS);
+    this.#timers.arm("wear", QUIET_MS);
     return undefined;
   }
 
@@ -657,24 +478,12 @@ class Room {
       }
       member.seen.stored(written);
       this.#typed(member);
-      if (this.#textRate.take(result.text.length * this.#members.size, now()) > 0) this.#tellTextSoon();
-      else this.#tellText(live, result);
+      this.#fullText.sendAtOnce(result);
     });
     member.seen.wrote(written, document);
     const after = document.structs;
     this.#charge(userId, written.steps + TEXT_STEPS_PER_STRUCT * after, after - before);
     result = versionOf(document);
-  }
-
-  #tellTextSoon(): void {
-    if (!this.#members.hasReaders) return;
-    this.#textDue = true;
-    this.#arm("text", TELL_TEXT_MS);
-  }
-
-  #tellText(live: LoadedRoom, { text, version }: TextVersion): void {
-    for (const { document, seen } of this.#members.all()) if (!document) seen.tell(text, version, now());
-    this.#broadcastLocal("response:updated", { challenge: this.#view(live, text) });
   }
 
   #view({ challenge }: LoadedRoom, text: string): ChallengeView {
@@ -685,66 +494,8 @@ class Room {
 
   #typed(member: Member): void {
     this.#editedAt = now();
-    this.#arm("wear", QUIET_MS);
-    if (member.typingUntil === 0) send(member.pid, ["room", "typing", true] satisfies RoomNews);
-    member.typingUntil = now() + TYPING_MS;
-    this.#arm("typing", TYPING_MS);
-  }
-
-  #endTyping(): void {
-    const time = now();
-    let next = Number.POSITIVE_INFINITY;
-    for (const member of this.#members.all()) {
-      if (member.typingUntil === 0) continue;
-      if (member.typingUntil > time) {
-        next = Math.min(next, member.typingUntil);
-        continue;
-      }
-      member.typingUntil = 0;
-      send(member.pid, ["room", "typing", false] satisfies RoomNews);
-    }
-    if (next < Number.POSITIVE_INFINITY) this.#arm("typing", next - time);
-  }
-
-  #stopTyping(pid: Pid): void {
-    const member = this.#members.get(pid);
-    if (member !== undefined) member.typingUntil = 0;
-  }
-
-  #cursor(pid: Pid, cursor: Cursor): void {
-    const member = this.#members.get(pid);
-    if (member === undefined || member.cursors.take(1, now()) > 0) return;
-    member.cursor = cursor;
-    this.#moved.add(member);
-    this.#arm("cursors", TELL_CURSORS_MS);
-  }
-
-  #cursorsHere(): readonly CursorState[] {
-    const states: CursorState[] = [];
-    for (const { face, cursor } of this.#members.all())
-      if (cursor !== undefined) states.push({ ...face, ...cursor });
-    return states;
-  }
-
-  /**
-   * Tells other rooms that these are still here, and those who are here which of others' are not.
-   */
-  #keepCursors(): void {
-    const states = this.#cursorsHere();
-    if (states.length > 0) this.#broadcast(CURSORS_HERE, { states });
-    this.#forgetSilent();
-  }
-
-  #forgetSilent(): void {
-    const gone = this.#remoteCursors.silent(now());
-    if (gone.length > 0) this.#broadcastLocal("y:awareness", { states: [], gone });
-  }
-
-  #tellCursors(): void {
-    const states = [...this.#moved].map(({ face, cursor }) => ({ ...face, ...cursor }));
-    this.#broadcast("y:awareness", { states, gone: this.#gone });
-    this.#moved.clear();
-    this.#gone = [];
+    this.#timers.arm("wear", QUIET_MS);
+    this.#typing.typed(member);
   }
 
   // ---------------------------------------------------------------- status and end
@@ -770,37 +521,30 @@ class Room {
   }
 
   timer(name: string): ExitReason | undefined {
-    this.#timers.delete(name);
+    this.#timers.fired(name);
     const live = this.#live;
-    if (name === "loading") this.#answerEarly("loading");
-    if (name === "forget" && live === undefined && !this.#loading) return "normal";
+    if (name === "loading") this.#loading.answerWaiting("loading");
+    if (name === "forget" && live === undefined && !this.#loading.isRunning) return "normal";
     if (live === undefined) return undefined;
     if (name === "wear") this.#checkWear(live);
-    else if (name === "typing") this.#endTyping();
+    else if (name === "typing") this.#typing.expire();
     else if (name === "look") {
       live.saving.look();
-      if (this.#members.size > 0) this.#arm("look", LOOK_MS);
+      if (this.#members.size > 0) this.#timers.arm("look", LOOK_MS);
     } else if (name === "here") {
-      this.#keepCursors();
+      this.#awareness.confirm();
       for (const { seen } of this.#members.all()) seen.forgetArrived(now());
-      if (this.#members.size > 0) this.#arm("here", HERE_EVERY_MS);
-    } else if (name === "cursors") this.#tellCursors();
-    else if (name === "text" && this.#textDue) {
-      // Revocable edits are broadcast when they are stored.
-      if (live.saving.hasRevocable) this.#arm("text", TELL_TEXT_MS);
-      else {
-        this.#textDue = false;
-        this.#tellText(live, versionOf(live.document));
-      }
-    } else if (name === "idle" && this.#members.size === 0) {
+    } else if (name === "cursors") this.#awareness.broadcastMoves();
+    else if (name === "text") this.#fullText.sendDue(live.document, live.saving.hasRevocable);
+    else if (name === "idle" && this.#members.size === 0) {
       if (live.saving.snapshot()) return "normal";
-      this.#arm("idle", Math.max(TELL_TEXT_MS, live.saving.snapshotWaitMs));
+      this.#timers.arm("idle", Math.max(RETRY_MS, live.saving.snapshotWaitMs));
     }
     return undefined;
   }
 
   #watchIdle(): void {
-    if (this.#members.size === 0) this.#arm("idle", IDLE_MS);
+    if (this.#members.size === 0) this.#timers.arm("idle", IDLE_MS);
   }
 
   /** Broadcasts to all clients, on all nodes. */
@@ -816,74 +560,4 @@ class Room {
     const { endpoint, topic } = this.options;
     Endpoint.localBroadcastFrom(endpoint, self(), topic, event, payload);
   }
-
-  #arm(name: string, ms: number): void {
-    if (!this.#timers.has(name)) this.#timers.set(name, sendAfter(self(), ["timer", name], Math.ceil(ms)));
-  }
-
-  #disarm(name: string): void {
-    const timer = this.#timers.get(name);
-    if (timer !== undefined) cancelTimer(timer);
-    this.#timers.delete(name);
-  }
 }
-
-const COMPACTED_END = ["shutdown", "compacted"] as const;
-
-export const roomServer: GenServerModule<Room, RoomOptions> = {
-  name: "Room",
-
-  init(options) {
-    // Stopping stores what is not stored yet.
-    trapExit(true);
-    return ["ok", new Room(options, Endpoint.subscribe(options.endpoint, options.topic))];
-  },
-
-  handleCall(request: RoomCall, from, room) {
-    room.call(request, from);
-    return ["noreply", room];
-  },
-
-  handleCast(request: RoomCast, room) {
-    room.cast(request);
-    return ["noreply", room];
-  },
-
-  handleInfo(message, room) {
-    if (isForSaving(message)) {
-      room.saving?.handle(message);
-      return ["noreply", room];
-    }
-    if (isBroadcast(message)) {
-      room.onBroadcast(message.event, message.payload);
-      return ["noreply", room];
-    }
-    if (!Array.isArray(message)) return ["noreply", room];
-    let end: ExitReason | undefined;
-    if (message[0] === "DOWN") room.leave(message[3] as Pid);
-    else if (message[0] === "timer") end = room.timer(message[1] as string);
-    else if (message[0] === "opened") end = room.opened(message[1] as Outcome<Loaded>);
-    else if (message[0] === "compacted") end = room.compacted(message[1] as Outcome<null>);
-    // Channels see it exit, their clients join again, and the owner of the room then answers.
-    else if (message[0] === "lost") end = ["room_lost", message[1]];
-    return end === undefined ? ["noreply", room] : ["stop", end, room];
-  },
-
-  async terminate(reason, room) {
-    const { saving } = room;
-    if (saving === undefined) return;
-    const lost = Array.isArray(reason) && (reason[0] === "room_lost" || reason[1] === COMPACTED_END[1]);
-    if (!lost && !(await saving.finish()))
-      console.error(
-        `[phoenixpair] room ${room.options.id} ended with ${saving.unsavedBytes} bytes that could not be stored`,
-      );
-    saving.drop();
-  },
-
-  formatStatus: ({ state }) => ({
-    room: state.options.id,
-    members: state.size,
-    persistence: state.saving?.persistence ?? "loading",
-    unsavedBytes: state.saving?.unsavedBytes ?? 0,
-  }),
-};

@@ -26,7 +26,8 @@ import { ThreadLoader } from "../document/document-loader.js";
 import { type Failure, type Outcome, repositoryOn } from "../storage/repository-client.js";
 import type { RoomVersion } from "../storage/room-log.js";
 import type { JoinRequest } from "./members.js";
-import { type JoinReply, type RoomCall, type RoomOptions, roomServer } from "./room.js";
+import type { JoinReply, RoomCall, RoomOptions } from "./room-messages.js";
+import { roomServer } from "./room-server.js";
 import { GROWTH, UserPace, WORK } from "./user-pace.js";
 
 const REGISTRY = "phoenixpair.room_registry";

@@ -18,8 +18,8 @@ import {
   type JoinReply,
   type RoomCall,
   type RoomCast,
-  roomServer,
-} from "../../../src/app/rooms/room.js";
+} from "../../../src/app/rooms/room-messages.js";
+import { roomServer } from "../../../src/app/rooms/room-server.js";
 import type { Repository } from "../../../src/app/storage/repository-client.js";
 import type { Append, Compaction, Snapshot } from "../../../src/app/storage/room-log.js";
 import { forgedRun, forgeUpdate } from "../../support/forged-update.js";
