@@ -5,13 +5,13 @@
 import type { SigningKeys } from "./auth/tokens.js";
 
 export const ENDPOINT = "phoenixpair";
+/** The PubSub of the endpoint. */
+export const PUBSUB = `${ENDPOINT}.pubsub`;
 
 export interface AppContext {
   readonly keys: SigningKeys;
   /** Node index of the thread where the repository runs. */
   readonly storageNode: number;
-  /** Threads that rooms live in; 0: all in the main thread. */
-  readonly shards: number;
 }
 
 let context: AppContext | undefined;

@@ -44,10 +44,6 @@ export const storageNode = ({ shards }: Config): number => (shards === 0 ? 0 : S
 /** What may wait for one long-poll client: the largest document in Base64, and some. */
 const MAX_LONG_POLL_BYTES = 8 * 1024 * 1024;
 
-/** The threads where rooms live. */
-export const roomThreads = ({ shards }: Config): readonly number[] =>
-  shards === 0 ? [0] : Array.from({ length: shards }, (_, k) => k + 1);
-
 /** Loaded only where it runs: other threads start without a database's libraries. */
 const startRepository = async (database: DatabaseConfig) =>
   (await import("./storage/repository.js")).startRepository(database);
@@ -55,7 +51,7 @@ const startRepository = async (database: DatabaseConfig) =>
 /** The children of the main thread. */
 export function mainTree(config: Config): ChildSpec[] {
   const { keys, accessSeconds, allowedOrigins, trustedProxies, anonymousPerSecond, personPerSecond } = config;
-  const context: AppContext = { keys, storageNode: storageNode(config), shards: config.shards };
+  const context: AppContext = { keys, storageNode: storageNode(config) };
   const http: HttpContext = {
     ...context,
     accessSeconds,

@@ -14,7 +14,7 @@ import {
   trapExit,
 } from "simurgh/runtime";
 import { ENDPOINT } from "./app-context.js";
-import { mainTree, roomThreads } from "./application.js";
+import { mainTree } from "./application.js";
 import { type Config, StartupError } from "./config.js";
 import { Rooms } from "./rooms/rooms.js";
 
@@ -56,7 +56,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     failed: tree.failed,
     async stop() {
       // While all clients are still connected, so that what is stored is also acknowledged.
-      await node.run(() => Rooms.drain(roomThreads(config))).catch(() => {});
+      await node.run(() => Rooms.drain()).catch(() => {});
       await tree.stop();
       await node.stop();
       logger.flush();

@@ -27,10 +27,10 @@ export interface HttpContext
  * Called by the endpoint, which makes it listen once all else is there, and lets it close first.
  */
 export function server(
-  { storageNode, shards, ...context }: HttpContext,
+  { storageNode, ...context }: HttpContext,
   { node, endpoint }: ServerContext,
 ): HttpServer {
-  setAppContext({ storageNode, shards, keys: context.keys });
+  setAppContext({ storageNode, keys: context.keys });
   /**
    * Broadcasts to sockets, as a process. While the endpoint is being restarted there is no socket
    * to tell.

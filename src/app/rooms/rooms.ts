@@ -1,15 +1,16 @@
 /**
- * The rooms of an application: who wants into one, or has something to tell it, starts here.
+ * Rooms finds, starts and asks the rooms of an application, from every thread.
  *
  *     Rooms  one per shard thread, rest_for_one
  *     ├ Registry          challenge id → Room
  *     ├ RoomSupervisor    a Room for each challenge in use, started by the first join
  *     └ RoomRouter        forwards requests of other threads to a room
  *
- * A room lives in the thread of its topic, beside the channels of those who are in it. `enter` is
- * for those channels; everything else works in every thread, inside a process.
+ * A room runs in the thread that owns its topic, like the channels of its clients. `enter` is for
+ * those channels; everything else works in every thread, inside a process.
  */
 
+import { PubSub } from "simurgh/pubsub";
 import {
   type ChildSpec,
   DynamicSupervisor,
@@ -20,8 +21,7 @@ import {
   Registry,
   Supervisor,
 } from "simurgh/runtime";
-import { slot } from "#pubsub";
-import { appContext, ENDPOINT } from "../app-context.js";
+import { appContext, ENDPOINT, PUBSUB } from "../app-context.js";
 import { ThreadLoader } from "../document/document-loader.js";
 import { type Failure, type Outcome, repositoryOn } from "../storage/repository-client.js";
 import type { RoomVersion } from "../storage/room-log.js";
@@ -43,11 +43,8 @@ const SHUTDOWN_MS = 8000;
 
 export const roomTopic = (id: number): string => `challenges:${id}`;
 
-/** The thread where the room of a challenge lives. */
-const roomNode = (id: number): number => {
-  const { shards } = appContext();
-  return shards === 0 ? 0 : 1 + (slot(roomTopic(id)) % shards);
-};
+/** The thread of a room: the one that owns its topic, also after topics have moved. */
+const roomNode = (id: number): number => PubSub.ownerOf(PUBSUB, roomTopic(id));
 
 /** Of the rooms of this thread. */
 const work = new UserPace(WORK);
@@ -185,9 +182,9 @@ export const Rooms = {
   /** The text as it is now. Starts the room when it is not live. */
   text: (id: number): Promise<Outcome<string>> => askRouter(id, ["text"]),
 
-  /** Has all rooms of these threads say that they are about to end, and store what they have. */
-  async drain(nodes: readonly number[]): Promise<void> {
-    await GenServer.multiCall(nodes, ROUTER, ["drain"], DRAIN_MS + 500);
+  /** Has all rooms of the node announce that they end soon, and store what they have. */
+  async drain(): Promise<void> {
+    await GenServer.multiCall(PubSub.threads(PUBSUB), ROUTER, ["drain"], DRAIN_MS + 500);
   },
 };
 
