@@ -65,7 +65,7 @@ export type { DrainOptions } from "./socket/drain.js";
 export type { LongPollOptions, Mount, TransportOptions, WebSocketOptions } from "./socket/mount-options.js";
 export { RateLimiter } from "./socket/rate-limiter.js";
 export { type RequestOrigin, requestOrigin } from "./socket/request-origin.js";
-export type { Rate } from "./socket/token-bucket.js";
+export { type Rate, TokenBucket } from "./socket/token-bucket.js";
 export {
   type ListenOptions,
   type MakeServer,

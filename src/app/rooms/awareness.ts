@@ -46,7 +46,7 @@ export class Awareness {
   move(pid: Pid, cursor: Cursor): void {
     const { members, timers } = this.#options;
     const member = members.get(pid);
-    if (member === undefined || member.cursors.take(1, now()) > 0) return;
+    if (member === undefined || member.cursors.take(now()) > 0) return;
     member.cursor = cursor;
     this.#moved.add(member);
     timers.arm("cursors", BROADCAST_MS);

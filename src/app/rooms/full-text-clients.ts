@@ -3,10 +3,10 @@
  * ms, and the last text always. It notes what each of them was sent, from which whole-text.ts
  * concludes what a client has changed.
  */
+import { TokenBucket } from "simurgh/channels";
 import type { SharedDocument } from "../document/shared-document.js";
 import type { Member, Members } from "./members.js";
 import { now } from "./persistence.js";
-import { Rate } from "./rate.js";
 import type { Timers } from "./timers.js";
 
 const SEND_MS = 50;
@@ -28,7 +28,7 @@ export class FullTextClients {
   readonly #members: Members;
   readonly #timers: Timers;
   readonly #broadcast: (text: string) => void;
-  readonly #rate = new Rate(RATE.perSecond, RATE.burst);
+  readonly #rate = new TokenBucket(RATE);
   #isDue = false;
 
   constructor(members: Members, timers: Timers, broadcast: (text: string) => void) {
@@ -59,7 +59,7 @@ export class FullTextClients {
 
   /** Sends the text that a client has made, unless too many characters are sent already. */
   sendAtOnce(result: TextVersion): void {
-    if (this.#rate.take(result.text.length * this.#members.size, now()) > 0) this.sendSoon();
+    if (this.#rate.take(now(), result.text.length * this.#members.size) > 0) this.sendSoon();
     else this.#send(result);
   }
 

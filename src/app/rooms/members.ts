@@ -1,10 +1,11 @@
 /**
  * Who is in a room, and what the room keeps of each connection: pure.
  */
+
 import { randomUUID } from "node:crypto";
+import { TokenBucket } from "simurgh/channels";
 import type { Pid } from "simurgh/runtime";
 import type { Role } from "../access/role.js";
-import { Rate } from "./rate.js";
 import { SeenTexts } from "./whole-text.js";
 
 /** Colours there are for people. */
@@ -49,9 +50,9 @@ export interface Member extends JoinRequest {
   /** Until when its user counts as typing; 0: does not. */
   typingUntil: number;
   readonly seen: SeenTexts;
-  readonly updates: Rate;
-  readonly bytes: Rate;
-  readonly cursors: Rate;
+  readonly updates: TokenBucket;
+  readonly bytes: TokenBucket;
+  readonly cursors: TokenBucket;
 }
 
 export class Members {
@@ -95,9 +96,9 @@ export class Members {
       cursor: undefined,
       typingUntil: 0,
       seen: new SeenTexts(),
-      updates: new Rate(30, 120),
-      bytes: new Rate(1024 * 1024, 4 * 1024 * 1024),
-      cursors: new Rate(10, 20),
+      updates: new TokenBucket({ perSecond: 30, burst: 120 }),
+      bytes: new TokenBucket({ perSecond: 1024 * 1024, burst: 4 * 1024 * 1024 }),
+      cursors: new TokenBucket({ perSecond: 10, burst: 20 }),
     };
     this.#byPid.set(String(entrant.pid), member);
     return member;

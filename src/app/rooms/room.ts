@@ -324,7 +324,7 @@ export class Room {
     switch (applied.type) {
       case "refused": {
         const { reason } = applied;
-        if (reason === "bad_update") member.updates.charge(BAD_COST);
+        if (reason === "bad_update") member.updates.charge(now(), BAD_COST);
         replyTo(ref, "error", reason === "too_large" ? { reason, limit: MAX_TEXT } : { reason });
         break;
       }
@@ -360,7 +360,7 @@ export class Room {
     if (bytes.length > MAX_UPDATE) return { reason: "too_large", limit: MAX_UPDATE };
     const time = now();
     const wait =
-      this.#waitFor(member.userId) || member.updates.take(1, time) || member.bytes.take(bytes.length, time);
+      this.#waitFor(member.userId) || member.updates.take(time) || member.bytes.take(time, bytes.length);
     if (wait > 0) return { reason: "rate", retry_after_ms: wait };
     return live.saving.hasRoom ? undefined : { reason: "read_only", why: "persistence" };
   }

@@ -19,7 +19,7 @@ export class RateLimiter {
 
   /** Takes a token. Returns 0, or the milliseconds until one is available. */
   take(key: string, now: number): number {
-    const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#rate, now);
+    const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#rate);
     this.#buckets.delete(key);
     this.#buckets.set(key, bucket);
     if (this.#buckets.size > this.#maxKeys) this.#buckets.delete(this.#buckets.keys().next().value as string);

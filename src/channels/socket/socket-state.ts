@@ -113,7 +113,7 @@ export type Next = readonly ["noreply", SocketState] | readonly ["stop", unknown
 export const noreply = (state: SocketState): Next => ["noreply", state];
 
 const bucket = (rate: Rate | false): TokenBucket | undefined =>
-  rate === false ? undefined : new TokenBucket(rate, performance.now());
+  rate === false ? undefined : new TokenBucket(rate);
 
 /** The state that `Debug` shows. */
 export interface SocketDescription {

@@ -1,9 +1,9 @@
 /**
- * A token bucket: allows `burst` events at once and `perSecond` in the long run. One number per
- * bucket, no timer.
+ * TokenBucket allows `burst` events at once and `perSecond` in the long run. One number per bucket,
+ * no timer. Pure: the caller gives the time, in ms of a monotonic clock.
  *
  * The state is the time at which the bucket is full again (the generic cell rate algorithm): each
- * event moves it by the interval of one token.
+ * token moves it by one interval.
  */
 export interface Rate {
   readonly perSecond: number;
@@ -12,22 +12,29 @@ export interface Rate {
 
 export class TokenBucket {
   readonly #interval: number;
-  readonly #tolerance: number;
-  #fullAt: number;
+  readonly #burst: number;
+  #fullAt = Number.NEGATIVE_INFINITY;
 
-  constructor({ perSecond, burst }: Rate, now: number) {
+  constructor({ perSecond, burst }: Rate) {
     this.#interval = 1000 / perSecond;
-    this.#tolerance = (burst - 1) * this.#interval;
-    this.#fullAt = now;
+    this.#burst = burst;
   }
 
-  /** Takes a token. Returns 0, or the milliseconds until one is available. */
-  take(now: number): number {
+  /**
+   * Takes `tokens`. Returns 0; or takes nothing, and returns the milliseconds until they are
+   * available.
+   */
+  take(now: number, tokens = 1): number {
     const fullAt = Math.max(this.#fullAt, now);
-    const wait = fullAt - now - this.#tolerance;
+    const wait = fullAt - now - (this.#burst - tokens) * this.#interval;
     // Less than a microsecond is rounding, not waiting.
     if (wait > 1e-3) return Math.ceil(wait);
-    this.#fullAt = fullAt + this.#interval;
+    this.#fullAt = fullAt + tokens * this.#interval;
     return 0;
+  }
+
+  /** Takes `tokens` whether they are available or not: later events wait for them. */
+  charge(now: number, tokens: number): void {
+    this.#fullAt = Math.max(this.#fullAt, now) + tokens * this.#interval;
   }
 }
