@@ -3,25 +3,20 @@
  * take there and back?
  */
 
-import { type Encoding, GenServer, startThread } from "simurgh/runtime";
+import { GenServer, startThread } from "simurgh/runtime";
 import { threadName } from "#runtime";
 import { benchNode, compare } from "./harness.js";
 
 const module = new URL("../fixtures/thread-counter.ts", import.meta.url);
 const node = benchNode();
 
-const worlds: { readonly encoding: Encoding; readonly index: number }[] = [
-  { encoding: "msgpack", index: 1 },
-  { encoding: "clone", index: 2 },
-];
+const INDEX = 1;
 await node.run(async () => {
-  for (const { encoding, index } of worlds) {
-    const started = await startThread({ index, module, encoding });
-    if (started[0] !== "ok") throw new Error(`thread ${index} did not start: ${JSON.stringify(started)}`);
-  }
-  const casts = (index: number) => async (count: number) =>
+  const started = await startThread({ index: INDEX, module });
+  if (started[0] !== "ok") throw new Error(`the thread did not start: ${JSON.stringify(started)}`);
+  const to = { name: "counter", node: INDEX };
+  const casts = async (count: number) =>
     node.run(async () => {
-      const to = { name: "counter", node: index };
       // As many at a time as a connection lets out before it holds senders back.
       for (let sent = 0; sent < count; sent += 5000) {
         for (let n = 0; n < 5000; n += 1) GenServer.cast(to, { by: 1, at: n });
@@ -35,21 +30,18 @@ await node.run(async () => {
       goal: 1_000_000,
       byClock: true,
     },
-    worlds.map(({ encoding, index }) => ({ name: `by ${encoding}`, run: casts(index) })),
+    [{ name: "ours", run: casts }],
   );
-  for (const { encoding, index } of worlds) {
-    const to = { name: "counter", node: index };
-    const times: number[] = [];
-    for (let n = 0; n < 5000; n += 1) {
-      const from = performance.now();
-      await GenServer.call(to, "count");
-      times.push((performance.now() - from) * 1000);
-    }
-    times.sort((a, b) => a - b);
-    const at = (share: number): string =>
-      `${(times[Math.floor(times.length * share)] as number).toFixed(0)} µs`;
-    console.log(`  one call at a time by ${encoding.padEnd(11)} median ${at(0.5)}, p99 ${at(0.99)}`);
+  const times: number[] = [];
+  for (let n = 0; n < 5000; n += 1) {
+    const from = performance.now();
+    await GenServer.call(to, "count");
+    times.push((performance.now() - from) * 1000);
   }
-  for (const { index } of worlds) await GenServer.stop(threadName(index));
+  times.sort((a, b) => a - b);
+  const at = (share: number): string =>
+    `${(times[Math.floor(times.length * share)] as number).toFixed(0)} µs`;
+  console.log(`  one call at a time: median ${at(0.5)}, p99 ${at(0.99)}`);
+  await GenServer.stop(threadName(INDEX));
 });
 await node.stop();

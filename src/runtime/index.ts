@@ -115,6 +115,5 @@ export { asyncStream } from "./task/async-stream.js";
 export { Task, type TaskResult } from "./task/task.js";
 export { TaskSupervisor } from "./task/task-supervisor.js";
 export { type MainWatchdogOptions, watchMainThread } from "./threads/main-watchdog.js";
-export type { Encoding } from "./threads/send-buffer.js";
 export type { ThreadContext, ThreadTree } from "./threads/thread-main.js";
 export { spawnOn, startThread, type ThreadOptions, threadSpec } from "./threads/thread-server.js";

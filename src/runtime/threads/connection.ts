@@ -27,8 +27,7 @@ import { DEAD, type Watcher } from "../kernel/signal.js";
 import { attach } from "../kernel/transfer.js";
 import { toWire } from "../kernel/wire-data.js";
 import { unpackAll } from "./codec.js";
-import { type Encoding, openOutbox, type SendBuffer } from "./send-buffer.js";
-import { fromClone } from "./wire-clone.js";
+import { SendBuffer } from "./send-buffer.js";
 
 /** Signal kinds on the wire. Numbers, because they lead every signal. */
 const Op = {
@@ -88,7 +87,7 @@ export interface PeerPort {
 
 /** A posting that is more than bytes. */
 interface Batch {
-  readonly payload: Uint8Array | readonly unknown[];
+  readonly payload: Uint8Array;
   /** Its size as the sender counts it. */
   readonly bytes: number;
   readonly buffers: readonly ArrayBuffer[];
@@ -112,7 +111,7 @@ export class ThreadConnection implements NodeConnection {
   readonly #onDown: (connection: ThreadConnection) => void;
   #alive = true;
 
-  readonly #outbox: SendBuffer;
+  readonly #sendBuffer = new SendBuffer();
   #flushQueued = false;
 
   #outstandingBytes = 0;
@@ -144,7 +143,6 @@ export class ThreadConnection implements NodeConnection {
       readonly onDown?: (connection: ThreadConnection) => void;
       readonly limits?: Partial<ConnectionLimits>;
       /** How signals are put on the port. Default "msgpack". The far end takes either. */
-      readonly encoding?: Encoding;
     },
   ) {
     this.#node = node;
@@ -154,7 +152,6 @@ export class ThreadConnection implements NodeConnection {
     this.#limits = { ...DEFAULT_LIMITS, ...handlers.limits };
     this.#onControl = handlers.onControl;
     this.#onDown = handlers.onDown ?? (() => {});
-    this.#outbox = openOutbox(handlers.encoding ?? "msgpack");
     port.on("message", (message: unknown) => {
       const posted = message as Uint8Array | Batch | PeerPort;
       if (posted instanceof Uint8Array) this.#receive(posted, posted.length, NO_BUFFERS);
@@ -198,7 +195,7 @@ export class ThreadConnection implements NodeConnection {
     const buffers = detach();
     if (to.creation !== this.creation || !this.#alive) return;
     this.flush();
-    this.#count(this.#outbox.add([Op.message, to.id, wire]));
+    this.#count(this.#sendBuffer.add([Op.message, to.id, wire]));
     this.#signalsOut += 1;
     this.#outstandingSignals += 1;
     this.#post(buffers);
@@ -276,10 +273,13 @@ export class ThreadConnection implements NodeConnection {
 
   #send(signal: readonly unknown[]): void {
     if (!this.#alive) return;
-    this.#count(this.#outbox.add(signal));
+    this.#count(this.#sendBuffer.add(signal));
     this.#signalsOut += 1;
     this.#outstandingSignals += 1;
-    if (this.#outbox.signals >= this.#limits.batchSignals || this.#outbox.bytes >= this.#limits.batchBytes)
+    if (
+      this.#sendBuffer.signals >= this.#limits.batchSignals ||
+      this.#sendBuffer.bytes >= this.#limits.batchBytes
+    )
       this.flush();
     else if (!this.#flushQueued) {
       this.#flushQueued = true;
@@ -301,14 +301,15 @@ export class ThreadConnection implements NodeConnection {
 
   /** Posts what has been gathered. */
   flush(): void {
-    if (this.#outbox.signals > 0 && this.#alive) this.#post(NO_BUFFERS);
+    if (this.#sendBuffer.signals > 0 && this.#alive) this.#post(NO_BUFFERS);
   }
 
   #post(buffers: readonly ArrayBuffer[]): void {
-    const { bytes } = this.#outbox;
-    const { payload, transfer } = this.#outbox.take();
-    if (payload instanceof Uint8Array && buffers.length === 0) this.#port.postMessage(payload, transfer);
-    else this.#port.postMessage({ payload, bytes, buffers } satisfies Batch, [...transfer, ...buffers]);
+    const { bytes } = this.#sendBuffer;
+    const payload = this.#sendBuffer.take();
+    const memory = payload.buffer as ArrayBuffer;
+    if (buffers.length === 0) this.#port.postMessage(payload, [memory]);
+    else this.#port.postMessage({ payload, bytes, buffers } satisfies Batch, [memory, ...buffers]);
   }
 
   // ---------------------------------------------------------------- flow control
@@ -351,13 +352,13 @@ export class ThreadConnection implements NodeConnection {
 
   // ---------------------------------------------------------------- what comes in
 
-  #receive(payload: Batch["payload"], bytes: number, buffers: readonly ArrayBuffer[]): void {
+  #receive(payload: Uint8Array, bytes: number, buffers: readonly ArrayBuffer[]): void {
     if (!this.#alive) return;
     this.#bytesIn += bytes;
     if (buffers.length > 0) {
       // Memory travels with the one message it belongs to.
-      this.#each(payload, ([op, to, message]) => this.#handle([op, to, attach(message, buffers)]));
-    } else this.#each(payload, this.#handle);
+      unpackAll(this.#node, payload, ([op, to, message]) => this.#handle([op, to, attach(message, buffers)]));
+    } else unpackAll(this.#node, payload, this.#handle);
     this.#unacknowledgedBytes += bytes;
     if (
       this.#unacknowledgedBytes >= this.#limits.highWaterBytes / 8 ||
@@ -369,11 +370,6 @@ export class ThreadConnection implements NodeConnection {
       this.#unacknowledgedSignals = 0;
       this.#send([Op.ack, bytes, signals]);
     }
-  }
-
-  #each(payload: Batch["payload"], handle: (signal: readonly unknown[]) => void): void {
-    if (payload instanceof Uint8Array) unpackAll(this.#node, payload, handle);
-    else for (const copy of payload) handle(fromClone(this.#node, copy) as readonly unknown[]);
   }
 
   readonly #handle = (signal: readonly unknown[]): void => {

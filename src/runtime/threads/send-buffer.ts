@@ -1,35 +1,13 @@
-/**
- * Where signals wait for the next posting, in the form they will cross in: bytes in one array, or
- * copies in a list.
- */
+/** SendBuffer gathers encoded signals for the next posting, as bytes in one array. */
 import { pack } from "./codec.js";
-import { toClone } from "./wire-clone.js";
 
-/** How signals are put on a port; sender and receiver use the same. */
-export type Encoding = "msgpack" | "clone";
-
-export interface Posting {
-  readonly payload: Uint8Array | readonly unknown[];
-  readonly transfer: readonly ArrayBuffer[];
-}
-
-export interface SendBuffer {
-  readonly signals: number;
-  /** Adds a signal whose parts have been through `toWire`. Gives its size in bytes. */
-  add(signal: readonly unknown[]): number;
-  readonly bytes: number;
-  /** Returns the gathered signals, and empties the buffer. */
-  take(): Posting;
-}
-
-export const openOutbox = (encoding: Encoding): SendBuffer =>
-  encoding === "msgpack" ? new BytesOutbox() : new CopyingSendBuffer();
-
-class BytesOutbox implements SendBuffer {
+export class SendBuffer {
   #batch = new Uint8Array(16 * 1024);
+  /** Bytes and number of the gathered signals. */
   bytes = 0;
   signals = 0;
 
+  /** Adds a signal whose parts have been through `toWire`. Returns its size in bytes. */
   add(signal: readonly unknown[]): number {
     const packed = pack(signal);
     const length = this.bytes + packed.length;
@@ -44,35 +22,13 @@ class BytesOutbox implements SendBuffer {
     return packed.length;
   }
 
-  take(): Posting {
+  /** Returns the gathered signals, and empties the buffer. */
+  take(): Uint8Array {
     const payload = this.#batch.slice(0, this.bytes);
-    // One very large message must not leave its room behind.
+    // One very large message must not keep its memory.
     if (this.#batch.length > 1024 * 1024) this.#batch = new Uint8Array(16 * 1024);
     this.bytes = 0;
     this.signals = 0;
-    return { payload, transfer: [payload.buffer as ArrayBuffer] };
-  }
-}
-
-class CopyingSendBuffer implements SendBuffer {
-  #copies: unknown[] = [];
-  bytes = 0;
-
-  get signals(): number {
-    return this.#copies.length;
-  }
-
-  add(signal: readonly unknown[]): number {
-    const { copy, size } = toClone(signal);
-    this.#copies.push(copy);
-    this.bytes += size;
-    return size;
-  }
-
-  take(): Posting {
-    const payload = this.#copies;
-    this.#copies = [];
-    this.bytes = 0;
-    return { payload, transfer: [] };
+    return payload;
   }
 }

@@ -24,14 +24,12 @@ import type { ChildSpec } from "../supervisor/child-spec.js";
 import { Supervisor } from "../supervisor/supervisor.js";
 import { type PeerPort, ThreadConnection } from "./connection.js";
 import { watchHeap } from "./heap-guard.js";
-import type { Encoding } from "./send-buffer.js";
 
 /** What the main thread tells a new one. */
 export interface ThreadBoot {
   readonly index: number;
   readonly creation: number;
   readonly isolation: Isolation;
-  readonly encoding: Encoding;
   readonly logLevel: LogLevel;
   /** Bytes in use after a full collection over which the thread asks to be ended. */
   readonly heapLimit: number;
@@ -78,7 +76,6 @@ export default async function threadMain(boot: ThreadBoot): Promise<void> {
     onControl: (connection: ThreadConnection, message: readonly unknown[]) =>
       control(node, connection, message),
     onIntroduction: (introduction: PeerPort) => connect(introduction),
-    encoding: boot.encoding,
   };
   const connect = ({ index, creation, port }: PeerPort): ThreadConnection =>
     new ThreadConnection(node, { index, creation }, port, handlers);

@@ -30,7 +30,6 @@ import { sendAfter } from "../kernel/send-after.js";
 import type { ChildSpec } from "../supervisor/child-spec.js";
 import { type ConnectionLimits, type PeerPort, ThreadConnection } from "./connection.js";
 import { heapLimits, pollHeapUsage } from "./heap-guard.js";
-import type { Encoding } from "./send-buffer.js";
 import type { ThreadBoot } from "./thread-main.js";
 
 export interface ThreadOptions {
@@ -57,8 +56,6 @@ export interface ThreadOptions {
   /** Milliseconds its tree may take to stop before the thread is terminated. Default 10,000. */
   readonly shutdown?: number;
   readonly limits?: Partial<ConnectionLimits>;
-  /** How messages to and from the thread are encoded: a matter of speed only. Default "msgpack". */
-  readonly encoding?: Encoding;
 }
 
 interface ThreadState {
@@ -114,7 +111,6 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
     const state: { current?: ThreadState } = {};
     const connection = new ThreadConnection(node, { index: options.index, creation }, channel.port1, {
       ...(options.limits === undefined ? {} : { limits: options.limits }),
-      ...(options.encoding === undefined ? {} : { encoding: options.encoding }),
       onControl: (_connection, message) => {
         if (state.current !== undefined) state.current.lastSign = performance.now();
         if (message[0] === "ready") started.resolve();
@@ -140,7 +136,6 @@ const threadServer: GenServerModule<ThreadState, ThreadOptions> = {
       index: options.index,
       creation,
       isolation: node.isolation,
-      encoding: options.encoding ?? "msgpack",
       logLevel: node.logLevel,
       heapLimit: heap.limitBytes,
       reportLevel: node.reportLevel,

@@ -1,6 +1,6 @@
 /**
- * One set of scenarios, three worlds: both processes in one thread, and in two joined by either
- * encoding. What the near process sees must be the same (R-465, X-195, X-205).
+ * One set of scenarios, two worlds: both processes in one thread, and in two. What the near process
+ * sees must be the same (R-465, X-195).
  */
 import {
   alias,
@@ -31,9 +31,9 @@ import { pidFromParts } from "../../../src/runtime/kernel/bifs.js";
 import { next } from "../support.js";
 import { joinedNodes } from "../threads/support.js";
 
-const WORLDS = ["one thread", "two threads by msgpack", "two threads by clone"] as const;
+const WORLDS = ["one thread", "two threads"] as const;
 
-describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
+describe.each(WORLDS)("near and far: %s (X-195, R-465)", (world) => {
   let near: RuntimeNode;
   let far: RuntimeNode;
   let stop: () => Promise<void>;
@@ -43,7 +43,7 @@ describe.each(WORLDS)("near and far: %s (X-195, X-205, R-465)", (world) => {
       far = near;
       stop = () => near.stop();
     } else {
-      const pair = joinedNodes({}, {}, world.endsWith("clone") ? "clone" : "msgpack");
+      const pair = joinedNodes();
       ({ near, far, stop } = pair);
     }
   });

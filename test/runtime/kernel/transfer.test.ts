@@ -14,40 +14,37 @@ describe("memory that is handed over", () => {
   let pair: Pair | undefined;
   afterEach(() => pair?.stop());
 
-  test.each(["msgpack", "clone"] as const)(
-    "R-462 X-201 across threads by %s: the receiver has the bytes, the sender's buffer is gone",
-    async (encoding) => {
-      pair = joinedNodes({}, {}, encoding);
-      const seen: unknown[] = [];
-      const { near, far } = pair;
-      const remote = far.spawn(async () => {
-        for (;;) seen.push(await next(60_000));
-      });
-      await near.run(() => {
-        const to = pidFromParts(near, remote);
-        const payload = bytes(1, 2, 3, 4);
-        send(to, "before");
-        send(
-          to,
-          { whole: payload.buffer, view: payload.subarray(1, 3), other: bytes(9) },
-          { transfer: [payload.buffer] },
-        );
-        send(to, "after");
-        expect([payload.length, payload.buffer.byteLength]).toEqual([0, 0]);
-      });
-      await eventually(() => seen.length === 3, "three messages have arrived");
-      const [first, moved, last] = seen as [
-        string,
-        { whole: ArrayBuffer; view: Uint8Array; other: Uint8Array },
-        string,
-      ];
-      expect([first, last]).toEqual(["before", "after"]);
-      expect([...new Uint8Array(moved.whole)]).toEqual([1, 2, 3, 4]);
-      expect([...moved.view]).toEqual([2, 3]);
-      expect(moved.view.buffer).toBe(moved.whole);
-      expect([...moved.other]).toEqual([9]);
-    },
-  );
+  test("across threads the receiver has the bytes, and the sender's buffer is gone (R-462, X-201)", async () => {
+    pair = joinedNodes();
+    const seen: unknown[] = [];
+    const { near, far } = pair;
+    const remote = far.spawn(async () => {
+      for (;;) seen.push(await next(60_000));
+    });
+    await near.run(() => {
+      const to = pidFromParts(near, remote);
+      const payload = bytes(1, 2, 3, 4);
+      send(to, "before");
+      send(
+        to,
+        { whole: payload.buffer, view: payload.subarray(1, 3), other: bytes(9) },
+        { transfer: [payload.buffer] },
+      );
+      send(to, "after");
+      expect([payload.length, payload.buffer.byteLength]).toEqual([0, 0]);
+    });
+    await eventually(() => seen.length === 3, "three messages have arrived");
+    const [first, moved, last] = seen as [
+      string,
+      { whole: ArrayBuffer; view: Uint8Array; other: Uint8Array },
+      string,
+    ];
+    expect([first, last]).toEqual(["before", "after"]);
+    expect([...new Uint8Array(moved.whole)]).toEqual([1, 2, 3, 4]);
+    expect([...moved.view]).toEqual([2, 3]);
+    expect(moved.view.buffer).toBe(moved.whole);
+    expect([...moved.other]).toEqual([9]);
+  });
 
   test("within a thread it is the same (R-462, X-201)", () =>
     inLab(async () => {

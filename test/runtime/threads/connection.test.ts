@@ -16,8 +16,7 @@ import {
 } from "simurgh/runtime";
 import { afterEach, describe, expect, test } from "vitest";
 import { pidFromParts } from "../../../src/runtime/kernel/bifs.js";
-import type { ConnectionLimits } from "../../../src/runtime/threads/connection.js";
-import { eventually, joinedNodes as joined, type Pair } from "./support.js";
+import { eventually, joinedNodes, type Pair } from "./support.js";
 
 let pair: Pair;
 afterEach(() => pair.stop());
@@ -40,9 +39,7 @@ function listener(trap = false): { pid: Pid; seen: unknown[] } {
   };
 }
 
-describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, by %s", (encoding) => {
-  const joinedNodes = (limits: Partial<ConnectionLimits> = {}): Pair => joined(limits, {}, encoding);
-
+describe("two nodes joined by a port", () => {
   test("messages of one sender arrive in order, whatever their size (R-451, R-008)", async () => {
     pair = joinedNodes();
     const far = listener();
@@ -294,7 +291,7 @@ describe.each(["msgpack", "clone"] as const)("X-205 two nodes joined by a port, 
 
 describe("batches", () => {
   test("messages of one turn are posted once, and a full batch at once (R-453)", async () => {
-    pair = joined({ batchSignals: 256, batchBytes: 64 * 1024 });
+    pair = joinedNodes({ batchSignals: 256, batchBytes: 64 * 1024 });
     const { toFar } = pair;
     let posts = 0;
     const { port } = toFar;
@@ -323,7 +320,7 @@ describe("batches", () => {
 
 describe("a congested connection", () => {
   test("trySend refuses while the other side is behind (R-463)", async () => {
-    pair = joined({ highWaterSignals: 10 });
+    pair = joinedNodes({ highWaterSignals: 10 });
     const far = listener();
     const { near, toFar } = pair;
     await near.run(async () => {

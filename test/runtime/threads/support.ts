@@ -2,7 +2,7 @@
  * Two nodes of one thread joined by a real port: everything a connection does, without a worker.
  */
 import { MessageChannel } from "node:worker_threads";
-import { createNode, type Encoding, type NodeOptions, type Report, type RuntimeNode } from "simurgh/runtime";
+import { createNode, type NodeOptions, type Report, type RuntimeNode } from "simurgh/runtime";
 import { type ConnectionLimits, ThreadConnection } from "../../../src/runtime/threads/connection.js";
 
 export interface Pair {
@@ -14,18 +14,14 @@ export interface Pair {
   stop(): Promise<void>;
 }
 
-export function joinedNodes(
-  limits: Partial<ConnectionLimits> = {},
-  options: NodeOptions = {},
-  encoding: Encoding = "msgpack",
-): Pair {
+export function joinedNodes(limits: Partial<ConnectionLimits> = {}, options: NodeOptions = {}): Pair {
   const reports: Report[] = [];
   const onReport = (report: Report): void => void reports.push(report);
   const near = createNode({ index: 0, onReport, ...options });
   const far = createNode({ index: 1, onReport, ...options });
   const { port1, port2 } = new MessageChannel();
-  const toFar = new ThreadConnection(near, far, port1, { limits, encoding, onControl() {} });
-  const toNear = new ThreadConnection(far, near, port2, { limits, encoding, onControl() {} });
+  const toFar = new ThreadConnection(near, far, port1, { limits, onControl() {} });
+  const toNear = new ThreadConnection(far, near, port2, { limits, onControl() {} });
   return {
     near,
     far,
