@@ -1,28 +1,28 @@
 /**
- * What may cross from one thread to another, and how the few things MessagePack cannot say are
- * said.
+ * Converts data for another thread: checks that it can be sent, and wraps the few values that
+ * MessagePack cannot encode.
  *
  * Plain data crosses by copy: primitives, arrays, plain objects, Date, Map, Set, RegExp, typed
  * arrays, errors, and the runtime's identities. Instances of other classes lose their prototype, as
  * in structured clone, unless they have data that is not in their properties. Those, functions and
  * symbols cannot cross: the sender gets a `DataCloneError` that names the place, at the send.
  *
- * `toWire` copies only where something has to be said differently; ordinary data is handed on as it
- * is.
+ * `toWire` copies only what has to be wrapped; ordinary data is passed unchanged.
  */
 
 import { className, hidesState } from "./hidden-state.js";
 import { messageClassOf } from "./message-class.js";
+import { Pid, Ref } from "./pid.js";
+import { From } from "./request.js";
 import { CallMessage, CastMessage, SystemMessage } from "./server-messages.js";
 import { show } from "./show.js";
-import { From, isIdentity } from "./wire-identities.js";
 
 /** A value that cannot be sent to another thread. */
 export class DataCloneError extends Error {
   override readonly name = "DataCloneError";
 }
 
-/** Something MessagePack has no form for, said in terms it has. */
+/** A value that MessagePack cannot encode, in a form that it can. */
 export class Boxed {
   readonly kind: string;
   readonly content: unknown;
@@ -34,12 +34,12 @@ export class Boxed {
 }
 
 const MAX_DEPTH = 500;
-/** Errors inside errors, as their causes and properties, that cross as errors. */
+/** Errors inside errors, as causes and properties, that are sent as errors. */
 const MAX_ERRORS = 16;
 
 /**
- * Why something cannot cross, and where it is: the place is put together on the way up, so that
- * what can cross costs nothing.
+ * Why a value cannot be sent, and where it is. The path is built on the way up, so that data that
+ * can be sent costs nothing.
  */
 class Refusal {
   path = "";
@@ -49,7 +49,7 @@ class Refusal {
     this.what = what;
   }
 
-  /** It is there inside something. */
+  /** Adds the place of the value inside an outer one. */
   at(place: string): this {
     this.path = place + this.path;
     return this;
@@ -103,7 +103,14 @@ function wireOf(value: unknown, depth: number): unknown {
     default:
       return value;
   }
-  if (value === null || isIdentity(value) || value instanceof From || value instanceof Boxed) return value;
+  if (
+    value === null ||
+    value instanceof Pid ||
+    value instanceof Ref ||
+    value instanceof From ||
+    value instanceof Boxed
+  )
+    return value;
   if (depth > MAX_DEPTH)
     throw new Refusal(`is nested more than ${MAX_DEPTH} levels deep, or contains itself`);
   if (Array.isArray(value)) return arrayToWire(value, depth);

@@ -12,7 +12,6 @@ import { Pid, Ref } from "../kernel/pid.js";
 import { From } from "../kernel/request.js";
 import { CallMessage, CastMessage, SystemMessage } from "../kernel/server-messages.js";
 import { Boxed, DataCloneError, unbox } from "../kernel/wire-data.js";
-import { refFromParts } from "../kernel/wire-identities.js";
 
 type Parts = readonly [node: number, creation: number, id: number];
 
@@ -21,6 +20,15 @@ type Parts = readonly [node: number, creation: number, id: number];
  * one is enough.
  */
 let unpackingNode: RuntimeNode | undefined;
+
+const NO_HOME = { aliasMessage(): void {} };
+
+/** The ref with these parts, connected to its node when that is known and up. */
+function refFromParts(here: RuntimeNode, node: number, creation: number, id: number): Ref {
+  const home = node === here.index ? here : here.connection(node);
+  const live = home !== undefined && home.creation === creation;
+  return new Ref(node, creation, id, live ? home : NO_HOME);
+}
 
 const refHere = ([node, creation, id]: Parts): Ref =>
   refFromParts(unpackingNode as RuntimeNode, node, creation, id);
