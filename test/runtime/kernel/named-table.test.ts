@@ -30,6 +30,12 @@ describe("a named table", () => {
       expect(table.require("a")).toBe(1);
     }));
 
+  test("require throws a default text for a table without one", () =>
+    inLab(() => expect(() => new NamedTable().require("a")).toThrow("badarg: nothing is named a")));
+
+  test("take returns undefined where nothing was put", () =>
+    inLab(() => expect(new NamedTable().take("a")).toBe(undefined)));
+
   test("take returns a value once", () =>
     inLab(() => {
       const table = new NamedTable<number>();
