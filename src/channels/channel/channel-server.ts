@@ -10,6 +10,8 @@
  * without having sent them, the connection's process learns that from its monitor and sends them
  * instead.
  *
+ * One file, because join, events and end share the state of one socket and topic.
+ *
  * A channel that stops because a handler returned `stop` or threw first replies with an error to
  * every event that was sent to it and not handled; later events get the same error from the
  * connection's process.
