@@ -199,10 +199,7 @@ describeWith("Chromium", "PhoenixPair with several people in one text", () => {
     await ann.page.keyboard.press("Escape");
     await ann.page.getByRole("button", { name: "Follow Bob", pressed: false }).waitFor();
     await bob.page.keyboard.press("ControlOrMeta+End");
-    await waitFor(
-      "Ann has received of it",
-      async () => (await ann.page.locator(".peer-caret").count()) === 0,
-    );
+    await waitFor("Ann has received it", async () => (await ann.page.locator(".peer-caret").count()) === 0);
     expect(await start!.isVisible()).toBe(true);
     // Scrolling by oneself ends it as well.
     await ann.page.getByRole("button", { name: "Follow Bob" }).click();

@@ -118,7 +118,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       const lines = cluster
         .node(0)
         .server.errors.split("\n")
-        .filter((line) => /cut off from/.test(line));
+        .filter((line) => /disconnected from/.test(line));
       expect(lines).toHaveLength(1);
     });
 

@@ -172,10 +172,10 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
       ]);
       const health = await b.health();
       expect([health.lost, health.duplicates, health.droppedDown]).toEqual([2, 0, 1]);
-      expect(b.texts().filter((text) => /cut off|is joined/.test(text))).toEqual([
-        `${NAME} is joined to the other nodes`,
-        `${NAME} is cut off from the other nodes; delivery on this node continues`,
-        `${NAME} is joined to the other nodes`,
+      expect(b.texts().filter((text) => /connected (to|from) the other nodes/.test(text))).toEqual([
+        `${NAME} is connected to the other nodes`,
+        `${NAME} is disconnected from the other nodes; delivery on this node continues`,
+        `${NAME} is connected to the other nodes`,
       ]);
     });
 
@@ -442,7 +442,7 @@ describe.each(["NATS", "Redis"] as const)("%s", (kind) => {
         },
         20_000,
       );
-      expect(reports.join("\n")).toMatch(/takes messages but brings none/);
+      expect(reports.join("\n")).toMatch(/takes messages but delivers none/);
     });
   });
 });

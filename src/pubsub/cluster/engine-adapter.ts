@@ -274,9 +274,9 @@ class EngineAdapter implements Adapter {
 
   async stop(): Promise<void> {
     if (this.#stopped) return;
-    this.#interest.stop();
-    this.#heartbeat.stop();
     this.#stopped = true;
+    this.#interest.stop();
+    await this.#heartbeat.stop();
     await this.#engine?.close();
   }
 

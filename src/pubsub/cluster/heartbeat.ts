@@ -15,6 +15,8 @@ import { decodeHeartbeat, encodeHeartbeat, type MemberChange, Membership } from 
 
 /** The channel of the heartbeats of all nodes. */
 const NODES = "h";
+/** The longest that `stop` waits for the engine. */
+const STOP_MS = 2000;
 /** How often a late heartbeat is given more time, as long as other messages arrive. */
 const RETRIES_WITH_BACKLOG = 5;
 
@@ -51,6 +53,8 @@ export class HeartbeatLoop {
   readonly #membership: Membership;
   readonly #startedAt: number;
   #engine: Engine | undefined;
+  /** Resolves when the last heartbeat is with the engine, or could not be sent. */
+  #probing: Promise<void> = Promise.resolve();
   #sent = 0;
   #returned = 0;
   /** Own heartbeats in a row that did not come back, while nothing else arrived either. */
@@ -124,20 +128,30 @@ export class HeartbeatLoop {
     if (this.#engine === undefined || !isUp) return;
     const bytes = this.#next(false);
     const number = this.#sent;
-    this.#engine.probe(this.#channel, bytes).then(
+    this.#probing = this.#engine.probe(this.#channel, bytes).then(
       () => this.#checkLater(number, 0),
       // It was not sent: that says nothing about what arrives.
       () => {},
     );
   }
 
-  /** Sends the last heartbeat: the node leaves. */
-  stop(): void {
+  /**
+   * Sends the last heartbeat: the node leaves. It waits for the one before, which may go by another
+   * connection: if that came later, others would see the node join again.
+   */
+  async stop(): Promise<void> {
     this.#cancelBeat?.();
     this.#cancelCheck?.();
-    const { isLeader, heartbeatMs, events } = this.#options;
-    if (isLeader && heartbeatMs > 0 && events.isUp()) this.#engine?.publish(NODES, this.#next(true));
     this.#stopped = true;
+    const { isLeader, heartbeatMs, events } = this.#options;
+    if (!isLeader || heartbeatMs === 0 || !events.isUp()) return;
+    let cancel = (): void => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.alarm(STOP_MS, resolve);
+    });
+    await Promise.race([this.#probing, late]);
+    cancel();
+    if (events.isUp()) this.#engine?.publish(NODES, this.#next(true));
   }
 
   #next(leaves: boolean): Uint8Array {
